@@ -1,0 +1,2 @@
+//! The binary `pgpresence`.
+fn main() {}
