@@ -1,1 +1,312 @@
-//! postgres-dev
+//! A private PostgreSQL cluster from the binaries that are installed: throw-away ones for tests, a kept one for
+//! `pgpresence run`.
+//!
+//! It listens on a Unix socket only, in a directory that nobody else may enter, so several run side by side without a port
+//! to quarrel over. Started as root it runs as `postgres` (else `nobody`). Nothing outlives the process that started it: a
+//! [watchdog](watchdog) sees to that even when that process is killed with -9.
+//!
+//! This crate speaks no SQL: it manages processes and files.
+
+mod account;
+mod binaries;
+mod error;
+mod kept;
+mod postmaster;
+mod watchdog;
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use account::Account;
+pub use binaries::find_binaries;
+pub use error::Error;
+use error::io_error;
+use postmaster::Place;
+use watchdog::{AtEnd, Watchdog};
+
+/// A running cluster. Dropping it stops it, and removes it if it is a throw-away one.
+#[derive(Debug)]
+pub struct Cluster {
+    place: Place,
+    state: Mutex<State>,
+    /// Held as long as the kept directory is ours.
+    _lock: Option<File>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// `None` after [`Cluster::kill9`].
+    postmaster: Option<Child>,
+    watchdog: Watchdog,
+}
+
+impl Cluster {
+    /// A new, empty cluster in a temporary directory, without fsync, gone when it is dropped or this process ends.
+    pub fn start_throwaway() -> Result<Cluster, Error> {
+        let binaries = find_binaries()?;
+        let account = Account::choose()?;
+        let root = temporary_dir()?;
+        // From here on the watchdog cleans up, whatever happens.
+        let mut watchdog =
+            Watchdog::start(AtEnd::Remove(&root)).map_err(io_error("start the watchdog of", &root))?;
+        account.own_directory(&root)?;
+        account.check_reachable(&root)?;
+        let place = Place {
+            binaries,
+            account,
+            data_dir: root.join("data"),
+            log: root.join("postgres.log"),
+            socket_dir: root,
+            durable: false,
+        };
+        initialise(&place, Some(&mut watchdog))?;
+        Cluster::start(place, watchdog, None)
+    }
+
+    /// The cluster kept in `data_dir`, made there at the first start, with full durability.
+    ///
+    /// Fails with [`Error::InUse`] while another process has it started.
+    pub fn start_kept(data_dir: &Path) -> Result<Cluster, Error> {
+        let binaries = find_binaries()?;
+        let account = Account::choose()?;
+        fs::create_dir_all(data_dir).map_err(io_error("create", data_dir))?;
+        let data_dir = fs::canonicalize(data_dir).map_err(io_error("find", data_dir))?;
+        account.check_reachable(&data_dir)?;
+        account.own_directory(&data_dir)?;
+        let lock = kept::lock(&data_dir)?;
+
+        let socket_dir = kept::short_socket_dir(&data_dir);
+        if socket_dir != data_dir {
+            fs::create_dir_all(&socket_dir).map_err(io_error("create", &socket_dir))?;
+            account.own_directory(&socket_dir)?; // fails if it is somebody else's
+        }
+        let place = Place {
+            binaries,
+            account,
+            data_dir: data_dir.join("postgres"),
+            log: data_dir.join("postgres.log"),
+            socket_dir,
+            durable: true,
+        };
+        if kept::has_cluster(&place.data_dir, &place.binaries)? {
+            kept::clear_stale_pid(&place.data_dir)?;
+        } else {
+            make_kept_cluster(&place)?;
+        }
+        kept::rotate_log(&place.log);
+        let watchdog = Watchdog::start(AtEnd::Keep).map_err(io_error("start the watchdog of", &data_dir))?;
+        Cluster::start(place, watchdog, Some(lock))
+    }
+
+    fn start(place: Place, watchdog: Watchdog, lock: Option<File>) -> Result<Cluster, Error> {
+        let state = Mutex::new(State { postmaster: None, watchdog });
+        let cluster = Cluster { place, state, _lock: lock };
+        cluster.start_postmaster()?;
+        Ok(cluster)
+    }
+
+    fn start_postmaster(&self) -> Result<(), Error> {
+        let mut state = self.state();
+        let mut child = postmaster::spawn(&self.place)?;
+        state.watchdog.guard(Some(child.id()));
+        let ready = postmaster::wait_ready(&self.place, &mut child);
+        state.postmaster = Some(child); // stopped by Drop, also if it is not ready
+        ready
+    }
+
+    /// The URL of a database in this cluster, for tokio-postgres and for psql.
+    pub fn url(&self, database: &str) -> String {
+        let socket_dir = percent_encode(&self.place.socket_dir.to_string_lossy());
+        format!("postgresql:///{}?host={socket_dir}&port=5432&user=postgres", percent_encode(database))
+    }
+
+    /// A command line to be pasted into a terminal.
+    pub fn psql_line(&self, database: &str) -> String {
+        format!("psql '{}'", self.url(database))
+    }
+
+    /// PostgreSQL's log.
+    pub fn log_path(&self) -> &Path {
+        &self.place.log
+    }
+
+    /// The cluster's PostgreSQL programs (`psql`, `pg_dump`, ...).
+    pub fn binaries(&self) -> &Path {
+        &self.place.binaries
+    }
+
+    /// The process that a test may kill; 0 between [`Cluster::kill9`] and [`Cluster::restart`].
+    pub fn postmaster_pid(&self) -> u32 {
+        self.state().postmaster.as_ref().map_or(0, Child::id)
+    }
+
+    /// Kills every process of the cluster with SIGKILL, at once. [`Cluster::restart`] then recovers it.
+    pub fn kill9(&self) {
+        let mut state = self.state();
+        if let Some(mut child) = state.postmaster.take() {
+            postmaster::kill(&mut child);
+        }
+        state.watchdog.guard(None);
+    }
+
+    /// Starts PostgreSQL again, after [`Cluster::kill9`], after it died otherwise, or, if it runs, after a fast shutdown.
+    pub fn restart(&mut self) -> Result<(), Error> {
+        let running = self.state().postmaster.take();
+        if let Some(mut child) = running {
+            postmaster::stop(&mut child);
+        }
+        self.start_postmaster()
+    }
+
+    /// Stops PostgreSQL (fast shutdown: sessions are cut). The same as dropping, but to be seen in the code.
+    pub fn stop(self) {}
+
+    /// Makes an empty database.
+    pub fn create_database(&self, name: &str) -> Result<(), Error> {
+        self.run_client("createdb", &[name])
+    }
+
+    /// Makes a database as a copy of `template`, to which nobody may be connected.
+    pub fn create_from_template(&self, name: &str, template: &str) -> Result<(), Error> {
+        self.run_client("createdb", &["--template", template, name])
+    }
+
+    /// Removes a database, and cuts the sessions in it.
+    pub fn drop_database(&self, name: &str) -> Result<(), Error> {
+        self.run_client("dropdb", &["--force", "--if-exists", name])
+    }
+
+    /// Whether the database is there.
+    pub fn has_database(&self, name: &str) -> Result<bool, Error> {
+        let output = self.client_command("psql", &["--list", "--no-psqlrc", "--tuples-only", "--no-align"])?;
+        Ok(output.lines().any(|line| line.split('|').next() == Some(name)))
+    }
+
+    fn run_client(&self, name: &str, arguments: &[&str]) -> Result<(), Error> {
+        self.client_command(name, arguments).map(drop)
+    }
+
+    fn client_command(&self, name: &str, arguments: &[&str]) -> Result<String, Error> {
+        let mut command = postmaster::program(&self.place.binaries, name, &self.place.account);
+        command.arg("--host").arg(&self.place.socket_dir).args(["--port", "5432", "--username", "postgres"]);
+        run_program(name, command.args(arguments))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic elsewhere must not keep us from stopping the cluster.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let durable = self.place.durable;
+        let mut state = self.state();
+        let Some(mut child) = state.postmaster.take() else { return };
+        if durable {
+            postmaster::stop(&mut child);
+            state.watchdog.guard(None);
+            if !self.place.data_dir.starts_with(&self.place.socket_dir) {
+                let _ = fs::remove_dir(&self.place.socket_dir); // refused if something else is in it
+            }
+        } else {
+            // The watchdog's way out is the only one, so every test run tests it.
+            state.watchdog.release();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// `initdb` into the cluster's directory. The guard is for throw-away clusters only.
+fn initialise(place: &Place, watchdog: Option<&mut Watchdog>) -> Result<(), Error> {
+    fs::create_dir(&place.data_dir).map_err(io_error("create", &place.data_dir))?;
+    place.account.own_directory(&place.data_dir)?;
+    let mut command = postmaster::program(&place.binaries, "initdb", &place.account);
+    command.arg("-D").arg(&place.data_dir);
+    command.args(["--auth=trust", "--username=postgres", "--encoding=UTF8", "--no-locale", "--no-instructions"]);
+    let Some(watchdog) = watchdog else { return run_program("initdb", &mut command).map(drop) };
+    let child = command
+        .arg("--no-sync")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(io_error("run initdb for", &place.data_dir))?;
+    watchdog.guard(Some(child.id()));
+    let output = child.wait_with_output().map_err(io_error("run initdb for", &place.data_dir))?;
+    watchdog.guard(None);
+    check_output("initdb", &output).map(drop)
+}
+
+/// A kept cluster is made beside its place and then renamed, so that an interrupted `initdb` leaves nothing that looks like
+/// a cluster.
+fn make_kept_cluster(place: &Place) -> Result<(), Error> {
+    let made = Place {
+        binaries: place.binaries.clone(),
+        account: place.account.clone(),
+        data_dir: place.data_dir.with_extension("new"),
+        socket_dir: place.socket_dir.clone(),
+        log: place.log.clone(),
+        durable: true,
+    };
+    if made.data_dir.exists() {
+        fs::remove_dir_all(&made.data_dir).map_err(io_error("remove the unfinished", &made.data_dir))?;
+    }
+    initialise(&made, None)?;
+    fs::rename(&made.data_dir, &place.data_dir).map_err(io_error("put in place", &place.data_dir))
+}
+
+fn run_program(name: &str, command: &mut std::process::Command) -> Result<String, Error> {
+    let output = command.output().map_err(io_error("run", Path::new(name)))?;
+    check_output(name, &output)
+}
+
+fn check_output(program: &str, output: &std::process::Output) -> Result<String, Error> {
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    if output.status.success() {
+        return Ok(stdout);
+    }
+    let output = format!("{stdout}{}", String::from_utf8_lossy(&output.stderr)).trim().to_owned();
+    Err(Error::ProgramFailed { program: program.to_owned(), output })
+}
+
+/// A new directory with a short path: in the system's place for such, or in /tmp where that is too deep for a socket.
+fn temporary_dir() -> Result<PathBuf, Error> {
+    let make = |parent: Option<&Path>| {
+        let mut builder = tempfile::Builder::new();
+        builder.prefix("pgp-");
+        parent.map_or_else(|| builder.tempdir(), |parent| builder.tempdir_in(parent))
+    };
+    let mut dir = make(None).map_err(io_error("create a temporary directory in", Path::new("$TMPDIR")))?;
+    if !fits_socket(dir.path()) {
+        dir = make(Some(Path::new("/tmp"))).map_err(io_error("create a temporary directory in", Path::new("/tmp")))?;
+    }
+    Ok(dir.keep())
+}
+
+/// A socket's address holds 107 bytes on Linux, 103 on macOS.
+fn fits_socket(dir: &Path) -> bool {
+    dir.as_os_str().len() + "/.s.PGSQL.5432.lock".len() <= 103
+}
+
+/// As URLs have it; the slash stays readable.
+fn percent_encode(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut encoded, byte| {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => encoded.push(char::from(byte)),
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+        encoded
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::percent_encode;
+
+    #[test]
+    fn urls_are_encoded() {
+        assert_eq!(percent_encode("/var/lib/a b'c&d"), "/var/lib/a%20b%27c%26d");
+    }
+}
