@@ -25,7 +25,10 @@ impl Account {
         }
         let path = Path::new("/etc/passwd");
         let passwd = fs::read_to_string(path).map_err(io_error("read", path))?;
-        ["postgres", "nobody"].iter().find_map(|name| find_user(&passwd, name)).ok_or(Error::NoAccount)
+        ["postgres", "nobody"]
+            .iter()
+            .find_map(|name| find_user(&passwd, name))
+            .ok_or(Error::NoAccount)
     }
 
     /// Makes `command` run as this account. (std also drops root's supplementary groups.)
@@ -40,12 +43,15 @@ impl Account {
         if let Account::Other { uid, gid, .. } = self {
             chown(path, Some(*uid), Some(*gid)).map_err(io_error("hand over", path))?;
         }
-        fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(io_error("set the mode of", path))
+        fs::set_permissions(path, Permissions::from_mode(0o700))
+            .map_err(io_error("set the mode of", path))
     }
 
     /// Checks that this account can walk down to `path` (absolute): every parent must be enterable.
     pub(crate) fn check_reachable(&self, path: &Path) -> Result<(), Error> {
-        let Account::Other { name, uid, gid } = self else { return Ok(()) };
+        let Account::Other { name, uid, gid } = self else {
+            return Ok(());
+        };
         for dir in path.ancestors().skip(1) {
             let metadata = fs::metadata(dir).map_err(io_error("look at", dir))?;
             let enter_bit = if metadata.uid() == *uid {
@@ -56,7 +62,10 @@ impl Account {
                 0o001
             };
             if metadata.mode() & enter_bit == 0 {
-                return Err(Error::NotTraversable { dir: dir.to_owned(), user: name.clone() });
+                return Err(Error::NotTraversable {
+                    dir: dir.to_owned(),
+                    user: name.clone(),
+                });
             }
         }
         Ok(())
@@ -68,9 +77,11 @@ fn find_user(passwd: &str, name: &str) -> Option<Account> {
     passwd.lines().find_map(|line| {
         let fields: Vec<&str> = line.split(':').collect();
         match fields.as_slice() {
-            [user, _, uid, gid, ..] if *user == name => {
-                Some(Account::Other { name: name.to_owned(), uid: uid.parse().ok()?, gid: gid.parse().ok()? })
-            }
+            [user, _, uid, gid, ..] if *user == name => Some(Account::Other {
+                name: name.to_owned(),
+                uid: uid.parse().ok()?,
+                gid: gid.parse().ok()?,
+            }),
             _ => None,
         }
     })
@@ -83,7 +94,9 @@ mod tests {
     #[test]
     fn finds_a_user_by_its_whole_name() {
         let passwd = "root:x:0:0::/root:/bin/sh\npostgres-old:x:1:2::/:/bin/sh\npostgres:x:101:104:::/bin/bash\n";
-        let Some(Account::Other { name, uid, gid }) = find_user(passwd, "postgres") else { panic!("not found") };
+        let Some(Account::Other { name, uid, gid }) = find_user(passwd, "postgres") else {
+            panic!("not found")
+        };
         assert_eq!((name.as_str(), uid, gid), ("postgres", 101, 104));
         assert!(find_user(passwd, "nobody").is_none());
     }

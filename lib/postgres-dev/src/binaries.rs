@@ -15,14 +15,23 @@ pub fn find_binaries() -> Result<PathBuf, Error> {
     let asked = ask_shell("printf %s \"$PG_BIN_DIR\"");
     if let Some(dir) = asked.filter(|dir| !dir.as_os_str().is_empty()) {
         // Named on purpose: no silent fall-back to another version.
-        return if is_complete(&dir) { Ok(dir) } else { Err(Error::NotInstalled) };
+        return if is_complete(&dir) {
+            Ok(dir)
+        } else {
+            Err(Error::NotInstalled)
+        };
     }
     let mut found: Vec<(u32, PathBuf)> = packaged_folders()
         .into_iter()
         .chain(ask_shell("pg_config --bindir"))
         .chain(ask_shell("command -v initdb").and_then(|path| path.parent().map(Path::to_owned)))
         // A folder of links to some of the programs stands for the folder with all of them.
-        .filter_map(|dir| fs::canonicalize(dir.join("initdb")).ok()?.parent().map(Path::to_owned))
+        .filter_map(|dir| {
+            fs::canonicalize(dir.join("initdb"))
+                .ok()?
+                .parent()
+                .map(Path::to_owned)
+        })
         .filter(|dir| is_complete(dir))
         .filter_map(|dir| Some((major_version(&dir)?.parse().ok()?, dir)))
         .filter(|(major, _)| *major >= OLDEST_MAJOR)
@@ -33,7 +42,11 @@ pub fn find_binaries() -> Result<PathBuf, Error> {
 
 /// The major version of the binaries in `dir`, as `PG_VERSION` of their clusters says it: "15".
 pub(crate) fn major_version(dir: &Path) -> Option<String> {
-    let output = Command::new(dir.join("postgres")).arg("--version").stderr(Stdio::null()).output().ok()?;
+    let output = Command::new(dir.join("postgres"))
+        .arg("--version")
+        .stderr(Stdio::null())
+        .output()
+        .ok()?;
     // "postgres (PostgreSQL) 15.13 (Debian 15.13-0+deb12u1)", "postgres (PostgreSQL) 18beta1"
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let version = text.split("(PostgreSQL) ").nth(1)?;
@@ -50,26 +63,38 @@ pub(crate) fn has_library(dir: &Path, name: &str) -> bool {
         .output()
         .ok()
         .map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));
-    ["../lib", "../lib/postgresql", "../lib64", "../lib64/pgsql", "../lib/pgsql"]
-        .iter()
-        .map(|relative| dir.join(relative))
-        .chain(pkglibdir)
-        .any(|lib| ["so", "dylib"].iter().any(|ext| lib.join(format!("{name}.{ext}")).exists()))
+    [
+        "../lib",
+        "../lib/postgresql",
+        "../lib64",
+        "../lib64/pgsql",
+        "../lib/pgsql",
+    ]
+    .iter()
+    .map(|relative| dir.join(relative))
+    .chain(pkglibdir)
+    .any(|lib| {
+        ["so", "dylib"]
+            .iter()
+            .any(|ext| lib.join(format!("{name}.{ext}")).exists())
+    })
 }
 
 fn is_complete(dir: &Path) -> bool {
-    ["initdb", "postgres", "psql", "createdb", "dropdb"].iter().all(|program| dir.join(program).exists())
+    ["initdb", "postgres", "psql", "createdb", "dropdb"]
+        .iter()
+        .all(|program| dir.join(program).exists())
 }
 
 /// `/usr/lib/postgresql/15/bin` and its like.
 fn packaged_folders() -> Vec<PathBuf> {
     let parents = [
-        ("/usr/lib/postgresql", "bin"),              // Debian, Ubuntu
-        ("/usr/libexec", "."),                       // Alpine: /usr/libexec/postgresql17
-        ("/usr", "bin"),                             // PGDG rpm: /usr/pgsql-17/bin
-        ("/opt/homebrew/opt", "bin"),                // Homebrew on ARM: postgresql@17
-        ("/usr/local/opt", "bin"),                   // Homebrew on Intel
-        ("/Library/PostgreSQL", "bin"),              // EnterpriseDB on macOS
+        ("/usr/lib/postgresql", "bin"), // Debian, Ubuntu
+        ("/usr/libexec", "."),          // Alpine: /usr/libexec/postgresql17
+        ("/usr", "bin"),                // PGDG rpm: /usr/pgsql-17/bin
+        ("/opt/homebrew/opt", "bin"),   // Homebrew on ARM: postgresql@17
+        ("/usr/local/opt", "bin"),      // Homebrew on Intel
+        ("/Library/PostgreSQL", "bin"), // EnterpriseDB on macOS
         ("/usr/local/lib/postgresql", "bin"),
     ];
     parents
@@ -83,8 +108,16 @@ fn packaged_folders() -> Vec<PathBuf> {
 
 /// The shell knows the environment and the PATH; this crate stays free of both.
 fn ask_shell(script: &str) -> Option<PathBuf> {
-    let output = Command::new("sh").args(["-c", script]).stderr(Stdio::null()).stdin(Stdio::null()).output().ok()?;
-    output.status.success().then(|| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
+    let output = Command::new("sh")
+        .args(["-c", script])
+        .stderr(Stdio::null())
+        .stdin(Stdio::null())
+        .output()
+        .ok()?;
+    output
+        .status
+        .success()
+        .then(|| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
 }
 
 #[cfg(test)]
@@ -100,7 +133,12 @@ mod tests {
     #[test]
     fn a_missing_server_is_explained() {
         let text = Error::NotInstalled.to_string();
-        for hint in ["apt-get install postgresql", "dnf install", "brew install", "--database-url"] {
+        for hint in [
+            "apt-get install postgresql",
+            "dnf install",
+            "brew install",
+            "--database-url",
+        ] {
             assert!(text.contains(hint), "{hint} is missing in: {text}");
         }
     }

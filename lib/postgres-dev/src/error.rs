@@ -40,14 +40,18 @@ pub enum Error {
     },
 
     /// Another process of ours uses this data directory. Remedy: stop it, or choose another directory.
-    #[error("the data directory {data_dir} is in use by another pgpresence; stop that one, or give another --data-dir")]
+    #[error(
+        "the data directory {data_dir} is in use by another pgpresence; stop that one, or give another --data-dir"
+    )]
     InUse {
         /// The directory that is locked.
         data_dir: PathBuf,
     },
 
     /// A PostgreSQL that we did not start runs in this data directory and does not go away.
-    #[error("PostgreSQL (pid {pid}) is still running in {data_dir}; stop it with `kill -INT {pid}`, or give another --data-dir")]
+    #[error(
+        "PostgreSQL (pid {pid}) is still running in {data_dir}; stop it with `kill -INT {pid}`, or give another --data-dir"
+    )]
     StillRunning {
         /// The directory in which it runs.
         data_dir: PathBuf,
@@ -113,6 +117,13 @@ pub enum Error {
 }
 
 /// Puts the action and the path to an `io::Error`.
-pub(crate) fn io_error<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Error + 'a {
-    move |source| Error::Io { action, path: path.to_owned(), source }
+pub(crate) fn io_error<'a>(
+    action: &'static str,
+    path: &'a Path,
+) -> impl FnOnce(io::Error) -> Error + 'a {
+    move |source| Error::Io {
+        action,
+        path: path.to_owned(),
+        source,
+    }
 }

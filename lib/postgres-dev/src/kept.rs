@@ -20,11 +20,17 @@ const LOG_BYTES: u64 = 10 << 20;
 /// Makes this process the only user of `data_dir`, as long as the file that is returned stays open.
 pub(crate) fn lock(data_dir: &Path) -> Result<File, Error> {
     let path = data_dir.join("lock");
-    let file =
-        OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(io_error("open", &path))?;
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(io_error("open", &path))?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
-        Err(_) => Err(Error::InUse { data_dir: data_dir.to_owned() }),
+        Err(_) => Err(Error::InUse {
+            data_dir: data_dir.to_owned(),
+        }),
     }
 }
 
@@ -36,8 +42,14 @@ pub(crate) fn clear_stale_pid(cluster_dir: &Path) -> Result<(), Error> {
     let pid_file = cluster_dir.join("postmaster.pid");
     let end = Instant::now() + PREDECESSOR_ENDS_WITHIN;
     loop {
-        let Ok(text) = fs::read_to_string(&pid_file) else { return Ok(()) };
-        let pid = text.lines().next().and_then(|line| line.trim().parse::<u32>().ok()).unwrap_or(0);
+        let Ok(text) = fs::read_to_string(&pid_file) else {
+            return Ok(());
+        };
+        let pid = text
+            .lines()
+            .next()
+            .and_then(|line| line.trim().parse::<u32>().ok())
+            .unwrap_or(0);
         if !is_alive(pid) || !is_postmaster_of(pid, cluster_dir) {
             return fs::remove_file(&pid_file).map_err(io_error("remove the stale", &pid_file));
         }
@@ -59,16 +71,28 @@ fn is_postmaster_of(pid: u32, cluster_dir: &Path) -> bool {
     Command::new("ps")
         .args(["-o", "command=", "-p", &pid.to_string()])
         .output()
-        .is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(&*cluster_dir.to_string_lossy()))
+        .is_ok_and(|output| {
+            String::from_utf8_lossy(&output.stdout).contains(&*cluster_dir.to_string_lossy())
+        })
 }
 
 /// Whether `cluster_dir` holds a cluster; an error if another major version made it.
 pub(crate) fn has_cluster(cluster_dir: &Path, binaries: &Path) -> Result<bool, Error> {
-    let Ok(found) = fs::read_to_string(cluster_dir.join("PG_VERSION")) else { return Ok(false) };
-    let (found, installed) = (found.trim().to_owned(), major_version(binaries).unwrap_or_default());
+    let Ok(found) = fs::read_to_string(cluster_dir.join("PG_VERSION")) else {
+        return Ok(false);
+    };
+    let (found, installed) = (
+        found.trim().to_owned(),
+        major_version(binaries).unwrap_or_default(),
+    );
     if found != installed {
         let (data_dir, binaries) = (cluster_dir.to_owned(), binaries.to_owned());
-        return Err(Error::WrongVersion { data_dir, found, installed, binaries });
+        return Err(Error::WrongVersion {
+            data_dir,
+            found,
+            installed,
+            binaries,
+        });
     }
     Ok(true)
 }
@@ -79,10 +103,17 @@ pub(crate) fn short_socket_dir(data_dir: &Path) -> PathBuf {
         return data_dir.to_owned();
     }
     // Stable over runs (FNV-1a of the path), so that a `psql` line in somebody's history still works.
-    let hash = data_dir.as_os_str().as_encoded_bytes().iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    PathBuf::from(format!("/tmp/pgpresence-{}-{hash:016x}", rustix::process::geteuid().as_raw()))
+    let hash = data_dir
+        .as_os_str()
+        .as_encoded_bytes()
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+    PathBuf::from(format!(
+        "/tmp/pgpresence-{}-{hash:016x}",
+        rustix::process::geteuid().as_raw()
+    ))
 }
 
 /// Sets a large log of earlier lives aside.

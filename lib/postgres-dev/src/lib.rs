@@ -49,8 +49,8 @@ impl Cluster {
         let account = Account::choose()?;
         let root = temporary_dir()?;
         // From here on the watchdog cleans up, whatever happens.
-        let mut watchdog =
-            Watchdog::start(AtEnd::Remove(&root)).map_err(io_error("start the watchdog of", &root))?;
+        let mut watchdog = Watchdog::start(AtEnd::Remove(&root))
+            .map_err(io_error("start the watchdog of", &root))?;
         account.own_directory(&root)?;
         account.check_reachable(&root)?;
         let place = Place {
@@ -96,13 +96,21 @@ impl Cluster {
             make_kept_cluster(&place)?;
         }
         kept::rotate_log(&place.log);
-        let watchdog = Watchdog::start(AtEnd::Keep).map_err(io_error("start the watchdog of", &data_dir))?;
+        let watchdog =
+            Watchdog::start(AtEnd::Keep).map_err(io_error("start the watchdog of", &data_dir))?;
         Cluster::start(place, watchdog, Some(lock))
     }
 
     fn start(place: Place, watchdog: Watchdog, lock: Option<File>) -> Result<Cluster, Error> {
-        let state = Mutex::new(State { postmaster: None, watchdog });
-        let cluster = Cluster { place, state, _lock: lock };
+        let state = Mutex::new(State {
+            postmaster: None,
+            watchdog,
+        });
+        let cluster = Cluster {
+            place,
+            state,
+            _lock: lock,
+        };
         cluster.start_postmaster()?;
         Ok(cluster)
     }
@@ -119,7 +127,10 @@ impl Cluster {
     /// The URL of a database in this cluster, for tokio-postgres and for psql.
     pub fn url(&self, database: &str) -> String {
         let socket_dir = percent_encode(&self.place.socket_dir.to_string_lossy());
-        format!("postgresql:///{}?host={socket_dir}&port=5432&user=postgres", percent_encode(database))
+        format!(
+            "postgresql:///{}?host={socket_dir}&port=5432&user=postgres",
+            percent_encode(database)
+        )
     }
 
     /// A command line to be pasted into a terminal.
@@ -180,8 +191,13 @@ impl Cluster {
 
     /// Whether the database is there.
     pub fn has_database(&self, name: &str) -> Result<bool, Error> {
-        let output = self.client_command("psql", &["--list", "--no-psqlrc", "--tuples-only", "--no-align"])?;
-        Ok(output.lines().any(|line| line.split('|').next() == Some(name)))
+        let output = self.client_command(
+            "psql",
+            &["--list", "--no-psqlrc", "--tuples-only", "--no-align"],
+        )?;
+        Ok(output
+            .lines()
+            .any(|line| line.split('|').next() == Some(name)))
     }
 
     fn run_client(&self, name: &str, arguments: &[&str]) -> Result<(), Error> {
@@ -190,7 +206,12 @@ impl Cluster {
 
     fn client_command(&self, name: &str, arguments: &[&str]) -> Result<String, Error> {
         let mut command = postmaster::program(&self.place.binaries, name, &self.place.account);
-        command.arg("--host").arg(&self.place.socket_dir).args(["--port", "5432", "--username", "postgres"]);
+        command.arg("--host").arg(&self.place.socket_dir).args([
+            "--port",
+            "5432",
+            "--username",
+            "postgres",
+        ]);
         run_program(name, command.args(arguments))
     }
 
@@ -204,7 +225,9 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         let durable = self.place.durable;
         let mut state = self.state();
-        let Some(mut child) = state.postmaster.take() else { return };
+        let Some(mut child) = state.postmaster.take() else {
+            return;
+        };
         if durable {
             postmaster::stop(&mut child);
             state.watchdog.guard(None);
@@ -225,8 +248,16 @@ fn initialise(place: &Place, watchdog: Option<&mut Watchdog>) -> Result<(), Erro
     place.account.own_directory(&place.data_dir)?;
     let mut command = postmaster::program(&place.binaries, "initdb", &place.account);
     command.arg("-D").arg(&place.data_dir);
-    command.args(["--auth=trust", "--username=postgres", "--encoding=UTF8", "--no-locale", "--no-instructions"]);
-    let Some(watchdog) = watchdog else { return run_program("initdb", &mut command).map(drop) };
+    command.args([
+        "--auth=trust",
+        "--username=postgres",
+        "--encoding=UTF8",
+        "--no-locale",
+        "--no-instructions",
+    ]);
+    let Some(watchdog) = watchdog else {
+        return run_program("initdb", &mut command).map(drop);
+    };
     let child = command
         .arg("--no-sync")
         .stdout(Stdio::piped())
@@ -234,7 +265,9 @@ fn initialise(place: &Place, watchdog: Option<&mut Watchdog>) -> Result<(), Erro
         .spawn()
         .map_err(io_error("run initdb for", &place.data_dir))?;
     watchdog.guard(Some(child.id()));
-    let output = child.wait_with_output().map_err(io_error("run initdb for", &place.data_dir))?;
+    let output = child
+        .wait_with_output()
+        .map_err(io_error("run initdb for", &place.data_dir))?;
     watchdog.guard(None);
     check_output("initdb", &output).map(drop)
 }
@@ -251,7 +284,8 @@ fn make_kept_cluster(place: &Place) -> Result<(), Error> {
         durable: true,
     };
     if made.data_dir.exists() {
-        fs::remove_dir_all(&made.data_dir).map_err(io_error("remove the unfinished", &made.data_dir))?;
+        fs::remove_dir_all(&made.data_dir)
+            .map_err(io_error("remove the unfinished", &made.data_dir))?;
     }
     initialise(&made, None)?;
     fs::rename(&made.data_dir, &place.data_dir).map_err(io_error("put in place", &place.data_dir))
@@ -267,8 +301,13 @@ fn check_output(program: &str, output: &std::process::Output) -> Result<String, 
     if output.status.success() {
         return Ok(stdout);
     }
-    let output = format!("{stdout}{}", String::from_utf8_lossy(&output.stderr)).trim().to_owned();
-    Err(Error::ProgramFailed { program: program.to_owned(), output })
+    let output = format!("{stdout}{}", String::from_utf8_lossy(&output.stderr))
+        .trim()
+        .to_owned();
+    Err(Error::ProgramFailed {
+        program: program.to_owned(),
+        output,
+    })
 }
 
 /// A new directory with a short path: in the system's place for such, or in /tmp where that is too deep for a socket.
@@ -278,9 +317,15 @@ fn temporary_dir() -> Result<PathBuf, Error> {
         builder.prefix("pgp-");
         parent.map_or_else(|| builder.tempdir(), |parent| builder.tempdir_in(parent))
     };
-    let mut dir = make(None).map_err(io_error("create a temporary directory in", Path::new("$TMPDIR")))?;
+    let mut dir = make(None).map_err(io_error(
+        "create a temporary directory in",
+        Path::new("$TMPDIR"),
+    ))?;
     if !fits_socket(dir.path()) {
-        dir = make(Some(Path::new("/tmp"))).map_err(io_error("create a temporary directory in", Path::new("/tmp")))?;
+        dir = make(Some(Path::new("/tmp"))).map_err(io_error(
+            "create a temporary directory in",
+            Path::new("/tmp"),
+        ))?;
     }
     Ok(dir.keep())
 }
@@ -294,7 +339,9 @@ fn fits_socket(dir: &Path) -> bool {
 fn percent_encode(text: &str) -> String {
     text.bytes().fold(String::new(), |mut encoded, byte| {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => encoded.push(char::from(byte)),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
+                encoded.push(char::from(byte))
+            }
             _ => encoded.push_str(&format!("%{byte:02X}")),
         }
         encoded

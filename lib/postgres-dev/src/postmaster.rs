@@ -32,20 +32,41 @@ pub(crate) struct Place {
 /// Removes what the caller's environment would change in PostgreSQL's programs.
 pub(crate) fn program(place_binaries: &Path, name: &str, account: &Account) -> Command {
     let mut command = Command::new(place_binaries.join(name));
-    for variable in ["PGDATA", "PGHOST", "PGPORT", "PGUSER", "PGDATABASE", "PGPASSWORD", "PGOPTIONS", "PGSERVICE", "PGTZ"] {
+    for variable in [
+        "PGDATA",
+        "PGHOST",
+        "PGPORT",
+        "PGUSER",
+        "PGDATABASE",
+        "PGPASSWORD",
+        "PGOPTIONS",
+        "PGSERVICE",
+        "PGTZ",
+    ] {
         command.env_remove(variable);
     }
-    command.env("LC_ALL", "C").current_dir("/").stdin(Stdio::null());
+    command
+        .env("LC_ALL", "C")
+        .current_dir("/")
+        .stdin(Stdio::null());
     account.apply(&mut command);
     command
 }
 
 /// Starts PostgreSQL and returns at once; see [`wait_ready`].
 pub(crate) fn spawn(place: &Place) -> Result<Child, Error> {
-    let log = OpenOptions::new().create(true).append(true).open(&place.log).map_err(io_error("open", &place.log))?;
+    let log = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&place.log)
+        .map_err(io_error("open", &place.log))?;
     let log_too = log.try_clone().map_err(io_error("open", &place.log))?;
     let mut command = program(&place.binaries, "postgres", &place.account);
-    command.arg("-D").arg(&place.data_dir).arg("-k").arg(&place.socket_dir);
+    command
+        .arg("-D")
+        .arg(&place.data_dir)
+        .arg("-k")
+        .arg(&place.socket_dir);
     for setting in settings(place) {
         command.arg("-c").arg(setting);
     }
@@ -76,7 +97,14 @@ fn settings(place: &Place) -> Vec<String> {
     if !place.durable {
         // synchronous_commit stays on: what was acknowledged must survive kill -9 of PostgreSQL in tests as well. Without
         // fsync that costs nothing: the log is in the system's cache, which only a crash of the machine would lose.
-        settings.extend(["fsync=off", "full_page_writes=off", "dynamic_shared_memory_type=mmap"].map(str::to_owned));
+        settings.extend(
+            [
+                "fsync=off",
+                "full_page_writes=off",
+                "dynamic_shared_memory_type=mmap",
+            ]
+            .map(str::to_owned),
+        );
     }
     settings
 }
@@ -89,17 +117,29 @@ pub(crate) fn wait_ready(place: &Place, child: &mut Child) -> Result<(), Error> 
         // Line 1 is the process, line 8 its state (since PostgreSQL 10).
         if let Ok(text) = fs::read_to_string(&pid_file) {
             let lines: Vec<&str> = text.lines().map(str::trim).collect();
-            if lines.first() == Some(&child.id().to_string().as_str()) && lines.get(7) == Some(&"ready") {
+            if lines.first() == Some(&child.id().to_string().as_str())
+                && lines.get(7) == Some(&"ready")
+            {
                 return Ok(());
             }
         }
-        let ended = child.try_wait().map_err(io_error("wait for", &place.data_dir))?.is_some();
+        let ended = child
+            .try_wait()
+            .map_err(io_error("wait for", &place.data_dir))?
+            .is_some();
         let (data_dir, log) = (place.data_dir.clone(), || log_tail(&place.log));
         if ended {
-            return Err(Error::NotStarted { data_dir, log: log() });
+            return Err(Error::NotStarted {
+                data_dir,
+                log: log(),
+            });
         }
         if Instant::now() > end {
-            return Err(Error::TooSlow { data_dir, seconds: READY_WITHIN.as_secs(), log: log() });
+            return Err(Error::TooSlow {
+                data_dir,
+                seconds: READY_WITHIN.as_secs(),
+                log: log(),
+            });
         }
         sleep(Duration::from_millis(5));
     }
@@ -158,8 +198,14 @@ fn as_pid(pid: u32) -> Option<Pid> {
 
 /// The direct children. PostgreSQL's are each in a session of their own, so a process group would not find them.
 fn children_of(parent: u32) -> Vec<u32> {
-    let output = match Command::new("ps").args(["-A", "-o", "pid=,ppid="]).stderr(Stdio::null()).output() {
-        Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout).into_owned(),
+    let output = match Command::new("ps")
+        .args(["-A", "-o", "pid=,ppid="])
+        .stderr(Stdio::null())
+        .output()
+    {
+        Ok(output) if output.status.success() => {
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        }
         _ => proc_table(),
     };
     output
@@ -187,7 +233,9 @@ fn proc_table() -> String {
 
 /// The last lines of PostgreSQL's log, for messages.
 fn log_tail(log: &Path) -> String {
-    let text = File::open(log).and_then(std::io::read_to_string).unwrap_or_default();
+    let text = File::open(log)
+        .and_then(std::io::read_to_string)
+        .unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(8)..].join("\n")
 }

@@ -25,7 +25,7 @@ alive && kill -QUIT "$pid" && sleep 1
 alive && kill -KILL "$pid"
 [ -n "$2" ] || exit 0
 # A postmaster that was killed with -9 left this file, and a segment of shared memory that line 7 names: "key id".
-segment=$(sed -n 's/^ *[0-9][0-9]* *\([0-9][0-9]*\) *$/\1/p' "$2/data/postmaster.pid" 2>/dev/null)
+segment=$(sed -n 's/^ *[0-9][0-9]*  *\([0-9][0-9]*\) *$/\1/p' "$2/data/postmaster.pid" 2>/dev/null)
 [ -z "$segment" ] || ipcrm -m "$segment" 2>/dev/null
 rm -rf "$2"
 "#;

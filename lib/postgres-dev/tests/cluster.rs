@@ -1,5 +1,5 @@
 //! Real clusters, started, killed and left behind on purpose.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -11,15 +11,32 @@ use postgres_dev::{Cluster, Error};
 
 fn psql(cluster: &Cluster, sql: &str) -> Result<String, String> {
     let output = Command::new(cluster.binaries().join("psql"))
-        .args(["-X", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql, &cluster.url("postgres")])
+        .args([
+            "-X",
+            "-A",
+            "-t",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-c",
+            sql,
+            &cluster.url("postgres"),
+        ])
         .output()
         .unwrap();
     let text = |bytes| String::from_utf8_lossy(bytes).trim().to_owned();
-    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+    if output.status.success() {
+        Ok(text(&output.stdout))
+    } else {
+        Err(text(&output.stderr))
+    }
 }
 
 fn is_alive(pid: u32) -> bool {
-    let state = Command::new("ps").args(["-o", "state=", "-p", &pid.to_string()]).output().unwrap().stdout;
+    let state = Command::new("ps")
+        .args(["-o", "state=", "-p", &pid.to_string()])
+        .output()
+        .unwrap()
+        .stdout;
     !state.is_empty() && !state.starts_with(b"Z")
 }
 
@@ -34,9 +51,16 @@ fn eventually(what: &str, condition: impl Fn() -> bool) {
 
 #[test]
 fn throwaway_clusters_run_side_by_side_and_leave_nothing() {
-    let (one, two) = (Cluster::start_throwaway().unwrap(), Cluster::start_throwaway().unwrap());
+    let (one, two) = (
+        Cluster::start_throwaway().unwrap(),
+        Cluster::start_throwaway().unwrap(),
+    );
     psql(&one, "CREATE TABLE here (id int)").unwrap();
-    assert!(psql(&two, "SELECT * FROM here").unwrap_err().contains("does not exist"));
+    assert!(
+        psql(&two, "SELECT * FROM here")
+            .unwrap_err()
+            .contains("does not exist")
+    );
 
     one.create_database("blue's print").unwrap();
     one.create_from_template("copy", "blue's print").unwrap();
@@ -44,13 +68,22 @@ fn throwaway_clusters_run_side_by_side_and_leave_nothing() {
     assert!(!two.has_database("copy").unwrap());
     one.drop_database("copy").unwrap();
     assert!(!one.has_database("copy").unwrap());
-    assert!(matches!(one.create_database("postgres"), Err(Error::ProgramFailed { .. })));
+    assert!(matches!(
+        one.create_database("postgres"),
+        Err(Error::ProgramFailed { .. })
+    ));
 
-    let left: Vec<(u32, PathBuf)> = [&one, &two].map(|c| (c.postmaster_pid(), c.log_path().to_owned())).into();
+    let left: Vec<(u32, PathBuf)> = [&one, &two]
+        .map(|c| (c.postmaster_pid(), c.log_path().to_owned()))
+        .into();
     drop((one, two));
     for (pid, log) in left {
         assert!(!is_alive(pid), "PostgreSQL {pid} is still there");
-        assert!(!log.parent().unwrap().exists(), "{} is still there", log.display());
+        assert!(
+            !log.parent().unwrap().exists(),
+            "{} is still there",
+            log.display()
+        );
     }
 }
 
@@ -63,7 +96,11 @@ fn deadlocks_and_statements_can_be_seen() {
         psql(&cluster, "CREATE EXTENSION pg_stat_statements").unwrap();
     }
     psql(&cluster, "SELECT 1/0").unwrap_err();
-    assert!(fs::read_to_string(cluster.log_path()).unwrap().contains("division by zero"));
+    assert!(
+        fs::read_to_string(cluster.log_path())
+            .unwrap()
+            .contains("division by zero")
+    );
 }
 
 #[test]
@@ -76,7 +113,10 @@ fn acknowledged_rows_survive_kill_9_of_all_postgres_processes() {
         assert_eq!(cluster.postmaster_pid(), 0);
         psql(&cluster, "SELECT 1").unwrap_err();
         cluster.restart().unwrap();
-        assert_eq!(psql(&cluster, "SELECT count(*) FROM kept").unwrap(), round.to_string());
+        assert_eq!(
+            psql(&cluster, "SELECT count(*) FROM kept").unwrap(),
+            round.to_string()
+        );
     }
     cluster.restart().unwrap(); // while it runs
     let url = cluster.url("postgres");
@@ -94,7 +134,10 @@ fn a_kept_cluster_keeps_its_data_and_has_one_owner() {
     let cluster = Cluster::start_kept(&dir.0).unwrap();
     assert_eq!(psql(&cluster, "SHOW fsync").unwrap(), "on");
     cluster.create_database("lasting").unwrap();
-    assert!(matches!(Cluster::start_kept(&dir.0), Err(Error::InUse { .. })));
+    assert!(matches!(
+        Cluster::start_kept(&dir.0),
+        Err(Error::InUse { .. })
+    ));
     let (url, pid) = (cluster.url("lasting"), cluster.postmaster_pid());
     cluster.stop();
     assert!(!is_alive(pid));
@@ -115,7 +158,10 @@ fn a_kept_cluster_keeps_its_data_and_has_one_owner() {
 
     fs::write(dir.0.join("postgres/PG_VERSION"), "9.6\n").unwrap();
     let error = Cluster::start_kept(&dir.0).unwrap_err();
-    assert!(error.to_string().contains("was made by PostgreSQL 9.6"), "{error}");
+    assert!(
+        error.to_string().contains("was made by PostgreSQL 9.6"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -125,7 +171,10 @@ fn a_deep_data_directory_gets_a_short_socket_path() {
     let cluster = Cluster::start_kept(&deep).unwrap();
     assert_eq!(psql(&cluster, "SELECT 1").unwrap(), "1");
     let socket_dir = psql(&cluster, "SHOW unix_socket_directories").unwrap();
-    assert!(!socket_dir.starts_with(dir.0.to_str().unwrap()), "{socket_dir}");
+    assert!(
+        !socket_dir.starts_with(dir.0.to_str().unwrap()),
+        "{socket_dir}"
+    );
     cluster.stop();
     assert!(!Path::new(&socket_dir).exists());
 }
@@ -136,7 +185,9 @@ fn nothing_outlives_an_owner_that_is_killed_with_9() {
     for kind in ["throwaway", "kept"] {
         let mut owner = start_owner(kind, &kept_dir.0);
         let lines = BufReader::new(owner.stdout.take().unwrap()).lines();
-        let started = lines.map(Result::unwrap).find_map(|line| line.split_once("cluster ").map(|(_, s)| s.to_owned()));
+        let started = lines
+            .map(Result::unwrap)
+            .find_map(|line| line.split_once("cluster ").map(|(_, s)| s.to_owned()));
         let started = started.expect("the owner has started a cluster");
         let (pid, log) = started.split_once(' ').unwrap();
         let (pid, root) = (pid.parse().unwrap(), Path::new(log).parent().unwrap());
@@ -147,7 +198,11 @@ fn nothing_outlives_an_owner_that_is_killed_with_9() {
             // The next owner waits for the rest of the previous one, and finds a cluster that was shut down in order.
             let next = Cluster::start_kept(&kept_dir.0).unwrap();
             assert!(!is_alive(pid));
-            assert!(!fs::read_to_string(next.log_path()).unwrap().contains("was not properly shut down"));
+            assert!(
+                !fs::read_to_string(next.log_path())
+                    .unwrap()
+                    .contains("was not properly shut down")
+            );
         } else {
             eventually("PostgreSQL is gone", || !is_alive(pid));
             eventually("the files are gone", || !root.exists());
@@ -169,20 +224,29 @@ fn start_owner(kind: &str, dir: &Path) -> Child {
 #[test]
 #[ignore = "started by the test above, in a process of its own"]
 fn owner_of_a_cluster() {
-    let Ok(kind) = std::env::var("POSTGRES_DEV_TEST_OWNER") else { return };
+    let Ok(kind) = std::env::var("POSTGRES_DEV_TEST_OWNER") else {
+        return;
+    };
     let cluster = match kind.as_str() {
         "kept" => Cluster::start_kept(Path::new(&std::env::var("POSTGRES_DEV_TEST_DIR").unwrap())),
         _ => Cluster::start_throwaway(),
     };
     let cluster = cluster.unwrap();
-    println!("cluster {} {}", cluster.postmaster_pid(), cluster.log_path().display());
+    println!(
+        "cluster {} {}",
+        cluster.postmaster_pid(),
+        cluster.log_path().display()
+    );
     loop {
         std::thread::park();
     }
 }
 
 /// A directory that PostgreSQL's account can reach; removed at the end.
-struct Directory(PathBuf, #[expect(dead_code, reason = "removes the directory when dropped")] tempfile::TempDir);
+struct Directory(
+    PathBuf,
+    #[expect(dead_code, reason = "removes the directory when dropped")] tempfile::TempDir,
+);
 
 fn directory_for_kept(name: &str) -> Directory {
     use std::os::unix::fs::PermissionsExt;
