@@ -1,0 +1,392 @@
+//! Which resources this notifier holds and which of their dialogs have a NOTIFY in flight.
+//!
+//! Pure bookkeeping: no sockets, no SQL, no clock of its own (the time is an argument). It answers four questions: which
+//! resources must be taken (again), which are drained and can be settled, whose lease must be renewed, and whether a
+//! request may still be sent. It doesn't decide what an answer means ([`crate::settle`]).
+//!
+//! At most one NOTIFY is in flight per dialog (RFC 6665 section 4.2.2 asks for one that awaits its answer): a dialog in
+//! flight is named to the taking statement, which leaves it out. When its resource is claimed again meanwhile (the state
+//! changed, the dialog was refreshed), the dialog is marked, and the resource is taken again the moment the dialog comes
+//! back. Taking needs no new claim while the lease holds; the alternative, leaving the resource unsettled until it is due
+//! again, would make a dialog that was busy for 50 ms wait for up to `waitn_time`, and would need a timer against busy loops.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::hash::Hash;
+use std::time::{Duration, Instant};
+
+/// Names one NOTIFY: the dialog's row and a number that is never used twice in this process, so that a late answer to
+/// an abandoned NOTIFY is told from the answer to its successor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct FlightKey {
+    pub(crate) dialog: i64,
+    pub(crate) serial: u64,
+}
+
+/// Names one hold of a resource, from its claim to its settling. A later hold of the same resource has another number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct HoldId(u64);
+
+/// What is to be taken for one held resource, or what was taken when it is settled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Work<R> {
+    pub(crate) hold: HoldId,
+    pub(crate) resource: R,
+    pub(crate) version: i64,
+    pub(crate) state_due: bool,
+    /// How many claims this hold had seen when the work was handed out.
+    claims: u32,
+}
+
+/// The record of everything this notifier holds.
+#[derive(Debug)]
+pub(crate) struct Ledger<R> {
+    holds: HashMap<HoldId, Hold<R>>,
+    by_resource: HashMap<R, HoldId>,
+    flights: HashMap<i64, Flight>,
+    wanting: BTreeSet<HoldId>,
+    drained: BTreeSet<HoldId>,
+    last_serial: u64,
+}
+
+#[derive(Debug)]
+struct Hold<R> {
+    resource: R,
+    version: i64,
+    state_due: bool,
+    claims: u32,
+    lease_end: Instant,
+    dialogs: HashSet<i64>,
+    phase: Phase,
+}
+
+/// Statements run outside the ledger; while one works for a hold, the hold is neither drained nor wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Idle,
+    Taking,
+    Settling,
+}
+
+#[derive(Debug)]
+struct Flight {
+    serial: u64,
+    hold: HoldId,
+    target_version: i32,
+    /// Branch of the client transaction once there is one.
+    branch: Option<String>,
+    /// Something new is owed to this dialog: its resource is taken again when it comes back.
+    again: bool,
+}
+
+// === impl Ledger ===
+
+impl<R: Clone + Eq + Hash> Ledger<R> {
+    pub(crate) fn new() -> Self {
+        Ledger {
+            holds: HashMap::new(),
+            by_resource: HashMap::new(),
+            flights: HashMap::new(),
+            wanting: BTreeSet::new(),
+            drained: BTreeSet::new(),
+            last_serial: 0,
+        }
+    }
+
+    /// NOTIFYs in flight, including those whose verdict is not yet stored.
+    pub(crate) fn flight_count(&self) -> usize {
+        self.flights.len()
+    }
+
+    /// Whether nothing at all is held.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.holds.is_empty()
+    }
+
+    /// Records a claim: a new hold, or more work for one that exists.
+    ///
+    /// A claim of flagged dialogs only (`state_due` false) doesn't hide a state change that this hold already owes: the
+    /// version of that change stays the one that is taken and settled.
+    pub(crate) fn claimed(&mut self, resource: R, version: i64, state_due: bool, lease_end: Instant) -> HoldId {
+        if let Some(&id) = self.by_resource.get(&resource)
+            && let Some(hold) = self.holds.get_mut(&id)
+        {
+            if state_due || !hold.state_due {
+                hold.version = version;
+            }
+            hold.state_due |= state_due;
+            hold.claims += 1;
+            hold.lease_end = hold.lease_end.max(lease_end);
+            // A settling statement that is under way was issued for the earlier claim; its result no longer ends this hold.
+            if hold.phase == Phase::Settling {
+                hold.phase = Phase::Idle;
+            }
+            for dialog in &hold.dialogs {
+                if let Some(flight) = self.flights.get_mut(dialog) {
+                    flight.again = true;
+                }
+            }
+            self.drained.remove(&id);
+            self.wanting.insert(id);
+            return id;
+        }
+        let id = HoldId(self.serial());
+        let hold = Hold {
+            resource: resource.clone(),
+            version,
+            state_due,
+            claims: 1,
+            lease_end,
+            dialogs: HashSet::new(),
+            phase: Phase::Idle,
+        };
+        self.holds.insert(id, hold);
+        self.by_resource.insert(resource, id);
+        self.wanting.insert(id);
+        id
+    }
+
+    /// Whether a resource waits to be taken.
+    pub(crate) fn wants_take(&self) -> bool {
+        !self.wanting.is_empty()
+    }
+
+    /// Hands out the resources to take, oldest hold first. Each must come back through [`Ledger::taken`] or
+    /// [`Ledger::take_failed`].
+    pub(crate) fn begin_take(&mut self, limit: usize) -> Vec<Work<R>> {
+        let ids: Vec<HoldId> = self.wanting.iter().copied().take(limit).collect();
+        let mut works = Vec::with_capacity(ids.len());
+        for id in ids {
+            self.wanting.remove(&id);
+            if let Some(hold) = self.holds.get_mut(&id) {
+                hold.phase = Phase::Taking;
+                works.push(hold.work(id));
+            }
+        }
+        works
+    }
+
+    /// Dialogs of these resources that are in flight, with the target they were sent to. Taking leaves them out unless
+    /// their target has changed.
+    pub(crate) fn in_flight_of(&self, works: &[Work<R>]) -> Vec<(i64, i32)> {
+        let holds = works.iter().filter_map(|work| self.holds.get(&work.hold));
+        let dialogs = holds.flat_map(|hold| hold.dialogs.iter());
+        dialogs.filter_map(|dialog| self.flights.get(dialog).map(|flight| (*dialog, flight.target_version))).collect()
+    }
+
+    /// Opens a flight for a dialog that was taken for `work`. `None`: the resource was abandoned meanwhile, nothing may
+    /// be sent. The branch of a transaction that this one replaces is added to `cancelled`.
+    pub(crate) fn take_off(
+        &mut self,
+        work: &Work<R>,
+        dialog: i64,
+        target_version: i32,
+        cancelled: &mut Vec<String>,
+    ) -> Option<FlightKey> {
+        let serial = self.serial();
+        let hold = self.holds.get_mut(&work.hold)?;
+        let again = hold.claims != work.claims;
+        hold.dialogs.insert(dialog);
+        let flight = Flight { serial, hold: work.hold, target_version, branch: None, again };
+        if let Some(earlier) = self.flights.insert(dialog, flight) {
+            cancelled.extend(earlier.branch);
+            if earlier.hold != work.hold
+                && let Some(other) = self.holds.get_mut(&earlier.hold)
+            {
+                other.dialogs.remove(&dialog);
+            }
+        }
+        Some(FlightKey { dialog, serial })
+    }
+
+    /// A take has ended. `complete` false: the statement's limit cut it short, so its resources are taken once more.
+    pub(crate) fn taken(&mut self, works: &[Work<R>], complete: bool) {
+        for work in works {
+            let Some(hold) = self.holds.get_mut(&work.hold) else { continue };
+            hold.phase = Phase::Idle;
+            if !complete {
+                self.wanting.insert(work.hold);
+            }
+            self.look(work.hold);
+        }
+    }
+
+    /// A take failed and certainly changed nothing: its resources are taken again.
+    pub(crate) fn take_failed(&mut self, works: &[Work<R>]) {
+        self.taken(works, false);
+    }
+
+    /// Whether this flight may be sent now: it's still the dialog's current one, and more than `margin` of the lease is
+    /// left. Remembers the branch, so that the transaction can be cancelled.
+    pub(crate) fn may_send(&mut self, key: FlightKey, branch: &str, now: Instant, margin: Duration) -> bool {
+        let Some(flight) = self.flights.get_mut(&key.dialog).filter(|flight| flight.serial == key.serial) else {
+            return false;
+        };
+        let Some(hold) = self.holds.get(&flight.hold) else { return false };
+        if hold.lease_end <= now + margin {
+            return false;
+        }
+        flight.branch = Some(branch.to_owned());
+        true
+    }
+
+    /// The target version of a flight that is still the dialog's current one; `None` for a late outcome.
+    pub(crate) fn target_version(&self, key: FlightKey) -> Option<i32> {
+        self.flights.get(&key.dialog).filter(|flight| flight.serial == key.serial).map(|flight| flight.target_version)
+    }
+
+    /// A flight is over: its outcome needs no writing, or has been written.
+    pub(crate) fn landed(&mut self, key: FlightKey) {
+        if self.target_version(key).is_none() {
+            return;
+        }
+        let Some(flight) = self.flights.remove(&key.dialog) else { return };
+        let Some(hold) = self.holds.get_mut(&flight.hold) else { return };
+        hold.dialogs.remove(&key.dialog);
+        if flight.again {
+            self.wanting.insert(flight.hold);
+        }
+        self.look(flight.hold);
+    }
+
+    /// Hands out up to `limit` drained resources: nothing to take, nothing in flight. Each must come back through
+    /// [`Ledger::settled`] or [`Ledger::settle_failed`].
+    pub(crate) fn begin_settle(&mut self, limit: usize) -> Vec<Work<R>> {
+        let ids: Vec<HoldId> = self.drained.iter().copied().take(limit).collect();
+        let mut works = Vec::with_capacity(ids.len());
+        for id in ids {
+            self.drained.remove(&id);
+            if let Some(hold) = self.holds.get_mut(&id) {
+                hold.phase = Phase::Settling;
+                works.push(hold.work(id));
+            }
+        }
+        works
+    }
+
+    /// Whether a resource waits to be settled.
+    pub(crate) fn has_drained(&self) -> bool {
+        !self.drained.is_empty()
+    }
+
+    /// These resources are settled: forget them, unless they were claimed again while the statement ran.
+    pub(crate) fn settled(&mut self, works: &[Work<R>]) {
+        for work in works {
+            if self.holds.get(&work.hold).is_some_and(|hold| hold.phase == Phase::Settling) {
+                self.forget(work.hold);
+            }
+        }
+    }
+
+    /// Settling failed: tried again, for as long as the lease lasts ([`Ledger::abandon_expired`]).
+    pub(crate) fn settle_failed(&mut self, works: &[Work<R>]) {
+        for work in works {
+            if let Some(hold) = self.holds.get_mut(&work.hold)
+                && hold.phase == Phase::Settling
+            {
+                hold.phase = Phase::Idle;
+                self.look(work.hold);
+            }
+        }
+    }
+
+    /// Resources at work with less than `half_lease` of their lease left. Drained ones aren't renewed: what can't be
+    /// settled within its lease is left to the recovery by whoever claims it next.
+    pub(crate) fn to_renew(&self, now: Instant, half_lease: Duration) -> Vec<(HoldId, R)> {
+        let working = self.holds.iter().filter(|(id, hold)| {
+            hold.phase != Phase::Settling && !self.drained.contains(id) && hold.lease_end < now + half_lease
+        });
+        working.map(|(id, hold)| (*id, hold.resource.clone())).collect()
+    }
+
+    /// Notes the result of a renewal. A resource that the database no longer grants is abandoned; returns the branches to
+    /// cancel. Compares hold numbers, since a resource may have been settled and claimed anew while the renewal ran.
+    pub(crate) fn renewed(&mut self, asked: &[(HoldId, R)], granted: &HashSet<R>, lease_end: Instant) -> Vec<String> {
+        let mut cancelled = Vec::new();
+        for (id, resource) in asked {
+            let Some(hold) = self.holds.get_mut(id) else { continue };
+            if granted.contains(resource) {
+                hold.lease_end = hold.lease_end.max(lease_end);
+            } else if hold.phase != Phase::Settling {
+                cancelled.extend(self.forget(*id));
+            }
+        }
+        cancelled
+    }
+
+    /// Abandons what has no more than `margin` of its lease left: nothing of it is sent, awaited or settled any more.
+    /// Returns the branches to cancel. A resource that is being settled is left to that statement's result.
+    pub(crate) fn abandon_expired(&mut self, now: Instant, margin: Duration) -> (usize, Vec<String>) {
+        let expired = self.holds.iter().filter(|(_, hold)| hold.phase != Phase::Settling && hold.lease_end <= now + margin);
+        let ids: Vec<HoldId> = expired.map(|(id, _)| *id).collect();
+        let branches = ids.iter().flat_map(|id| self.forget(*id)).collect();
+        (ids.len(), branches)
+    }
+
+    /// Abandons these resources at once (a statement whose effect is unknown). Returns the branches to cancel.
+    pub(crate) fn abandon(&mut self, works: &[Work<R>]) -> Vec<String> {
+        works.iter().flat_map(|work| self.forget(work.hold)).collect()
+    }
+
+    /// The flights that are still open, for shutting down.
+    pub(crate) fn open_flights(&self) -> Vec<FlightKey> {
+        self.flights.iter().map(|(dialog, flight)| FlightKey { dialog: *dialog, serial: flight.serial }).collect()
+    }
+
+    /// Stops taking for good (shutting down): what waits to be taken is settled as it stands. Returns those resources,
+    /// which still owe something, so that they can be handed back as such.
+    pub(crate) fn stop_taking(&mut self) -> Vec<Work<R>> {
+        let ids = std::mem::take(&mut self.wanting);
+        let works = ids.iter().filter_map(|id| self.holds.get(id).map(|hold| hold.work(*id))).collect();
+        for id in ids {
+            self.look(id);
+        }
+        works
+    }
+
+    /// Branch of an open flight, if it has been sent.
+    pub(crate) fn branch(&self, key: FlightKey) -> Option<&str> {
+        self.flights.get(&key.dialog).filter(|flight| flight.serial == key.serial)?.branch.as_deref()
+    }
+
+    fn serial(&mut self) -> u64 {
+        self.last_serial += 1;
+        self.last_serial
+    }
+
+    /// Puts a hold among the drained ones when it is.
+    fn look(&mut self, id: HoldId) {
+        let Some(hold) = self.holds.get(&id) else { return };
+        if hold.phase == Phase::Idle && hold.dialogs.is_empty() && !self.wanting.contains(&id) {
+            self.drained.insert(id);
+        } else {
+            self.drained.remove(&id);
+        }
+    }
+
+    fn forget(&mut self, id: HoldId) -> Vec<String> {
+        self.wanting.remove(&id);
+        self.drained.remove(&id);
+        let Some(hold) = self.holds.remove(&id) else { return Vec::new() };
+        if self.by_resource.get(&hold.resource) == Some(&id) {
+            self.by_resource.remove(&hold.resource);
+        }
+        hold.dialogs.iter().filter_map(|dialog| self.flights.remove(dialog)?.branch).collect()
+    }
+}
+
+// === impl Hold ===
+
+impl<R: Clone> Hold<R> {
+    fn work(&self, id: HoldId) -> Work<R> {
+        Work {
+            hold: id,
+            resource: self.resource.clone(),
+            version: self.version,
+            state_due: self.state_due,
+            claims: self.claims,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
