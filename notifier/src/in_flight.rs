@@ -10,7 +10,7 @@
 //! back. Taking needs no new claim while the lease holds; the alternative, leaving the resource unsettled until it is due
 //! again, would make a dialog that was busy for 50 ms wait for up to `waitn_time`, and would need a timer against busy loops.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
@@ -33,6 +33,8 @@ pub(crate) struct Work<R> {
     pub(crate) resource: R,
     pub(crate) version: i64,
     pub(crate) state_due: bool,
+    /// The resource is given back with work undone (shutting down): it's due at once for whoever comes next.
+    pub(crate) give_back: bool,
     /// How many claims this hold had seen when the work was handed out.
     claims: u32,
 }
@@ -43,10 +45,17 @@ pub(crate) struct Ledger<R> {
     holds: HashMap<HoldId, Hold<R>>,
     by_resource: HashMap<R, HoldId>,
     flights: HashMap<i64, Flight>,
-    wanting: BTreeSet<HoldId>,
+    /// Holds to take that no take has yet cut short, and those where one has. A large fan-out thus lets others pass
+    /// between its chunks. A hold is in at most one of the two.
+    fresh: VecDeque<HoldId>,
+    cut: VecDeque<HoldId>,
     drained: BTreeSet<HoldId>,
+    stopping: bool,
     last_serial: u64,
 }
+
+/// How many resources whose last take was cut short are taken together.
+const CUT_TOGETHER: usize = 16;
 
 #[derive(Debug)]
 struct Hold<R> {
@@ -57,6 +66,9 @@ struct Hold<R> {
     lease_end: Instant,
     dialogs: HashSet<i64>,
     phase: Phase,
+    /// Waits in `fresh` or `cut`.
+    wanted: bool,
+    give_back: bool,
 }
 
 /// Statements run outside the ledger; while one works for a hold, the hold is neither drained nor wanted.
@@ -86,8 +98,10 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
             holds: HashMap::new(),
             by_resource: HashMap::new(),
             flights: HashMap::new(),
-            wanting: BTreeSet::new(),
+            fresh: VecDeque::new(),
+            cut: VecDeque::new(),
             drained: BTreeSet::new(),
+            stopping: false,
             last_serial: 0,
         }
     }
@@ -125,8 +139,8 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
                     flight.again = true;
                 }
             }
-            self.drained.remove(&id);
-            self.wanting.insert(id);
+            self.want(id, false);
+            self.look(id);
             return id;
         }
         let id = HoldId(self.serial());
@@ -138,26 +152,33 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
             lease_end,
             dialogs: HashSet::new(),
             phase: Phase::Idle,
+            wanted: false,
+            give_back: false,
         };
         self.holds.insert(id, hold);
         self.by_resource.insert(resource, id);
-        self.wanting.insert(id);
+        self.want(id, false);
+        self.look(id);
         id
     }
 
     /// Whether a resource waits to be taken.
     pub(crate) fn wants_take(&self) -> bool {
-        !self.wanting.is_empty()
+        !self.fresh.is_empty() || !self.cut.is_empty()
     }
 
-    /// Hands out the resources to take, oldest hold first. Each must come back through [`Ledger::taken`] or
+    /// Hands out the resources to take: all the fresh ones, or else a few of those whose take was cut short. Each must come back through [`Ledger::taken`] or
     /// [`Ledger::take_failed`].
     pub(crate) fn begin_take(&mut self, limit: usize) -> Vec<Work<R>> {
-        let ids: Vec<HoldId> = self.wanting.iter().copied().take(limit).collect();
+        let (queue, limit) = match self.fresh.is_empty() {
+            true => (&mut self.cut, limit.min(CUT_TOGETHER)),
+            false => (&mut self.fresh, limit),
+        };
+        let ids: Vec<HoldId> = queue.drain(..limit.min(queue.len())).collect();
         let mut works = Vec::with_capacity(ids.len());
         for id in ids {
-            self.wanting.remove(&id);
             if let Some(hold) = self.holds.get_mut(&id) {
+                hold.wanted = false;
                 hold.phase = Phase::Taking;
                 works.push(hold.work(id));
             }
@@ -204,7 +225,7 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
             let Some(hold) = self.holds.get_mut(&work.hold) else { continue };
             hold.phase = Phase::Idle;
             if !complete {
-                self.wanting.insert(work.hold);
+                self.want(work.hold, true);
             }
             self.look(work.hold);
         }
@@ -243,7 +264,7 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
         let Some(hold) = self.holds.get_mut(&flight.hold) else { return };
         hold.dialogs.remove(&key.dialog);
         if flight.again {
-            self.wanting.insert(flight.hold);
+            self.want(flight.hold, false);
         }
         self.look(flight.hold);
     }
@@ -332,15 +353,16 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
         self.flights.iter().map(|(dialog, flight)| FlightKey { dialog: *dialog, serial: flight.serial }).collect()
     }
 
-    /// Stops taking for good (shutting down): what waits to be taken is settled as it stands. Returns those resources,
-    /// which still owe something, so that they can be handed back as such.
-    pub(crate) fn stop_taking(&mut self) -> Vec<Work<R>> {
-        let ids = std::mem::take(&mut self.wanting);
-        let works = ids.iter().filter_map(|id| self.holds.get(id).map(|hold| hold.work(*id))).collect();
-        for id in ids {
+    /// Stops taking for good (shutting down): what waits to be taken, now or later, is given back when it's drained.
+    pub(crate) fn stop_taking(&mut self) {
+        self.stopping = true;
+        for id in std::mem::take(&mut self.fresh).into_iter().chain(std::mem::take(&mut self.cut)) {
+            if let Some(hold) = self.holds.get_mut(&id) {
+                hold.wanted = false;
+                hold.give_back = true;
+            }
             self.look(id);
         }
-        works
     }
 
     /// Branch of an open flight, if it has been sent.
@@ -353,10 +375,20 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
         self.last_serial
     }
 
+    fn want(&mut self, id: HoldId, cut: bool) {
+        let Some(hold) = self.holds.get_mut(&id) else { return };
+        if self.stopping {
+            hold.give_back = true;
+        } else if !hold.wanted {
+            hold.wanted = true;
+            if cut { self.cut.push_back(id) } else { self.fresh.push_back(id) }
+        }
+    }
+
     /// Puts a hold among the drained ones when it is.
     fn look(&mut self, id: HoldId) {
         let Some(hold) = self.holds.get(&id) else { return };
-        if hold.phase == Phase::Idle && hold.dialogs.is_empty() && !self.wanting.contains(&id) {
+        if hold.phase == Phase::Idle && hold.dialogs.is_empty() && !hold.wanted {
             self.drained.insert(id);
         } else {
             self.drained.remove(&id);
@@ -364,9 +396,12 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
     }
 
     fn forget(&mut self, id: HoldId) -> Vec<String> {
-        self.wanting.remove(&id);
         self.drained.remove(&id);
         let Some(hold) = self.holds.remove(&id) else { return Vec::new() };
+        if hold.wanted {
+            self.fresh.retain(|wanted| *wanted != id);
+            self.cut.retain(|wanted| *wanted != id);
+        }
         if self.by_resource.get(&hold.resource) == Some(&id) {
             self.by_resource.remove(&hold.resource);
         }
@@ -383,6 +418,7 @@ impl<R: Clone> Hold<R> {
             resource: self.resource.clone(),
             version: self.version,
             state_due: self.state_due,
+            give_back: self.give_back,
             claims: self.claims,
         }
     }

@@ -230,6 +230,38 @@ fn a_claim_during_the_take_marks_what_that_take_returned() {
 }
 
 #[test]
+fn a_large_fan_out_lets_others_pass() {
+    let mut story = Story::new();
+    story.claim("huge", 1, true);
+    story.take(&[(1, 0)], false);
+    story.claim("small", 2, true);
+    let works = story.ledger.begin_take(100);
+    assert_eq!(works.iter().map(|work| work.resource).collect::<Vec<_>>(), ["small"]);
+    story.ledger.taken(&works, true);
+    let works = story.ledger.begin_take(100);
+    assert_eq!(works.iter().map(|work| work.resource).collect::<Vec<_>>(), ["huge"]);
+}
+
+#[test]
+fn what_waits_when_stopping_is_given_back() {
+    let mut story = Story::new();
+    story.claim("busy", 1, true);
+    let busy = story.take(&[(1, 0)], true)[0];
+    story.claim("done", 2, true);
+    let done = story.take(&[(2, 0)], true)[0];
+    story.claim("busy", 3, true);
+    story.take(&[], true);
+    story.claim("untaken", 4, true);
+    story.ledger.stop_taking();
+    story.ledger.landed(busy);
+    story.ledger.landed(done);
+    assert!(!story.ledger.wants_take());
+    let mut works: Vec<_> = story.ledger.begin_settle(9).iter().map(|work| (work.resource, work.give_back)).collect();
+    works.sort();
+    assert_eq!(works, [("busy", true), ("done", false), ("untaken", true)]);
+}
+
+#[test]
 fn any_order_of_events_ends_drained() {
     // A small deterministic walk over claims, takes and landings; the invariants hold after every step.
     for seed in 0..200_u64 {
