@@ -1,0 +1,12 @@
+# Two stages: build the one binary, then run it as an ordinary user on a small system.
+FROM rust:1.95-slim-bookworm AS build
+WORKDIR /src
+COPY . .
+RUN cargo build --release --locked -p pgpresence
+
+FROM debian:bookworm-slim
+RUN useradd --system --no-create-home pgpresence
+COPY --from=build /src/target/release/pgpresence /usr/local/bin/pgpresence
+USER pgpresence
+ENTRYPOINT ["pgpresence"]
+CMD ["server"]
