@@ -23,7 +23,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 /// Foreign crates that only some of ours may use, tests included where they are named.
 const GUARDED: &[(&str, &[&str])] = &[
     ("rsip", &["sip"]),
-    ("roxmltree", &["events"]),
+    ("roxmltree", &["events", "system-tests"]),
     ("tokio-postgres", &["sql", "schema", "system-tests"]),
     ("deadpool-postgres", &["sql"]),
     ("refinery", &["schema"]),
