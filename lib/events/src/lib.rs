@@ -1,1 +1,21 @@
-//! events
+//! What PUBLISH, SUBSCRIBE and NOTIFY mean: decisions and documents, without sockets, SQL, clock or randomness.
+//!
+//! A server hands a parsed request to [`publication::decide`] or [`subscription::decide`] and gets an intent that the
+//! database can carry out, or a typed rejection ([`PublishReject`], [`SubscribeReject`]) that it turns into a response.
+//! A notifier asks the [`EventPackage`] of a resource for the [`Document`] made of its publications.
+//! Everything here is a function of its arguments, so any server and any notifier comes to the same result.
+
+pub mod document;
+pub mod notification;
+pub mod package;
+pub mod policy;
+pub mod publication;
+pub mod reject;
+pub mod subscription;
+
+mod request;
+
+pub use document::{BodyFault, Document, PublishedBody};
+pub use package::{EventPackage, Registry};
+pub use policy::{MinExpiresAction, Policy};
+pub use reject::{PublishReject, SubscribeReject};

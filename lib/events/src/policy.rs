@@ -1,0 +1,141 @@
+//! How long state may live: `min_expires`, `min_expires_action`, `max_expires`, `expires_offset`; and `sip_uri_match`.
+//!
+//! The names, units and defaults are those of the presence module's guide. Both publications and subscriptions obey it.
+
+/// What happens to an interval shorter than `min_expires` (parameter `min_expires_action`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MinExpiresAction {
+    /// 1: the request is refused with 423 and Min-Expires.
+    Refuse = 1,
+    /// 2: the interval is raised to `min_expires`. RFC-GAP: RFC 3903 and RFC 6665 forbid to grant more than was asked;
+    /// the guide offers it, for clients that do not understand 423.
+    Raise = 2,
+}
+
+impl MinExpiresAction {
+    /// The action of a number in the configuration, or nothing if there is no such action.
+    pub fn from_code(code: u32) -> Option<Self> {
+        match code {
+            1 => Some(Self::Refuse),
+            2 => Some(Self::Raise),
+            _ => None,
+        }
+    }
+}
+
+/// The limits that an operator sets on publications and subscriptions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// Shortest interval granted, in seconds; 0 means no lower limit. A value above `max_expires_s` counts as `max_expires_s`.
+    pub min_expires_s: u32,
+    /// Longest interval granted, in seconds.
+    pub max_expires_s: u32,
+    /// What happens to shorter intervals. An interval of 0 (remove, fetch) is never too short.
+    pub min_expires_action: MinExpiresAction,
+    /// Seconds that the 200 to a PUBLISH announces less than is stored, so that the refresh comes in time.
+    pub expires_offset_s: u32,
+    /// Whether user parts are compared without regard to case (`sip_uri_match` = 1).
+    pub fold_case: bool,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            min_expires_s: 0,
+            max_expires_s: 3600,
+            min_expires_action: MinExpiresAction::Refuse,
+            expires_offset_s: 0,
+            fold_case: false,
+        }
+    }
+}
+
+impl Policy {
+    /// The value of Expires in the 200 to a PUBLISH that was granted `granted_s`.
+    ///
+    /// Never 0 for a publication that lives: a publisher would take that for its end.
+    pub fn told_expires_s(&self, granted_s: u32) -> u32 {
+        granted_s
+            .saturating_sub(self.expires_offset_s)
+            .max(granted_s.min(1))
+    }
+
+    /// Grants an interval in seconds for what was asked, or says what the least would have been.
+    pub(crate) fn grant(
+        &self,
+        requested_s: Option<u32>,
+        default_s: u32,
+    ) -> Result<u32, IntervalTooBrief> {
+        let min_s = self.min_expires_s.min(self.max_expires_s);
+        let Some(requested_s) = requested_s else {
+            // Nothing was asked, so nothing is too short: the default is bent to the limits.
+            return Ok(default_s.clamp(min_s, self.max_expires_s));
+        };
+        if requested_s > 0 && requested_s < min_s {
+            return match self.min_expires_action {
+                MinExpiresAction::Refuse => Err(IntervalTooBrief { min_s }),
+                MinExpiresAction::Raise => Ok(min_s),
+            };
+        }
+        Ok(requested_s.min(self.max_expires_s))
+    }
+}
+
+/// The requested interval is too short, and the policy says to refuse it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct IntervalTooBrief {
+    pub(crate) min_s: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(min_expires_s: u32, max_expires_s: u32, min_expires_action: MinExpiresAction) -> Policy {
+        Policy { min_expires_s, max_expires_s, min_expires_action, ..Policy::default() }
+    }
+
+    #[test]
+    fn grants_between_the_limits() {
+        use MinExpiresAction::{Raise, Refuse};
+        let brief = |min_s| Err(IntervalTooBrief { min_s });
+        for (min, max, action, requested, expected) in [
+            (0, 3600, Refuse, None, Ok(3600)),
+            (0, 600, Refuse, None, Ok(600)),
+            (0, 3600, Refuse, Some(1), Ok(1)),
+            (0, 3600, Refuse, Some(u32::MAX), Ok(3600)),
+            (60, 3600, Refuse, Some(59), brief(60)),
+            (60, 3600, Refuse, Some(60), Ok(60)),
+            (60, 3600, Refuse, Some(0), Ok(0)),
+            (60, 3600, Raise, Some(59), Ok(60)),
+            (60, 3600, Raise, Some(0), Ok(0)),
+            (7200, 9000, Refuse, None, Ok(7200)),
+            // A minimum above the maximum is the maximum.
+            (7200, 600, Refuse, Some(599), brief(600)),
+            (7200, 600, Refuse, Some(600), Ok(600)),
+            (7200, 600, Refuse, Some(9000), Ok(600)),
+        ] {
+            assert_eq!(
+                policy(min, max, action).grant(requested, 3600),
+                expected,
+                "min {min} max {max} {action:?} requested {requested:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn announces_less_than_it_stores_but_never_the_end() {
+        for (offset, granted, told) in [(0, 60, 60), (10, 60, 50), (10, 10, 1), (10, 3, 1), (10, 0, 0)] {
+            let policy = Policy { expires_offset_s: offset, ..Policy::default() };
+            assert_eq!(policy.told_expires_s(granted), told, "offset {offset} granted {granted}");
+        }
+    }
+
+    #[test]
+    fn knows_the_actions_of_the_guide() {
+        assert_eq!(MinExpiresAction::from_code(1), Some(MinExpiresAction::Refuse));
+        assert_eq!(MinExpiresAction::from_code(2), Some(MinExpiresAction::Raise));
+        assert_eq!(MinExpiresAction::from_code(0), None);
+        assert_eq!(MinExpiresAction::from_code(3), None);
+    }
+}

@@ -1,0 +1,184 @@
+//! What a PUBLISH asks for: RFC 3903 section 6, one function a step.
+//!
+//! Whether the entity-tag is the current one, and so whether the answer is 200 or 412, only the database can tell.
+//! The new entity-tag is derived from the request, so that a retransmission computes the same one on any server.
+
+use bytes::Bytes;
+use sip::token::Secret;
+use sip::{Aor, HeaderName, Request};
+
+use crate::document::BodyFault;
+use crate::package::{EventPackage, Registry};
+use crate::policy::Policy;
+use crate::reject::PublishReject;
+use crate::request::{self, Identity, UriFault};
+
+/// What a PUBLISH asks the database to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PublishIntent {
+    /// Initial: there was no SIP-If-Match.
+    Create(NewPublication),
+    /// Refresh, modify or remove what SIP-If-Match names.
+    Change(PublicationChange),
+}
+
+/// A publication to be created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewPublication {
+    /// The presentity.
+    pub aor: Aor,
+    /// Name of the event package.
+    pub event: String,
+    /// Its first entity-tag, derived from the request; also names the row for good.
+    pub entity_tag: String,
+    /// Seconds that it lives.
+    pub granted_s: u32,
+    /// Media type of the body, in lower case, without parameters.
+    pub content_type: String,
+    /// The body; checked by the package.
+    pub body: Bytes,
+    /// Contact of the publisher where the package needs it, else empty.
+    pub sender: String,
+}
+
+/// A change of a publication that exists, if its entity-tag is still `if_match`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicationChange {
+    /// The presentity.
+    pub aor: Aor,
+    /// Name of the event package.
+    pub event: String,
+    /// The entity-tag that the publisher believes current.
+    pub if_match: String,
+    /// The entity-tag that it gets if it is, derived from the request.
+    pub entity_tag: String,
+    /// What is to change.
+    pub kind: ChangeKind,
+    /// Seconds that it lives from now; 0 for a removal.
+    pub granted_s: u32,
+}
+
+/// What changes about a publication (RFC 3903 section 4, table 1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ChangeKind {
+    /// Its end moves; the state stays.
+    Refresh,
+    /// It gets another state.
+    Modify {
+        /// Media type of the body, in lower case, without parameters.
+        content_type: String,
+        /// The body; checked by the package.
+        body: Bytes,
+    },
+    /// It ends now.
+    Remove,
+}
+
+/// Decides what a PUBLISH asks for.
+///
+/// # Errors
+/// The first step of RFC 3903 section 6 that fails names the rejection.
+pub fn decide(
+    request: &Request,
+    registry: &Registry,
+    policy: &Policy,
+    secret: &Secret,
+) -> Result<PublishIntent, PublishReject> {
+    request.check_mandatory().map_err(|error| PublishReject::BadRequest(error.reason))?;
+    let aor = presentity(request, policy)?;
+    let package = package(request, registry)?;
+    require_no_extension(request)?;
+    let if_match = if_match(request)?;
+    let requested_s = request::requested_expires_s(request).map_err(PublishReject::BadRequest)?;
+    let granted_s = policy
+        .grant(requested_s, package.default_expires_s)
+        .map_err(|brief| PublishReject::IntervalTooBrief { min_s: brief.min_s })?;
+    let identity = Identity::of(request).map_err(PublishReject::BadRequest)?;
+    let entity_tag = identity.derive(secret, "entity-tag", &[&aor.uri(), package.name]);
+    let event = package.name.to_owned();
+
+    let Some(if_match) = if_match else {
+        // RFC 3903 section 6 step 5: a PUBLISH without entity-tag and without body is an error.
+        let (content_type, body) = state(request, package)?.ok_or(PublishReject::BadRequest("Missing Body"))?;
+        let sender = String::new();
+        return Ok(PublishIntent::Create(NewPublication { aor, event, entity_tag, granted_s, content_type, body, sender }));
+    };
+    let kind = if requested_s == Some(0) {
+        // "The body … SHOULD NOT" be there (section 4.5), and means nothing if it is.
+        ChangeKind::Remove
+    } else {
+        match state(request, package)? {
+            Some((content_type, body)) => ChangeKind::Modify { content_type, body },
+            None => ChangeKind::Refresh,
+        }
+    };
+    Ok(PublishIntent::Change(PublicationChange { aor, event, if_match, entity_tag, kind, granted_s }))
+}
+
+/// Step 1: the Request-URI names the presentity.
+fn presentity(request: &Request, policy: &Policy) -> Result<Aor, PublishReject> {
+    request::presentity(request, policy.fold_case).map_err(|fault| match fault {
+        UriFault::Scheme => PublishReject::UnsupportedScheme,
+        UriFault::Malformed(reason) => PublishReject::BadRequest(reason),
+    })
+}
+
+/// Step 2: "If the Event header field is missing or contains an event package which the ESC does not support": 489.
+fn package<'r>(request: &Request, registry: &'r Registry) -> Result<&'r EventPackage, PublishReject> {
+    let event = request
+        .event()
+        .map_err(|error| PublishReject::BadRequest(error.reason))?
+        .ok_or(PublishReject::UnknownEvent)?;
+    registry
+        .find(&event)
+        .filter(|package| !package.publish_content_types.is_empty())
+        .ok_or(PublishReject::UnknownEvent)
+}
+
+/// RFC 3261 section 8.2.2.3: what the publisher requires must be understood.
+fn require_no_extension(request: &Request) -> Result<(), PublishReject> {
+    let unsupported = request::unsupported_extensions(request);
+    if unsupported.is_empty() { Ok(()) } else { Err(PublishReject::BadExtension { unsupported }) }
+}
+
+/// Step 3: "the ESC checks if the header field contains a single entity-tag. If not, the request is invalid".
+/// Any single word will do here: one that we never issued gets its 412 from the database.
+fn if_match(request: &Request) -> Result<Option<String>, PublishReject> {
+    let mut lines = request.header_lines(HeaderName::SipIfMatch);
+    let Some(line) = lines.next() else { return Ok(None) };
+    let tag = line.trim_ascii();
+    let is_single = !tag.is_empty() && tag.iter().all(|b| b.is_ascii_graphic() && *b != b',');
+    match std::str::from_utf8(tag) {
+        Ok(tag) if is_single && lines.next().is_none() => Ok(Some(tag.to_owned())),
+        _ => Err(PublishReject::BadRequest("Bad SIP-If-Match")),
+    }
+}
+
+/// Step 5: the published state, of a type that the package takes and fit to be shown; nothing if there is no body.
+fn state(request: &Request, package: &EventPackage) -> Result<Option<(String, Bytes)>, PublishReject> {
+    let body = request.body();
+    if body.is_empty() {
+        return Ok(None);
+    }
+    if let Some(coding) = request.header(HeaderName::ContentEncoding)
+        && !coding.trim_ascii().eq_ignore_ascii_case(b"identity")
+    {
+        return Err(PublishReject::UnsupportedEncoding);
+    }
+    // RFC 3261 section 20.15: "The Content-Type header field MUST be present if the body is not empty."
+    let media = request
+        .content_type()
+        .map_err(|error| PublishReject::BadRequest(error.reason))?
+        .ok_or(PublishReject::BadRequest("Missing Content-Type"))?;
+    if !package.publish_content_types.contains(&media.kind.as_str()) {
+        return Err(PublishReject::UnsupportedBody { accept: package.publish_content_types.join(", ") });
+    }
+    (package.check)(body).map_err(|fault| match fault {
+        BodyFault::TooLarge => PublishReject::BodyTooLarge,
+        fault => PublishReject::BodyRefused(fault),
+    })?;
+    Ok(Some((media.kind, Bytes::copy_from_slice(body))))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,255 @@
+//! What a SUBSCRIBE asks for: RFC 6665 section 4.2.1.
+//!
+//! Whether a dialog exists and its CSeq is in order, only the database can tell. The To-tag of a new dialog is derived
+//! from the request, so that a retransmission that reaches another server makes no second dialog.
+
+use sip::token::Secret;
+use sip::{Aor, HeaderName, NameAddr, Request};
+
+use crate::package::{EventPackage, Registry};
+use crate::policy::Policy;
+use crate::reject::SubscribeReject;
+use crate::request::{self, Identity, UriFault};
+
+/// What a SUBSCRIBE asks the database to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SubscribeIntent {
+    /// Initial, or a fetch: there was no To-tag.
+    Create(NewSubscription),
+    /// Refresh or end of a subscription that exists.
+    Refresh(SubscriptionRefresh),
+}
+
+/// A subscription to be created, with all that its NOTIFYs need.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewSubscription {
+    /// The presentity.
+    pub aor: Aor,
+    /// Name of the event package.
+    pub event: String,
+    /// The id parameter of Event, or empty.
+    pub event_id: String,
+    /// Who watches: the From URI in its canonical form.
+    pub watcher: Aor,
+    /// User part of the To URI, as written.
+    pub to_user: String,
+    /// Host of the To URI.
+    pub to_domain: String,
+    /// User part of the From URI, as written.
+    pub from_user: String,
+    /// Host of the From URI.
+    pub from_domain: String,
+    /// To as written, without its parameters: From of the NOTIFYs.
+    pub local_uri: String,
+    /// From as written, without its parameters: To of the NOTIFYs.
+    pub remote_uri: String,
+    /// Our tag, derived from the request.
+    pub to_tag: String,
+    /// The watcher's tag.
+    pub from_tag: String,
+    /// Call-ID.
+    pub call_id: String,
+    /// CSeq of the SUBSCRIBE.
+    pub remote_cseq: u32,
+    /// The Contact URI: where NOTIFYs go.
+    pub contact: String,
+    /// The route set: Record-Route in the order of the request, raw name-addrs.
+    pub record_route: Vec<String>,
+    /// Seconds that it lives; 0 for a fetch.
+    pub granted_s: u32,
+    /// The media type for its NOTIFYs, chosen by Accept.
+    pub accept: String,
+    /// User-Agent, shortened, or empty.
+    pub user_agent: String,
+}
+
+/// A SUBSCRIBE within its dialog.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubscriptionRefresh {
+    /// Call-ID.
+    pub call_id: String,
+    /// Our tag.
+    pub to_tag: String,
+    /// The watcher's tag.
+    pub from_tag: String,
+    /// Name of the event package.
+    pub event: String,
+    /// The id parameter of Event, or empty: with the dialog, it names the subscription (RFC 6665 section 4.5.2).
+    pub event_id: String,
+    /// CSeq of the SUBSCRIBE.
+    pub remote_cseq: u32,
+    /// The Contact URI, if there is one: NOTIFYs go there from now on (RFC 3261 section 12.2.2).
+    pub contact: Option<String>,
+    /// Seconds that it lives from now; 0 to end it.
+    pub granted_s: u32,
+}
+
+/// Decides what a SUBSCRIBE asks for.
+///
+/// # Errors
+/// The first check that fails names the rejection.
+pub fn decide(
+    request: &Request,
+    registry: &Registry,
+    policy: &Policy,
+    secret: &Secret,
+) -> Result<SubscribeIntent, SubscribeReject> {
+    request.check_mandatory().map_err(|error| SubscribeReject::BadRequest(error.reason))?;
+    let to = request.to().map_err(|error| SubscribeReject::BadRequest(error.reason))?;
+    // Within a dialog, the Request-URI is our own Contact.
+    let aor = if to.tag().is_none() { Some(presentity(request, policy)?) } else { None };
+    let (package, event_id) = package(request, registry)?;
+    require_no_extension(request)?;
+    let granted_s = granted_s(request, package, policy)?;
+    let accept = acceptable(request, package)?;
+    let identity = Identity::of(request).map_err(SubscribeReject::BadRequest)?;
+    let contact = contact(request)?;
+    let event = package.name.to_owned();
+
+    if let Some(to_tag) = to.tag() {
+        request::require_storable(&[to_tag]).map_err(SubscribeReject::BadRequest)?;
+        return Ok(SubscribeIntent::Refresh(SubscriptionRefresh {
+            call_id: identity.call_id,
+            to_tag: to_tag.to_owned(),
+            from_tag: identity.from_tag,
+            event,
+            event_id,
+            remote_cseq: identity.cseq,
+            contact,
+            granted_s,
+        }));
+    }
+    let Some(aor) = aor else { return Err(SubscribeReject::BadRequest("Bad Request-URI")) };
+    // RFC 6665 section 4.1.2.1 and RFC 3261 section 12.1.1: a request that makes a dialog has a Contact.
+    let contact = contact.ok_or(SubscribeReject::BadRequest("Missing Contact"))?;
+    let to_tag = identity.derive(secret, "to-tag", &[&aor.uri(), package.name, &event_id]);
+    let from = request.from().map_err(|error| SubscribeReject::BadRequest(error.reason))?;
+    let watcher = Aor::from_uri(&from.uri, policy.fold_case).map_err(|_| SubscribeReject::BadRequest("Bad From"))?;
+    let (to_user, to_domain) = user_and_host(&to);
+    let (from_user, from_domain) = user_and_host(&from);
+    let new = NewSubscription {
+        aor,
+        event,
+        event_id,
+        watcher,
+        to_user,
+        to_domain,
+        from_user,
+        from_domain,
+        local_uri: to.raw_addr().to_string(),
+        remote_uri: from.raw_addr().to_string(),
+        to_tag,
+        from_tag: identity.from_tag,
+        call_id: identity.call_id,
+        remote_cseq: identity.cseq,
+        contact,
+        record_route: request.record_route().map_err(|error| SubscribeReject::BadRequest(error.reason))?,
+        granted_s,
+        accept,
+        user_agent: user_agent(request),
+    };
+    let mut texts = vec![new.local_uri.as_str(), &new.remote_uri, &new.watcher.username, &new.watcher.domain];
+    texts.extend(new.record_route.iter().map(String::as_str));
+    request::require_storable(&texts).map_err(SubscribeReject::BadRequest)?;
+    Ok(SubscribeIntent::Create(new))
+}
+
+/// The Request-URI of an initial SUBSCRIBE names the presentity.
+fn presentity(request: &Request, policy: &Policy) -> Result<Aor, SubscribeReject> {
+    request::presentity(request, policy.fold_case).map_err(|fault| match fault {
+        UriFault::Scheme => SubscribeReject::UnsupportedScheme,
+        UriFault::Malformed(reason) => SubscribeReject::BadRequest(reason),
+    })
+}
+
+/// RFC 6665 section 4.2.1.1: an event package that is missing or not understood is answered by 489.
+fn package<'r>(request: &Request, registry: &'r Registry) -> Result<(&'r EventPackage, String), SubscribeReject> {
+    let event = request
+        .event()
+        .map_err(|error| SubscribeReject::BadRequest(error.reason))?
+        .ok_or(SubscribeReject::UnknownEvent)?;
+    let package = registry.find(&event).ok_or(SubscribeReject::UnknownEvent)?;
+    let id = event.id.unwrap_or_default();
+    request::require_storable(&[&id]).map_err(SubscribeReject::BadRequest)?;
+    Ok((package, id))
+}
+
+/// RFC 3261 section 8.2.2.3: what the watcher requires must be understood.
+fn require_no_extension(request: &Request) -> Result<(), SubscribeReject> {
+    let unsupported = request::unsupported_extensions(request);
+    if unsupported.is_empty() { Ok(()) } else { Err(SubscribeReject::BadExtension { unsupported }) }
+}
+
+/// RFC 6665 section 4.2.1.1: 423 only if the interval is "greater than zero and smaller than one hour and less than a
+/// notifier-configured minimum"; a longer one is granted as it was asked, even if the minimum is longer still.
+fn granted_s(request: &Request, package: &EventPackage, policy: &Policy) -> Result<u32, SubscribeReject> {
+    const HOUR_S: u32 = 3600;
+    let requested_s = request::requested_expires_s(request).map_err(SubscribeReject::BadRequest)?;
+    match (policy.grant(requested_s, package.default_expires_s), requested_s) {
+        (Ok(granted_s), _) => Ok(granted_s),
+        (Err(_), Some(requested_s)) if requested_s >= HOUR_S => Ok(requested_s),
+        (Err(brief), _) => Err(SubscribeReject::IntervalTooBrief { min_s: brief.min_s }),
+    }
+}
+
+/// The media type of the NOTIFYs: the package's, if Accept allows it. Without Accept, the package's own type is
+/// understood (RFC 3856 section 6.7); an Accept without values allows nothing (RFC 3261 section 20.1).
+fn acceptable(request: &Request, package: &EventPackage) -> Result<String, SubscribeReject> {
+    let ours = package.notify_content_type;
+    let Some(ranges) = request.accept().map_err(|error| SubscribeReject::BadRequest(error.reason))? else {
+        return Ok(ours.to_owned());
+    };
+    // The most specific range that covers our type decides (RFC 2616 section 14.1), so that
+    // `*/*, application/pidf+xml;q=0` refuses it.
+    let best = ranges.iter().filter_map(|range| Some((precision(&range.kind, ours)?, range))).max_by_key(|(p, _)| *p);
+    match best {
+        Some((_, range)) if !is_refused(range) => Ok(ours.to_owned()),
+        _ => Err(SubscribeReject::NotAcceptable),
+    }
+}
+
+/// How precisely a media range covers a type, or nothing if it does not.
+fn precision(range: &str, kind: &str) -> Option<u8> {
+    if range == kind {
+        Some(2)
+    } else if let Some(family) = range.strip_suffix("/*").filter(|family| *family != "*") {
+        (kind.split('/').next() == Some(family)).then_some(1)
+    } else {
+        (range == "*/*" || range == "*").then_some(0)
+    }
+}
+
+/// Whether a media range has `q=0`.
+fn is_refused(range: &sip::MediaType) -> bool {
+    range.params.iter().any(|(name, value)| {
+        name.eq_ignore_ascii_case("q") && value.as_deref().and_then(|q| q.trim().parse::<f32>().ok()) == Some(0.0)
+    })
+}
+
+/// The Contact URI, if there is a Contact. It must be one that a NOTIFY can be sent to.
+fn contact(request: &Request) -> Result<Option<String>, SubscribeReject> {
+    if request.header_lines(HeaderName::Contact).count() > 1 {
+        return Err(SubscribeReject::BadRequest("Multiple Contacts"));
+    }
+    let Some(contact) = request.contact().map_err(|error| SubscribeReject::BadRequest(error.reason))? else {
+        return Ok(None);
+    };
+    if !matches!(contact.uri.scheme, sip::Scheme::Sip | sip::Scheme::Sips) {
+        return Err(SubscribeReject::BadRequest("Bad Contact"));
+    }
+    let uri = contact.uri.to_string();
+    request::require_storable(&[&uri]).map_err(SubscribeReject::BadRequest)?;
+    Ok(Some(uri))
+}
+
+fn user_and_host(address: &NameAddr) -> (String, String) {
+    (address.uri.user.clone().unwrap_or_default(), address.uri.host_str().to_string())
+}
+
+/// User-Agent for the operator's eyes: at most 255 characters, none of them a control character.
+fn user_agent(request: &Request) -> String {
+    request.user_agent().unwrap_or_default().chars().filter(|c| !c.is_control()).take(255).collect()
+}
+
+#[cfg(test)]
+mod tests;
