@@ -1,0 +1,20 @@
+//! What a peer may make us read. DESIGN promise 6: bad input costs its sender, nobody else.
+
+/// Upper bounds of one message; whatever exceeds one is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Whole message, start line to end of body. Answered 513.
+    pub message_bytes: usize,
+    /// Header lines. Answered 400.
+    pub header_count: usize,
+    /// One header line with its folds, or the start line. Answered 400.
+    pub header_line_bytes: usize,
+    /// Body. Answered 413.
+    pub body_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { message_bytes: 65_535, header_count: 128, header_line_bytes: 8_192, body_bytes: 65_535 }
+    }
+}
