@@ -65,6 +65,17 @@ impl Registry {
         self.packages.iter().find(|package| package.name == name)
     }
 
+    /// The body types that can be published, for the Accept of an OPTIONS (RFC 3261 section 11.2).
+    pub fn accept(&self) -> String {
+        let mut types: Vec<&str> = Vec::new();
+        for kind in self.packages.iter().flat_map(|package| package.publish_content_types) {
+            if !types.contains(kind) {
+                types.push(kind);
+            }
+        }
+        types.join(", ")
+    }
+
     /// The value of Allow-Events.
     pub fn allow_events(&self) -> &str {
         &self.allow_events

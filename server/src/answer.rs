@@ -1,0 +1,215 @@
+//! The only table from reject, outcome or error to SIP response.
+//!
+//! Handlers bring values of other crates here and get an [`Answer`]; nothing else in this crate names a status code.
+//! What an answer says never depends on the server that gives it: a retransmission gets the same bytes from any of them.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+
+use events::{Policy, PublishReject, Registry, SubscribeReject};
+use sip::{ParseError, Reply, Request, StatusCode};
+use smallvec::SmallVec;
+use sql::{PublishOutcome, StoreError, SubscribeOutcome};
+
+use crate::write_batch::WriteError;
+
+/// The methods that this server serves, for Allow (RFC 3261 section 20.5).
+const ALLOW: &str = "OPTIONS, PUBLISH, SUBSCRIBE";
+/// When a client that met an overload or a missing database may come back, in seconds (RFC 3261 section 21.5.4).
+const RETRY_AFTER_S: u32 = 5;
+
+/// A response before it has met its request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    status: StatusCode,
+    reason: Option<Cow<'static, str>>,
+    to_tag: Option<String>,
+    headers: SmallVec<[(&'static str, Cow<'static, str>); 3]>,
+}
+
+impl Answer {
+    fn new(status: StatusCode) -> Self {
+        Self { status, reason: None, to_tag: None, headers: SmallVec::new() }
+    }
+
+    fn reason(mut self, reason: impl Into<Cow<'static, str>>) -> Self {
+        self.reason = Some(reason.into());
+        self
+    }
+
+    fn header(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// The response on the wire. `to_tag` is used where neither the request nor the outcome has one.
+    pub fn encode(&self, request: &Request, source: SocketAddr, to_tag: &str) -> Vec<u8> {
+        let mut reply = Reply::new(request, self.status).to_tag(self.to_tag.as_deref().unwrap_or(to_tag));
+        if let Some(reason) = &self.reason {
+            reply = reply.reason(reason);
+        }
+        for (name, value) in &self.headers {
+            reply = reply.header(name, value);
+        }
+        reply.encode(source)
+    }
+}
+
+// === requests that reach no handler ===
+
+/// A message that cannot be understood, but whose sender can be told so: 400, or what says it better (505, 513).
+pub fn malformed(error: &ParseError) -> Answer {
+    Answer::new(error.status).reason(error.reason)
+}
+
+/// A method that we know, but do not serve (RFC 3261 section 8.2.1).
+pub fn method_not_allowed() -> Answer {
+    Answer::new(StatusCode::METHOD_NOT_ALLOWED).header("Allow", ALLOW)
+}
+
+/// A method that we never heard of (RFC 3261 section 21.5.2).
+pub fn not_implemented() -> Answer {
+    Answer::new(StatusCode::NOT_IMPLEMENTED).header("Allow", ALLOW)
+}
+
+/// CANCEL: requests are answered at once, there is never anything to cancel (RFC 3261 section 9.2).
+pub fn no_transaction() -> Answer {
+    Answer::new(StatusCode::CALL_DOES_NOT_EXIST)
+}
+
+/// Max-Forwards has come to 0.
+pub fn too_many_hops() -> Answer {
+    Answer::new(StatusCode::TOO_MANY_HOPS)
+}
+
+/// Require names what we do not do (RFC 3261 section 8.2.2.3).
+pub fn bad_extension(unsupported: &[String]) -> Answer {
+    Answer::new(StatusCode::BAD_EXTENSION).header("Unsupported", unsupported.join(", "))
+}
+
+/// The flow of a token has ended, or never was ours (RFC 5626 section 5.3).
+pub fn flow_failed() -> Answer {
+    Answer::new(StatusCode::FLOW_FAILED)
+}
+
+/// What we can do (RFC 3261 section 11.2).
+pub fn capabilities(registry: &Registry) -> Answer {
+    Answer::new(StatusCode::OK)
+        .header("Allow", ALLOW)
+        .header("Accept", registry.accept())
+        .header("Allow-Events", registry.allow_events().to_owned())
+        // No extension of SIP is supported; the header says so (RFC 3261 section 20.37).
+        .header("Supported", "")
+}
+
+/// Too many requests wait for the database, or it is away.
+pub fn unavailable() -> Answer {
+    Answer::new(StatusCode::SERVICE_UNAVAILABLE).header("Retry-After", RETRY_AFTER_S.to_string())
+}
+
+/// A bug of ours.
+pub fn server_error() -> Answer {
+    Answer::new(StatusCode::SERVER_INTERNAL_ERROR)
+}
+
+// === rejections ===
+
+/// RFC 3903 section 6.
+pub fn publish_reject(reject: &PublishReject, registry: &Registry) -> Answer {
+    match reject {
+        PublishReject::BadRequest(reason) => bad_request(reason),
+        PublishReject::UnsupportedScheme => Answer::new(StatusCode::UNSUPPORTED_URI_SCHEME),
+        PublishReject::UnknownEvent => bad_event(registry),
+        PublishReject::BadExtension { unsupported } => bad_extension(unsupported),
+        PublishReject::IntervalTooBrief { min_s } => interval_too_brief(*min_s),
+        PublishReject::UnsupportedBody { accept } => {
+            Answer::new(StatusCode::UNSUPPORTED_MEDIA_TYPE).header("Accept", accept.clone())
+        }
+        PublishReject::UnsupportedEncoding => {
+            Answer::new(StatusCode::UNSUPPORTED_MEDIA_TYPE).header("Accept-Encoding", "identity")
+        }
+        PublishReject::BodyRefused(fault) => bad_request(fault.reason()),
+        PublishReject::BodyTooLarge => Answer::new(StatusCode::REQUEST_ENTITY_TOO_LARGE),
+    }
+}
+
+/// RFC 6665 section 4.2.1.1.
+pub fn subscribe_reject(reject: &SubscribeReject, registry: &Registry) -> Answer {
+    match reject {
+        SubscribeReject::BadRequest(reason) => bad_request(reason),
+        SubscribeReject::UnsupportedScheme => Answer::new(StatusCode::UNSUPPORTED_URI_SCHEME),
+        SubscribeReject::UnknownEvent => bad_event(registry),
+        SubscribeReject::BadExtension { unsupported } => bad_extension(unsupported),
+        SubscribeReject::IntervalTooBrief { min_s } => interval_too_brief(*min_s),
+        SubscribeReject::NotAcceptable => Answer::new(StatusCode::NOT_ACCEPTABLE),
+    }
+}
+
+fn bad_request(reason: &'static str) -> Answer {
+    Answer::new(StatusCode::BAD_REQUEST).reason(reason)
+}
+
+fn bad_event(registry: &Registry) -> Answer {
+    Answer::new(StatusCode::BAD_EVENT).header("Allow-Events", registry.allow_events().to_owned())
+}
+
+fn interval_too_brief(min_s: u32) -> Answer {
+    Answer::new(StatusCode::INTERVAL_TOO_BRIEF).header("Min-Expires", min_s.to_string())
+}
+
+// === outcomes and errors ===
+
+/// The database has spoken about a PUBLISH (RFC 3903 section 6, steps 3 and 6).
+pub fn published(outcome: &PublishOutcome, policy: &Policy) -> Answer {
+    match outcome {
+        PublishOutcome::Stored { entity_tag, expires_s } => Answer::new(StatusCode::OK)
+            .header("Expires", policy.told_expires_s(*expires_s).to_string())
+            .header("SIP-ETag", entity_tag.clone()),
+        PublishOutcome::ConditionFailed => Answer::new(StatusCode::CONDITIONAL_REQUEST_FAILED),
+    }
+}
+
+/// The database has spoken about a SUBSCRIBE (RFC 6665 section 4.2.1.1; RFC 3261 section 12.2.2 for the order of CSeq).
+pub fn subscribed(outcome: &SubscribeOutcome) -> Answer {
+    match outcome {
+        SubscribeOutcome::Accepted { granted_s, to_tag, local_contact } => {
+            let mut answer = Answer::new(StatusCode::OK)
+                .header("Expires", granted_s.to_string())
+                .header("Contact", format!("<{local_contact}>"));
+            answer.to_tag = Some(to_tag.clone());
+            answer
+        }
+        SubscribeOutcome::NoDialog => {
+            Answer::new(StatusCode::CALL_DOES_NOT_EXIST).reason("Subscription Does Not Exist")
+        }
+        SubscribeOutcome::OutOfOrder => server_error().reason("CSeq Out Of Order"),
+    }
+}
+
+/// There is no outcome: 503 where trying again helps, else 500, which is logged here, once.
+pub fn write_error(error: &WriteError) -> Answer {
+    match error {
+        WriteError::Deadline => unavailable(),
+        WriteError::Store(error) => store_error(error),
+        WriteError::Aborted => {
+            tracing::error!("a write ended without an outcome: a bug");
+            server_error()
+        }
+    }
+}
+
+/// See [`write_error`].
+pub fn store_error(error: &StoreError) -> Answer {
+    match error {
+        StoreError::Unavailable { .. } | StoreError::Deadline { .. } => {
+            tracing::debug!(%error, "no database for a request");
+            unavailable()
+        }
+        // Class 22, a value that no column can hold: the sender's fault.
+        StoreError::Conflict { sqlstate, .. } if sqlstate.starts_with("22") => bad_request("Unacceptable Value"),
+        StoreError::Conflict { .. } | StoreError::Inconsistent { .. } | StoreError::Bug { .. } => {
+            tracing::error!(%error, "a statement failed");
+            server_error()
+        }
+    }
+}

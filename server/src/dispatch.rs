@@ -1,0 +1,133 @@
+//! From a packet to its handler: parse, then method and Event.
+//!
+//! RFC 3261 section 8.2 in its order: method, then what the request requires. Packets are handled in order of arrival, on one task,
+//! without waiting; whatever has to wait is queued, and answered by a task of its own.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use net::{FlowKey, Packet};
+use sip::token::Secret;
+use sip::{HeaderName, Message, Method, ParseError, Request, Response};
+use tokio::time::timeout_at;
+
+use crate::answer;
+use crate::front::{Arrival, Front};
+use crate::{publish, relay, subscribe};
+
+/// Handles one packet. A panic costs this packet its answer, and nobody else anything.
+pub(crate) fn receive(front: &Arc<Front>, packet: Packet) {
+    let remote = packet.flow.remote;
+    if catch_unwind(AssertUnwindSafe(|| parse(front, packet))).is_err() {
+        tracing::error!(%remote, "a message made its handler panic: a bug");
+    }
+}
+
+fn parse(front: &Arc<Front>, packet: Packet) {
+    let Packet { bytes, flow } = packet;
+    if sip::is_keepalive(&bytes) || sip::is_stun(&bytes) {
+        return;
+    }
+    match sip::parse_datagram(bytes, &front.limits) {
+        Ok(Message::Request(request)) => with_secret(front, Work::Request(front.arrival(request, flow))),
+        Ok(Message::Response(response)) => with_secret(front, Work::Response(response)),
+        Err(error) => refuse(front, flow, error),
+    }
+}
+
+/// What needs the cluster's secret before it can be handled.
+enum Work {
+    Request(Arrival),
+    Response(Response),
+}
+
+/// Goes on at once where the secret is known, which is always but at the start; else when the database has told it.
+fn with_secret(front: &Arc<Front>, work: Work) {
+    if let Some(secret) = front.known_secret() {
+        return handle(front, work, secret);
+    }
+    let Work::Request(arrival) = work else {
+        // Without the secret nothing was ever forwarded.
+        return;
+    };
+    // A Route may hold a token of ours: only the secret can tell.
+    if arrival.request.header(HeaderName::Route).is_none() && needs_no_database(front, &arrival) {
+        return;
+    }
+    let Some(admitted) = front.admit(&arrival) else { return };
+    let front = Arc::clone(front);
+    tokio::spawn(async move {
+        let secret = timeout_at(arrival.deadline, front.secret()).await;
+        drop(admitted);
+        match secret {
+            Ok(Ok(secret)) => handle(&front, Work::Request(arrival), secret),
+            Ok(Err(error)) => front.reply(&arrival, &answer::store_error(&error)),
+            Err(_) => front.reply(&arrival, &answer::unavailable()),
+        }
+    });
+}
+
+fn handle(front: &Arc<Front>, work: Work, secret: &Secret) {
+    let arrival = match work {
+        Work::Request(arrival) => arrival,
+        Work::Response(response) => return relay::back(front, &response, secret),
+    };
+    if let Some(token) = relay::token(&arrival.request, secret) {
+        return relay::forward(front, &arrival, &token, secret);
+    }
+    if needs_no_database(front, &arrival) {
+        return;
+    }
+    match arrival.request.method() {
+        Method::Publish => publish::publish(front, arrival, secret),
+        _ => subscribe::subscribe(front, arrival, secret),
+    }
+}
+
+/// Handles what is neither a good PUBLISH nor a good SUBSCRIBE; says whether that was it.
+fn needs_no_database(front: &Front, arrival: &Arrival) -> bool {
+    let request = &arrival.request;
+    if *request.method() == Method::Ack {
+        // RFC 3261 section 17: there is no response to an ACK.
+        return true;
+    }
+    let answer = match check(request) {
+        Err(error) => answer::malformed(&error),
+        Ok(Checked::TooManyHops) if *request.method() != Method::Options => answer::too_many_hops(),
+        Ok(_) => match request.method() {
+            Method::Cancel => answer::no_transaction(),
+            Method::Extension(_) => answer::not_implemented(),
+            Method::Options | Method::Publish | Method::Subscribe if !request.require().is_empty() => {
+                answer::bad_extension(&request.require())
+            }
+            Method::Options => answer::capabilities(&front.registry),
+            Method::Publish | Method::Subscribe => return false,
+            _ => answer::method_not_allowed(),
+        },
+    };
+    front.reply(arrival, &answer);
+    true
+}
+
+enum Checked {
+    Sound,
+    /// A proxy must not pass it on, and neither do we take it (an OPTIONS is answered, RFC 3261 section 16.3).
+    TooManyHops,
+}
+
+fn check(request: &Request) -> Result<Checked, ParseError> {
+    request.check_mandatory()?;
+    Ok(match request.max_forwards()? {
+        Some(0) => Checked::TooManyHops,
+        _ => Checked::Sound,
+    })
+}
+
+/// Answers a message that cannot be understood, if enough of it was; else drops it.
+fn refuse(front: &Front, flow: FlowKey, error: ParseError) {
+    tracing::debug!(remote = %flow.remote, %error, "a message that is not SIP");
+    let Some(request) = error.answerable.as_deref().cloned() else { return };
+    if *request.method() != Method::Ack {
+        front.reply(&front.arrival(request, flow), &answer::malformed(&error));
+    }
+}

@@ -1,0 +1,89 @@
+//! Flows: how a watcher can be reached, and under which addresses this server is reached itself.
+//!
+//! A phone that talks to us directly, over a connection or from behind a NAT, can be reached only down the flow it came by.
+//! Such a subscription gets a Route to this server with a signed flow token (in the manner of RFC 5626 section 5.1);
+//! `relay` honours it. Whoever came through a proxy is reached down the route set, and gets no token.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use net::{Endpoint, FlowKey};
+use sip::token::Secret;
+use sip::{FlowToken, HeaderName, Request, Transport, Uri};
+
+/// The addresses that go into what we hand out.
+#[derive(Debug, Clone)]
+pub(crate) struct Addresses {
+    /// `server_address`: the Contact of our answers; `None`: the address that the request came to.
+    pub(crate) contact: Option<String>,
+    /// Where notifiers reach this server.
+    pub(crate) internal: SocketAddr,
+}
+
+impl Addresses {
+    /// The Contact URI of the answer to a request that came by `flow`.
+    pub(crate) fn local_contact(&self, endpoint: &Endpoint, flow: &FlowKey) -> String {
+        let mut contact = match &self.contact {
+            Some(address) => address.clone(),
+            None => format!("sip:{}", reachable(endpoint, flow.local, flow.remote.ip())),
+        };
+        if flow.transport != Transport::Udp && !contact.to_ascii_lowercase().contains(";transport=") {
+            contact.push_str(";transport=");
+            contact.push_str(flow.transport.as_str());
+        }
+        contact
+    }
+
+    /// The Route that leads a NOTIFY down `flow`, or `""` when the phone can be reached without us.
+    pub(crate) fn route(&self, endpoint: &Endpoint, request: &Request, flow: &FlowKey, secret: &Secret) -> String {
+        if !needs_flow(request, flow) {
+            return String::new();
+        }
+        let token = FlowToken {
+            transport: flow.transport,
+            local: flow.local,
+            remote: flow.remote,
+            instance: endpoint.instance(),
+            connection: flow.connection,
+        };
+        format!("<sip:{}@{};transport=udp;lr>", token.sign(secret), self.internal)
+    }
+}
+
+/// A listener's address as others see it: a wildcard address is replaced by the one that packets to `peer` leave from.
+pub(crate) fn reachable(endpoint: &Endpoint, local: SocketAddr, peer: IpAddr) -> SocketAddr {
+    if !local.ip().is_unspecified() {
+        return local;
+    }
+    match endpoint.source_ip_for(peer) {
+        ip if ip.is_unspecified() => SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), local.port()),
+        ip => SocketAddr::new(ip, local.port()),
+    }
+}
+
+/// Says whether the phone itself sent this (one Via, no Record-Route) from where its Contact does not lead.
+fn needs_flow(request: &Request, flow: &FlowKey) -> bool {
+    if request.header_lines(HeaderName::RecordRoute).next().is_some() {
+        return false;
+    }
+    if !matches!(request.vias().as_deref(), Ok([_])) {
+        return false;
+    }
+    if flow.transport.is_reliable() {
+        return true;
+    }
+    match request.contact() {
+        Ok(Some(contact)) => !leads_to(&contact.uri, flow.remote),
+        _ => false,
+    }
+}
+
+/// Says whether `contact` leads to `remote`. A name may: only addresses are compared.
+fn leads_to(contact: &Uri, remote: SocketAddr) -> bool {
+    let Some(ip) = contact.host.ip() else { return true };
+    if ip.to_canonical() != remote.ip().to_canonical() {
+        return false;
+    }
+    // A Contact that asks for another transport names that transport's port.
+    let by_udp = contact.transport().is_none_or(|transport| transport == Transport::Udp);
+    !by_udp || contact.port.unwrap_or(5060) == remote.port()
+}

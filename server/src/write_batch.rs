@@ -1,0 +1,383 @@
+//! The batch writer: adaptive group commit over the statements of `sql`.
+//!
+//! A request that finds a writer free goes to the database at once, alone. While all writers are busy, arrivals
+//! collect, and the next free writer takes all of them (up to the batch size) as one statement over arrays. There
+//! is no timer and no added delay: an idle server answers in one round trip, a busy one pays one commit for many.
+//!
+//! What holds for every lane:
+//! - Two operations on the same publication or dialog are never in one statement, nor in two statements at once:
+//!   the later one waits for the end of the earlier one. Different lanes write with different statements and rely on row locks.
+//! - A retransmission of a request that still waits or is being written joins it, and gets the same outcome.
+//! - A statement that fails because of its rows is repeated row by row, so that one bad row harms only itself.
+//! - A request that nobody waits for any more (its deadline has passed) is not written.
+//!
+//! Safe to repeat: every written row carries a key that is derived from its request (entity-tag, To-tag, CSeq).
+
+use std::collections::{HashMap, VecDeque};
+use std::future::Future;
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::{StreamExt, stream};
+use smallvec::SmallVec;
+use sql::StoreError;
+use thiserror::Error;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::{Instant, timeout_at};
+
+use crate::admission::Admitted;
+
+/// How many single rows of a failed batch are tried at a time: one that hangs must not hold up the rest.
+const SINGLE_ROWS_AT_ONCE: usize = 4;
+
+/// One kind of write: homogeneous rows that go to the database in one statement.
+pub trait Lane: Send + Sync + 'static {
+    /// What is written.
+    type Row: Clone + Send + Sync + 'static;
+    /// What the database says about one row.
+    type Outcome: Clone + Send + 'static;
+
+    /// Feeds what identifies the publication or dialog to `key`, once for each name that it goes by.
+    fn keys(row: &Self::Row, key: &mut dyn FnMut(&dyn DynHash));
+
+    /// Tells whether `later` is a retransmission of the request that made `earlier`.
+    fn is_same_request(earlier: &Self::Row, later: &Self::Row) -> bool;
+
+    /// Writes all rows in one statement; one outcome for each row, in order.
+    fn write(&self, rows: &[Self::Row]) -> impl Future<Output = Result<Vec<Self::Outcome>, StoreError>> + Send;
+}
+
+/// An object-safe `Hash`.
+pub trait DynHash {
+    /// Hashes with the keyed hasher of this process.
+    fn hash_with(&self, state: &RandomState) -> u64;
+}
+
+impl<T: Hash> DynHash for T {
+    fn hash_with(&self, state: &RandomState) -> u64 {
+        state.hash_one(self)
+    }
+}
+
+/// Why there is no outcome.
+#[derive(Debug, Clone, Error)]
+pub enum WriteError {
+    /// The request's deadline passed; the row may or may not be stored. The client repeats its request.
+    #[error("no answer from the database before the request's deadline")]
+    Deadline,
+    /// The database or the statement failed.
+    #[error(transparent)]
+    Store(#[from] Arc<StoreError>),
+    /// The writing task died: a bug, reported where it happened.
+    #[error("the writing task ended without an outcome")]
+    Aborted,
+}
+
+/// The database connections that all lanes share, counted.
+#[derive(Clone, Debug)]
+pub struct Writers(Arc<Semaphore>);
+
+impl Writers {
+    /// Allows `count` statements at once.
+    pub fn new(count: usize) -> Self {
+        Self(Arc::new(Semaphore::new(count.max(1))))
+    }
+}
+
+/// The queue of one lane.
+pub struct WriteQueue<L: Lane> {
+    lane: L,
+    writers: Writers,
+    batch_size: usize,
+    hasher: RandomState,
+    state: Mutex<State<L>>,
+}
+
+impl<L: Lane> WriteQueue<L> {
+    /// Makes a lane that writes up to `batch_size` rows with one statement.
+    pub fn new(lane: L, writers: Writers, batch_size: usize) -> Arc<Self> {
+        Arc::new(Self {
+            lane,
+            writers,
+            batch_size: batch_size.max(1),
+            hasher: RandomState::new(),
+            state: Mutex::new(State::default()),
+        })
+    }
+
+    /// Takes a row in and returns the way to its outcome. Never waits.
+    pub fn submit(self: &Arc<Self>, row: L::Row, admitted: Admitted) -> Ticket<L::Outcome> {
+        let (sender, receiver) = oneshot::channel();
+        let waiter = Waiter { sender, _admitted: admitted };
+        let mut keys = Keys::new();
+        L::keys(&row, &mut |key| {
+            let key = key.hash_with(&self.hasher);
+            if !keys.contains(&key) {
+                keys.push(key);
+            }
+        });
+        self.locked().add(row, keys, waiter);
+        self.start_batches();
+        Ticket(receiver)
+    }
+
+    /// Gives ready rows to free writers; if none is free, leaves one task waiting for the next.
+    fn start_batches(self: &Arc<Self>) {
+        loop {
+            let mut state = self.locked();
+            if state.waits_for_writer || state.ready.is_empty() {
+                return;
+            }
+            let Ok(permit) = Arc::clone(&self.writers.0).try_acquire_owned() else {
+                state.waits_for_writer = true;
+                drop(state);
+                tokio::spawn(Arc::clone(self).write_when_free());
+                return;
+            };
+            let batch = state.take(self.batch_size);
+            drop(state);
+            tokio::spawn(Arc::clone(self).write(batch, permit));
+        }
+    }
+
+    /// The semaphore serves in order of arrival and each lane waits once: lanes take turns.
+    async fn write_when_free(self: Arc<Self>) {
+        let permit = Arc::clone(&self.writers.0).acquire_owned().await;
+        let batch = {
+            let mut state = self.locked();
+            state.waits_for_writer = false;
+            state.take(self.batch_size)
+        };
+        let Ok(permit) = permit else { return };
+        self.start_batches();
+        self.write(batch, permit).await;
+    }
+
+    async fn write(self: Arc<Self>, batch: Vec<JobId>, permit: OwnedSemaphorePermit) {
+        let mut batch = Batch { queue: &self, jobs: batch, permit: Some(permit) };
+        let rows = self.locked().rows(&mut batch.jobs);
+        if rows.is_empty() {
+            return;
+        }
+        match self.write_rows(&rows).await {
+            Ok(outcomes) => {
+                for (job, outcome) in std::mem::take(&mut batch.jobs).into_iter().zip(outcomes) {
+                    self.finish(job, Ok(outcome));
+                }
+            }
+            Err(error) if rows.len() == 1 || !is_about_rows(&error) => {
+                let error = Arc::new(error);
+                for job in std::mem::take(&mut batch.jobs) {
+                    self.finish(job, Err(WriteError::Store(Arc::clone(&error))));
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, rows = rows.len(), "batch failed; repeating it row by row");
+                self.write_singly(&batch.jobs, &rows).await;
+                batch.jobs.clear();
+            }
+        }
+    }
+
+    async fn write_singly(&self, jobs: &[JobId], rows: &[L::Row]) {
+        stream::iter(jobs.iter().zip(rows))
+            .for_each_concurrent(SINGLE_ROWS_AT_ONCE, |(&job, row)| async move {
+                if !self.locked().is_awaited(job) {
+                    return self.finish(job, Err(WriteError::Deadline));
+                }
+                let outcome = match self.write_rows(std::slice::from_ref(row)).await {
+                    Ok(mut outcomes) => outcomes.pop().ok_or(WriteError::Aborted),
+                    Err(error) => Err(WriteError::Store(Arc::new(error))),
+                };
+                self.finish(job, outcome);
+            })
+            .await;
+    }
+
+    /// Writes; a connection that turns out to be dead gets one more try on a new one (after a restart or failover).
+    async fn write_rows(&self, rows: &[L::Row]) -> Result<Vec<L::Outcome>, StoreError> {
+        let outcomes = match self.lane.write(rows).await {
+            Err(StoreError::Unavailable { .. }) => self.lane.write(rows).await?,
+            other => other?,
+        };
+        debug_assert_eq!(outcomes.len(), rows.len(), "one outcome for each row");
+        Ok(outcomes)
+    }
+
+    /// Tells everybody who waits for this row, and lets the next operation on the same key go.
+    fn finish(&self, job: JobId, outcome: Result<L::Outcome, WriteError>) {
+        let Some(done) = self.locked().remove(job) else { return };
+        for waiter in done.waiters {
+            // A receiver that is gone has been answered at its deadline.
+            let _ = waiter.sender.send(outcome.clone());
+        }
+    }
+
+    fn locked(&self) -> MutexGuard<'_, State<L>> {
+        // The state is consistent between any two statements of this module, so a poisoned lock is still good.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Says whether the rows, and not the database as such, may be the reason of a failure. A statement that took too long
+/// may have met one row that somebody else has locked: the others must not pay for it.
+fn is_about_rows(error: &StoreError) -> bool {
+    !matches!(error, StoreError::Unavailable { .. })
+}
+
+/// The way to the outcome of a submitted row.
+#[must_use]
+pub struct Ticket<O>(oneshot::Receiver<Result<O, WriteError>>);
+
+impl<O> Ticket<O> {
+    /// Waits for the outcome, until `deadline` at the latest.
+    ///
+    /// # Errors
+    /// [`WriteError`]; after [`WriteError::Deadline`] a row that still waits for a writer is not written any more.
+    pub async fn outcome(self, deadline: Instant) -> Result<O, WriteError> {
+        match timeout_at(deadline, self.0).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Err(WriteError::Aborted),
+            Err(_) => Err(WriteError::Deadline),
+        }
+    }
+}
+
+// === impl Batch ===
+
+/// Jobs that are being written. Whatever happens to the writing task, its jobs end and its writer is given back.
+struct Batch<'a, L: Lane> {
+    queue: &'a Arc<WriteQueue<L>>,
+    jobs: Vec<JobId>,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl<L: Lane> Drop for Batch<'_, L> {
+    fn drop(&mut self) {
+        for job in std::mem::take(&mut self.jobs) {
+            self.queue.finish(job, Err(WriteError::Aborted));
+        }
+        // First the writer, to the lane that has waited longest; then what became ready in this lane.
+        drop(self.permit.take());
+        if tokio::runtime::Handle::try_current().is_ok() {
+            self.queue.start_batches();
+        }
+    }
+}
+
+// === impl State ===
+
+type JobId = u64;
+/// Hashes, not the keys themselves: a collision only makes two operations follow one another.
+type Keys = SmallVec<[u64; 2]>;
+
+struct Waiter<O> {
+    sender: oneshot::Sender<Result<O, WriteError>>,
+    _admitted: Admitted,
+}
+
+struct Job<L: Lane> {
+    row: L::Row,
+    keys: Keys,
+    waiters: SmallVec<[Waiter<L::Outcome>; 1]>,
+    /// How many of its keys an earlier job holds.
+    held_up: usize,
+}
+
+struct State<L: Lane> {
+    jobs: HashMap<JobId, Job<L>>,
+    next_id: JobId,
+    /// Jobs that may be written now, in order of arrival.
+    ready: VecDeque<JobId>,
+    /// Per key the jobs that name it, in order of arrival; the first one is ready or being written, or waits for another key.
+    by_key: HashMap<u64, VecDeque<JobId>>,
+    waits_for_writer: bool,
+}
+
+impl<L: Lane> Default for State<L> {
+    fn default() -> Self {
+        Self {
+            jobs: HashMap::new(),
+            next_id: 0,
+            ready: VecDeque::new(),
+            by_key: HashMap::new(),
+            waits_for_writer: false,
+        }
+    }
+}
+
+impl<L: Lane> State<L> {
+    fn add(&mut self, row: L::Row, keys: Keys, waiter: Waiter<L::Outcome>) {
+        if let Some(job) = self.repeated(&row, &keys) {
+            job.waiters.push(waiter);
+            return;
+        }
+        let id = self.next_id;
+        self.next_id += 1;
+        let mut held_up = 0;
+        for &key in &keys {
+            let queue = self.by_key.entry(key).or_default();
+            held_up += usize::from(!queue.is_empty());
+            queue.push_back(id);
+        }
+        self.jobs.insert(id, Job { row, keys, waiters: SmallVec::from_iter([waiter]), held_up });
+        if held_up == 0 {
+            self.ready.push_back(id);
+        }
+    }
+
+    /// Finds the job that `row` repeats: the oldest or the newest of its key, which is where retransmissions are.
+    /// Not all of them: one dialog with thousands of waiting operations must not cost a search each time.
+    fn repeated(&mut self, row: &L::Row, keys: &Keys) -> Option<&mut Job<L>> {
+        let queue = self.by_key.get(keys.first()?)?;
+        let id = [queue.front(), queue.back()]
+            .into_iter()
+            .flatten()
+            .copied()
+            .find(|id| self.jobs.get(id).is_some_and(|job| L::is_same_request(&job.row, row)))?;
+        self.jobs.get_mut(&id)
+    }
+
+    fn take(&mut self, limit: usize) -> Vec<JobId> {
+        let count = self.ready.len().min(limit);
+        self.ready.drain(..count).collect()
+    }
+
+    /// The rows of `jobs`; jobs that nobody waits for any more are dropped from both.
+    fn rows(&mut self, jobs: &mut Vec<JobId>) -> Vec<L::Row> {
+        let mut rows = Vec::with_capacity(jobs.len());
+        jobs.retain(|&id| {
+            let is_awaited = self.is_awaited(id);
+            match self.jobs.get(&id) {
+                Some(job) if is_awaited => rows.push(job.row.clone()),
+                _ => drop(self.remove(id)),
+            }
+            is_awaited
+        });
+        rows
+    }
+
+    fn is_awaited(&self, id: JobId) -> bool {
+        self.jobs.get(&id).is_some_and(|job| job.waiters.iter().any(|waiter| !waiter.sender.is_closed()))
+    }
+
+    fn remove(&mut self, id: JobId) -> Option<Job<L>> {
+        let done = self.jobs.remove(&id)?;
+        for &key in &done.keys {
+            let Some(queue) = self.by_key.get_mut(&key) else { continue };
+            // Only jobs at the front of all their queues are ever written, hence removed.
+            queue.pop_front();
+            let Some(next) = queue.front() else {
+                self.by_key.remove(&key);
+                continue;
+            };
+            if let Some(job) = self.jobs.get_mut(next) {
+                job.held_up -= 1;
+                if job.held_up == 0 {
+                    self.ready.push_back(*next);
+                }
+            }
+        }
+        Some(done)
+    }
+}
