@@ -55,7 +55,7 @@ impl Registry {
             .filter(|package| {
                 let mut parts = package.name.split(';');
                 parts.next() == Some(event.package.as_str())
-                    && parts.all(|wanted| event.params.iter().any(|(name, _)| name.eq_ignore_ascii_case(wanted)))
+                    && parts.all(|wanted| event.params.find(wanted).is_some())
             })
             .max_by_key(|package| package.name.split(';').count())
     }

@@ -45,7 +45,7 @@ pub(crate) fn presentity(request: &Request, fold_case: bool) -> Result<Aor, UriF
         _ => UriFault::Malformed(error.reason),
     };
     let uri = request.parsed_uri().map_err(fault)?;
-    if matches!(uri.scheme, sip::Scheme::Other(_)) {
+    if uri.scheme == sip::Scheme::Other {
         return Err(UriFault::Scheme);
     }
     let aor = Aor::from_uri(&uri, fold_case).map_err(fault)?;

@@ -4,7 +4,7 @@
 //! from the request, so that a retransmission that reaches another server makes no second dialog.
 
 use sip::token::Secret;
-use sip::{Aor, HeaderName, NameAddr, Request};
+use sip::{Aor, NameAddr, Request};
 
 use crate::package::{EventPackage, Registry};
 use crate::policy::Policy;
@@ -221,19 +221,16 @@ fn precision(range: &str, kind: &str) -> Option<u8> {
 
 /// Whether a media range has `q=0`.
 fn is_refused(range: &sip::MediaType) -> bool {
-    range.params.iter().any(|(name, value)| {
-        name.eq_ignore_ascii_case("q") && value.as_deref().and_then(|q| q.trim().parse::<f32>().ok()) == Some(0.0)
-    })
+    range.params.value("q").and_then(|q| q.trim().parse::<f32>().ok()) == Some(0.0)
 }
 
 /// The Contact URI, if there is a Contact. It must be one that a NOTIFY can be sent to.
 fn contact(request: &Request) -> Result<Option<String>, SubscribeReject> {
-    if request.header_lines(HeaderName::Contact).count() > 1 {
+    let mut contacts = request.contacts().map_err(|error| SubscribeReject::BadRequest(error.reason))?.into_iter();
+    let Some(contact) = contacts.next() else { return Ok(None) };
+    if contacts.next().is_some() {
         return Err(SubscribeReject::BadRequest("Multiple Contacts"));
     }
-    let Some(contact) = request.contact().map_err(|error| SubscribeReject::BadRequest(error.reason))? else {
-        return Ok(None);
-    };
     if !matches!(contact.uri.scheme, sip::Scheme::Sip | sip::Scheme::Sips) {
         return Err(SubscribeReject::BadRequest("Bad Contact"));
     }

@@ -1,0 +1,1 @@
+//! Table tests: a raw PUBLISH and what it asks for.
