@@ -1,0 +1,351 @@
+//! The configuration: one TOML file for all processes, overridden by the environment, overridden by the command line.
+//!
+//! This file is the reference: `docs/CONFIGURATION.md` and `config/pgpresence.toml` are made from the comments below. The
+//! last line of each comment gives unit, default and range; a test holds them against the types and the defaults.
+
+mod load;
+mod secret;
+mod value;
+
+use serde::{Deserialize, Serialize};
+
+pub use load::{ConfigError, Fault, Origin};
+pub use secret::DatabaseUrl;
+pub use value::{
+    Listen, LogFormat, LogLevel, MinExpiresAction, Period, ServerAddress, Transport, UriMatch,
+    Within,
+};
+use value::{flag, optional};
+
+/// Everything that can be set.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The SIP front-end.
+    pub server: ServerConfig,
+    /// The sender of NOTIFYs.
+    pub notifier: NotifierConfig,
+    /// How to use the database; which one is `presence.db_url`.
+    pub database: DatabaseConfig,
+    /// The parameters of Kamailio's presence module, with their names, units and defaults.
+    pub presence: PresenceConfig,
+    /// What is logged, and how.
+    pub log: LogConfig,
+}
+
+/// `[server]`: the SIP front-end. It keeps nothing between requests but open TCP connections.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerConfig {
+    /// The addresses on which requests are taken, each `udp:ADDRESS:PORT` or `tcp:ADDRESS:PORT`, IPv6 addresses in
+    /// brackets. Port 0 takes any free port.
+    ///
+    /// Unit: none. Default: `["udp:127.0.0.1:5060", "tcp:127.0.0.1:5060"]`. Range: one or more.
+    pub listen: Vec<Listen>,
+    /// The UDP address at which notifiers reach this process, to send NOTIFYs down the connections that it holds. Set it
+    /// when notifiers run on other machines; it must not be reachable from outside. Empty: the first UDP address of
+    /// `listen`.
+    ///
+    /// Unit: none. Default: `""`. Range: empty or `udp:ADDRESS:PORT`.
+    #[serde(with = "optional")]
+    pub internal_listen: Option<Listen>,
+    /// Database connections that store publications and subscriptions. Each carries one batch at a time.
+    ///
+    /// Unit: connections. Default: `4`. Range: 1 to 64.
+    pub write_connections: Within<1, 64>,
+    /// Requests that go to the database in one statement, at most. While the connections are busy, arrivals collect up to
+    /// this number; nothing ever waits for a batch to fill.
+    ///
+    /// Unit: requests. Default: `64`. Range: 1 to 1000.
+    pub batch_size: Within<1, 1000>,
+    /// Requests that may wait for a connection. Beyond it a request is answered 503 with Retry-After at once.
+    ///
+    /// Unit: requests. Default: `10000`. Range: 1 to 1000000.
+    pub backlog: Within<1, 1_000_000>,
+    /// The time in which a request is answered; what takes longer is answered 503. It must be shorter than the 32 s for
+    /// which phones repeat a request (64*T1, RFC 3261 17.1.2.2).
+    ///
+    /// Unit: milliseconds. Default: `8000`. Range: 100 to 30000.
+    pub request_deadline_ms: Within<100, 30_000>,
+}
+
+/// `[notifier]`: the sender of NOTIFYs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NotifierConfig {
+    /// The UDP address from which NOTIFYs are sent. With several notifiers on a machine leave the port at 0.
+    ///
+    /// Unit: none. Default: `"udp:0.0.0.0:0"`. Range: `udp:ADDRESS:PORT`.
+    pub listen: Listen,
+    /// NOTIFYs that may be waiting for their answers at once. Watchers that do not answer hold their place for 32 s.
+    ///
+    /// Unit: requests. Default: `8000`. Range: 1 to 1000000.
+    pub in_flight: Within<1, 1_000_000>,
+    /// How long a notifier holds a resource without renewing; when a notifier dies, others take over its resources after
+    /// this time.
+    ///
+    /// Unit: seconds. Default: `10`. Range: 2 to 300.
+    pub lease_s: Within<2, 300>,
+    /// How long to wait before a NOTIFY that failed for a passing reason (5xx, an address that cannot be reached) is sent
+    /// again. The wait doubles with each failure in a row.
+    ///
+    /// Unit: seconds. Default: `2`. Range: 1 to 3600.
+    pub retry_min_s: Within<1, 3600>,
+    /// The longest such wait.
+    ///
+    /// Unit: seconds. Default: `60`. Range: 1 to 86400.
+    pub retry_max_s: Within<1, 86_400>,
+    /// Failures in a row after which the subscription ends.
+    ///
+    /// Unit: failures. Default: `10`. Range: 1 to 1000.
+    pub retry_give_up: Within<1, 1000>,
+}
+
+/// `[database]`: how PostgreSQL is used. Which one, says `presence.db_url`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DatabaseConfig {
+    /// Connections of each process, at most.
+    ///
+    /// Unit: connections. Default: `8`. Range: 2 to 1000.
+    pub pool_size: Within<2, 1000>,
+    /// How long connecting may take.
+    ///
+    /// Unit: milliseconds. Default: `5000`. Range: 100 to 600000.
+    pub connect_timeout_ms: Within<100, 600_000>,
+    /// How long a statement may take. PostgreSQL ends what takes longer.
+    ///
+    /// Unit: milliseconds. Default: `5000`. Range: 100 to 600000.
+    pub statement_timeout_ms: Within<100, 600_000>,
+}
+
+/// `[presence]`: the parameters of Kamailio's presence module, by the names, units and defaults of its guide.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PresenceConfig {
+    /// The database: `postgresql://user:password@host:port/database`, or the words of a libpq connection string. Several
+    /// hosts may be given (`host=a,b target_session_attrs=read-write`). Empty: `pgpresence run` starts a private
+    /// PostgreSQL; every other command needs it. The password is never printed.
+    ///
+    /// Unit: none. Default: `""`. Range: a PostgreSQL URL.
+    #[serde(with = "optional")]
+    pub db_url: Option<DatabaseUrl>,
+    /// The period between searches for what is dead: notifiers that are gone, resources that nobody needs. (Publications
+    /// and subscriptions that expire are noticed at once, whatever this says.) Zero or negative: never.
+    ///
+    /// Unit: seconds. Default: `100`. Range: -2147483648 to 2147483647.
+    pub clean_period: Period,
+    /// How far the CSeq of a request inside a subscription may be behind the last one and still be taken.
+    ///
+    /// Unit: requests. Default: `0`. Range: 0 to 2147483647.
+    pub cseq_offset: Within<0, 2_147_483_647>,
+    /// Changes of a presentity that follow one another within this time are sent as one NOTIFY, at its end. The first
+    /// change after a quiet time is sent at once, and so is the NOTIFY that answers a SUBSCRIBE. Only used when
+    /// `notifier_processes` is greater than 0: else every change is sent at once.
+    ///
+    /// Unit: seconds. Default: `5`. Range: 0 to 3600.
+    pub waitn_time: Within<0, 3600>,
+    /// How often a second each notifier looks for work. With a backlog each look takes at least
+    /// 1/(`waitn_time` * `notifier_poll_rate` * `notifier_processes`) of it.
+    ///
+    /// Unit: 1/second. Default: `10`. Range: 1 to 1000.
+    pub notifier_poll_rate: Within<1, 1000>,
+    /// The notifier processes that `pgpresence run` starts. With 0 the server process sends NOTIFYs itself, right after
+    /// the change is stored.
+    ///
+    /// Unit: processes. Default: `1`. Range: 0 to 64.
+    pub notifier_processes: Within<0, 64>,
+    /// 1: publications that expire are deleted without telling the watchers.
+    ///
+    /// Unit: flag. Default: `0`. Range: 0 or 1.
+    #[serde(with = "flag")]
+    pub force_delete: bool,
+    /// Subtracted from the Expires of the 200 OK to a PUBLISH, so that phones refresh before their publication ends here.
+    ///
+    /// Unit: seconds. Default: `0`. Range: 0 to 2147483647.
+    pub expires_offset: Within<0, 2_147_483_647>,
+    /// The longest life granted to a publication or subscription. Longer wishes are granted this.
+    ///
+    /// Unit: seconds. Default: `3600`. Range: 1 to 2147483647.
+    pub max_expires: Within<1, 2_147_483_647>,
+    /// The shortest life granted; `min_expires_action` says what becomes of shorter wishes. 0, which ends a publication or
+    /// subscription, is always taken.
+    ///
+    /// Unit: seconds. Default: `0`. Range: 0 to 2147483647.
+    pub min_expires: Within<0, 2_147_483_647>,
+    /// What becomes of an Expires shorter than `min_expires`. 1: refused with 423 Interval Too Brief (RFC 3903 and 6665).
+    /// 2: `min_expires` is granted instead.
+    ///
+    /// Unit: choice. Default: `1`. Range: 1 or 2.
+    pub min_expires_action: MinExpiresAction,
+    /// The SIP URI of this server for the Contact of answers to SUBSCRIBE and of NOTIFYs: where phones send the refreshes
+    /// of their subscriptions. Behind a balancer it is the balancer's. Empty: the address at which the SUBSCRIBE came in.
+    ///
+    /// Unit: none. Default: `""`. Range: empty, or a `sip:` or `sips:` URI.
+    #[serde(with = "optional")]
+    pub server_address: Option<ServerAddress>,
+    /// 1: every SUBSCRIBE is answered with a NOTIFY, as RFC 6665 demands. 0: as long as there is nothing to tell, the
+    /// NOTIFY is left out, for devices that do not understand a NOTIFY without a body (message-summary).
+    ///
+    /// Unit: flag. Default: `1`. Range: 0 or 1.
+    #[serde(with = "flag")]
+    pub send_fast_notify: bool,
+    /// 1: a subscription ends when a NOTIFY is not answered (RFC 6665 4.2.2). 0: it stays, and the NOTIFY is tried again,
+    /// for unreliable networks.
+    ///
+    /// Unit: flag. Default: `1`. Range: 0 or 1.
+    #[serde(with = "flag")]
+    pub timeout_rm_subs: bool,
+    /// Rows that are taken from the database in one step.
+    ///
+    /// Unit: rows. Default: `500`. Range: 1 to 100000.
+    pub fetch_rows: Within<1, 100_000>,
+    /// How the user parts of URIs are compared. 0: case sensitive. 1: case insensitive. (Domains never are sensitive.)
+    ///
+    /// Unit: choice. Default: `0`. Range: 0 or 1.
+    pub sip_uri_match: UriMatch,
+}
+
+/// `[log]`: what is logged, and how. Log lines go to standard error.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogConfig {
+    /// `text` for people, `json` for programs (one object a line).
+    ///
+    /// Unit: none. Default: `"text"`. Range: text or json.
+    pub format: LogFormat,
+    /// The least severe level that is logged: `error`, `warn`, `info`, `debug` or `trace`; also by part of the program:
+    /// `info,sql=debug`.
+    ///
+    /// Unit: none. Default: `"info"`. Range: a level, or directives of tracing's `EnvFilter`.
+    pub level: LogLevel,
+}
+
+impl Default for ServerConfig {
+    fn default() -> ServerConfig {
+        let local = |transport| Listen {
+            transport,
+            addr: ([127, 0, 0, 1], 5060).into(),
+        };
+        ServerConfig {
+            listen: vec![local(Transport::Udp), local(Transport::Tcp)],
+            internal_listen: None,
+            write_connections: const { Within::of(4) },
+            batch_size: const { Within::of(64) },
+            backlog: const { Within::of(10_000) },
+            request_deadline_ms: const { Within::of(8000) },
+        }
+    }
+}
+
+impl Default for NotifierConfig {
+    fn default() -> NotifierConfig {
+        NotifierConfig {
+            listen: Listen {
+                transport: Transport::Udp,
+                addr: ([0, 0, 0, 0], 0).into(),
+            },
+            in_flight: const { Within::of(8000) },
+            lease_s: const { Within::of(10) },
+            retry_min_s: const { Within::of(2) },
+            retry_max_s: const { Within::of(60) },
+            retry_give_up: const { Within::of(10) },
+        }
+    }
+}
+
+impl Default for DatabaseConfig {
+    fn default() -> DatabaseConfig {
+        DatabaseConfig {
+            pool_size: const { Within::of(8) },
+            connect_timeout_ms: const { Within::of(5000) },
+            statement_timeout_ms: const { Within::of(5000) },
+        }
+    }
+}
+
+impl Default for PresenceConfig {
+    fn default() -> PresenceConfig {
+        PresenceConfig {
+            db_url: None,
+            clean_period: Period::every(100),
+            cseq_offset: const { Within::of(0) },
+            waitn_time: const { Within::of(5) },
+            notifier_poll_rate: const { Within::of(10) },
+            notifier_processes: const { Within::of(1) },
+            force_delete: false,
+            expires_offset: const { Within::of(0) },
+            max_expires: const { Within::of(3600) },
+            min_expires: const { Within::of(0) },
+            min_expires_action: MinExpiresAction::Refuse,
+            server_address: None,
+            send_fast_notify: true,
+            timeout_rm_subs: true,
+            fetch_rows: const { Within::of(500) },
+            sip_uri_match: UriMatch::CaseSensitive,
+        }
+    }
+}
+
+impl Config {
+    /// What types cannot say: how keys must agree with one another. Pairs of a path and what is wrong with it.
+    fn contradictions(&self) -> Vec<(&'static str, String)> {
+        let mut found = Vec::new();
+        let mut must = |holds: bool, path: &'static str, message: String| {
+            if !holds {
+                found.push((path, message));
+            }
+        };
+        let Config {
+            server,
+            notifier,
+            presence,
+            ..
+        } = self;
+        must(
+            !server.listen.is_empty(),
+            "server.listen",
+            "needs at least one address".to_owned(),
+        );
+        must(
+            server.internal_listen.is_some() || server.listen.iter().any(|listen| listen.transport == Transport::Udp),
+            "server.internal_listen",
+            "must be set when server.listen has no UDP address: notifiers have to reach this server".to_owned(),
+        );
+        must(
+            server
+                .internal_listen
+                .as_ref()
+                .is_none_or(|listen| listen.transport == Transport::Udp),
+            "server.internal_listen",
+            "must be a UDP address".to_owned(),
+        );
+        must(
+            notifier.listen.transport == Transport::Udp,
+            "notifier.listen",
+            "must be a UDP address".to_owned(),
+        );
+        must(
+            notifier.retry_min_s.get() <= notifier.retry_max_s.get(),
+            "notifier.retry_min_s",
+            format!(
+                "must not exceed notifier.retry_max_s ({})",
+                notifier.retry_max_s
+            ),
+        );
+        let max_expires = presence.max_expires;
+        must(
+            presence.min_expires.get() <= max_expires.get(),
+            "presence.min_expires",
+            format!("must not exceed presence.max_expires ({max_expires})"),
+        );
+        must(
+            presence.expires_offset.get() < max_expires.get(),
+            "presence.expires_offset",
+            format!(
+                "must be less than presence.max_expires ({max_expires}): nothing would be left of it"
+            ),
+        );
+        found
+    }
+}
