@@ -343,7 +343,7 @@ impl Config {
             presence.expires_offset.get() < max_expires.get(),
             "presence.expires_offset",
             format!(
-                "must be less than presence.max_expires ({max_expires}): nothing would be left of it"
+                "must stay below presence.max_expires ({max_expires}): nothing would be left of it"
             ),
         );
         found

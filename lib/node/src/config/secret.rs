@@ -24,11 +24,10 @@ impl FromStr for DatabaseUrl {
 
     fn from_str(text: &str) -> Result<DatabaseUrl, ValueError> {
         let is_url = text.starts_with("postgres://") || text.starts_with("postgresql://");
-        let is_words = !text.contains("://")
-            && text
-                .split_whitespace()
-                .next()
-                .is_some_and(|word| word.contains('='));
+        // A connection string: words with values, the first one no scheme of another kind of URL.
+        let is_words = text
+            .split_once('=')
+            .is_some_and(|(first, _)| !first.contains("://"));
         if (is_url || is_words) && !text.contains('\0') {
             Ok(DatabaseUrl(text.to_owned()))
         } else {
