@@ -1,1 +1,39 @@
-//! sql
+//! The only crate that talks to PostgreSQL at run time: one [`Store`], one method per statement.
+//!
+//! Every statement lives in `sql/statements/<area>/<verb>_<object>.sql` with a header that the contract test holds it to.
+//! This crate owns the pool, the deadlines, the bounded retry of serialisation failures and the meaning of an SQLSTATE
+//! ([`StoreError`]). It knows nothing about SIP: what the values mean is decided in `events`, who asks in `server` and
+//! `notifier`. Row structs do not leave it, except as the structs named here.
+
+mod doorbell;
+mod error;
+mod maintenance;
+mod node;
+mod publication;
+mod queue;
+mod registry;
+mod rounds;
+mod route_set;
+mod store;
+mod subscription;
+
+pub use doorbell::Doorbell;
+pub use error::StoreError;
+pub use maintenance::Maintenance;
+pub use node::{NewNode, Node, Nodes};
+pub use publication::{ChangeKind, NewPublication, Publication, PublicationChange, Publications, PublishOutcome};
+pub use queue::{Claimed, Queue, SettledResource};
+pub use registry::{STATEMENTS, Statement};
+pub use store::{Store, StoreOptions};
+pub use subscription::{
+    DialogVerdict, NewSubscription, SubscribeOutcome, SubscriptionRefresh, Subscriptions, TakenDialog, Verdict,
+};
+
+/// A presentity and one event package: the unit of work and of ownership, a row of `notify_queue`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Resource {
+    /// Canonical `sip:user@domain` (or `tel:…`).
+    pub presentity_uri: String,
+    /// Name of the event package as Kamailio's `event` column has it: `presence`, `dialog;sla`.
+    pub event: String,
+}

@@ -1,0 +1,141 @@
+//! What can go wrong between us and PostgreSQL, sorted by what the caller can do about it.
+
+use tokio_postgres::error::SqlState;
+
+/// Why a statement has no result.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database cannot be reached, is starting, stopping, read-only, or the pool is empty for too long. Nothing can be
+    /// said about whether a write that was under way took place: all our writes may be repeated. Answer 503.
+    #[error("database unavailable during {statement}: {reason}")]
+    Unavailable {
+        /// Name of the statement, or `connect`.
+        statement: &'static str,
+        /// What the driver or the pool said.
+        reason: String,
+    },
+    /// The statement took longer than `statement_timeout` and was cancelled. Answer 503.
+    #[error("deadline exceeded during {statement}")]
+    Deadline {
+        /// Name of the statement.
+        statement: &'static str,
+    },
+    /// The database refused the data (SQLSTATE class 22 or 23: a NUL byte in a text, a broken constraint). It will refuse
+    /// them again; in a batch, one row is to blame and the others will pass when they come alone.
+    #[error("data refused by {statement}: {sqlstate} {reason}")]
+    Conflict {
+        /// Name of the statement.
+        statement: &'static str,
+        /// Five characters, for the log.
+        sqlstate: String,
+        /// What PostgreSQL said.
+        reason: String,
+        /// The constraint that was broken, or empty. Each is named with the sentence it enforces.
+        constraint: String,
+    },
+    /// A stored row cannot be what it claims to be. Log it with its place, answer 500.
+    #[error("inconsistent row {row} in {table}.{column}")]
+    Inconsistent {
+        /// Table of the row.
+        table: &'static str,
+        /// Column whose value makes no sense.
+        column: &'static str,
+        /// `id` of the row.
+        row: i64,
+    },
+    /// Our fault: a statement that does not fit the schema, a deadlock that survived every retry. Log it, answer 500.
+    #[error("bug in {statement}: {reason}")]
+    Bug {
+        /// Name of the statement.
+        statement: &'static str,
+        /// What PostgreSQL said.
+        reason: String,
+    },
+}
+
+impl StoreError {
+    /// The database is away or too slow: no row of the batch is to blame, and trying them one by one would only add load.
+    pub fn is_outage(&self) -> bool {
+        matches!(self, StoreError::Unavailable { .. } | StoreError::Deadline { .. })
+    }
+}
+
+/// What to do with the connection and the request after an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Remedy {
+    /// 40001, 40P01: the transaction lost a race and may run again.
+    Retry,
+    /// 0A000, 26000: a cached plan is out of date after a migration; forget all and run again.
+    ClearCaches,
+    /// The connection is broken, or leads to a server that does not take writes.
+    Discard,
+    /// The connection is fine; only this statement failed.
+    Keep,
+}
+
+/// Sorts a driver error. `closed` says whether the connection is gone.
+pub(crate) fn remedy(error: &tokio_postgres::Error) -> Remedy {
+    let Some(code) = error.code() else {
+        return if is_value_error(error) { Remedy::Keep } else { Remedy::Discard };
+    };
+    match code.code() {
+        "40001" | "40P01" => Remedy::Retry,
+        "0A000" | "26000" => Remedy::ClearCaches,
+        "25006" | "57P01" | "57P02" | "57P03" | "57P04" | "57P05" => Remedy::Discard,
+        code if code.starts_with("08") => Remedy::Discard,
+        _ => Remedy::Keep,
+    }
+}
+
+/// Translates a driver error for the caller.
+pub(crate) fn translate(statement: &'static str, error: &tokio_postgres::Error) -> StoreError {
+    let Some(db) = error.as_db_error() else {
+        let reason = with_source(error);
+        return if is_value_error(error) {
+            StoreError::Bug { statement, reason }
+        } else {
+            StoreError::Unavailable { statement, reason }
+        };
+    };
+    let code = db.code();
+    let reason = db.message().to_owned();
+    if *code == SqlState::QUERY_CANCELED || *code == SqlState::LOCK_NOT_AVAILABLE {
+        return StoreError::Deadline { statement };
+    }
+    match &code.code()[..2] {
+        "22" | "23" => StoreError::Conflict {
+            statement,
+            sqlstate: code.code().to_owned(),
+            reason,
+            constraint: db.constraint().unwrap_or_default().to_owned(),
+        },
+        // Connection, authorisation, resources, operator intervention, system error; read-only after a failover; no such
+        // database. An operator can cure all of them without touching us.
+        "08" | "28" | "53" | "57" | "58" | "3D" => StoreError::Unavailable { statement, reason },
+        _ if *code == SqlState::READ_ONLY_SQL_TRANSACTION => StoreError::Unavailable { statement, reason },
+        // Not migrated yet: a server may start before its schema.
+        _ if *code == SqlState::UNDEFINED_TABLE => StoreError::Unavailable { statement, reason },
+        _ => StoreError::Bug { statement, reason: format!("{} {reason}", code.code()) },
+    }
+}
+
+/// An error that the driver made itself while converting a value: neither the network's fault nor the database's.
+fn is_value_error(error: &tokio_postgres::Error) -> bool {
+    let text = error.to_string();
+    text.starts_with("error serializing parameter")
+        || text.starts_with("error deserializing column")
+        || text.starts_with("invalid column")
+        || text.starts_with("query returned an unexpected number of rows")
+}
+
+/// The driver's `Display` leaves out the cause; an operator needs it.
+pub(crate) fn with_source(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,94 @@
+//! The queue of resources whose watchers are owed something: claim, renew, settle. DESIGN of the queue: `notify_queue`
+//! in `schema/migrations`.
+
+use std::time::Duration;
+
+use crate::registry::{self, Statement};
+use crate::{Resource, Store, StoreError};
+
+/// A resource that this notifier holds until its lease ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claimed {
+    /// What is held.
+    pub resource: Resource,
+    /// Number of this claim, never used twice. A later claim of the same resource by the same owner replaces this one.
+    pub claim: i64,
+    /// The state change that is being worked on; 0 when only flagged dialogs are owed a NOTIFY.
+    pub version: i64,
+    /// A state change is due: all dialogs that have not seen `version` are owed a NOTIFY, not only the flagged ones.
+    pub state_due: bool,
+    /// An earlier holder's lease ran out with the work unfinished: all dialogs are owed a NOTIFY again.
+    pub recovered: bool,
+}
+
+/// A resource whose work is done, or given up for now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettledResource {
+    /// What was held.
+    pub resource: Resource,
+    /// [`Claimed::claim`]: a claim that was replaced by a later one settles nothing.
+    pub claim: i64,
+    /// Every dialog that owed `version` was taken and none is in flight. `false` hands the rest to the next holder.
+    pub state_taken: bool,
+}
+
+/// The statements of this area; see [`Store::queue`].
+#[derive(Clone, Copy, Debug)]
+pub struct Queue<'a>(pub(crate) &'a Store);
+
+impl Queue<'_> {
+    /// Claims up to `limit` resources that are due and free, or due and already held by `owner`, earliest first.
+    /// Writes nothing when there is none.
+    ///
+    /// # Locks
+    /// Free rows of `notify_queue` only (SKIP LOCKED).
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn claim(
+        &self,
+        owner: i64,
+        limit: u32,
+        lease: Duration,
+        waitn: Duration,
+    ) -> Result<Vec<Claimed>, StoreError> {
+        todo!()
+    }
+
+    /// Claims one resource that has been due for over a second, waiting for its lock: a row that busy publishers hold
+    /// locked most of the time would else be skipped for ever.
+    ///
+    /// # Locks
+    /// One row of `notify_queue`.
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn claim_overdue(
+        &self,
+        owner: i64,
+        lease: Duration,
+        waitn: Duration,
+    ) -> Result<Option<Claimed>, StoreError> {
+        todo!()
+    }
+
+    /// Lengthens the leases that `owner` still holds, and returns those resources. One that is missing is lost: abandon
+    /// its NOTIFYs in flight, another notifier repeats them.
+    ///
+    /// # Locks
+    /// Rows of `notify_queue` by key.
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn renew(&self, owner: i64, resources: &[Resource], lease: Duration) -> Result<Vec<Resource>, StoreError> {
+        todo!()
+    }
+
+    /// Hands resources back; returns how many were still held under the given claim. Never while a take of the same
+    /// resource is under way or one of its NOTIFYs is in flight, and only after its verdicts are committed.
+    ///
+    /// # Locks
+    /// Rows of `notify_queue` by key.
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn settle(&self, owner: i64, resources: &[SettledResource]) -> Result<u64, StoreError> {
+        todo!()
+    }
+}
