@@ -3,6 +3,12 @@
 //!
 //! `UPDATE_REFERENCE=1 cargo test -p node --test reference` writes both files anew.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
+
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
