@@ -16,7 +16,20 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("sql", &["events", "sip"]),
     ("server", &["sip", "net", "events", "sql", "node"]),
     ("notifier", &["sip", "net", "events", "sql", "node"]),
-    ("pgpresence", &["sip", "net", "events", "schema", "sql", "node", "postgres-dev", "server", "notifier"]),
+    (
+        "pgpresence",
+        &[
+            "sip",
+            "net",
+            "events",
+            "schema",
+            "sql",
+            "node",
+            "postgres-dev",
+            "server",
+            "notifier",
+        ],
+    ),
     ("system-tests", &["sip", "postgres-dev"]),
 ];
 
@@ -27,46 +40,122 @@ const GUARDED: &[(&str, &[&str])] = &[
     ("tokio-postgres", &["sql", "schema", "system-tests"]),
     ("deadpool-postgres", &["sql"]),
     ("refinery", &["schema"]),
-    ("tokio", &["net", "node", "schema", "sql", "server", "notifier", "pgpresence", "system-tests"]),
+    (
+        "tokio",
+        &[
+            "net",
+            "node",
+            "schema",
+            "sql",
+            "server",
+            "notifier",
+            "pgpresence",
+            "system-tests",
+        ],
+    ),
     ("anyhow", &["pgpresence"]),
 ];
 
 /// Words that must not stand in the sources of a crate, outside its tests, with the rule they break.
 const BANNED_WORDS: &[(&str, &[&str], &str)] = &[
-    ("std::net::UdpSocket", &["lib/sip", "lib/events"], "protocol crates have no sockets"),
-    ("std::net::TcpStream", &["lib/sip", "lib/events"], "protocol crates have no sockets"),
-    ("Instant::now", &["lib/sip", "lib/events"], "protocol crates have no clock"),
-    ("SystemTime", &["lib/sip", "lib/events"], "protocol crates have no clock"),
-    ("std::env::", &["lib/sip", "lib/events", "lib/net", "sql", "server", "notifier"], "settings come through lib/node"),
-    ("LOCK TABLE", &["sql", "schema", "server", "notifier", "cli"], "rows are locked, never tables"),
+    (
+        "std::net::UdpSocket",
+        &["lib/sip", "lib/events"],
+        "protocol crates have no sockets",
+    ),
+    (
+        "std::net::TcpStream",
+        &["lib/sip", "lib/events"],
+        "protocol crates have no sockets",
+    ),
+    (
+        "Instant::now",
+        &["lib/sip", "lib/events"],
+        "protocol crates have no clock",
+    ),
+    (
+        "SystemTime",
+        &["lib/sip", "lib/events"],
+        "protocol crates have no clock",
+    ),
+    (
+        "std::env::",
+        &[
+            "lib/sip",
+            "lib/events",
+            "lib/net",
+            "sql",
+            "server",
+            "notifier",
+        ],
+        "settings come through lib/node",
+    ),
+    (
+        "LOCK TABLE",
+        &["sql", "schema", "server", "notifier", "cli"],
+        "rows are locked, never tables",
+    ),
 ];
 
 /// Statements that would be SQL text outside a `.sql` file.
-const SQL_OPENERS: &[&str] = &["\"SELECT ", "\"INSERT INTO", "\"UPDATE ", "\"DELETE FROM", "\"WITH "];
-const NO_SQL_TEXT: &[&str] = &["lib/sip", "lib/events", "lib/net", "lib/node", "sql", "server", "notifier", "cli"];
+const SQL_OPENERS: &[&str] = &[
+    "\"SELECT ",
+    "\"INSERT INTO",
+    "\"UPDATE ",
+    "\"DELETE FROM",
+    "\"WITH ",
+];
+const NO_SQL_TEXT: &[&str] = &[
+    "lib/sip",
+    "lib/events",
+    "lib/net",
+    "lib/node",
+    "sql",
+    "server",
+    "notifier",
+    "cli",
+];
 
 const VAGUE_NAMES: &[&str] = &["common", "util", "utils", "helpers", "manager", "types"];
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests folder has a parent").to_path_buf()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the tests folder has a parent")
+        .to_path_buf()
 }
 
 /// Normal dependencies of each of our packages, by name.
 fn dependencies() -> BTreeMap<String, Vec<String>> {
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .args([
+            "metadata",
+            "--format-version",
+            "1",
+            "--no-deps",
+            "--offline",
+        ])
         .current_dir(root())
         .output()
         .expect("cargo metadata runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).expect("cargo metadata prints JSON");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let metadata: serde_json::Value =
+        serde_json::from_slice(&output.stdout).expect("cargo metadata prints JSON");
     let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-    let packages = metadata["packages"].as_array().expect("metadata lists packages");
+    let packages = metadata["packages"]
+        .as_array()
+        .expect("metadata lists packages");
     packages
         .iter()
         .map(|package| {
             let normal = package["dependencies"].as_array().into_iter().flatten();
-            let names = normal.filter(|dependency| dependency["kind"].is_null()).map(|dependency| text(&dependency["name"]));
+            let names = normal
+                .filter(|dependency| dependency["kind"].is_null())
+                .map(|dependency| text(&dependency["name"]));
             (text(&package["name"]), names.collect())
         })
         .collect()
@@ -77,18 +166,29 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     let mut open = vec![root().join(folder).join("src")];
     while let Some(directory) = open.pop() {
-        for entry in std::fs::read_dir(&directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display())) {
+        for entry in std::fs::read_dir(&directory)
+            .unwrap_or_else(|error| panic!("{}: {error}", directory.display()))
+        {
             let path = entry.expect("a readable directory").path();
             if path.is_dir() {
                 open.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs") {
+            } else if path.extension().is_some_and(|extension| extension == "rs")
+                && !path.ends_with("tests.rs")
+            {
                 let text = std::fs::read_to_string(&path).expect("sources are UTF-8");
-                let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default().to_owned();
+                let code = text
+                    .split("#[cfg(test)]\nmod tests")
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned();
                 found.push((path, code));
             }
         }
     }
-    assert!(!found.is_empty(), "{folder} has no sources: this test looks at the wrong place");
+    assert!(
+        !found.is_empty(),
+        "{folder} has no sources: this test looks at the wrong place"
+    );
     found
 }
 
@@ -98,7 +198,9 @@ fn offences(folder: &str, word: &str) -> Vec<String> {
         .into_iter()
         .flat_map(|(path, code)| {
             let lines = code.lines().enumerate().filter(|(_, line)| hit(line));
-            lines.map(|(at, line)| format!("{}:{}: {}", path.display(), at + 1, line.trim())).collect::<Vec<_>>()
+            lines
+                .map(|(at, line)| format!("{}:{}: {}", path.display(), at + 1, line.trim()))
+                .collect::<Vec<_>>()
         })
         .collect()
 }
@@ -107,11 +209,23 @@ fn offences(folder: &str, word: &str) -> Vec<String> {
 fn crates_import_only_what_the_map_allows() {
     let dependencies = dependencies();
     let ours: Vec<&str> = MAY_IMPORT.iter().map(|(name, _)| *name).collect();
-    let unknown: Vec<_> = dependencies.keys().filter(|name| !ours.contains(&name.as_str())).collect();
-    assert!(unknown.is_empty(), "crates that the map does not know: {unknown:?}");
+    let unknown: Vec<_> = dependencies
+        .keys()
+        .filter(|name| !ours.contains(&name.as_str()))
+        .collect();
+    assert!(
+        unknown.is_empty(),
+        "crates that the map does not know: {unknown:?}"
+    );
     for (name, allowed) in MAY_IMPORT {
-        for dependency in dependencies[*name].iter().filter(|dependency| ours.contains(&dependency.as_str())) {
-            assert!(allowed.contains(&dependency.as_str()), "{name} must not import {dependency}");
+        for dependency in dependencies[*name]
+            .iter()
+            .filter(|dependency| ours.contains(&dependency.as_str()))
+        {
+            assert!(
+                allowed.contains(&dependency.as_str()),
+                "{name} must not import {dependency}"
+            );
         }
     }
 }
@@ -121,7 +235,10 @@ fn guarded_libraries_stay_behind_their_wall() {
     for (name, uses) in dependencies() {
         for (library, allowed) in GUARDED {
             let used = uses.iter().any(|dependency| dependency == library);
-            assert!(!used || allowed.contains(&name.as_str()), "{name} must not use {library}");
+            assert!(
+                !used || allowed.contains(&name.as_str()),
+                "{name} must not use {library}"
+            );
         }
     }
 }
@@ -131,7 +248,10 @@ fn sources_keep_to_their_side() {
     let broken: Vec<String> = BANNED_WORDS
         .iter()
         .flat_map(|(word, folders, rule)| {
-            folders.iter().flat_map(|folder| offences(folder, word)).map(move |line| format!("{rule}: {line}"))
+            folders
+                .iter()
+                .flat_map(|folder| offences(folder, word))
+                .map(move |line| format!("{rule}: {line}"))
         })
         .collect();
     assert!(broken.is_empty(), "{}", broken.join("\n"));
@@ -141,7 +261,11 @@ fn sources_keep_to_their_side() {
 fn sql_lives_in_sql_files() {
     let broken: Vec<String> = NO_SQL_TEXT
         .iter()
-        .flat_map(|folder| SQL_OPENERS.iter().flat_map(|opener| offences(folder, opener)))
+        .flat_map(|folder| {
+            SQL_OPENERS
+                .iter()
+                .flat_map(|opener| offences(folder, opener))
+        })
         .collect();
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
@@ -150,8 +274,15 @@ fn sql_lives_in_sql_files() {
 fn no_module_has_a_vague_name() {
     for folder in NO_SQL_TEXT {
         for (path, _) in sources(folder) {
-            let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-            assert!(!VAGUE_NAMES.contains(&stem), "{} says nothing about what it holds", path.display());
+            let stem = path
+                .file_stem()
+                .and_then(|stem| stem.to_str())
+                .unwrap_or_default();
+            assert!(
+                !VAGUE_NAMES.contains(&stem),
+                "{} says nothing about what it holds",
+                path.display()
+            );
         }
     }
 }

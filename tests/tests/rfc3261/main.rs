@@ -1,0 +1,7 @@
+//! RFC 3261 and 3581 on the wire: what any user agent server owes its peers. The sentence is quoted
+//! above each test.
+
+mod forms;
+mod refusals;
+mod responses;
+mod streams;

@@ -1,0 +1,166 @@
+//! Section 4.2.2: what becomes of a subscription whose NOTIFY is refused.
+
+use std::time::Duration;
+
+use system_tests::phone::{Answer, Phone};
+use system_tests::system;
+
+const BOB: &str = "sip:bob@example.org";
+
+/// 4.2.2: "If the NOTIFY request fails due to (...) a 481 (...) the notifier MUST remove the
+/// subscription"; RFC 5057 and our policy name the others. One dialog for each status code.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_end_a_subscription() {
+    let system = system::start();
+    let (alice, bob) = (Phone::udp("alice").await, Phone::udp("bob").await);
+    let fatal = [
+        404, 405, 410, 416, 480, 481, 482, 483, 484, 485, 489, 501, 604,
+    ];
+    for status in fatal {
+        let dialog = alice.subscribe(system.udp(0), BOB, 600).await;
+        dialog.notify(1).await;
+        dialog.answers(Answer::Status(status, vec![]));
+    }
+    let healthy = alice.subscribe(system.udp(0), BOB, 600).await;
+    healthy.notify(1).await;
+    bob.publisher(BOB).show(system.udp(0), "open", "x").await;
+    healthy
+        .until("x", |notify| notify.note() == Some("x"))
+        .await;
+    system
+        .until(
+            system::STARTUP,
+            "SELECT count(*) FROM active_watchers WHERE status <> 3",
+            1,
+        )
+        .await;
+}
+
+/// 4.2.2 and RFC 3261 21.5: 5xx and the like are failures of the moment: the NOTIFY is tried again,
+/// with a CSeq of its own, and the subscription stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_are_tried_again() {
+    let system = system::setup().set("notifier.retry_min_s", 1).start();
+    let alice = Phone::udp("alice").await;
+    for status in [500, 503, 504, 486, 400] {
+        alice.answers(Answer::Status(status, vec![]));
+        let dialog = alice.subscribe(system.udp(0), BOB, 600).await;
+        dialog.notify(1).await;
+        alice.answers(Answer::Ok);
+        dialog.notify(2).await;
+        assert!(!dialog.last().unwrap().ends(), "{status}");
+        dialog.unsubscribe(system.udp(0)).await;
+    }
+}
+
+/// RFC 3261 20.33: Retry-After "(...) indicates how long the service is expected to be unavailable".
+#[tokio::test(flavor = "multi_thread")]
+async fn retry_after() {
+    let system = system::setup().set("notifier.retry_min_s", 1).start();
+    let alice = Phone::udp("alice").await;
+    alice.answers(Answer::Status(
+        503,
+        vec![("Retry-After".into(), "4 (in a meeting)".into())],
+    ));
+    let dialog = alice.subscribe(system.udp(0), BOB, 600).await;
+    let first = dialog.notify(1).await;
+    alice.answers(Answer::Ok);
+    let second = dialog.notify(2).await;
+    let apart = second.at - first.at;
+    assert!(
+        apart > Duration::from_millis(3500),
+        "tried again after {apart:?}"
+    );
+}
+
+/// 4.2.2: "If the NOTIFY request fails (...) due to a timeout condition (...) the notifier SHOULD remove
+/// the subscription": after 64*T1 = 32 s, with `timeout_rm_subs` at its default of 1. The row goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_phone_is_removed() {
+    let system = system::start();
+    let (alice, bob) = (Phone::udp("alice").await, Phone::udp("bob").await);
+    let dialog = alice.subscribe(system.udp(0), BOB, 3600).await;
+    dialog.notify(1).await;
+    alice.answers(Answer::Silent);
+    let begin = std::time::Instant::now();
+    bob.publisher(BOB).show(system.udp(0), "open", "x").await;
+    system
+        .until(
+            Duration::from_secs(40),
+            "SELECT count(*) FROM active_watchers WHERE status <> 3",
+            0,
+        )
+        .await;
+    assert!(
+        begin.elapsed() > Duration::from_secs(30),
+        "given up too early: {:?}",
+        begin.elapsed()
+    );
+}
+
+/// `timeout_rm_subs = 0`: the subscription of a phone that is silent stays, and is served again.
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_phone_is_kept() {
+    let system = system::setup()
+        .set("presence.timeout_rm_subs", 0)
+        .set("notifier.retry_min_s", 1)
+        .start();
+    let (alice, bob) = (Phone::udp("alice").await, Phone::udp("bob").await);
+    let dialog = alice.subscribe(system.udp(0), BOB, 3600).await;
+    dialog.notify(1).await;
+    alice.answers(Answer::Silent);
+    bob.publisher(BOB).show(system.udp(0), "open", "x").await;
+    system
+        .until(
+            Duration::from_secs(45),
+            "SELECT count(*) FROM active_watchers WHERE failures > 0",
+            1,
+        )
+        .await;
+    alice.answers(Answer::Ok);
+    dialog
+        .until_within(Duration::from_secs(20), "the state", |notify| {
+            notify.note() == Some("x") && notify.cseq > 2
+        })
+        .await;
+    system
+        .until(
+            system::STARTUP,
+            "SELECT count(*) FROM active_watchers WHERE status = 1 AND failures = 0",
+            1,
+        )
+        .await;
+}
+
+/// A phone whose port is closed: kept, and served again when it is back and refreshes.
+#[tokio::test(flavor = "multi_thread")]
+async fn refresh_ends_the_back_off() {
+    let system = system::setup().set("notifier.retry_min_s", 30).start();
+    let alice = Phone::udp("alice").await;
+    alice.answers(Answer::Status(500, vec![]));
+    let dialog = alice.subscribe(system.udp(0), BOB, 600).await;
+    dialog.notify(1).await;
+    system
+        .until(
+            system::STARTUP,
+            "SELECT count(*) FROM active_watchers WHERE failures > 0",
+            1,
+        )
+        .await;
+    alice.answers(Answer::Ok);
+    let begin = std::time::Instant::now();
+    assert_eq!(dialog.refresh(system.udp(0), 600).await.status(), Some(200));
+    dialog.notify(2).await;
+    assert!(
+        begin.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begin.elapsed()
+    );
+    system
+        .until(
+            system::STARTUP,
+            "SELECT count(*) FROM active_watchers WHERE failures = 0",
+            1,
+        )
+        .await;
+}
