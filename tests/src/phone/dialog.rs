@@ -143,6 +143,11 @@ impl Phone {
 // === impl Dialog ===
 
 impl Dialog {
+    /// The phone that it belongs to.
+    pub fn phone(&self) -> Phone {
+        self.phone.clone()
+    }
+
     /// Its Call-ID.
     pub fn call_id(&self) -> &str {
         &self.call_id

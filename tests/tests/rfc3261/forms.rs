@@ -59,7 +59,8 @@ async fn compact_forms() {
 async fn folding_and_white_space() {
     let system = system::setup().notifiers(0).start();
     let phone = Phone::udp("bob").await;
-    let bends: [(&str, &dyn Fn(&str) -> String); 7] = [
+    type Bend<'a> = (&'a str, &'a dyn Fn(&str) -> String);
+    let bends: [Bend<'_>; 7] = [
         ("folded", &|text| {
             text.replace("\r\nFrom: ", "\r\nFrom:\r\n  \t")
                 .replace(">;tag", ">\r\n ;tag")
