@@ -1,2 +1,66 @@
-//! The binary `pgpresence`.
-fn main() {}
+//! The binary `pgpresence`: one for everything.
+//!
+//! Exit codes: 0 done, 1 failed (one line on standard error says why), 2 the configuration or the command line is wrong
+//! (all that is wrong with it, one line each). Standard output holds what was asked for, standard error the log.
+
+mod arguments;
+mod configuration;
+mod migrate;
+mod publish;
+mod run;
+mod serve;
+mod supervise;
+mod user_agent;
+mod watch;
+
+use std::fmt::Display;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+use node::ConfigError;
+
+use arguments::{Arguments, Command, ConfigCommand};
+
+fn main() -> ExitCode {
+    match execute(Arguments::parse()) {
+        Ok(code) => code,
+        Err(error) => match error.downcast_ref::<ConfigError>() {
+            Some(faults) => {
+                for line in faults.to_string().lines() {
+                    eprintln!("error: {line}");
+                }
+                ExitCode::from(2)
+            }
+            None => {
+                eprintln!("error: {error:#}");
+                ExitCode::FAILURE
+            }
+        },
+    }
+}
+
+fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let Arguments { settings, command } = arguments;
+    match command {
+        Command::Run => run::run(&settings),
+        Command::Server(args) => serve::server(&settings, &args),
+        Command::Notifier(args) => serve::notifier(&settings, &args),
+        Command::Migrate => migrate::run(&settings),
+        Command::Config(ConfigCommand::Check) => configuration::check(&settings),
+        Command::Config(ConfigCommand::Show) => configuration::show(&settings),
+        Command::Watch(args) => runtime()?.block_on(watch::run(args)),
+        Command::Publish(args) => runtime()?.block_on(publish::run(args)),
+    }
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+}
+
+/// A line on standard output. Whoever reads it may have gone: that is no reason to stop.
+fn say(line: impl Display) {
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}

@@ -153,6 +153,15 @@ impl Cluster {
         self.state().postmaster.as_ref().map_or(0, Child::id)
     }
 
+    /// Whether PostgreSQL is there: not after [`Cluster::kill9`], nor when somebody else ended it.
+    pub fn is_running(&self) -> bool {
+        let mut state = self.state();
+        state
+            .postmaster
+            .as_mut()
+            .is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+    }
+
     /// Kills every process of the cluster with SIGKILL, at once. [`Cluster::restart`] then recovers it.
     pub fn kill9(&self) {
         let mut state = self.state();

@@ -147,6 +147,9 @@ pub(crate) fn wait_ready(place: &Place, child: &mut Child) -> Result<(), Error> 
 
 /// Fast shutdown: sessions are cut, everything is written. Immediate, if that takes too long.
 pub(crate) fn stop(child: &mut Child) {
+    if !matches!(child.try_wait(), Ok(None)) {
+        return; // ended by itself: its number may be somebody else's by now
+    }
     signal(child.id(), Signal::INT);
     let end = Instant::now() + STOP_WITHIN;
     while Instant::now() < end {
@@ -161,6 +164,9 @@ pub(crate) fn stop(child: &mut Child) {
 
 /// SIGKILL to the postmaster and to every one of its children, as a machine's out-of-memory killer at its worst.
 pub(crate) fn kill(child: &mut Child) {
+    if !matches!(child.try_wait(), Ok(None)) {
+        return;
+    }
     // Stopped first, so that it makes no new children while we look for those it has.
     signal(child.id(), Signal::STOP);
     let children = children_of(child.id());

@@ -41,7 +41,7 @@ fn is_alive(pid: u32) -> bool {
 }
 
 /// Polls, because what we wait for happens in processes that are not our children.
-fn eventually(what: &str, condition: impl Fn() -> bool) {
+fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + Duration::from_secs(20);
     while !condition() {
         assert!(Instant::now() < end, "not within 20 s: {what}");
@@ -110,7 +110,7 @@ fn acknowledged_rows_survive_kill_9_of_all_postgres_processes() {
     for round in 1..=3 {
         psql(&cluster, "INSERT INTO kept VALUES (1)").unwrap();
         cluster.kill9();
-        assert_eq!(cluster.postmaster_pid(), 0);
+        assert_eq!((cluster.postmaster_pid(), cluster.is_running()), (0, false));
         psql(&cluster, "SELECT 1").unwrap_err();
         cluster.restart().unwrap();
         assert_eq!(
@@ -119,6 +119,13 @@ fn acknowledged_rows_survive_kill_9_of_all_postgres_processes() {
         );
     }
     cluster.restart().unwrap(); // while it runs
+    assert!(cluster.is_running());
+    let killed = Command::new("kill")
+        .args(["-9", &cluster.postmaster_pid().to_string()])
+        .status();
+    assert!(killed.unwrap().success());
+    eventually("the postmaster is gone", || !cluster.is_running());
+    eventually("its children are gone, too", || cluster.restart().is_ok());
     let url = cluster.url("postgres");
     assert_eq!(psql(&cluster, "SELECT count(*) FROM kept").unwrap(), "3");
     cluster.kill9();

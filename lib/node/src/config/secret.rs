@@ -17,6 +17,31 @@ impl DatabaseUrl {
     pub fn expose(&self) -> &str {
         &self.0
     }
+
+    /// The URL without its password, for a command line that asks for it.
+    pub fn without_password(&self) -> String {
+        let shown = self.to_string();
+        let start = |at: usize| {
+            shown[..at]
+                .rfind(['?', '&', ' '])
+                .map_or(0, |before| before + 1)
+        };
+        match shown.find(HIDDEN) {
+            // A whole word or parameter goes, and with it the mark that parts it from the next.
+            Some(at) if shown[..at].ends_with('=') => {
+                let end = at + HIDDEN.len();
+                let end = if shown[end..].starts_with(['&', ' ']) {
+                    end + 1
+                } else {
+                    end
+                };
+                format!("{}{}", &shown[..start(at)], &shown[end..])
+                    .trim_end_matches(['?', '&', ' '])
+                    .to_owned()
+            }
+            _ => shown.replacen(&format!(":{HIDDEN}@"), "@", 1),
+        }
+    }
 }
 
 impl FromStr for DatabaseUrl {

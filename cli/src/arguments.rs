@@ -1,0 +1,94 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::publish::PublishArgs;
+use crate::watch::WatchArgs;
+
+/// A SIP presence server whose only state is PostgreSQL.
+#[derive(Debug, Parser)]
+#[command(name = "pgpresence", version, about, max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What overrides the configuration. Accepted before and after the command.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Configuration")]
+pub(crate) struct Settings {
+    /// The configuration file (TOML); see docs/CONFIGURATION.md.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// The PostgreSQL to use, such as postgresql://user@host/database; stands for presence.db_url.
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) database_url: Option<String>,
+
+    /// Where to listen, such as udp:127.0.0.1:5060 or tcp:[::1]:5060; repeatable. Port 0: any free one.
+    #[arg(long, global = true, value_name = "TRANSPORT:ADDRESS:PORT")]
+    pub(crate) listen: Vec<String>,
+
+    /// Where `run` keeps its own PostgreSQL [default: $XDG_DATA_HOME/pgpresence or ~/.local/share/pgpresence; as root
+    /// /var/lib/pgpresence].
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+
+    /// Set one key of the configuration; repeatable.
+    #[arg(long, global = true, value_name = "SECTION.KEY=VALUE", value_parser = split_set)]
+    pub(crate) set: Vec<(String, String)>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run everything on this machine: PostgreSQL (unless a database URL is given), one server, the notifiers.
+    Run,
+    /// Run one SIP front-end.
+    Server(NodeArgs),
+    /// Run one sender of NOTIFYs.
+    Notifier(NodeArgs),
+    /// Bring the database's schema up to date.
+    Migrate,
+    /// Look at the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Subscribe to somebody's presence, and print every NOTIFY.
+    Watch(WatchArgs),
+    /// Publish somebody's presence, until Ctrl-C.
+    Publish(PublishArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NodeArgs {
+    /// Started by `run`: take the configuration from standard input, and stop when that ends.
+    #[arg(long, hide = true)]
+    pub(crate) supervised: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Report everything that is wrong with it; exit with 2 if anything is.
+    Check,
+    /// Print what is in force, defaults included, without passwords.
+    Show,
+}
+
+fn split_set(text: &str) -> Result<(String, String), String> {
+    text.split_once('=')
+        .map(|(path, value)| (path.trim().to_owned(), value.to_owned()))
+        .ok_or_else(|| "write SECTION.KEY=VALUE, such as presence.max_expires=600".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        super::Arguments::command().debug_assert();
+    }
+}

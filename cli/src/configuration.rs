@@ -1,0 +1,102 @@
+//! From the command line to a configuration; `config check` and `config show`.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use node::{Config, ConfigError, DatabaseUrl, Fault, Origin};
+
+use crate::arguments::Settings;
+use crate::say;
+
+/// Which key `--listen` stands for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Role {
+    /// `notifier.listen`
+    Notifier,
+    /// `server.listen`
+    Other,
+}
+
+/// The configuration that the file, the environment and the command line make together.
+pub(crate) fn load(settings: &Settings, role: Role) -> Result<Config, ConfigError> {
+    let mut sets = settings.set.clone();
+    // The options come after --set: who writes both means the option.
+    if let Some(url) = &settings.database_url {
+        sets.push(("presence.db_url".to_owned(), url.clone()));
+    }
+    if !settings.listen.is_empty() {
+        let key = match role {
+            Role::Notifier => "notifier.listen",
+            Role::Other => "server.listen",
+        };
+        sets.push((key.to_owned(), settings.listen.join(",")));
+    }
+    // Not env::vars(): that panics on a variable that is no UTF-8, which may be anybody's.
+    let env = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    Config::load(settings.config.as_deref(), env, &sets)
+}
+
+/// The database's URL, for commands that cannot do without.
+pub(crate) fn database_url(config: &Config) -> anyhow::Result<&DatabaseUrl> {
+    let missing = || {
+        ConfigError::Faults(vec![Fault {
+            origin: Origin::Default,
+            path: "presence.db_url".to_owned(),
+            message: "is needed here; give --database-url postgresql://user@host/database"
+                .to_owned(),
+        }])
+    };
+    Ok(config.presence.db_url.as_ref().ok_or_else(missing)?)
+}
+
+pub(crate) fn check(settings: &Settings) -> anyhow::Result<ExitCode> {
+    load(settings, Role::Other)?;
+    say("the configuration is valid");
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn show(settings: &Settings) -> anyhow::Result<ExitCode> {
+    say(load(settings, Role::Other)?.to_toml().trim_end());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Reads what a supervisor hands on: a line with the number of bytes, then so many bytes.
+pub(crate) fn receive(from: &mut impl std::io::BufRead) -> anyhow::Result<Config> {
+    let mut length = String::new();
+    from.read_line(&mut length)
+        .context("no configuration on standard input")?;
+    let length: usize = length
+        .trim()
+        .parse()
+        .context("no configuration on standard input")?;
+    let mut text = vec![0; length];
+    from.read_exact(&mut text)
+        .context("the configuration on standard input ends too early")?;
+    Ok(Config::from_toml(&String::from_utf8(text)?)?)
+}
+
+/// What [`receive`] reads.
+pub(crate) fn hand_on(config: &Config) -> Vec<u8> {
+    let text = config.to_toml_with_secrets();
+    format!("{}\n{text}", text.len()).into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_handed_on_is_received() {
+        let sets = [(
+            "presence.db_url".to_owned(),
+            "postgres://u:pässword@h/d".to_owned(),
+        )];
+        let config = Config::load(None, std::iter::empty(), &sets).unwrap();
+        let mut bytes = hand_on(&config);
+        assert_eq!(receive(&mut bytes.as_slice()).unwrap(), config);
+        bytes.pop();
+        assert!(receive(&mut bytes.as_slice()).is_err());
+        assert!(receive(&mut [].as_slice()).is_err());
+    }
+}

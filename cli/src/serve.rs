@@ -1,0 +1,164 @@
+//! `server` and `notifier`: one process each, started by hand, by a container or by `run`.
+
+use std::io::BufReader;
+use std::io::Read;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::bail;
+use node::{Config, Shutdown};
+
+use crate::arguments::{NodeArgs, Settings};
+use crate::configuration::{Role, database_url, load, receive};
+use crate::{runtime, say};
+
+/// A process whose supervisor is gone finishes what is in flight within this time, or is cut off.
+const ORPHAN_ENDS_WITHIN: Duration = Duration::from_secs(15);
+/// How often a database that was away at the start is asked for its schema.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// What the process is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Task {
+    Server,
+    Notifier,
+}
+
+pub(crate) fn server(settings: &Settings, args: &NodeArgs) -> anyhow::Result<ExitCode> {
+    start(Task::Server, settings, args)
+}
+
+pub(crate) fn notifier(settings: &Settings, args: &NodeArgs) -> anyhow::Result<ExitCode> {
+    start(Task::Notifier, settings, args)
+}
+
+fn start(task: Task, settings: &Settings, args: &NodeArgs) -> anyhow::Result<ExitCode> {
+    let mut stdin = BufReader::new(std::io::stdin());
+    let config = match (args.supervised, task) {
+        (true, _) => receive(&mut stdin)?,
+        (false, Task::Server) => load(settings, Role::Other)?,
+        (false, Task::Notifier) => load(settings, Role::Notifier)?,
+    };
+    node::init_log(&config.log);
+    database_url(&config)?;
+    let runtime = runtime()?;
+    runtime.block_on(async {
+        let shutdown = Shutdown::on_signals()?;
+        if args.supervised {
+            stop_with_supervisor(stdin, shutdown.clone());
+        }
+        serve(task, config, shutdown).await
+    })?;
+    // A stuck look-up of a name must not keep the process from ending.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The supervisor holds the other end of our standard input. That ends when it says stop, and when it dies, however.
+fn stop_with_supervisor(mut stdin: impl Read + Send + 'static, shutdown: Shutdown) {
+    std::thread::spawn(move || {
+        let mut rest = [0; 64];
+        while stdin.read(&mut rest).is_ok_and(|count| count > 0) {}
+        shutdown.trigger();
+        std::thread::sleep(ORPHAN_ENDS_WITHIN);
+        std::process::exit(1);
+    });
+}
+
+async fn serve(task: Task, config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
+    let outdated = Arc::new(AtomicBool::new(false));
+    check_schema(&config, &shutdown, &outdated).await?;
+    // With notifier_processes = 0 the server sends NOTIFYs itself (the guide's meaning of that).
+    let both = task == Task::Server && config.presence.notifier_processes.get() == 0;
+    let missing = AtomicUsize::new(if both { 2 } else { 1 });
+    let part_is_ready = || {
+        if missing.fetch_sub(1, Ordering::SeqCst) == 1 {
+            say("ready");
+        }
+    };
+    let server_is_ready = |ready: server::Ready| {
+        for listen in &ready.listen {
+            say(format_args!("listening on {listen}"));
+        }
+        say(format_args!("notifiers reach it at {}", ready.internal));
+        part_is_ready();
+    };
+    match task {
+        Task::Notifier => notifier::run(config, shutdown, part_is_ready).await?,
+        Task::Server if both => {
+            // The first to fail takes the other one along.
+            let server = stopping(
+                &shutdown,
+                server::run(config.clone(), shutdown.clone(), server_is_ready),
+            );
+            let notifier = stopping(
+                &shutdown,
+                notifier::run(config, shutdown.clone(), part_is_ready),
+            );
+            let (server, notifier) = tokio::join!(server, notifier);
+            server?;
+            notifier?;
+        }
+        Task::Server => server::run(config, shutdown, server_is_ready).await?,
+    }
+    if outdated.load(Ordering::SeqCst) {
+        bail!("the database's schema is too old for this version: run `pgpresence migrate`");
+    }
+    Ok(())
+}
+
+async fn stopping<T>(shutdown: &Shutdown, part: impl Future<Output = T>) -> T {
+    let result = part.await;
+    shutdown.trigger();
+    result
+}
+
+/// Refuses a schema that is too old. A database that is away is no reason not to start: requests are answered 503 until
+/// it is back; its schema is looked at then, and if it is too old the process stops.
+async fn check_schema(
+    config: &Config,
+    shutdown: &Shutdown,
+    outdated: &Arc<AtomicBool>,
+) -> anyhow::Result<()> {
+    let url = database_url(config)?.expose().to_owned();
+    let deadline = config.database.connect_timeout_ms.milliseconds();
+    if ask_schema(&url, deadline).await? {
+        return Ok(());
+    }
+    tracing::warn!("the database cannot be reached; starting without it");
+    let (shutdown, outdated) = (shutdown.clone(), outdated.clone());
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                () = shutdown.triggered() => return,
+                () = tokio::time::sleep(ASK_AGAIN) => {}
+            }
+            match ask_schema(&url, deadline).await {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::error!("{error}");
+                    outdated.store(true, Ordering::SeqCst);
+                    shutdown.trigger();
+                    return;
+                }
+            }
+        }
+    });
+    Ok(())
+}
+
+/// `Ok(true)`: as it must be; `Ok(false)`: the database is away; an error: it must not be used.
+async fn ask_schema(url: &str, deadline: Duration) -> anyhow::Result<bool> {
+    match tokio::time::timeout(deadline, schema::require_version(url)).await {
+        Ok(Ok(())) => Ok(true),
+        Ok(Err(schema::SchemaError::Connect(error))) => {
+            tracing::debug!("the database cannot be reached: {error}");
+            Ok(false)
+        }
+        Ok(Err(error)) => Err(error.into()),
+        Err(_) => Ok(false),
+    }
+}
