@@ -56,3 +56,66 @@ impl fmt::Display for Host {
         }
     }
 }
+
+/// Reads `host`, or `host:port` with LWS around the colon as a Via allows it.
+pub(crate) fn host_and_port(text: &str) -> Option<(Host, Option<u16>)> {
+    crate::work::note(text.len());
+    let (host, rest) = match text.strip_prefix('[') {
+        Some(inner) => {
+            let (ip, rest) = inner.split_once(']')?;
+            (Host::V6(ip.parse().ok()?), rest)
+        }
+        None => {
+            let end = text.find([':', ' ', '\t']).unwrap_or(text.len());
+            (name_or_v4(&text[..end])?, &text[end..])
+        }
+    };
+    let rest = rest.trim_matches([' ', '\t']);
+    if rest.is_empty() {
+        return Some((host, None));
+    }
+    let port = rest.strip_prefix(':')?.trim_start_matches([' ', '\t']);
+    let is_number = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    Some((host, Some(if is_number { port.parse().ok()? } else { return None })))
+}
+
+/// Host names with underscores are wrong, and common.
+fn name_or_v4(text: &str) -> Option<Host> {
+    if let Ok(ip) = text.parse() {
+        return Some(Host::V4(ip));
+    }
+    let is_name = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
+    is_name.then(|| Host::Domain(text.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_and_ports() {
+        for (text, expected) in [
+            ("example.com", Some(("example.com", None))),
+            ("192.0.2.1:5060", Some(("192.0.2.1", Some(5060)))),
+            ("[2001:DB8::1]", Some(("[2001:db8::1]", None))),
+            ("[::1]:7", Some(("[::1]", Some(7)))),
+            ("host \t: 9", Some(("host", Some(9)))),
+            ("a_b", Some(("a_b", None))),
+            ("1.2.3.4.5", Some(("1.2.3.4.5", None))),
+            ("", None),
+            ("host:", None),
+            ("host:+1", None),
+            ("host:65536", None),
+            ("[::1", None),
+            ("::1", None),
+            ("[1.2.3.4]", None),
+            ("a b", None),
+            ("a,b", None),
+            ("hóst", None),
+        ] {
+            let found = host_and_port(text).map(|(host, port)| (host.to_string(), port));
+            assert_eq!(found, expected.map(|(host, port)| (host.to_owned(), port)), "{text:?}");
+        }
+        assert_eq!(Host::Domain("A.b".into()), Host::Domain("a.B".into()));
+    }
+}
