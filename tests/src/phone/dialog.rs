@@ -140,6 +140,27 @@ impl Phone {
     }
 }
 
+impl Phone {
+    /// Goes on with a dialog of another phone, at this one's place: a phone that has lost its connection
+    /// and made a new one. The next request tells the server the new Contact.
+    ///
+    /// # Panics
+    /// When the other phone does not know the dialog.
+    pub fn adopt(&self, dialog: &Dialog) -> Dialog {
+        let known = dialog.phone.line.inside().dialogs.remove(&dialog.call_id);
+        let mut track = known.expect("a dialog of the other phone");
+        track.contact = self.contact().to_string();
+        self.line
+            .inside()
+            .dialogs
+            .insert(dialog.call_id.clone(), track);
+        Dialog {
+            phone: self.clone(),
+            call_id: dialog.call_id.clone(),
+        }
+    }
+}
+
 // === impl Dialog ===
 
 impl Dialog {

@@ -1,0 +1,284 @@
+//! Phones that can be reached only down the flow they came by: on TCP, and behind NAT on UDP. The
+//! notifier is another process than the server that holds the flow, always.
+
+use std::process::Command;
+use std::time::Duration;
+
+use system_tests::phone::{Notify, Phone, Tolerance};
+use system_tests::process::{Process, pgpresence};
+use system_tests::{pidf, system};
+use tokio::time::Instant;
+
+const BOB: &str = "sip:bob@example.org";
+const NOWHERE: &str = "10.255.254.253:5062";
+
+/// `pgpresence watch --transport tcp` gets every NOTIFY on its connection; after the server was killed,
+/// it gets them again once it has subscribed through the other server.
+#[tokio::test(flavor = "multi_thread")]
+async fn pgpresence_watch_on_tcp() {
+    let mut system = system::setup().servers(2).start();
+    let bob = Phone::udp("bob").await;
+    let mut publisher = bob.publisher(BOB);
+    let mut watch = watch(&system, 0);
+    watch
+        .line(system::STARTUP, |line| line.contains("closed"))
+        .unwrap();
+    for note in ["one", "two", "three"] {
+        publisher.show(system.udp(1), "open", note).await;
+        watch
+            .line(system::STARTUP, |line| {
+                line.contains(&format!("open \"{note}\""))
+            })
+            .unwrap();
+    }
+    system.servers[0].process.kill9();
+    publisher
+        .show(system.udp(1), "open", "nobody sees this at once")
+        .await;
+    drop(watch);
+    let mut watch = self::watch(&system, 1);
+    watch
+        .line(system::STARTUP, |line| {
+            line.contains("nobody sees this at once")
+        })
+        .unwrap();
+    publisher.show(system.udp(1), "closed", "four").await;
+    watch
+        .line(system::STARTUP, |line| line.contains("closed \"four\""))
+        .unwrap();
+    let status = watch.terminate(Duration::from_secs(15)).unwrap();
+    assert!(
+        status.success(),
+        "Ctrl-C and SIGTERM are its regular end: {status}"
+    );
+    assert!(
+        watch
+            .lines()
+            .last()
+            .is_some_and(|line| line.contains("terminated")),
+        "{:?}",
+        watch.lines()
+    );
+}
+
+fn watch(system: &system::System, server: usize) -> Process {
+    let mut command = Command::new(pgpresence());
+    command.args([
+        "watch",
+        BOB,
+        "--transport",
+        "tcp",
+        "--server",
+        &system.tcp(server).to_string(),
+    ]);
+    Process::start(system.sandbox(), "watch", &mut command)
+}
+
+/// A TCP phone of ours: NOTIFYs on the connection; server killed; the same dialog goes on over a
+/// connection to the other server, after a refresh.
+#[tokio::test(flavor = "multi_thread")]
+async fn tcp_phone_moves_to_the_other_server() {
+    let mut system = system::setup()
+        .servers(2)
+        .set("notifier.retry_min_s", 1)
+        .start();
+    let (alice, bob) = (
+        Phone::tcp("alice", system.tcp(0)).await,
+        Phone::udp("bob").await,
+    );
+    let mut publisher = bob.publisher(BOB);
+    let dialog = alice.subscribe(system.tcp(0), BOB, 600).await;
+    dialog.notify(1).await;
+    publisher.show(system.udp(1), "open", "first").await;
+    dialog
+        .until("first", |notify| notify.note() == Some("first"))
+        .await;
+
+    system.servers[0].process.kill9();
+    publisher.show(system.udp(1), "open", "while away").await;
+    let again = Phone::tcp("alice", system.tcp(1)).await;
+    // What the killed server took with it is a gap in the numbers, not a fault.
+    again.tolerates(Tolerance {
+        gaps: true,
+        ..Tolerance::default()
+    });
+    let dialog = again.adopt(&dialog);
+    assert_eq!(dialog.refresh(system.tcp(1), 600).await.status(), Some(200));
+    dialog
+        .until("while away", |notify| notify.note() == Some("while away"))
+        .await;
+    publisher.show(system.udp(1), "closed", "last").await;
+    dialog
+        .until("last", |notify| notify.note() == Some("last"))
+        .await;
+}
+
+/// A UDP phone whose Via and Contact show a private address that nobody can reach gets every NOTIFY
+/// from the server that it subscribed through: RFC 3581, and the same hole in the NAT.
+#[tokio::test(flavor = "multi_thread")]
+async fn natted_phone() {
+    let mut system = system::setup()
+        .servers(2)
+        .set("notifier.retry_min_s", 1)
+        .start();
+    let (alice, bob) = (
+        Phone::natted("alice", NOWHERE).await,
+        Phone::udp("bob").await,
+    );
+    let mut publisher = bob.publisher(BOB);
+    let dialog = alice.subscribe(system.udp(0), BOB, 600).await;
+    let first = dialog.notify(1).await;
+    assert_eq!(
+        first.from,
+        system.udp(0),
+        "through the hole that the phone made"
+    );
+    assert_eq!(first.message.uri(), format!("sip:alice@{NOWHERE}"));
+    for note in ["one", "two"] {
+        publisher.show(system.udp(1), "open", note).await;
+        let notify = dialog
+            .until(note, |notify| notify.note() == Some(note))
+            .await;
+        assert_eq!(notify.from, system.udp(0));
+    }
+
+    system.servers[0].process.kill9();
+    publisher.show(system.udp(1), "open", "three").await;
+    alice.tolerates(Tolerance {
+        gaps: true,
+        ..Tolerance::default()
+    });
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eq!(dialog.refresh(system.udp(1), 600).await.status(), Some(200));
+    let notify = dialog
+        .until("three", |notify| notify.note() == Some("three"))
+        .await;
+    assert_eq!(
+        notify.from,
+        system.udp(1),
+        "the hole is now to the other server"
+    );
+    let last = dialog.unsubscribe(system.udp(1)).await;
+    assert!(last.ends());
+}
+
+/// A UDP flow does not die with the process: the server comes back on its port, and the phone gets what
+/// it is owed without doing anything.
+#[tokio::test(flavor = "multi_thread")]
+async fn natted_phone_after_a_restart() {
+    let mut system = system::setup()
+        .set("notifier.retry_min_s", 1)
+        .set("notifier.retry_max_s", 2)
+        .start();
+    let (alice, bob) = (
+        Phone::natted("alice", NOWHERE).await,
+        Phone::udp("bob").await,
+    );
+    let dialog = alice.subscribe(system.udp(0), BOB, 600).await;
+    dialog.notify(1).await;
+    alice.tolerates(Tolerance {
+        gaps: true,
+        ..Tolerance::default()
+    });
+    let sql = system.sql().await;
+    system.servers[0].process.kill9();
+    let body = pidf::document(BOB, "t", "open", "meanwhile");
+    sql.execute(
+        "INSERT INTO presentity (username, domain, event, etag, expires, received_time, body, sender) \
+         VALUES ('bob', 'example.org', 'presence', 'x', -1, 0, $1, '')",
+        &[&body.as_bytes()],
+    )
+    .await
+    .unwrap();
+    tokio::time::sleep(Duration::from_millis(1000)).await;
+    tokio::task::block_in_place(|| system.restart_server(0));
+    dialog
+        .until("meanwhile", |notify| notify.note() == Some("meanwhile"))
+        .await;
+    drop(bob);
+}
+
+/// A flow that is gone is answered 430 at once: the dialog waits with back-off, it does not hold the
+/// notifier for 32 seconds, and nobody else is late.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flow_that_is_gone() {
+    let system = system::start();
+    let (alice, carol, bob) = (
+        Phone::tcp("alice", system.tcp(0)).await,
+        Phone::udp("carol").await,
+        Phone::udp("bob").await,
+    );
+    let dialog = alice.subscribe(system.tcp(0), BOB, 600).await;
+    dialog.notify(1).await;
+    let call_id = dialog.call_id().to_string();
+    let healthy = carol.subscribe(system.udp(0), BOB, 600).await;
+    healthy.notify(1).await;
+    drop((dialog, alice));
+    let begin = Instant::now();
+    bob.publisher(BOB).show(system.udp(0), "open", "x").await;
+    healthy
+        .until_within(Duration::from_secs(3), "x", |notify| {
+            notify.note() == Some("x")
+        })
+        .await;
+    let failed = format!(
+        "SELECT count(*) FROM active_watchers WHERE callid = '{call_id}' AND status = 1 AND failures > 0"
+    );
+    system.until(Duration::from_secs(5), &failed, 1).await;
+    assert!(begin.elapsed() < Duration::from_secs(5));
+}
+
+/// A phone on TCP that no longer reads costs nobody else anything.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stuck_connection_delays_nobody() {
+    use tokio::io::AsyncWriteExt;
+    let system = system::start();
+    let (helper, carol, bob) = (
+        Phone::tcp("x", system.tcp(0)).await,
+        Phone::tcp("carol", system.tcp(0)).await,
+        Phone::udp("bob").await,
+    );
+    // Sends requests without ever reading an answer, until the server can write no more.
+    let mut stuck = tokio::net::TcpStream::connect(system.tcp(0)).await.unwrap();
+    let request = helper
+        .request("OPTIONS", BOB)
+        .with("X-Big", "x".repeat(4000))
+        .encode();
+    let _ = tokio::time::timeout(Duration::from_secs(3), async {
+        for _ in 0..20_000 {
+            if stuck.write_all(&request).await.is_err() {
+                break;
+            }
+        }
+    })
+    .await;
+    let dialog = carol.subscribe(system.tcp(0), BOB, 600).await;
+    dialog.notify(1).await;
+    bob.publisher(BOB).show(system.udp(0), "open", "x").await;
+    dialog
+        .until_within(Duration::from_secs(3), "x", |notify| {
+            notify.note() == Some("x")
+        })
+        .await;
+}
+
+/// A fetch over TCP, and an unsubscribe by a NATed phone, bring their last NOTIFY down the flow too.
+#[tokio::test(flavor = "multi_thread")]
+async fn last_notifies_use_the_flow() {
+    let system = system::setup().notifiers(2).start();
+    let alice = Phone::tcp("alice", system.tcp(0)).await;
+    let (fetch, response) = alice
+        .subscribe_with(&alice.subscription(BOB, Some(0)), system.tcp(0))
+        .await;
+    assert_eq!(response.status(), Some(200), "{response}");
+    assert!(
+        fetch
+            .until("the state", Notify::ends)
+            .await
+            .presence
+            .is_some()
+    );
+    let natted = Phone::natted("nat", NOWHERE).await;
+    let dialog = natted.subscribe(system.udp(0), BOB, 2).await;
+    dialog.until("the end by expiry", Notify::ends).await;
+}

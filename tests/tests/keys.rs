@@ -1,0 +1,418 @@
+//! Each configuration key of `[presence]`, by its effect on the wire or in the tables. (Those of
+//! expiry are in `rfc3903` and `rfc6665`; `timeout_rm_subs` is in `rfc6665::failures`.)
+
+use std::time::Duration;
+
+use system_tests::phone::{Notify, Phone};
+use system_tests::process::run;
+use system_tests::system;
+use system_tests::{message, pidf};
+
+const BOB: &str = "sip:bob@example.org";
+
+/// `waitn_time`: the first change after quiet goes out at once; further ones within that time coalesce
+/// into one that goes out no later than `waitn_time` after.
+#[tokio::test(flavor = "multi_thread")]
+async fn waitn_time() {
+    let system = system::setup().set("presence.waitn_time", 3).start();
+    let (alice, bob) = (Phone::udp("alice").await, Phone::udp("bob").await);
+    let dialog = alice.subscribe(system.udp(0), BOB, 600).await;
+    dialog.notify(1).await;
+    let mut publisher = bob.publisher(BOB);
+    publisher.show(system.udp(0), "open", "first").await;
+    let first = dialog
+        .until_within(Duration::from_secs(1), "first", |notify| {
+            notify.note() == Some("first")
+        })
+        .await;
+    for note in ["second", "third", "fourth"] {
+        publisher.show(system.udp(0), "open", note).await;
+    }
+    let changed = tokio::time::Instant::now();
+    let last = dialog
+        .until("fourth", |notify| notify.note() == Some("fourth"))
+        .await;
+    assert_eq!(dialog.count(), 3, "three changes, one NOTIFY");
+    let apart = last.at - first.at;
+    assert!(apart > Duration::from_millis(2500), "paced: {apart:?}");
+    assert!(
+        changed.elapsed() < Duration::from_millis(3800),
+        "no later than that: {:?}",
+        changed.elapsed()
+    );
+    // A SUBSCRIBE meanwhile is answered at once, and pulls nobody else's NOTIFY forward.
+    publisher.show(system.udp(0), "open", "fifth").await;
+    let other = alice.subscribe(system.udp(0), BOB, 600).await;
+    let at_once = other
+        .until_within(Duration::from_secs(1), "the first NOTIFY", |_| true)
+        .await;
+    assert_eq!(at_once.note(), Some("fifth"));
+    let fifth = dialog
+        .until("fifth", |notify| notify.note() == Some("fifth"))
+        .await;
+    assert!(
+        fifth.at - last.at > Duration::from_millis(2500),
+        "{:?}",
+        fifth.at - last.at
+    );
+}
+
+/// `notifier_processes = 0`: the server process sends NOTIFYs itself, at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_notifier_processes() {
+    let system = system::setup()
+        .notifiers(0)
+        .set("presence.notifier_processes", 0)
+        .start();
+    let (alice, bob) = (Phone::udp("alice").await, Phone::udp("bob").await);
+    let natted = Phone::natted("nat", "10.255.254.253:5062").await;
+    let tcp = Phone::tcp("tcp", system.tcp(0)).await;
+    let dialogs = [
+        alice.subscribe(system.udp(0), BOB, 600).await,
+        natted.subscribe(system.udp(0), BOB, 600).await,
+        tcp.subscribe(system.tcp(0), BOB, 600).await,
+    ];
+    let mut publisher = bob.publisher(BOB);
+    for note in ["one", "two", "three"] {
+        publisher.show(system.udp(0), "open", note).await;
+        for dialog in &dialogs {
+            dialog
+                .until_within(Duration::from_secs(2), note, |notify| {
+                    notify.note() == Some(note)
+                })
+                .await;
+        }
+    }
+}
+
+/// `force_delete`: expired publications go without a word to the watchers.
+#[tokio::test(flavor = "multi_thread")]
+async fn force_delete() {
+    let system = system::setup().set("presence.force_delete", 1).start();
+    let (alice, bob) = (Phone::udp("alice").await, Phone::udp("bob").await);
+    let dialog = alice.subscribe(system.udp(0), BOB, 600).await;
+    dialog.notify(1).await;
+    bob.publisher(BOB)
+        .publish(system.udp(0), &pidf::document(BOB, "t", "open", "short"), 2)
+        .await;
+    dialog
+        .until("open", |notify| notify.basic() == "open")
+        .await;
+    system
+        .until(system::STARTUP, "SELECT count(*) FROM presentity", 0)
+        .await;
+    assert_eq!(
+        system
+            .count("SELECT count(*) FROM notify_queue WHERE due <> 'infinity'")
+            .await,
+        0
+    );
+    // An explicit removal is told, as ever.
+    let mut publisher = bob.publisher(BOB);
+    publisher.show(system.udp(0), "open", "x").await;
+    dialog.until("x", |notify| notify.note() == Some("x")).await;
+    assert_eq!(dialog.count(), 3, "nothing between: the expiry was silent");
+    publisher.remove(system.udp(0)).await;
+    dialog
+        .until("closed", |notify| notify.basic() == "closed")
+        .await;
+}
+
+/// `expires_offset`: subtracted from the Expires of the answer to PUBLISH, not from what is stored.
+#[tokio::test(flavor = "multi_thread")]
+async fn expires_offset() {
+    let system = system::setup()
+        .notifiers(0)
+        .set("presence.expires_offset", 20)
+        .start();
+    let bob = Phone::udp("bob").await;
+    let document = pidf::document(BOB, "t", "open", "x");
+    for (asked, shown) in [(100, "80"), (10, "0")] {
+        let response = bob
+            .publisher(BOB)
+            .publish(system.udp(0), &document, asked)
+            .await;
+        assert_eq!(response.status(), Some(200));
+        let found = response.header("Expires").unwrap_or_default();
+        // A life shorter than the offset must not be shown as 0, which would mean that it has ended.
+        assert!(
+            found == shown || (shown == "0" && found != "0"),
+            "asked for {asked}, shown {found}"
+        );
+    }
+    let stored = system
+        .count("SELECT max(expires) - extract(epoch FROM now())::bigint FROM presentity")
+        .await;
+    assert!((98..=100).contains(&stored), "{stored}");
+}
+
+/// `min_expires_action = 2`: too short is made longer instead of refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn min_expires_action() {
+    let system = system::setup()
+        .set("presence.min_expires", 60)
+        .set("presence.min_expires_action", 2)
+        .start();
+    let (alice, bob) = (Phone::udp("alice").await, Phone::udp("bob").await);
+    let response = bob
+        .publisher(BOB)
+        .publish(system.udp(0), &pidf::document(BOB, "t", "open", "x"), 5)
+        .await;
+    assert_eq!(
+        (response.status(), response.header("Expires")),
+        (Some(200), Some("60")),
+        "{response}"
+    );
+    let (dialog, response) = alice
+        .subscribe_with(&alice.subscription(BOB, Some(5)), system.udp(0))
+        .await;
+    assert_eq!(
+        (response.status(), response.header("Expires")),
+        (Some(200), Some("60")),
+        "{response}"
+    );
+    dialog.unsubscribe(system.udp(0)).await;
+}
+
+/// `cseq_offset`: how far a refresh may be behind and still be taken.
+#[tokio::test(flavor = "multi_thread")]
+async fn cseq_offset() {
+    let system = system::setup().set("presence.cseq_offset", 3).start();
+    let alice = Phone::udp("alice").await;
+    let request = alice
+        .subscription(BOB, Some(600))
+        .set("CSeq", "100 SUBSCRIBE");
+    let (dialog, response) = alice.subscribe_with(&request, system.udp(0)).await;
+    assert_eq!(response.status(), Some(200), "{response}");
+    for (cseq, status) in [(98, 200), (96, 500), (150, 200), (148, 200), (146, 500)] {
+        let request = dialog
+            .request("SUBSCRIBE")
+            .with("Expires", "300")
+            .set("CSeq", format!("{cseq} SUBSCRIBE"));
+        let response = alice.send(&request, system.udp(0)).await;
+        assert_eq!(response.status(), Some(status), "CSeq {cseq}: {response}");
+    }
+}
+
+/// `server_address`: the Contact of answers to SUBSCRIBE and of NOTIFYs.
+#[tokio::test(flavor = "multi_thread")]
+async fn server_address() {
+    let system = system::setup()
+        .set(
+            "presence.server_address",
+            "sip:presence.example.org:5070;transport=udp",
+        )
+        .start();
+    let alice = Phone::udp("alice").await;
+    let (dialog, response) = alice
+        .subscribe_with(&alice.subscription(BOB, Some(60)), system.udp(0))
+        .await;
+    let contact = response.header("Contact").unwrap_or_default();
+    assert_eq!(
+        message::addr(contact),
+        "sip:presence.example.org:5070;transport=udp"
+    );
+    let notify = dialog.notify(1).await;
+    let contact = notify.message.header("Contact").unwrap_or_default();
+    assert_eq!(
+        message::addr(contact),
+        "sip:presence.example.org:5070;transport=udp"
+    );
+}
+
+/// Without `server_address`, the Contact is the address at which the SUBSCRIBE came in.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_server_address() {
+    let system = system::start();
+    let (alice, tcp) = (
+        Phone::udp("alice").await,
+        Phone::tcp("tcp", system.tcp(0)).await,
+    );
+    let (dialog, response) = alice
+        .subscribe_with(&alice.subscription(BOB, Some(60)), system.udp(0))
+        .await;
+    let shown = message::addr(response.header("Contact").unwrap_or_default()).to_string();
+    assert!(shown.contains(&system.udp(0).to_string()), "{shown}");
+    let notify = dialog.notify(1).await;
+    assert_eq!(
+        message::addr(notify.message.header("Contact").unwrap_or_default()),
+        shown
+    );
+    let (dialog, response) = tcp
+        .subscribe_with(&tcp.subscription(BOB, Some(60)), system.tcp(0))
+        .await;
+    let shown = message::addr(response.header("Contact").unwrap_or_default()).to_string();
+    assert!(
+        shown.contains(&system.tcp(0).to_string()) && shown.contains("transport=tcp"),
+        "{shown}"
+    );
+    dialog.notify(1).await;
+}
+
+/// `fetch_rows`: how much is taken in one step; it changes nothing but the number of steps.
+#[tokio::test(flavor = "multi_thread")]
+async fn fetch_rows() {
+    let system = system::setup()
+        .set("presence.fetch_rows", 1)
+        .notifiers(2)
+        .start();
+    let (alice, bob) = (Phone::udp("alice").await, Phone::udp("bob").await);
+    let mut dialogs = Vec::new();
+    for number in 0..10 {
+        let presentity = format!("sip:u{number}@example.org");
+        dialogs.push((
+            alice.subscribe(system.udp(0), &presentity, 600).await,
+            presentity,
+        ));
+    }
+    for (dialog, presentity) in &dialogs {
+        bob.publisher(presentity)
+            .publish(
+                system.udp(0),
+                &pidf::document(presentity, "t", "open", "x"),
+                2,
+            )
+            .await;
+        dialog
+            .until("open", |notify| notify.basic() == "open")
+            .await;
+    }
+    for (dialog, _) in &dialogs {
+        dialog
+            .until("closed", |notify| notify.basic() == "closed")
+            .await;
+    }
+}
+
+/// `sip_uri_match = 1`: Bob and bob are one; with 0 they are two.
+#[tokio::test(flavor = "multi_thread")]
+async fn sip_uri_match() {
+    for (value, rows) in [(0, 2), (1, 1)] {
+        let system = system::setup().set("presence.sip_uri_match", value).start();
+        let (alice, bob) = (Phone::udp("alice").await, Phone::udp("bob").await);
+        let dialog = alice.subscribe(system.udp(0), BOB, 600).await;
+        dialog.notify(1).await;
+        for uri in ["sip:BOB@example.org", BOB] {
+            bob.publisher(uri).show(system.udp(0), "open", "x").await;
+        }
+        dialog
+            .until("open", |notify| notify.basic() == "open")
+            .await;
+        assert_eq!(
+            system
+                .count("SELECT count(DISTINCT presentity_uri) FROM presentity")
+                .await,
+            rows
+        );
+    }
+}
+
+/// `send_fast_notify = 0` leaves out NOTIFYs that would have nothing to tell; what has, is sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn send_fast_notify() {
+    let system = system::setup().set("presence.send_fast_notify", 0).start();
+    let (alice, bob) = (Phone::udp("alice").await, Phone::udp("bob").await);
+    let dialog = alice.subscribe(system.udp(0), BOB, 600).await;
+    bob.publisher(BOB)
+        .show(system.udp(0), "open", "something")
+        .await;
+    dialog
+        .until("something", |notify| notify.note() == Some("something"))
+        .await;
+    dialog.unsubscribe(system.udp(0)).await;
+}
+
+/// `clean_period` is about the dead, not about expiry: that is noticed at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn clean_period() {
+    let system = system::setup().unset("presence.clean_period").start();
+    let alice = Phone::udp("alice").await;
+    let dialog = alice.subscribe(system.udp(0), BOB, 2).await;
+    dialog
+        .until_within(Duration::from_secs(5), "the end by expiry", Notify::ends)
+        .await;
+}
+
+/// `notifier_poll_rate`: without a doorbell that rings (rows typed by hand ring none) the poll finds
+/// the work, so the rate bounds the delay.
+#[tokio::test(flavor = "multi_thread")]
+async fn notifier_poll_rate() {
+    for (rate, within) in [(1, 1700), (20, 700)] {
+        let system = system::setup()
+            .set("presence.notifier_poll_rate", rate)
+            .start();
+        let alice = Phone::udp("alice").await;
+        let dialog = alice.subscribe(system.udp(0), BOB, 600).await;
+        dialog.notify(1).await;
+        let sql = system.sql().await;
+        let begin = tokio::time::Instant::now();
+        sql.execute(
+            "INSERT INTO presentity (username, domain, event, etag, expires, received_time, body, sender) \
+             VALUES ('bob', 'example.org', 'presence', 'x', -1, 0, $1, '')",
+            &[&pidf::document(BOB, "t", "open", "x").as_bytes()],
+        )
+        .await
+        .unwrap();
+        let notify = dialog
+            .until("open", |notify| notify.basic() == "open")
+            .await;
+        let took = notify.at - begin;
+        assert!(
+            took < Duration::from_millis(within),
+            "rate {rate}: {took:?}"
+        );
+    }
+}
+
+/// Wrong values are all reported, with their paths, and the exit code is 2.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_mistake_is_reported() {
+    let mut command = std::process::Command::new(system_tests::process::pgpresence());
+    command.args(["config", "check"]);
+    for mistake in [
+        "presence.max_expires=never",
+        "presence.min_expires_action=3",
+        "presence.no_such_key=1",
+        "no_such_section.key=1",
+        "server.listen=[\"udp:nowhere\"]",
+        "presence.sip_uri_match=7",
+    ] {
+        command.args(["--set", mistake]);
+    }
+    let (status, out, err) = run(&mut command, system::STARTUP);
+    assert_eq!(status.code(), Some(2), "{out}{err}");
+    for path in [
+        "max_expires",
+        "min_expires_action",
+        "no_such_key",
+        "no_such_section",
+        "listen",
+        "sip_uri_match",
+    ] {
+        assert!(err.contains(path), "{path} is not reported:\n{err}");
+    }
+}
+
+/// Environment and file set the same keys; the command line wins over the environment, that over the file.
+#[tokio::test(flavor = "multi_thread")]
+async fn file_environment_command_line() {
+    let system = system::setup().servers(0).notifiers(0).start();
+    let file = system.sandbox().directory().join("pgpresence.toml");
+    std::fs::write(
+        &file,
+        "[presence]\nmax_expires = 100\nmin_expires = 10\nwaitn_time = 7\n",
+    )
+    .unwrap();
+    let mut command = std::process::Command::new(system_tests::process::pgpresence());
+    command
+        .args(["config", "show", "--config"])
+        .arg(&file)
+        .args(["--set", "presence.waitn_time=9"])
+        .env("PGPRESENCE_PRESENCE__WAITN_TIME", "8")
+        .env("PGPRESENCE_PRESENCE__MIN_EXPIRES", "20");
+    let (status, out, err) = run(&mut command, system::STARTUP);
+    assert!(status.success(), "{out}{err}");
+    for line in ["max_expires = 100", "min_expires = 20", "waitn_time = 9"] {
+        assert!(out.contains(line), "{line}:\n{out}");
+    }
+}
