@@ -1,5 +1,10 @@
-//! Where one message ends and the next begins; keep-alives and STUN told apart from SIP.
-use crate::Limits;
+//! Where one message ends and the next begins on a stream; keep-alives and STUN told apart from SIP.
+//! RFC 3261 section 18.3 (Content-Length), RFC 5626 section 3.5.1 (CRLF keep-alive). Each byte is looked at a fixed number
+//! of times, however the stream is cut into reads.
+
+use crate::scan::scan;
+use crate::{Limits, work};
+use memchr::memchr;
 
 /// What a stream yields.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,19 +27,44 @@ pub struct FramingError {
 #[derive(Debug)]
 pub struct StreamFramer {
     limits: Limits,
+    buffer: Vec<u8>,
+    /// What lies before has been handed out.
+    start: usize,
+    /// Up to here (from `start`) no blank line begins.
+    searched: usize,
+    /// Length of the message at `start`, once its head is there.
+    message_length: Option<usize>,
 }
 
-#[expect(clippy::todo, reason = "filled next")]
+/// Handed-out bytes that may stay in front of the buffer before it is moved together.
+const COMPACT_AT: usize = 64 * 1024;
+
+/// What stands before a message.
+enum Before {
+    Ping,
+    /// Nothing, or the beginning of a ping.
+    Unfinished,
+    Message,
+}
+
 impl StreamFramer {
     /// A framer with an empty buffer.
     pub fn new(limits: Limits) -> StreamFramer {
-        StreamFramer { limits }
+        StreamFramer { limits, buffer: Vec::new(), start: 0, searched: 0, message_length: None }
     }
 
     /// Adds what was read from the stream.
-    pub fn push(&mut self, _bytes: &[u8]) {
-        let _ = self.limits;
-        todo!()
+    pub fn push(&mut self, bytes: &[u8]) {
+        if self.start == self.buffer.len() {
+            self.buffer.clear();
+            self.start = 0;
+        } else if self.start > COMPACT_AT && self.start > self.buffer.len() / 2 {
+            // At least as much was handed out as is moved.
+            work::note(self.buffer.len() - self.start);
+            self.buffer.drain(..self.start);
+            self.start = 0;
+        }
+        self.buffer.extend_from_slice(bytes);
     }
 
     /// The next whole frame, if the buffer holds one. Call until `None` after each `push`.
@@ -43,7 +73,88 @@ impl StreamFramer {
     /// A limit is exceeded, or Content-Length is missing or malformed. The stream is lost.
     #[expect(clippy::should_implement_trait, reason = "fallible, and the buffer grows between calls")]
     pub fn next(&mut self) -> Result<Option<Frame>, FramingError> {
-        todo!()
+        if self.message_length.is_none() {
+            match self.skip_line_ends() {
+                Before::Ping => return Ok(Some(Frame::Ping)),
+                Before::Unfinished => return Ok(None),
+                Before::Message => {}
+            }
+            let Some(head_length) = self.find_head()? else { return Ok(None) };
+            self.message_length = Some(self.length_by_head(head_length)?);
+        }
+        let Some(length) = self.message_length.filter(|length| self.pending().len() >= *length) else { return Ok(None) };
+        let message = self.pending()[..length].to_vec();
+        work::note(length);
+        self.start += length;
+        (self.searched, self.message_length) = (0, None);
+        Ok(Some(Frame::Message(message)))
+    }
+
+    fn pending(&self) -> &[u8] {
+        &self.buffer[self.start..]
+    }
+
+    /// Drops line ends before a message. What may become a ping is left for later.
+    fn skip_line_ends(&mut self) -> Before {
+        const PING: &[u8] = b"\r\n\r\n";
+        loop {
+            let pending = self.pending();
+            work::note(1);
+            if pending.starts_with(PING) {
+                self.start += PING.len();
+                return Before::Ping;
+            }
+            if PING.starts_with(pending) {
+                return Before::Unfinished;
+            }
+            if !matches!(pending.first(), Some(b'\r' | b'\n')) {
+                return Before::Message;
+            }
+            self.start += 1;
+        }
+    }
+
+    /// Length of the head with its blank line, once it is there.
+    fn find_head(&mut self) -> Result<Option<usize>, FramingError> {
+        let pending = &self.buffer[self.start..];
+        while let Some(index) = memchr(b'\n', &pending[self.searched..]) {
+            work::note(index + 1);
+            let newline = self.searched + index;
+            match &pending[newline + 1..] {
+                [b'\n', ..] => return Ok(Some(newline + 2)),
+                [b'\r', b'\n', ..] => return Ok(Some(newline + 3)),
+                [] | [b'\r'] => {
+                    // The next read tells whether this line is the last.
+                    self.searched = newline;
+                    return self.check_unfinished();
+                }
+                _ => self.searched = newline + 1,
+            }
+        }
+        work::note(pending.len() - self.searched);
+        self.searched = pending.len();
+        self.check_unfinished()
+    }
+
+    fn check_unfinished(&self) -> Result<Option<usize>, FramingError> {
+        if self.pending().len() > self.limits.message_bytes {
+            return Err(FramingError { reason: "Message Too Large" });
+        }
+        Ok(None)
+    }
+
+    /// The same scanner as for whole messages reads Content-Length, so that no two readings of a message can differ.
+    fn length_by_head(&self, head_length: usize) -> Result<usize, FramingError> {
+        let mut head = self.pending()[..head_length].to_vec();
+        let content_length = scan(&mut head, &self.limits).content_length(&head).map_err(|fault| FramingError { reason: fault.reason })?;
+        let body_length = content_length.ok_or(FramingError { reason: "Missing Content-Length" })?;
+        if body_length > self.limits.body_bytes {
+            return Err(FramingError { reason: "Body too large" });
+        }
+        match head_length.checked_add(body_length).filter(|length| *length <= self.limits.message_bytes) {
+            Some(length) => Ok(length),
+            None => Err(FramingError { reason: "Message Too Large" }),
+        }
     }
 }
 
@@ -55,4 +166,105 @@ pub fn is_keepalive(bytes: &[u8]) -> bool {
 /// Whether a datagram is STUN (RFC 5389 section 6: two zero bits and the magic cookie).
 pub fn is_stun(bytes: &[u8]) -> bool {
     bytes.len() >= 20 && bytes[0] & 0xC0 == 0 && bytes[4..8] == [0x21, 0x12, 0xA4, 0x42]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits() -> Limits {
+        Limits { message_bytes: 100, body_bytes: 40, ..Limits::default() }
+    }
+
+    /// All frames of a stream that arrives in reads of `step` bytes.
+    fn frames(stream: &str, step: usize) -> Result<Vec<String>, &'static str> {
+        let mut framer = StreamFramer::new(limits());
+        let mut frames = Vec::new();
+        for read in stream.as_bytes().chunks(step) {
+            framer.push(read);
+            while let Some(frame) = framer.next().map_err(|error| error.reason)? {
+                frames.push(match frame {
+                    Frame::Ping => "ping".to_owned(),
+                    Frame::Message(bytes) => String::from_utf8(bytes).expect("UTF-8"),
+                });
+            }
+        }
+        Ok(frames)
+    }
+
+    #[test]
+    fn streams_are_cut_at_content_length() {
+        let (a, b) = ("A\r\nl: 3\r\n\r\nxyz", "B\r\nContent-Length :\r\n 0\r\n\r\n");
+        let c = "C\nl: 1\nL: 1\n\n\n";
+        for (stream, expected) in [
+            (String::new(), vec![]),
+            ([a, b, c, a].concat(), vec![a, b, c, a]),
+            (["\r\n", a, "\r\n\r\n", b, "\r\n\r\n\r\n\r\n"].concat(), vec![a, "ping", b, "ping", "ping"]),
+            (["\n\n\r", a].concat(), vec![a]),
+            (["\r\n\r\n\r\n", a].concat(), vec!["ping", a]),
+            ([a, "B\r\nl: 9\r\n\r\nhalf"].concat(), vec![a]),
+            ("A\r\nX: l: 5\r\nl: 0\r\n\r\n".to_owned(), vec!["A\r\nX: l: 5\r\nl: 0\r\n\r\n"]),
+        ] {
+            for step in [1, 2, 3, 5, 7, 1_000] {
+                assert_eq!(frames(&stream, step), Ok(expected.iter().map(|frame| (*frame).to_owned()).collect()), "{stream:?} by {step}");
+            }
+        }
+    }
+
+    #[test]
+    fn streams_that_cannot_be_framed() {
+        for (stream, reason) in [
+            ("A\r\nTo: x\r\n\r\n".to_owned(), "Missing Content-Length"),
+            ("A\r\nl: -1\r\n\r\n".to_owned(), "Bad Content-Length"),
+            ("A\r\nl: 1\r\nContent-Length: 2\r\n\r\nxx".to_owned(), "Bad Content-Length"),
+            ("A\r\nl: 99999999999999999999\r\n\r\n".to_owned(), "Bad Content-Length"),
+            ("A\r\nl: 41\r\n\r\n".to_owned(), "Body too large"),
+            (format!("A\r\nX: {}\r\nl: 30\r\n\r\n", "x".repeat(60)), "Message Too Large"),
+            ("x".repeat(101), "Message Too Large"),
+            ("x\r\n".repeat(34), "Message Too Large"),
+        ] {
+            for step in [1, 3, 1_000] {
+                assert_eq!(frames(&stream, step), Err(reason), "{stream:?} by {step}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_long_stream_stays_linear_and_small() {
+        let message = "A\r\nX: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\r\nl: 10\r\n\r\n0123456789\r\n\r\n";
+        let stream = message.repeat(8_000);
+        for step in [1, 1_400, stream.len()] {
+            let mut framer = StreamFramer::new(limits());
+            let (looked_at, count) = work::counter::of(|| {
+                let mut count = 0;
+                for read in stream.as_bytes().chunks(step) {
+                    framer.push(read);
+                    while framer.next().expect("well-formed").is_some() {
+                        count += 1;
+                    }
+                    if step < 2_000 {
+                        assert!(framer.buffer.len() < 3 * COMPACT_AT, "{}", framer.buffer.len());
+                    }
+                }
+                count
+            });
+            assert_eq!(count, 16_000);
+            assert!(looked_at < 6 * stream.len() as u64, "{looked_at} of {} by {step}", stream.len());
+        }
+    }
+
+    #[test]
+    fn what_is_not_sip() {
+        for (bytes, keepalive, stun) in [
+            (&b""[..], true, false),
+            (b"\r\n", true, false),
+            (b"\r\n\r\n", true, false),
+            (b"\0\0\0\0", true, false),
+            (b"\0\x01\0\0\x21\x12\xA4\x42............", false, true),
+            (b"\0\x01\0\0\x21\x12\xA4\x42", false, false),
+            (b"OPTIONS sip:a SIP/2.0", false, false),
+        ] {
+            assert_eq!((is_keepalive(bytes), is_stun(bytes)), (keepalive, stun), "{bytes:?}");
+        }
+    }
 }

@@ -1,7 +1,11 @@
-//! The transactions of one process, and their timers in one ordered set.
+//! The client transactions of one process (RFC 3261 section 17.1.2.2, figure 6), and their deadlines in one ordered set.
+//! Each transaction stands in the set once, so that 20,000 open ones cost a logarithm per event and nothing while idle.
+
 use super::Timers;
 use crate::{Method, Response, StatusCode};
 use bytes::Bytes;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 /// What a response meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,58 +40,168 @@ pub enum ClientAction<K> {
 #[derive(Debug)]
 pub struct ClientTransactions<K> {
     timers: Timers,
-    keys: Vec<K>,
+    transactions: HashMap<Arc<str>, Transaction<K>>,
+    /// When to look at which transaction next; one entry each.
+    deadlines: BTreeSet<(u64, Arc<str>)>,
+    open: usize,
 }
 
-#[expect(clippy::todo, reason = "filled next")]
+#[derive(Debug)]
+struct Transaction<K> {
+    method: Method,
+    state: State<K>,
+    /// Its entry in `deadlines`.
+    deadline_ms: u64,
+}
+
+#[derive(Debug)]
+enum State<K> {
+    /// Trying or Proceeding.
+    Open(Open<K>),
+    /// Answered; retransmitted answers are absorbed until timer K.
+    Completed,
+}
+
+#[derive(Debug)]
+struct Open<K> {
+    key: K,
+    bytes: Bytes,
+    /// Timer F.
+    times_out_ms: u64,
+    /// Timer E; `None` on reliable transports.
+    retransmits_ms: Option<u64>,
+    /// The interval that timer E was last set to.
+    interval_ms: u64,
+    reliable: bool,
+    proceeding: bool,
+}
+
+impl<K> Open<K> {
+    fn deadline_ms(&self) -> u64 {
+        self.retransmits_ms.map_or(self.times_out_ms, |retransmits| retransmits.min(self.times_out_ms))
+    }
+}
+
 impl<K> ClientTransactions<K> {
     /// No transactions yet.
     pub fn new(timers: Timers) -> ClientTransactions<K> {
-        ClientTransactions { timers, keys: Vec::new() }
+        ClientTransactions { timers, transactions: HashMap::new(), deadlines: BTreeSet::new(), open: 0 }
     }
 
-    /// Opens a transaction; the caller sends `bytes` for the first time.
+    /// Opens a transaction; the caller sends `bytes` for the first time. Branches are unique: a second start with the
+    /// same one replaces the first.
     #[expect(clippy::too_many_arguments, reason = "each is one fact about the request")]
-    pub fn start(&mut self, _now_ms: u64, _branch: String, _method: Method, _key: K, _bytes: Bytes, _reliable: bool) {
-        let _ = self.timers;
-        todo!()
+    pub fn start(&mut self, now_ms: u64, branch: String, method: Method, key: K, bytes: Bytes, reliable: bool) {
+        self.remove(&branch);
+        let branch: Arc<str> = branch.into();
+        let open = Open {
+            key,
+            bytes,
+            times_out_ms: now_ms + 64 * self.timers.t1_ms,
+            retransmits_ms: (!reliable).then_some(now_ms + self.timers.t1_ms),
+            interval_ms: self.timers.t1_ms,
+            reliable,
+            proceeding: false,
+        };
+        let deadline_ms = open.deadline_ms();
+        self.deadlines.insert((deadline_ms, Arc::clone(&branch)));
+        self.transactions.insert(branch, Transaction { method, state: State::Open(open), deadline_ms });
+        self.open += 1;
     }
 
     /// Takes in a response. `None`: provisional, a retransmission, or none of ours.
-    pub fn on_response(&mut self, _now_ms: u64, _response: &Response) -> Option<ClientEvent<K>> {
-        todo!()
+    pub fn on_response(&mut self, now_ms: u64, response: &Response) -> Option<ClientEvent<K>> {
+        let branch = response.top_via().ok()?.branch?;
+        let method = response.cseq().ok()?.method;
+        let transaction = self.transactions.get_mut(branch.as_str()).filter(|transaction| transaction.method == method)?;
+        let State::Open(open) = &mut transaction.state else { return None };
+        if response.status().is_provisional() {
+            // Timer E runs on; when it fires in "Proceeding" it is set to T2.
+            open.proceeding = true;
+            return None;
+        }
+        let reliable = open.reliable;
+        let open = if reliable { self.remove(&branch)? } else { self.complete(now_ms, &branch)? };
+        Some(ClientEvent::Final { key: open.key, status: response.status() })
     }
 
     /// Ends a transaction whose request could not be sent.
-    pub fn fail(&mut self, _branch: &str) -> Option<K> {
-        todo!()
+    pub fn fail(&mut self, branch: &str) -> Option<K> {
+        self.remove(branch).map(|open| open.key)
     }
 
-    /// Abandons a transaction: no retransmission, no event any more.
-    pub fn cancel(&mut self, _branch: &str) -> bool {
-        todo!()
+    /// Abandons a transaction: no retransmission, no event any more. False if there was none open.
+    pub fn cancel(&mut self, branch: &str) -> bool {
+        self.remove(branch).is_some()
     }
 
     /// When [`ClientTransactions::on_time`] has to be called next.
     pub fn next_deadline(&self) -> Option<u64> {
-        todo!()
+        self.deadlines.first().map(|(deadline, _)| *deadline)
     }
 
     /// Transactions that wait for their answer.
     pub fn len(&self) -> usize {
-        self.keys.len()
+        self.open
     }
 
     /// Whether none waits for its answer.
     pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
+        self.open == 0
+    }
+
+    /// Takes a transaction out, whatever its state; what was open of it.
+    fn remove(&mut self, branch: &str) -> Option<Open<K>> {
+        let (branch, transaction) = self.transactions.remove_entry(branch)?;
+        self.deadlines.remove(&(transaction.deadline_ms, branch));
+        match transaction.state {
+            State::Open(open) => {
+                self.open -= 1;
+                Some(open)
+            }
+            State::Completed => None,
+        }
+    }
+
+    /// To "Completed": timer K, T4 for unreliable transports, is all that is left.
+    fn complete(&mut self, now_ms: u64, branch: &str) -> Option<Open<K>> {
+        let method = self.transactions.get(branch)?.method.clone();
+        let open = self.remove(branch)?;
+        let deadline_ms = now_ms + self.timers.t4_ms;
+        let branch: Arc<str> = branch.into();
+        self.deadlines.insert((deadline_ms, Arc::clone(&branch)));
+        self.transactions.insert(branch, Transaction { method, state: State::Completed, deadline_ms });
+        Some(open)
     }
 }
 
-#[expect(clippy::todo, reason = "filled next")]
 impl<K: Clone> ClientTransactions<K> {
-    /// Does what is due at `now_ms`, in the order of its deadlines.
-    pub fn on_time(&mut self, _now_ms: u64, _out: &mut Vec<ClientAction<K>>) {
-        todo!()
+    /// Does what is due at `now_ms`, in the order of its deadlines. Called late, it sends each request once, not as often
+    /// as it would have been sent in time.
+    pub fn on_time(&mut self, now_ms: u64, out: &mut Vec<ClientAction<K>>) {
+        while let Some(branch) = self.deadlines.first().filter(|(deadline, _)| *deadline <= now_ms).map(|(_, branch)| Arc::clone(branch)) {
+            if let Some(action) = self.fire(now_ms, &branch) {
+                out.push(action);
+            }
+        }
+    }
+
+    fn fire(&mut self, now_ms: u64, branch: &Arc<str>) -> Option<ClientAction<K>> {
+        let t2_ms = self.timers.t2_ms;
+        if let Some(Transaction { state: State::Open(open), deadline_ms, .. }) = self.transactions.get_mut(branch)
+            && now_ms < open.times_out_ms
+        {
+            // Timer E: MIN(2*T1, T2), MIN(4*T1, T2) ... in "Trying", T2 in "Proceeding".
+            open.interval_ms = if open.proceeding { t2_ms } else { (2 * open.interval_ms).min(t2_ms) };
+            open.retransmits_ms = Some(now_ms + open.interval_ms.max(1));
+            let action = ClientAction::Retransmit { key: open.key.clone(), bytes: open.bytes.clone() };
+            let next_ms = open.deadline_ms();
+            self.deadlines.remove(&(*deadline_ms, Arc::clone(branch)));
+            *deadline_ms = next_ms;
+            self.deadlines.insert((next_ms, Arc::clone(branch)));
+            return Some(action);
+        }
+        // Timer F if it was open, timer K if not.
+        self.remove(branch).map(|open| ClientAction::TimedOut { key: open.key })
     }
 }
