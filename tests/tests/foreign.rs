@@ -1,0 +1,383 @@
+//! Programs that know nothing of us: sipp as a load of exact scenarios, baresip as a watcher and a publisher,
+//! Kamailio as the edge proxy in front of two servers.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use system_tests::message::{addr, split_list};
+use system_tests::phone::Phone;
+use system_tests::process::{Process, Sandbox, run};
+use system_tests::system::{self, STARTUP, System};
+
+const BOB: &str = "sip:bob@example.org";
+
+// === sipp ===
+
+fn sipp(system: &System, scenario: &str, calls: u32, rate: u32) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("sipp")
+        .join(scenario);
+    let errors = system.sandbox().directory().join("sipp.errors");
+    let mut command = Command::new("sipp");
+    command
+        .arg(system.udp(0).to_string())
+        .arg("-sf")
+        .arg(file)
+        .args([
+            "-i",
+            "127.0.0.1",
+            "-nostdin",
+            "-timeout",
+            "60s",
+            "-timeout_error",
+            "-trace_err",
+            "-error_file",
+        ])
+        .arg(&errors)
+        .args([
+            "-m",
+            &calls.to_string(),
+            "-r",
+            &rate.to_string(),
+            "-l",
+            "500",
+        ])
+        .current_dir(system.sandbox().directory());
+    let (status, out, _) = run(&mut command, Duration::from_secs(90));
+    let errors = std::fs::read_to_string(&errors).unwrap_or_default();
+    let tail: String = out
+        .chars()
+        .rev()
+        .take(3000)
+        .collect::<Vec<_>>()
+        .into_iter()
+        .rev()
+        .collect();
+    assert!(status.success(), "sipp: {status}\n{errors}\n{tail}");
+}
+
+/// 300 publishers: initial, modification, refresh and removal of each.
+#[tokio::test(flavor = "multi_thread")]
+async fn sipp_publishes() {
+    let system = system::start();
+    sipp(&system, "publish.xml", 300, 150);
+    assert_eq!(
+        system
+            .count("SELECT count(*) FROM presentity WHERE NOT removed")
+            .await,
+        0
+    );
+}
+
+/// 200 watchers: SUBSCRIBE, NOTIFY, refresh, NOTIFY, unsubscribe, NOTIFY.
+#[tokio::test(flavor = "multi_thread")]
+async fn sipp_subscribes() {
+    let system = system::start();
+    let phone = Phone::udp("sipp").await;
+    phone
+        .publisher("sip:sipp@example.org")
+        .show(system.udp(0), "open", "for sipp")
+        .await;
+    sipp(&system, "subscribe.xml", 200, 50);
+    system
+        .until(
+            Duration::from_secs(10),
+            "SELECT count(*) FROM active_watchers WHERE status <> 3 OR updated <> -1",
+            0,
+        )
+        .await;
+}
+
+// === baresip ===
+
+struct Baresip(Process);
+
+impl Baresip {
+    /// `user` behind `proxy`, watching bob.
+    fn start(sandbox: &Arc<Sandbox>, user: &str, proxy: SocketAddr) -> Baresip {
+        let folder = sandbox.directory().join(format!("baresip-{user}"));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let config = format!(
+            "poll_method epoll\nsip_listen 127.0.0.1:0\naudio_player aubridge,nil\naudio_source aubridge,nil\n\
+             audio_alert aubridge,nil\nmodule_path {}\nmodule stdio.so\nmodule account.so\nmodule contact.so\n\
+             module presence.so\nmodule menu.so\n",
+            baresip_modules().display()
+        );
+        let account = format!(
+            "<sip:{user}@example.org>;regint=0;outbound=\"sip:{proxy};transport=udp\";pubint=60\n"
+        );
+        std::fs::write(folder.join("config"), config).expect("its configuration");
+        std::fs::write(folder.join("accounts"), account).expect("its account");
+        std::fs::write(
+            folder.join("contacts"),
+            "\"Bob\" <sip:bob@example.org>;presence=p2p\n",
+        )
+        .expect("its contacts");
+        let mut command = Command::new("baresip");
+        command.args(["-4", "-f"]).arg(&folder).current_dir(&folder);
+        let mut process = Process::start(sandbox, &format!("baresip-{user}"), &mut command);
+        process
+            .line(STARTUP, |line| line.contains("baresip is ready"))
+            .unwrap_or_else(|fault| panic!("{fault}"));
+        Baresip(process)
+    }
+
+    /// Asks for its contact list until bob's lamp is as wanted.
+    fn shows(&mut self, wanted: &str) {
+        let begin = Instant::now();
+        loop {
+            let seen = self.0.lines().len();
+            self.0.type_line("/contacts");
+            std::thread::sleep(Duration::from_millis(300));
+            let lines = self.0.lines();
+            if lines[seen..]
+                .iter()
+                .any(|line| line.contains(wanted) && line.contains("Bob"))
+            {
+                return;
+            }
+            assert!(
+                begin.elapsed() < STARTUP,
+                "bob is not {wanted}:\n{}",
+                lines.join("\n")
+            );
+        }
+    }
+
+    fn quit(mut self) {
+        self.0.type_line("/quit");
+        self.0
+            .wait(STARTUP)
+            .unwrap_or_else(|fault| panic!("{fault}"));
+    }
+}
+
+fn baresip_modules() -> PathBuf {
+    let known = [
+        "/usr/lib/baresip/modules",
+        "/usr/lib/x86_64-linux-gnu/baresip/modules",
+        "/usr/lib64/baresip/modules",
+    ];
+    let found = known
+        .iter()
+        .map(PathBuf::from)
+        .find(|folder| folder.join("presence.so").exists());
+    found.unwrap_or_else(|| panic!("no baresip modules in {known:?}: install baresip-core"))
+}
+
+/// baresip sees bob come and go, and is seen itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn baresip() {
+    let system = system::start();
+    seen_and_shown(&system, system.udp(0), system.udp(0)).await;
+}
+
+/// `edge`: where everybody's requests go. baresip as watcher and as publisher, our phones as the others.
+async fn seen_and_shown(system: &System, edge: SocketAddr, ours: SocketAddr) {
+    let bob = Phone::udp("bob").await;
+    let mut publisher = bob.publisher(BOB);
+    publisher.show(ours, "open", "here").await;
+    let alice = bob.subscribe(ours, "sip:alice@example.org", 600).await;
+    let mut baresip = Baresip::start(system.sandbox(), "alice", edge);
+    tokio::task::block_in_place(|| baresip.shows("Online"));
+    publisher.show(ours, "closed", "gone").await;
+    tokio::task::block_in_place(|| baresip.shows("Offline"));
+    publisher.show(ours, "open", "back").await;
+    tokio::task::block_in_place(|| baresip.shows("Online"));
+
+    // Its keys [ and ] publish its own state.
+    baresip.0.type_text("[");
+    alice
+        .until("alice online", |notify| notify.basic() == "open")
+        .await;
+    baresip.0.type_text("]");
+    alice
+        .until("alice offline", |notify| notify.basic() == "closed")
+        .await;
+    baresip.0.type_text("[");
+    alice
+        .until("alice online", |notify| notify.basic() == "open")
+        .await;
+
+    // It leaves: publication removed, subscription ended.
+    tokio::task::block_in_place(|| baresip.quit());
+    alice
+        .until("alice gone", |notify| {
+            notify
+                .presence
+                .as_ref()
+                .is_some_and(|presence| !presence.is_open())
+        })
+        .await;
+    let left = "SELECT count(*) FROM active_watchers WHERE status <> 3 AND from_user = 'alice'";
+    system.until(Duration::from_secs(10), left, 0).await;
+    alice.unsubscribe(ours).await;
+}
+
+// === Kamailio ===
+
+struct Kamailio {
+    process: Process,
+    address: SocketAddr,
+}
+
+fn kamailio(sandbox: &Arc<Sandbox>, servers: &[SocketAddr]) -> Kamailio {
+    let known = [
+        "/usr/lib/x86_64-linux-gnu/kamailio/modules/",
+        "/usr/lib/aarch64-linux-gnu/kamailio/modules/",
+        "/usr/lib64/kamailio/modules/",
+    ];
+    let modules = known
+        .iter()
+        .find(|folder| Path::new(folder).join("tm.so").exists());
+    let modules =
+        modules.unwrap_or_else(|| panic!("no Kamailio modules in {known:?}: install kamailio"));
+    let folder = sandbox.directory().join("kamailio");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let list: String = servers
+        .iter()
+        .map(|server| format!("1 sip:{server}\n"))
+        .collect();
+    std::fs::write(folder.join("dispatcher.list"), list).expect("the list of servers");
+    let template = include_str!("../kamailio/edge.cfg");
+    // Kamailio can't be told to take any free port; one that was free a moment ago is tried, three times.
+    for _ in 0..3 {
+        let address = UdpSocket::bind("127.0.0.1:0")
+            .and_then(|socket| socket.local_addr())
+            .expect("a free port");
+        let config = template
+            .replace("\nlisten=udp:LISTEN", &format!("\nlisten=udp:{address}"))
+            .replace("\"MODULES\"", &format!("\"{modules}\""))
+            .replace(
+                "\"SERVERS\"",
+                &format!("\"{}\"", folder.join("dispatcher.list").display()),
+            );
+        std::fs::write(folder.join("edge.cfg"), config).expect("its configuration");
+        let mut command = Command::new("kamailio");
+        command
+            .arg("-f")
+            .arg(folder.join("edge.cfg"))
+            .args(["-DD", "-E", "-m", "32", "-M", "4", "-Y"])
+            .arg(&folder);
+        let mut process = Process::start(sandbox, "kamailio", &mut command.current_dir(&folder));
+        if process
+            .line(Duration::from_secs(10), |line| {
+                line.contains("udp: 127.0.0.1")
+            })
+            .is_ok()
+            && answers(address)
+        {
+            return Kamailio { process, address };
+        }
+        eprintln!("{}", process.lines().join("\n"));
+    }
+    panic!("Kamailio does not come up");
+}
+
+/// Whether something that speaks SIP is there: a request that it refuses by itself.
+fn answers(address: SocketAddr) -> bool {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    socket
+        .set_read_timeout(Some(Duration::from_millis(100)))
+        .expect("a time limit");
+    let local = socket.local_addr().expect("its address");
+    let probe = format!(
+        "INFO sip:edge SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch=z9hG4bKprobe\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:a@b>\r\n\
+         Call-ID: probe\r\nCSeq: 1 INFO\r\nMax-Forwards: 5\r\nContent-Length: 0\r\n\r\n"
+    );
+    let mut buffer = [0; 2000];
+    (0..100).any(|_| {
+        let _ = socket.send_to(probe.as_bytes(), address);
+        socket.recv(&mut buffer).is_ok()
+    })
+}
+
+/// Phones behind Kamailio, which spreads their requests over two servers: also refreshes inside a dialog,
+/// which no server regards as its own. NOTIFYs come back through Kamailio, from the notifiers.
+#[tokio::test(flavor = "multi_thread")]
+async fn kamailio_in_front_of_two_servers() {
+    let system = system::setup().servers(2).notifiers(2).start();
+    let edge = kamailio(system.sandbox(), &system.all_udp());
+    let (alice, bob) = (Phone::udp("alice").await, Phone::udp("bob").await);
+    let natted = Phone::natted("nat", "10.255.254.253:5062").await;
+    let mut publisher = bob.publisher(BOB);
+    let mut dialogs = Vec::new();
+    for phone in [&alice, &natted] {
+        let (dialog, response) = phone
+            .subscribe_with(&phone.subscription(BOB, Some(600)), edge.address)
+            .await;
+        assert_eq!(response.status(), Some(200), "{response}");
+        let routes: Vec<String> = response.all("Record-Route").flat_map(split_list).collect();
+        assert_eq!(routes.len(), 1);
+        assert!(
+            addr(&routes[0]).contains(&edge.address.to_string()),
+            "{routes:?}"
+        );
+        dialogs.push(dialog);
+    }
+    for (round, note) in ["one", "two", "three", "four"].into_iter().enumerate() {
+        publisher.show(edge.address, "open", note).await;
+        for dialog in &dialogs {
+            let notify = dialog
+                .until(note, |notify| notify.note() == Some(note))
+                .await;
+            assert_eq!(notify.from, edge.address, "down the route set");
+            let seen = dialog.count();
+            assert_eq!(
+                dialog
+                    .refresh(edge.address, 600 + u32::try_from(round).unwrap())
+                    .await
+                    .status(),
+                Some(200)
+            );
+            dialog.notify(seen + 1).await;
+        }
+    }
+    let used = "SELECT count(DISTINCT socket_info) FROM active_watchers";
+    assert_eq!(system.count(used).await, 2, "both servers were used");
+    assert_eq!(
+        system
+            .count("SELECT count(*) FROM active_watchers WHERE flow <> ''")
+            .await,
+        0,
+        "no flow is needed behind an edge"
+    );
+    for dialog in &dialogs {
+        dialog.unsubscribe(edge.address).await;
+    }
+    drop(edge.process);
+}
+
+/// One of the two servers is killed; behind the edge nobody notices: it asks the other one.
+#[tokio::test(flavor = "multi_thread")]
+async fn kamailio_and_a_server_that_dies() {
+    let mut system = system::setup().servers(2).notifiers(2).start();
+    let edge = kamailio(system.sandbox(), &system.all_udp());
+    let (alice, bob) = (Phone::udp("alice").await, Phone::udp("bob").await);
+    let mut publisher = bob.publisher(BOB);
+    let dialog = alice.subscribe(edge.address, BOB, 600).await;
+    publisher.show(edge.address, "open", "before").await;
+    dialog
+        .until("before", |notify| notify.note() == Some("before"))
+        .await;
+    system.servers[0].process.kill9();
+    for note in ["one", "two", "three"] {
+        publisher.show(edge.address, "open", note).await;
+        dialog
+            .until(note, |notify| notify.note() == Some(note))
+            .await;
+        assert_eq!(dialog.refresh(edge.address, 600).await.status(), Some(200));
+    }
+    dialog.unsubscribe(edge.address).await;
+}
+
+/// baresip behind Kamailio, in front of two servers.
+#[tokio::test(flavor = "multi_thread")]
+async fn baresip_behind_kamailio() {
+    let system = system::setup().servers(2).notifiers(2).start();
+    let edge = kamailio(system.sandbox(), &system.all_udp());
+    seen_and_shown(&system, edge.address, system.udp(1)).await;
+}
