@@ -53,18 +53,29 @@ pub fn subscription_state(status: SubscriptionStatus, expires_s: u32, reason: &s
 ///
 /// RFC 6665 section 8.2.1: "the 'id' parameter … MUST be present" in each NOTIFY if it was in the SUBSCRIBE.
 pub fn event_value(package: &str, event_id: &str) -> String {
-    if event_id.is_empty() { package.to_owned() } else { format!("{package};id={event_id}") }
+    if event_id.is_empty() {
+        package.to_owned()
+    } else {
+        format!("{package};id={event_id}")
+    }
 }
 
 /// Whether a text is `token *(";" token "=" token)`: what comes from the database must not break a header.
 fn is_reason(text: &str) -> bool {
     let mut parts = text.split(';');
     parts.next().is_some_and(is_token)
-        && parts.all(|param| param.split_once('=').is_some_and(|(name, value)| is_token(name) && is_token(value)))
+        && parts.all(|param| {
+            param
+                .split_once('=')
+                .is_some_and(|(name, value)| is_token(name) && is_token(value))
+        })
 }
 
 fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&b))
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&b))
 }
 
 #[cfg(test)]
@@ -80,9 +91,19 @@ mod tests {
             (Pending, 30, "", "pending;expires=30"),
             (Terminated, 600, "timeout", "terminated;reason=timeout"),
             (Terminated, 0, "noresource", "terminated;reason=noresource"),
-            (Terminated, 0, "probation;retry-after=30", "terminated;reason=probation;retry-after=30"),
+            (
+                Terminated,
+                0,
+                "probation;retry-after=30",
+                "terminated;reason=probation;retry-after=30",
+            ),
             (Terminated, 0, "", "terminated;reason=timeout"),
-            (Terminated, 0, "rejected\r\nX: y", "terminated;reason=timeout"),
+            (
+                Terminated,
+                0,
+                "rejected\r\nX: y",
+                "terminated;reason=timeout",
+            ),
             (Terminated, 0, "two words", "terminated;reason=timeout"),
             (Terminated, 0, "giveup;", "terminated;reason=timeout"),
             (Waiting, 600, "", "terminated;reason=timeout"),
@@ -101,7 +122,10 @@ mod tests {
     #[test]
     fn status_numbers_are_those_of_the_table() {
         for code in 1..=4 {
-            assert_eq!(SubscriptionStatus::from_code(code).map(SubscriptionStatus::code), Some(code));
+            assert_eq!(
+                SubscriptionStatus::from_code(code).map(SubscriptionStatus::code),
+                Some(code)
+            );
         }
         assert_eq!(SubscriptionStatus::from_code(0), None);
         assert_eq!(SubscriptionStatus::from_code(5), None);

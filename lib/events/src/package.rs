@@ -42,7 +42,10 @@ impl Registry {
     pub fn of(packages: Vec<EventPackage>) -> Self {
         let names: Vec<&str> = packages.iter().map(|package| package.name).collect();
         let allow_events = names.join(", ");
-        Self { packages, allow_events }
+        Self {
+            packages,
+            allow_events,
+        }
     }
 
     /// The package that an Event header names.
@@ -68,7 +71,11 @@ impl Registry {
     /// The body types that can be published, for the Accept of an OPTIONS (RFC 3261 section 11.2).
     pub fn accept(&self) -> String {
         let mut types: Vec<&str> = Vec::new();
-        for kind in self.packages.iter().flat_map(|package| package.publish_content_types) {
+        for kind in self
+            .packages
+            .iter()
+            .flat_map(|package| package.publish_content_types)
+        {
             if !types.contains(kind) {
                 types.push(kind);
             }

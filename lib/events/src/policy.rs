@@ -91,8 +91,17 @@ pub(crate) struct IntervalTooBrief {
 mod tests {
     use super::*;
 
-    fn policy(min_expires_s: u32, max_expires_s: u32, min_expires_action: MinExpiresAction) -> Policy {
-        Policy { min_expires_s, max_expires_s, min_expires_action, ..Policy::default() }
+    fn policy(
+        min_expires_s: u32,
+        max_expires_s: u32,
+        min_expires_action: MinExpiresAction,
+    ) -> Policy {
+        Policy {
+            min_expires_s,
+            max_expires_s,
+            min_expires_action,
+            ..Policy::default()
+        }
     }
 
     #[test]
@@ -125,16 +134,35 @@ mod tests {
 
     #[test]
     fn announces_less_than_it_stores_but_never_the_end() {
-        for (offset, granted, told) in [(0, 60, 60), (10, 60, 50), (10, 10, 1), (10, 3, 1), (10, 0, 0)] {
-            let policy = Policy { expires_offset_s: offset, ..Policy::default() };
-            assert_eq!(policy.told_expires_s(granted), told, "offset {offset} granted {granted}");
+        for (offset, granted, told) in [
+            (0, 60, 60),
+            (10, 60, 50),
+            (10, 10, 1),
+            (10, 3, 1),
+            (10, 0, 0),
+        ] {
+            let policy = Policy {
+                expires_offset_s: offset,
+                ..Policy::default()
+            };
+            assert_eq!(
+                policy.told_expires_s(granted),
+                told,
+                "offset {offset} granted {granted}"
+            );
         }
     }
 
     #[test]
     fn knows_the_actions_of_the_guide() {
-        assert_eq!(MinExpiresAction::from_code(1), Some(MinExpiresAction::Refuse));
-        assert_eq!(MinExpiresAction::from_code(2), Some(MinExpiresAction::Raise));
+        assert_eq!(
+            MinExpiresAction::from_code(1),
+            Some(MinExpiresAction::Refuse)
+        );
+        assert_eq!(
+            MinExpiresAction::from_code(2),
+            Some(MinExpiresAction::Raise)
+        );
         assert_eq!(MinExpiresAction::from_code(0), None);
         assert_eq!(MinExpiresAction::from_code(3), None);
     }

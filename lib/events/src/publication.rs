@@ -84,7 +84,9 @@ pub fn decide(
     policy: &Policy,
     secret: &Secret,
 ) -> Result<PublishIntent, PublishReject> {
-    request.check_mandatory().map_err(|error| PublishReject::BadRequest(error.reason))?;
+    request
+        .check_mandatory()
+        .map_err(|error| PublishReject::BadRequest(error.reason))?;
     let aor = presentity(request, policy)?;
     let package = package(request, registry)?;
     require_no_extension(request)?;
@@ -99,9 +101,18 @@ pub fn decide(
 
     let Some(if_match) = if_match else {
         // RFC 3903 section 6 step 5: a PUBLISH without entity-tag and without body is an error.
-        let (content_type, body) = state(request, package)?.ok_or(PublishReject::BadRequest("Missing Body"))?;
+        let (content_type, body) =
+            state(request, package)?.ok_or(PublishReject::BadRequest("Missing Body"))?;
         let sender = String::new();
-        return Ok(PublishIntent::Create(NewPublication { aor, event, entity_tag, granted_s, content_type, body, sender }));
+        return Ok(PublishIntent::Create(NewPublication {
+            aor,
+            event,
+            entity_tag,
+            granted_s,
+            content_type,
+            body,
+            sender,
+        }));
     };
     let kind = if requested_s == Some(0) {
         // "The body … SHOULD NOT" be there (section 4.5), and means nothing if it is.
@@ -112,7 +123,14 @@ pub fn decide(
             None => ChangeKind::Refresh,
         }
     };
-    Ok(PublishIntent::Change(PublicationChange { aor, event, if_match, entity_tag, kind, granted_s }))
+    Ok(PublishIntent::Change(PublicationChange {
+        aor,
+        event,
+        if_match,
+        entity_tag,
+        kind,
+        granted_s,
+    }))
 }
 
 /// Step 1: the Request-URI names the presentity.
@@ -124,7 +142,10 @@ fn presentity(request: &Request, policy: &Policy) -> Result<Aor, PublishReject> 
 }
 
 /// Step 2: "If the Event header field is missing or contains an event package which the ESC does not support": 489.
-fn package<'r>(request: &Request, registry: &'r Registry) -> Result<&'r EventPackage, PublishReject> {
+fn package<'r>(
+    request: &Request,
+    registry: &'r Registry,
+) -> Result<&'r EventPackage, PublishReject> {
     let event = request
         .event()
         .map_err(|error| PublishReject::BadRequest(error.reason))?
@@ -138,14 +159,20 @@ fn package<'r>(request: &Request, registry: &'r Registry) -> Result<&'r EventPac
 /// RFC 3261 section 8.2.2.3: what the publisher requires must be understood.
 fn require_no_extension(request: &Request) -> Result<(), PublishReject> {
     let unsupported = request::unsupported_extensions(request);
-    if unsupported.is_empty() { Ok(()) } else { Err(PublishReject::BadExtension { unsupported }) }
+    if unsupported.is_empty() {
+        Ok(())
+    } else {
+        Err(PublishReject::BadExtension { unsupported })
+    }
 }
 
 /// Step 3: "the ESC checks if the header field contains a single entity-tag. If not, the request is invalid".
 /// Any single word will do here: one that we never issued gets its 412 from the database.
 fn if_match(request: &Request) -> Result<Option<String>, PublishReject> {
     let mut lines = request.header_lines(HeaderName::SipIfMatch);
-    let Some(line) = lines.next() else { return Ok(None) };
+    let Some(line) = lines.next() else {
+        return Ok(None);
+    };
     let tag = line.trim_ascii();
     let is_single = !tag.is_empty() && tag.iter().all(|b| b.is_ascii_graphic() && *b != b',');
     match std::str::from_utf8(tag) {
@@ -155,7 +182,10 @@ fn if_match(request: &Request) -> Result<Option<String>, PublishReject> {
 }
 
 /// Step 5: the published state, of a type that the package takes and fit to be shown; nothing if there is no body.
-fn state(request: &Request, package: &EventPackage) -> Result<Option<(String, Bytes)>, PublishReject> {
+fn state(
+    request: &Request,
+    package: &EventPackage,
+) -> Result<Option<(String, Bytes)>, PublishReject> {
     let body = request.body();
     if body.is_empty() {
         return Ok(None);
@@ -171,7 +201,9 @@ fn state(request: &Request, package: &EventPackage) -> Result<Option<(String, By
         .map_err(|error| PublishReject::BadRequest(error.reason))?
         .ok_or(PublishReject::BadRequest("Missing Content-Type"))?;
     if !package.publish_content_types.contains(&media.kind.as_str()) {
-        return Err(PublishReject::UnsupportedBody { accept: package.publish_content_types.join(", ") });
+        return Err(PublishReject::UnsupportedBody {
+            accept: package.publish_content_types.join(", "),
+        });
     }
     (package.check)(body).map_err(|fault| match fault {
         BodyFault::TooLarge => PublishReject::BodyTooLarge,

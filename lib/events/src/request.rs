@@ -18,15 +18,32 @@ impl Identity {
         let cseq = request.cseq().map_err(|error| error.reason)?.number;
         let from = request.from().map_err(|error| error.reason)?;
         // RFC 3261 section 8.1.1.3: "The From field MUST contain a new "tag" parameter".
-        let from_tag = from.tag().filter(|tag| !tag.is_empty()).ok_or("Missing From Tag")?.to_owned();
+        let from_tag = from
+            .tag()
+            .filter(|tag| !tag.is_empty())
+            .ok_or("Missing From Tag")?
+            .to_owned();
         require_storable(&[&call_id, &from_tag])?;
-        Ok(Self { call_id, from_tag, cseq })
+        Ok(Self {
+            call_id,
+            from_tag,
+            cseq,
+        })
     }
 
     /// The parts of a value derived from this request: the same on any server, another for any other request.
-    pub(crate) fn derive(&self, secret: &sip::token::Secret, purpose: &str, more: &[&str]) -> String {
+    pub(crate) fn derive(
+        &self,
+        secret: &sip::token::Secret,
+        purpose: &str,
+        more: &[&str],
+    ) -> String {
         let cseq = self.cseq.to_string();
-        let mut parts: Vec<&[u8]> = vec![self.call_id.as_bytes(), self.from_tag.as_bytes(), cseq.as_bytes()];
+        let mut parts: Vec<&[u8]> = vec![
+            self.call_id.as_bytes(),
+            self.from_tag.as_bytes(),
+            cseq.as_bytes(),
+        ];
         parts.extend(more.iter().map(|part| part.as_bytes()));
         secret.tag(purpose, &parts)
     }
@@ -68,7 +85,10 @@ pub(crate) fn requested_expires_s(request: &Request) -> Result<Option<u32>, &'st
 
 /// Refuses texts that the database or a later header could not hold.
 pub(crate) fn require_storable(texts: &[&str]) -> Result<(), &'static str> {
-    if texts.iter().any(|text| text.chars().any(|c| c.is_control() && c != '\t')) {
+    if texts
+        .iter()
+        .any(|text| text.chars().any(|c| c.is_control() && c != '\t'))
+    {
         return Err("Control Character In Header");
     }
     Ok(())

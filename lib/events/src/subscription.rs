@@ -94,10 +94,18 @@ pub fn decide(
     policy: &Policy,
     secret: &Secret,
 ) -> Result<SubscribeIntent, SubscribeReject> {
-    request.check_mandatory().map_err(|error| SubscribeReject::BadRequest(error.reason))?;
-    let to = request.to().map_err(|error| SubscribeReject::BadRequest(error.reason))?;
+    request
+        .check_mandatory()
+        .map_err(|error| SubscribeReject::BadRequest(error.reason))?;
+    let to = request
+        .to()
+        .map_err(|error| SubscribeReject::BadRequest(error.reason))?;
     // Within a dialog, the Request-URI is our own Contact.
-    let aor = if to.tag().is_none() { Some(presentity(request, policy)?) } else { None };
+    let aor = if to.tag().is_none() {
+        Some(presentity(request, policy)?)
+    } else {
+        None
+    };
     let (package, event_id) = package(request, registry)?;
     require_no_extension(request)?;
     let granted_s = granted_s(request, package, policy)?;
@@ -119,12 +127,17 @@ pub fn decide(
             granted_s,
         }));
     }
-    let Some(aor) = aor else { return Err(SubscribeReject::BadRequest("Bad Request-URI")) };
+    let Some(aor) = aor else {
+        return Err(SubscribeReject::BadRequest("Bad Request-URI"));
+    };
     // RFC 6665 section 4.1.2.1 and RFC 3261 section 12.1.1: a request that makes a dialog has a Contact.
     let contact = contact.ok_or(SubscribeReject::BadRequest("Missing Contact"))?;
     let to_tag = identity.derive(secret, "to-tag", &[&aor.uri(), package.name, &event_id]);
-    let from = request.from().map_err(|error| SubscribeReject::BadRequest(error.reason))?;
-    let watcher = Aor::from_uri(&from.uri, policy.fold_case).map_err(|_| SubscribeReject::BadRequest("Bad From"))?;
+    let from = request
+        .from()
+        .map_err(|error| SubscribeReject::BadRequest(error.reason))?;
+    let watcher = Aor::from_uri(&from.uri, policy.fold_case)
+        .map_err(|_| SubscribeReject::BadRequest("Bad From"))?;
     let (to_user, to_domain) = user_and_host(&to);
     let (from_user, from_domain) = user_and_host(&from);
     let new = NewSubscription {
@@ -143,12 +156,19 @@ pub fn decide(
         call_id: identity.call_id,
         remote_cseq: identity.cseq,
         contact,
-        record_route: request.record_route().map_err(|error| SubscribeReject::BadRequest(error.reason))?,
+        record_route: request
+            .record_route()
+            .map_err(|error| SubscribeReject::BadRequest(error.reason))?,
         granted_s,
         accept,
         user_agent: user_agent(request),
     };
-    let mut texts = vec![new.local_uri.as_str(), &new.remote_uri, &new.watcher.username, &new.watcher.domain];
+    let mut texts = vec![
+        new.local_uri.as_str(),
+        &new.remote_uri,
+        &new.watcher.username,
+        &new.watcher.domain,
+    ];
     texts.extend(new.record_route.iter().map(String::as_str));
     request::require_storable(&texts).map_err(SubscribeReject::BadRequest)?;
     Ok(SubscribeIntent::Create(new))
@@ -163,7 +183,10 @@ fn presentity(request: &Request, policy: &Policy) -> Result<Aor, SubscribeReject
 }
 
 /// RFC 6665 section 4.2.1.1: an event package that is missing or not understood is answered by 489.
-fn package<'r>(request: &Request, registry: &'r Registry) -> Result<(&'r EventPackage, String), SubscribeReject> {
+fn package<'r>(
+    request: &Request,
+    registry: &'r Registry,
+) -> Result<(&'r EventPackage, String), SubscribeReject> {
     let event = request
         .event()
         .map_err(|error| SubscribeReject::BadRequest(error.reason))?
@@ -177,15 +200,26 @@ fn package<'r>(request: &Request, registry: &'r Registry) -> Result<(&'r EventPa
 /// RFC 3261 section 8.2.2.3: what the watcher requires must be understood.
 fn require_no_extension(request: &Request) -> Result<(), SubscribeReject> {
     let unsupported = request::unsupported_extensions(request);
-    if unsupported.is_empty() { Ok(()) } else { Err(SubscribeReject::BadExtension { unsupported }) }
+    if unsupported.is_empty() {
+        Ok(())
+    } else {
+        Err(SubscribeReject::BadExtension { unsupported })
+    }
 }
 
 /// RFC 6665 section 4.2.1.1: 423 only if the interval is "greater than zero and smaller than one hour and less than a
 /// notifier-configured minimum"; a longer one is granted as it was asked, even if the minimum is longer still.
-fn granted_s(request: &Request, package: &EventPackage, policy: &Policy) -> Result<u32, SubscribeReject> {
+fn granted_s(
+    request: &Request,
+    package: &EventPackage,
+    policy: &Policy,
+) -> Result<u32, SubscribeReject> {
     const HOUR_S: u32 = 3600;
     let requested_s = request::requested_expires_s(request).map_err(SubscribeReject::BadRequest)?;
-    match (policy.grant(requested_s, package.default_expires_s), requested_s) {
+    match (
+        policy.grant(requested_s, package.default_expires_s),
+        requested_s,
+    ) {
         (Ok(granted_s), _) => Ok(granted_s),
         (Err(_), Some(requested_s)) if requested_s >= HOUR_S => Ok(requested_s),
         (Err(brief), _) => Err(SubscribeReject::IntervalTooBrief { min_s: brief.min_s }),
@@ -196,12 +230,18 @@ fn granted_s(request: &Request, package: &EventPackage, policy: &Policy) -> Resu
 /// understood (RFC 3856 section 6.7); an Accept without values allows nothing (RFC 3261 section 20.1).
 fn acceptable(request: &Request, package: &EventPackage) -> Result<String, SubscribeReject> {
     let ours = package.notify_content_type;
-    let Some(ranges) = request.accept().map_err(|error| SubscribeReject::BadRequest(error.reason))? else {
+    let Some(ranges) = request
+        .accept()
+        .map_err(|error| SubscribeReject::BadRequest(error.reason))?
+    else {
         return Ok(ours.to_owned());
     };
     // The most specific range that covers our type decides (RFC 2616 section 14.1), so that
     // `*/*, application/pidf+xml;q=0` refuses it.
-    let best = ranges.iter().filter_map(|range| Some((precision(&range.kind, ours)?, range))).max_by_key(|(p, _)| *p);
+    let best = ranges
+        .iter()
+        .filter_map(|range| Some((precision(&range.kind, ours)?, range)))
+        .max_by_key(|(p, _)| *p);
     match best {
         Some((_, range)) if !is_refused(range) => Ok(ours.to_owned()),
         _ => Err(SubscribeReject::NotAcceptable),
@@ -221,13 +261,22 @@ fn precision(range: &str, kind: &str) -> Option<u8> {
 
 /// Whether a media range has `q=0`.
 fn is_refused(range: &sip::MediaType) -> bool {
-    range.params.value("q").and_then(|q| q.trim().parse::<f32>().ok()) == Some(0.0)
+    range
+        .params
+        .value("q")
+        .and_then(|q| q.trim().parse::<f32>().ok())
+        == Some(0.0)
 }
 
 /// The Contact URI, if there is a Contact. It must be one that a NOTIFY can be sent to.
 fn contact(request: &Request) -> Result<Option<String>, SubscribeReject> {
-    let mut contacts = request.contacts().map_err(|error| SubscribeReject::BadRequest(error.reason))?.into_iter();
-    let Some(contact) = contacts.next() else { return Ok(None) };
+    let mut contacts = request
+        .contacts()
+        .map_err(|error| SubscribeReject::BadRequest(error.reason))?
+        .into_iter();
+    let Some(contact) = contacts.next() else {
+        return Ok(None);
+    };
     if contacts.next().is_some() {
         return Err(SubscribeReject::BadRequest("Multiple Contacts"));
     }
@@ -240,12 +289,21 @@ fn contact(request: &Request) -> Result<Option<String>, SubscribeReject> {
 }
 
 fn user_and_host(address: &NameAddr) -> (String, String) {
-    (address.uri.user.clone().unwrap_or_default(), address.uri.host_str().to_string())
+    (
+        address.uri.user.clone().unwrap_or_default(),
+        address.uri.host_str().to_string(),
+    )
 }
 
 /// User-Agent for the operator's eyes: at most 255 characters, none of them a control character.
 fn user_agent(request: &Request) -> String {
-    request.user_agent().unwrap_or_default().chars().filter(|c| !c.is_control()).take(255).collect()
+    request
+        .user_agent()
+        .unwrap_or_default()
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(255)
+        .collect()
 }
 
 #[cfg(test)]

@@ -24,7 +24,11 @@ pub(super) fn renamed(occurrences: &[Occurrence]) -> Vec<Option<String>> {
     let mut order: Vec<usize> = (0..occurrences.len()).collect();
     order.sort_by_key(|&index| {
         let occurrence = &occurrences[index];
-        (occurrence.publication, std::cmp::Reverse(occurrence.position), index)
+        (
+            occurrence.publication,
+            std::cmp::Reverse(occurrence.position),
+            index,
+        )
     });
 
     // Every identifier as published is taken, wherever it comes: whoever bears it first keeps it.
@@ -54,7 +58,9 @@ fn base36(number: i64) -> String {
     let mut rest = number.unsigned_abs();
     let mut digits = Vec::new();
     loop {
-        digits.push(char::from(b"0123456789abcdefghijklmnopqrstuvwxyz"[(rest % 36) as usize]));
+        digits.push(char::from(
+            b"0123456789abcdefghijklmnopqrstuvwxyz"[(rest % 36) as usize],
+        ));
         rest /= 36;
         if rest == 0 {
             break;
@@ -99,15 +105,32 @@ mod tests {
 
     #[test]
     fn names_that_look_like_ours_are_avoided() {
-        assert_eq!(names(&[(8, "a"), (7, "a"), (7, "a-8"), (6, "a-8.2")]), ["a-8.3", "a", "a-8", "a-8.2"]);
-        let occurrences: Vec<_> =
-            (0..3).map(|_| Occurrence { publication: 37, position: 0, value: "a".to_owned() }).collect();
-        assert_eq!(renamed(&occurrences), [None, Some("a-11".to_owned()), Some("a-11.2".to_owned())]);
+        assert_eq!(
+            names(&[(8, "a"), (7, "a"), (7, "a-8"), (6, "a-8.2")]),
+            ["a-8.3", "a", "a-8", "a-8.2"]
+        );
+        let occurrences: Vec<_> = (0..3)
+            .map(|_| Occurrence {
+                publication: 37,
+                position: 0,
+                value: "a".to_owned(),
+            })
+            .collect();
+        assert_eq!(
+            renamed(&occurrences),
+            [None, Some("a-11".to_owned()), Some("a-11.2".to_owned())]
+        );
     }
 
     #[test]
     fn numbers_are_short_and_distinct() {
-        for (number, text) in [(0, "0"), (35, "z"), (36, "10"), (-1, "_1"), (i64::MIN, "_1y2p0ij32e8e8")] {
+        for (number, text) in [
+            (0, "0"),
+            (35, "z"),
+            (36, "10"),
+            (-1, "_1"),
+            (i64::MIN, "_1y2p0ij32e8e8"),
+        ] {
             assert_eq!(base36(number), text);
         }
     }

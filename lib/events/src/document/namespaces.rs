@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use roxmltree::Node;
 
 use super::tag::StartTag;
-use super::writer::{push_attribute, push_escaped};
+use super::writer::{escaped_len, push_attribute};
 
 const XML: &str = "http://www.w3.org/XML/1998/namespace";
 
@@ -28,8 +28,12 @@ pub(super) struct Scope<'a> {
 impl<'a> Scope<'a> {
     /// The scope of a root element.
     pub(super) fn of(root: Node<'a, 'a>) -> Self {
-        let mut scope =
-            Self { default: "", prefixes: HashMap::new(), ordered: Vec::new(), inherited: Vec::new() };
+        let mut scope = Self {
+            default: "",
+            prefixes: HashMap::new(),
+            ordered: Vec::new(),
+            inherited: Vec::new(),
+        };
         for namespace in root.namespaces() {
             match namespace.name() {
                 None => scope.default = namespace.uri(),
@@ -49,14 +53,25 @@ impl<'a> Scope<'a> {
         scope
     }
 
-    /// The bytes that an element may need, at most, to say for itself what its root said.
-    pub(super) fn cost(&self, element: &str) -> usize {
+    /// The bytes that an element needs, at most, to say for itself what its root said, under a root with this default.
+    pub(super) fn cost(&self, element: &str, default: &str) -> usize {
         const SYNTAX: usize = " xmlns:=\"\"".len();
-        // A character of a name may need six to be written down: &quot;
-        let declared: usize =
-            self.used(element).iter().map(|(prefix, uri)| SYNTAX + prefix.len() + 6 * uri.len()).sum();
-        let inherited: usize = self.inherited.iter().map(|(name, quoted)| 2 + name.len() + quoted.len()).sum();
-        declared + inherited + SYNTAX + 6 * self.default.len()
+        let declared: usize = self
+            .used(element)
+            .iter()
+            .map(|(prefix, uri)| SYNTAX + prefix.len() + escaped_len(uri))
+            .sum();
+        let inherited: usize = self
+            .inherited
+            .iter()
+            .map(|(name, quoted)| 2 + name.len() + quoted.len())
+            .sum();
+        let own_default = if self.default == default {
+            0
+        } else {
+            SYNTAX + escaped_len(self.default)
+        };
+        declared + inherited + own_default
     }
 
     /// The prefixes of this scope that a text mentions, in declared order: in names, or in what may be a qualified name
@@ -86,7 +101,11 @@ impl<'a> Scope<'a> {
         self.ordered
             .iter()
             .filter(|prefix| mentioned.contains_key(**prefix))
-            .filter_map(|prefix| self.prefixes.get_key_value(*prefix).map(|(prefix, uri)| (*prefix, *uri)))
+            .filter_map(|prefix| {
+                self.prefixes
+                    .get_key_value(*prefix)
+                    .map(|(prefix, uri)| (*prefix, *uri))
+            })
             .collect()
     }
 }
@@ -100,14 +119,23 @@ pub(super) struct Root<'a> {
 
 impl<'a> Root<'a> {
     /// A root with this default namespace that declares the prefixes of all scopes; the first to bind a prefix wins.
-    pub(super) fn covering<'s>(default: &'a str, scopes: impl Iterator<Item = &'s Scope<'a>>) -> Self
+    pub(super) fn covering<'s>(
+        default: &'a str,
+        scopes: impl Iterator<Item = &'s Scope<'a>>,
+    ) -> Self
     where
         'a: 's,
     {
-        let mut root = Self { default, prefixes: HashMap::new(), ordered: Vec::new() };
+        let mut root = Self {
+            default,
+            prefixes: HashMap::new(),
+            ordered: Vec::new(),
+        };
         for scope in scopes {
             for prefix in &scope.ordered {
-                let Some(uri) = scope.prefixes.get(prefix) else { continue };
+                let Some(uri) = scope.prefixes.get(prefix) else {
+                    continue;
+                };
                 if !root.prefixes.contains_key(prefix) {
                     root.prefixes.insert(prefix, uri);
                     root.ordered.push((prefix, uri));
@@ -127,19 +155,26 @@ impl<'a> Root<'a> {
 
     /// What must be added to the start tag of an element that comes from `scope`, so that it means under this root what
     /// it meant under its own.
-    pub(super) fn missing_for(&self, scope: &Scope<'a>, element: &str, tag: &StartTag<'_>) -> String {
+    pub(super) fn missing_for(
+        &self,
+        scope: &Scope<'a>,
+        element: &str,
+        tag: &StartTag<'_>,
+    ) -> String {
         let mut out = String::new();
-        if scope.default != self.default && !tag.binds(None) {
+        // A document that writes all its names with prefixes has no default to keep.
+        let needs_default = !scope.default.is_empty() || has_plain_name(element);
+        if scope.default != self.default && needs_default && !tag.binds(None) {
             push_attribute(&mut out, "xmlns", scope.default);
         }
-        if scope.ordered.iter().any(|prefix| self.prefixes.get(prefix) != scope.prefixes.get(prefix)) {
+        if scope
+            .ordered
+            .iter()
+            .any(|prefix| self.prefixes.get(prefix) != scope.prefixes.get(prefix))
+        {
             for (prefix, uri) in scope.used(element) {
                 if self.prefixes.get(prefix) != Some(&uri) && !tag.binds(Some(prefix)) {
-                    out.push_str(" xmlns:");
-                    out.push_str(prefix);
-                    out.push_str("=\"");
-                    push_escaped(&mut out, uri);
-                    out.push('"');
+                    push_attribute(&mut out, &format!("xmlns:{prefix}"), uri);
                 }
             }
         }
@@ -152,5 +187,53 @@ impl<'a> Root<'a> {
             }
         }
         out
+    }
+}
+
+/// Whether an element in a text may have a name without prefix. What only looks like one (in CDATA) counts, harmlessly.
+fn has_plain_name(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    memchr::memchr_iter(b'<', bytes).any(|at| {
+        let rest = &bytes[at + 1..];
+        let name_end = rest
+            .iter()
+            .position(|b| b" \t\r\n/>:".contains(b))
+            .unwrap_or(rest.len());
+        !matches!(rest.first(), Some(b'/' | b'!' | b'?')) && rest.get(name_end) != Some(&b':')
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sees_names_without_prefix() {
+        for (text, plain) in [
+            ("<p:a/>", false),
+            ("<p:a><p:b c=''>d</p:b><!-- e --><?f g?></p:a>", false),
+            ("<p:a><b/></p:a>", true),
+            ("<a/>", true),
+            ("<a b='c:d'/>", true),
+            ("<p:a><b\nc='d'/></p:a>", true),
+        ] {
+            assert_eq!(has_plain_name(text), plain, "{text}");
+        }
+    }
+
+    #[test]
+    fn sees_prefixes_in_names_and_values() {
+        let text = "<r xmlns:a='1' xmlns:b='2' xmlns:c-d='3' xmlns:e='4' xmlns:f='5'/>";
+        let document = roxmltree::Document::parse(text).unwrap();
+        let scope = Scope::of(document.root_element());
+        let used = |text| {
+            scope
+                .used(text)
+                .iter()
+                .map(|(prefix, _)| *prefix)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(used("<a:x b:y='c-d:z'>(e:t)</a:x>"), ["a", "b", "c-d", "e"]);
+        assert_eq!(used("<x>aa:b xa:b d:b</x>"), [""; 0]);
     }
 }

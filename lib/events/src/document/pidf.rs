@@ -33,12 +33,24 @@ pub fn check(body: &[u8]) -> Result<(), BodyFault> {
 /// A publication that is no presence document is left out; without any that is one, the presentity is closed. The
 /// result is at most some five times as long as the publications together.
 pub fn merge(presentity: &str, bodies: &[PublishedBody<'_>]) -> Document {
-    let documents: Vec<(i64, roxmltree::Document<'_>)> =
-        bodies.iter().filter_map(|body| Some((body.id, read(body.body).ok()?))).collect();
-    let sources: Vec<Source<'_>> =
-        documents.iter().enumerate().map(|(position, (id, document))| Source::new(*id, position, document)).collect();
-    let body = if sources.is_empty() { closed(presentity) } else { merged(presentity, &sources) };
-    Document { content_type: CONTENT_TYPE.to_owned(), body: Bytes::from(body) }
+    let documents: Vec<(i64, roxmltree::Document<'_>)> = bodies
+        .iter()
+        .filter_map(|body| Some((body.id, read(body.body).ok()?)))
+        .collect();
+    let sources: Vec<Source<'_>> = documents
+        .iter()
+        .enumerate()
+        .map(|(position, (id, document))| Source::new(*id, position, document))
+        .collect();
+    let body = if sources.is_empty() {
+        closed(presentity)
+    } else {
+        merged(presentity, &sources)
+    };
+    Document {
+        content_type: CONTENT_TYPE.to_owned(),
+        body: Bytes::from(body),
+    }
 }
 
 /// Parses a body and makes sure of all that merging relies on.
@@ -54,7 +66,7 @@ fn read(body: &[u8]) -> Result<roxmltree::Document<'_>, BodyFault> {
     let scope = Scope::of(root);
     let mut budget = 4 * text.len() + 4096;
     for element in root.children().filter(Node::is_element) {
-        let cost = scope.cost(&text[element.range()]);
+        let cost = scope.cost(&text[element.range()], PIDF);
         budget = budget.checked_sub(cost).ok_or(BodyFault::TooComplex)?;
     }
     Ok(document)
@@ -77,13 +89,25 @@ impl<'a> Source<'a> {
         let mut occurrences = Vec::new();
         for (index, element) in elements.iter().enumerate() {
             for node in element.descendants() {
-                for attribute in node.attributes().filter(|attribute| is_identifier(node, attribute)) {
+                for attribute in node
+                    .attributes()
+                    .filter(|attribute| is_identifier(node, attribute))
+                {
                     identifiers.push((index, value_range(document.input_text(), &attribute)));
-                    occurrences.push(Occurrence { publication: id, position, value: attribute.value().to_owned() });
+                    occurrences.push(Occurrence {
+                        publication: id,
+                        position,
+                        value: attribute.value().to_owned(),
+                    });
                 }
             }
         }
-        Self { scope: Scope::of(root), elements, identifiers, occurrences }
+        Self {
+            scope: Scope::of(root),
+            elements,
+            identifiers,
+            occurrences,
+        }
     }
 }
 
@@ -101,7 +125,8 @@ fn value_range(text: &str, attribute: &roxmltree::Attribute<'_, '_>) -> std::ops
     let range = attribute.range();
     let end = range.end - 1;
     let quote = text.as_bytes()[end];
-    let start = memchr::memchr(quote, &text.as_bytes()[range.clone()]).map_or(end, |at| range.start + at + 1);
+    let start = memchr::memchr(quote, &text.as_bytes()[range.clone()])
+        .map_or(end, |at| range.start + at + 1);
     start..end
 }
 
@@ -113,7 +138,10 @@ fn merged(presentity: &str, sources: &[Source<'_>]) -> String {
     push_attribute(&mut out, "entity", presentity);
     out.push_str(">\n");
 
-    let occurrences: Vec<Occurrence> = sources.iter().flat_map(|source| source.occurrences.iter().cloned()).collect();
+    let occurrences: Vec<Occurrence> = sources
+        .iter()
+        .flat_map(|source| source.occurrences.iter().cloned())
+        .collect();
     let mut names = renamed(&occurrences).into_iter();
     let mut edits: Vec<Vec<Edits>> = Vec::with_capacity(sources.len());
     for source in sources {
@@ -166,7 +194,13 @@ impl Group {
 type Edits = Vec<(std::ops::Range<usize>, String)>;
 
 /// Copies an element as it was written, but for what must be declared anew and for identifiers that changed.
-fn push_element<'a>(out: &mut String, root: &Root<'a>, scope: &Scope<'a>, element: Node<'a, 'a>, edits: &Edits) {
+fn push_element<'a>(
+    out: &mut String,
+    root: &Root<'a>,
+    scope: &Scope<'a>,
+    element: Node<'a, 'a>,
+    edits: &Edits,
+) {
     let document = element.document().input_text();
     let range = element.range();
     let text = &document[range.clone()];
@@ -188,6 +222,8 @@ fn closed(presentity: &str) -> String {
     out.push_str("<presence");
     push_attribute(&mut out, "xmlns", PIDF);
     push_attribute(&mut out, "entity", presentity);
-    out.push_str(">\n<tuple id=\"closed\"><status><basic>closed</basic></status></tuple>\n</presence>\n");
+    out.push_str(
+        ">\n<tuple id=\"closed\"><status><basic>closed</basic></status></tuple>\n</presence>\n",
+    );
     out
 }

@@ -32,10 +32,19 @@ pub fn summary(body: &[u8]) -> Result<Summary, BodyFault> {
     let document = xml::parse(body)?;
     let texts = |name: &'static str| {
         let named = move |node: &Node<'_, '_>| node.is_element() && node.tag_name().name() == name;
-        let words = document.descendants().filter(named).filter_map(|node| node.text());
-        words.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()).collect::<Vec<_>>()
+        let words = document
+            .descendants()
+            .filter(named)
+            .filter_map(|node| node.text());
+        words
+            .map(|text| text.trim().to_owned())
+            .filter(|text| !text.is_empty())
+            .collect::<Vec<_>>()
     };
-    Ok(Summary { basics: texts("basic"), notes: texts("note") })
+    Ok(Summary {
+        basics: texts("basic"),
+        notes: texts("note"),
+    })
 }
 
 #[cfg(test)]
@@ -49,12 +58,20 @@ mod tests {
             <tuple id='b'><status><basic> open </basic></status><note>out &amp; about</note></tuple>\
             <note> </note></presence>";
         let summary = summary(body.as_bytes()).unwrap();
-        assert_eq!((summary.basic(), summary.notes), ("open", vec!["out & about".to_owned()]));
+        assert_eq!(
+            (summary.basic(), summary.notes),
+            ("open", vec!["out & about".to_owned()])
+        );
     }
 
     #[test]
     fn says_nothing_of_what_is_not_there() {
-        assert_eq!(summary(b"<presence xmlns='urn:ietf:params:xml:ns:pidf'/>").unwrap().basic(), "unknown");
+        assert_eq!(
+            summary(b"<presence xmlns='urn:ietf:params:xml:ns:pidf'/>")
+                .unwrap()
+                .basic(),
+            "unknown"
+        );
         assert_eq!(summary(b"nonsense"), Err(BodyFault::NotWellFormed));
     }
 }

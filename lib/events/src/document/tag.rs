@@ -37,18 +37,30 @@ impl<'a> StartTag<'a> {
             }
             let name = &element[at..end];
             let quote_at = skip_blank(bytes, skip_blank(bytes, end) + 1);
-            let Some(quote) = bytes.get(quote_at) else { break };
-            let Some(length) = memchr::memchr(*quote, &bytes[quote_at + 1..]) else { break };
+            let Some(quote) = bytes.get(quote_at) else {
+                break;
+            };
+            let Some(length) = memchr::memchr(*quote, &bytes[quote_at + 1..]) else {
+                break;
+            };
             let value_end = quote_at + length + 2;
-            attributes.push(RawAttribute { name, quoted: &element[quote_at..value_end] });
+            attributes.push(RawAttribute {
+                name,
+                quoted: &element[quote_at..value_end],
+            });
             at = value_end;
         }
-        Self { name: 1..name_end, attributes }
+        Self {
+            name: 1..name_end,
+            attributes,
+        }
     }
 
     /// Whether the tag itself has an attribute of that qualified name.
     pub(super) fn has(&self, name: &str) -> bool {
-        self.attributes.iter().any(|attribute| attribute.name == name)
+        self.attributes
+            .iter()
+            .any(|attribute| attribute.name == name)
     }
 
     /// Whether the tag itself binds the prefix (none: the default namespace).
@@ -62,12 +74,18 @@ impl<'a> StartTag<'a> {
 
 fn end_of_name(bytes: &[u8], from: usize) -> usize {
     let rest = bytes.get(from..).unwrap_or_default();
-    from + rest.iter().position(|b| b" \t\r\n=/>".contains(b)).unwrap_or(rest.len())
+    from + rest
+        .iter()
+        .position(|b| b" \t\r\n=/>".contains(b))
+        .unwrap_or(rest.len())
 }
 
 fn skip_blank(bytes: &[u8], from: usize) -> usize {
     let rest = bytes.get(from..).unwrap_or_default();
-    from + rest.iter().position(|b| !b" \t\r\n".contains(b)).unwrap_or(rest.len())
+    from + rest
+        .iter()
+        .position(|b| !b" \t\r\n".contains(b))
+        .unwrap_or(rest.len())
 }
 
 #[cfg(test)]
@@ -79,9 +97,17 @@ mod tests {
         for (element, name, attributes) in [
             ("<a/>", "a", vec![]),
             ("<a>b='c'</a>", "a", vec![]),
-            ("<p:a x = 'it\"s >'\n\ty=\"/'\"/>", "p:a", vec![("x", "'it\"s >'"), ("y", "\"/'\"")]),
+            (
+                "<p:a x = 'it\"s >'\n\ty=\"/'\"/>",
+                "p:a",
+                vec![("x", "'it\"s >'"), ("y", "\"/'\"")],
+            ),
             ("<a xmlns=''><b c='d'/></a>", "a", vec![("xmlns", "''")]),
-            ("<\u{e9} \u{e9}='\u{e9}'/>", "\u{e9}", vec![("\u{e9}", "'\u{e9}'")]),
+            (
+                "<\u{e9} \u{e9}='\u{e9}'/>",
+                "\u{e9}",
+                vec![("\u{e9}", "'\u{e9}'")],
+            ),
         ] {
             let tag = StartTag::read(element);
             assert_eq!(&element[tag.name.clone()], name);

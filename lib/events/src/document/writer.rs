@@ -21,19 +21,33 @@ pub fn push_attribute(out: &mut String, name: &str, value: &str) {
 /// turn them into spaces in values; characters that XML cannot hold at all become U+FFFD.
 pub(super) fn push_escaped(out: &mut String, text: &str) {
     for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            '\t' => out.push_str("&#9;"),
-            '\n' => out.push_str("&#10;"),
-            '\r' => out.push_str("&#13;"),
-            '\u{0}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => out.push('\u{fffd}'),
-            c => out.push(c),
+        match escape(c) {
+            Some(escaped) => out.push_str(escaped),
+            None => out.push(c),
         }
     }
+}
+
+/// The bytes that [`push_escaped`] appends.
+pub(super) fn escaped_len(text: &str) -> usize {
+    text.chars()
+        .map(|c| escape(c).map_or(c.len_utf8(), str::len))
+        .sum()
+}
+
+fn escape(c: char) -> Option<&'static str> {
+    Some(match c {
+        '&' => "&amp;",
+        '<' => "&lt;",
+        '>' => "&gt;",
+        '"' => "&quot;",
+        '\'' => "&#39;",
+        '\t' => "&#9;",
+        '\n' => "&#10;",
+        '\r' => "&#13;",
+        '\u{0}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => "\u{fffd}",
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -42,9 +56,18 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_back() {
-        for text in ["", "plain", "a<b>&\"c\"'d'", "tab\there\r\nand there", "]]>", "\u{e9}\u{1f600}", "&amp;"] {
+        for text in [
+            "",
+            "plain",
+            "a<b>&\"c\"'d'",
+            "tab\there\r\nand there",
+            "]]>",
+            "\u{e9}\u{1f600}",
+            "&amp;",
+        ] {
             let mut out = String::from("<a");
             push_attribute(&mut out, "b", text);
+            assert_eq!(out.len(), "<a b=\"\"".len() + escaped_len(text));
             out.push('>');
             push_text(&mut out, text);
             out.push_str("</a>");

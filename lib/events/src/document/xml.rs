@@ -31,11 +31,14 @@ pub fn parse(body: &[u8]) -> Result<roxmltree::Document<'_>, BodyFault> {
         nodes_limit: MAX_NODES,
         ..ParsingOptions::default()
     };
-    let document = roxmltree::Document::parse_with_options(text, options).map_err(|error| match error {
-        Error::NodesLimitReached | Error::AttributesLimitReached | Error::NamespacesLimitReached => BodyFault::TooComplex,
-        Error::DtdDetected => BodyFault::HasDtd,
-        _ => BodyFault::NotWellFormed,
-    })?;
+    let document =
+        roxmltree::Document::parse_with_options(text, options).map_err(|error| match error {
+            Error::NodesLimitReached
+            | Error::AttributesLimitReached
+            | Error::NamespacesLimitReached => BodyFault::TooComplex,
+            Error::DtdDetected => BodyFault::HasDtd,
+            _ => BodyFault::NotWellFormed,
+        })?;
     if is_too_deep(&document) {
         return Err(BodyFault::TooComplex);
     }
@@ -47,8 +50,12 @@ fn guard(body: &[u8]) -> Result<&str, BodyFault> {
     if body.len() > MAX_BYTES {
         return Err(BodyFault::TooLarge);
     }
-    if memmem::find_iter(body, b"xmlns").nth(MAX_NAMESPACES).is_some()
-        || memchr::memchr_iter(b'=', body).nth(MAX_ATTRIBUTES).is_some()
+    if memmem::find_iter(body, b"xmlns")
+        .nth(MAX_NAMESPACES)
+        .is_some()
+        || memchr::memchr_iter(b'=', body)
+            .nth(MAX_ATTRIBUTES)
+            .is_some()
     {
         return Err(BodyFault::TooComplex);
     }
@@ -66,26 +73,37 @@ fn guard(body: &[u8]) -> Result<&str, BodyFault> {
 
 /// Whether the XML declaration names an encoding that UTF-8 covers, or none. The parser ignores it.
 fn is_declared_utf8(text: &str) -> bool {
-    let Some(declaration) = text.strip_prefix("<?xml").filter(|rest| rest.starts_with([' ', '\t', '\r', '\n'])) else {
+    let Some(declaration) = text
+        .strip_prefix("<?xml")
+        .filter(|rest| rest.starts_with([' ', '\t', '\r', '\n']))
+    else {
         return true;
     };
     let declaration = declaration.split("?>").next().unwrap_or(declaration);
     let Some((_, rest)) = declaration.split_once("encoding") else {
         return true;
     };
-    let value = rest.trim_start().strip_prefix('=').unwrap_or("").trim_start();
+    let value = rest
+        .trim_start()
+        .strip_prefix('=')
+        .unwrap_or("")
+        .trim_start();
     let encoding = match value.chars().next() {
         Some(quote @ ('"' | '\'')) => value[1..].split(quote).next().unwrap_or(""),
         _ => "",
     };
-    ["utf-8", "utf8", "us-ascii", "ascii"].iter().any(|known| encoding.eq_ignore_ascii_case(known))
+    ["utf-8", "utf8", "us-ascii", "ascii"]
+        .iter()
+        .any(|known| encoding.eq_ignore_ascii_case(known))
 }
 
 /// Whether elements are nested deeper than [`MAX_DEPTH`]; linear, and without recursion.
 fn is_too_deep(document: &roxmltree::Document<'_>) -> bool {
     let mut depths: Vec<usize> = Vec::new();
     for node in document.descendants() {
-        let depth = node.parent().map_or(0, |parent| depths.get(parent.id().get_usize()).copied().unwrap_or(0) + 1);
+        let depth = node.parent().map_or(0, |parent| {
+            depths.get(parent.id().get_usize()).copied().unwrap_or(0) + 1
+        });
         if node.is_element() && depth > MAX_DEPTH {
             return true;
         }
@@ -129,13 +147,29 @@ mod tests {
             b"<a>\xe9</a>",
             b"\xff\xfe<\0a\0/\0>\0",
         ] {
-            assert_eq!(fault(body), Some(BodyFault::NotUtf8), "{:?}", String::from_utf8_lossy(body));
+            assert_eq!(
+                fault(body),
+                Some(BodyFault::NotUtf8),
+                "{:?}",
+                String::from_utf8_lossy(body)
+            );
         }
     }
 
     #[test]
     fn refuses_what_is_not_xml() {
-        for body in ["", " ", "hello", "<a>", "<a></b>", "<a/><b/>", "<p:a/>", "<a b='1' b='2'/>", "<a>\u{1}</a>", "<a>&x;</a>"] {
+        for body in [
+            "",
+            " ",
+            "hello",
+            "<a>",
+            "<a></b>",
+            "<a/><b/>",
+            "<p:a/>",
+            "<a b='1' b='2'/>",
+            "<a>\u{1}</a>",
+            "<a>&x;</a>",
+        ] {
             assert_eq!(fault(body), Some(BodyFault::NotWellFormed), "{body:?}");
         }
         assert_eq!(fault("<!DOCTYPE a><a/>"), Some(BodyFault::HasDtd));
@@ -149,16 +183,25 @@ mod tests {
 
         let namespaces = |count: usize| format!("<a>{}</a>", "<b xmlns='u'/>".repeat(count));
         assert_eq!(fault(namespaces(MAX_NAMESPACES)), None);
-        assert_eq!(fault(namespaces(MAX_NAMESPACES + 1)), Some(BodyFault::TooComplex));
+        assert_eq!(
+            fault(namespaces(MAX_NAMESPACES + 1)),
+            Some(BodyFault::TooComplex)
+        );
 
         let attributes = |count: usize| format!("<a>{}</a>", "<b c='d'/>".repeat(count));
         assert_eq!(fault(attributes(MAX_ATTRIBUTES)), None);
-        assert_eq!(fault(attributes(MAX_ATTRIBUTES + 1)), Some(BodyFault::TooComplex));
+        assert_eq!(
+            fault(attributes(MAX_ATTRIBUTES + 1)),
+            Some(BodyFault::TooComplex)
+        );
 
         let deep = |depth: usize| format!("{}{}", "<a>".repeat(depth), "</a>".repeat(depth));
         assert_eq!(fault(deep(MAX_DEPTH)), None);
         assert_eq!(fault(deep(MAX_DEPTH + 1)), Some(BodyFault::TooComplex));
 
-        assert_eq!(fault(format!("<a>{}</a>", "<b/>".repeat(11_000))), Some(BodyFault::TooComplex));
+        assert_eq!(
+            fault(format!("<a>{}</a>", "<b/>".repeat(11_000))),
+            Some(BodyFault::TooComplex)
+        );
     }
 }
