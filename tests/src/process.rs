@@ -32,7 +32,7 @@ while read -r verb what; do
     del) pids=$(for p in $pids; do [ "$p" = "$what" ] || printf ' %s' "$p"; done) ;;
   esac
 done
-for p in $pids; do kill -9 -- "-$p" 2>/dev/null; done
+for p in $pids; do kill -9 "-$p" 2>/dev/null; done
 rm -rf -- "$1"
 "#;
 
@@ -43,7 +43,7 @@ impl Sandbox {
     /// When the machine has no shell or no room.
     pub fn new() -> Arc<Sandbox> {
         let directory = tempfile::Builder::new()
-            .prefix("pgp-")
+            .prefix("pgp-test-")
             .tempdir()
             .expect("a scratch directory")
             .keep();

@@ -262,7 +262,7 @@ fn kamailio(sandbox: &Arc<Sandbox>, servers: &[SocketAddr]) -> Kamailio {
             .arg(folder.join("edge.cfg"))
             .args(["-DD", "-E", "-m", "32", "-M", "4", "-Y"])
             .arg(&folder);
-        let mut process = Process::start(sandbox, "kamailio", &mut command.current_dir(&folder));
+        let mut process = Process::start(sandbox, "kamailio", command.current_dir(&folder));
         if process
             .line(Duration::from_secs(10), |line| {
                 line.contains("udp: 127.0.0.1")
