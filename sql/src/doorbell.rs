@@ -1,9 +1,17 @@
 //! The doorbell: "there may be work", without data. A lost ring costs one poll interval.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tokio_postgres::{AsyncMessage, Config, NoTls};
+
+use crate::registry;
+
+/// Rest after a connection was lost or refused.
+const RECONNECT_AFTER: Duration = Duration::from_secs(1);
 
 /// Rings heard on a connection of its own, which reconnects for as long as this lives. Several rings may be heard as one.
 #[derive(Debug)]
@@ -13,7 +21,13 @@ pub struct Doorbell {
 }
 
 impl Doorbell {
-    /// Waits for the next ring. Also returns after a reconnection, because a ring may have been missed. Cancel-safe.
+    pub(crate) fn listen(config: Config) -> Doorbell {
+        let heard = Arc::new(Notify::new());
+        let listener = tokio::spawn(listen_for_ever(config, Arc::clone(&heard)));
+        Doorbell { heard, listener }
+    }
+
+    /// Waits for the next ring. Also returns after each (re)connection, because a ring may have been missed. Cancel-safe.
     pub async fn rung(&mut self) {
         self.heard.notified().await;
     }
@@ -22,5 +36,37 @@ impl Doorbell {
 impl Drop for Doorbell {
     fn drop(&mut self) {
         self.listener.abort();
+    }
+}
+
+async fn listen_for_ever(config: Config, heard: Arc<Notify>) {
+    loop {
+        if let Err(error) = listen_until_lost(&config, &heard).await {
+            tracing::debug!(%error, "the doorbell's connection is lost");
+        }
+        tokio::time::sleep(RECONNECT_AFTER).await;
+    }
+}
+
+async fn listen_until_lost(config: &Config, heard: &Notify) -> Result<(), tokio_postgres::Error> {
+    let (client, mut connection) = config.connect(NoTls).await?;
+    // deadpool's connection task throws notifications away, and a plain one too: drive this connection ourselves.
+    let hear = async {
+        while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
+            if let AsyncMessage::Notification(_) = message? {
+                heard.notify_one();
+            }
+        }
+        Ok(())
+    };
+    let listen = async {
+        client.batch_execute(registry::QUEUE_LISTEN.text).await?;
+        heard.notify_one();
+        // Keep the client alive: dropping it would end the connection.
+        std::future::pending::<Result<(), tokio_postgres::Error>>().await
+    };
+    tokio::select! {
+        ended = hear => ended,
+        failed = listen => failed,
     }
 }

@@ -24,7 +24,7 @@ pub use node::{NewNode, Node, Nodes};
 pub use publication::{ChangeKind, NewPublication, Publication, PublicationChange, Publications, PublishOutcome};
 pub use queue::{Claimed, Queue, SettledResource};
 pub use registry::{STATEMENTS, Statement};
-pub use store::{Store, StoreOptions};
+pub use store::{SESSION_SETTINGS, Store, StoreOptions};
 pub use subscription::{
     DialogVerdict, NewSubscription, SubscribeOutcome, SubscriptionRefresh, Subscriptions, TakenDialog, Verdict,
 };
@@ -36,4 +36,16 @@ pub struct Resource {
     pub presentity_uri: String,
     /// Name of the event package as Kamailio's `event` column has it: `presence`, `dialog;sla`.
     pub event: String,
+}
+
+impl Resource {
+    /// The two columns as arrays.
+    fn columns<'a>(resources: impl IntoIterator<Item = &'a Resource>) -> (Vec<&'a str>, Vec<&'a str>) {
+        resources.into_iter().map(|resource| (resource.presentity_uri.as_str(), resource.event.as_str())).unzip()
+    }
+}
+
+/// The index that a row's `resource`, an ordinal from 1, stands for.
+fn ordinal(row: &tokio_postgres::Row) -> usize {
+    usize::try_from(row.get::<_, i64>("resource")).unwrap_or(0).saturating_sub(1)
 }

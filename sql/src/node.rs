@@ -2,8 +2,7 @@
 
 use std::time::SystemTime;
 
-use crate::registry::{self, Statement};
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, registry};
 
 /// A process that starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +42,14 @@ impl Nodes<'_> {
     /// # Errors
     /// Any [`StoreError`].
     pub async fn register(&self, node: &NewNode) -> Result<i64, StoreError> {
-        todo!()
+        let rows = self
+            .0
+            .query(
+                &registry::NODE_PUT_NODE,
+                &[&node.kind, &node.host, &node.pid, &node.address, &node.version, &self.0.now()],
+            )
+            .await?;
+        rows.first().map(|row| row.get("id")).ok_or_else(|| no_row("node.put_node"))
     }
 
     /// Says that the process lives. `false`: its row is gone (it was taken for dead); register again.
@@ -51,7 +57,7 @@ impl Nodes<'_> {
     /// # Errors
     /// Any [`StoreError`].
     pub async fn heartbeat(&self, id: i64) -> Result<bool, StoreError> {
-        todo!()
+        Ok(self.0.execute(&registry::NODE_PUT_HEARTBEAT, &[&id, &self.0.now()]).await? == 1)
     }
 
     /// Removes the row of a process that stops.
@@ -59,7 +65,7 @@ impl Nodes<'_> {
     /// # Errors
     /// Any [`StoreError`].
     pub async fn deregister(&self, id: i64) -> Result<(), StoreError> {
-        todo!()
+        self.0.execute(&registry::NODE_DELETE_NODE, &[&id]).await.map(|_| ())
     }
 
     /// All processes, by id.
@@ -67,7 +73,22 @@ impl Nodes<'_> {
     /// # Errors
     /// Any [`StoreError`].
     pub async fn list(&self) -> Result<Vec<Node>, StoreError> {
-        todo!()
+        let rows = self.0.query(&registry::NODE_LIST_NODES, &[]).await?;
+        Ok(rows
+            .iter()
+            .map(|row| Node {
+                id: row.get("id"),
+                about: NewNode {
+                    kind: row.get("kind"),
+                    host: row.get("host"),
+                    pid: row.get("pid"),
+                    address: row.get("address"),
+                    version: row.get("version"),
+                },
+                started: row.get("started"),
+                heartbeat: row.get("heartbeat"),
+            })
+            .collect())
     }
 
     /// The secret behind entity-tags, To-tags and flow tokens, the same for all processes.
@@ -75,6 +96,11 @@ impl Nodes<'_> {
     /// # Errors
     /// Any [`StoreError`].
     pub async fn cluster_secret(&self) -> Result<Vec<u8>, StoreError> {
-        todo!()
+        let rows = self.0.query(&registry::NODE_FIND_SECRET, &[]).await?;
+        rows.first().map(|row| row.get("secret")).ok_or_else(|| no_row("node.find_secret"))
     }
+}
+
+fn no_row(statement: &'static str) -> StoreError {
+    StoreError::Bug { statement, reason: "returned no row".to_owned() }
 }

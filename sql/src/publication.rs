@@ -1,11 +1,8 @@
 //! Publications: rows of `presentity`. RFC 3903 section 6.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 
-use crate::registry::{self, Statement};
-use crate::{Resource, Store, StoreError, rounds};
+use crate::{Resource, Store, StoreError, ordinal, registry, rounds};
 
 /// An initial PUBLISH: no SIP-If-Match. RFC 3903 section 4.1.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,7 +102,21 @@ impl Publications<'_> {
     /// # Errors
     /// Any [`StoreError`].
     pub async fn create_batch(&self, rows: &[NewPublication]) -> Result<Vec<PublishOutcome>, StoreError> {
-        todo!()
+        let username: Vec<&str> = rows.iter().map(|row| row.username.as_str()).collect();
+        let domain: Vec<&str> = rows.iter().map(|row| row.domain.as_str()).collect();
+        let event: Vec<&str> = rows.iter().map(|row| row.event.as_str()).collect();
+        let entity_tag: Vec<&str> = rows.iter().map(|row| row.entity_tag.as_str()).collect();
+        let granted_s: Vec<i64> = rows.iter().map(|row| row.granted_s.into()).collect();
+        let content_type: Vec<&str> = rows.iter().map(|row| row.content_type.as_str()).collect();
+        let body: Vec<&[u8]> = rows.iter().map(|row| row.body.as_ref()).collect();
+        let sender: Vec<&str> = rows.iter().map(|row| row.sender.as_str()).collect();
+        self.0
+            .execute(
+                &registry::PUBLICATION_CREATE_BATCH,
+                &[&username, &domain, &event, &entity_tag, &granted_s, &content_type, &body, &sender, &self.0.now()],
+            )
+            .await?;
+        Ok(rows.iter().map(|row| stored(&row.entity_tag, row.granted_s)).collect())
     }
 
     /// Refreshes, modifies and removes publications by compare-and-swap on the entity-tag; outcomes in input order.
@@ -118,7 +129,14 @@ impl Publications<'_> {
     /// # Errors
     /// Any [`StoreError`].
     pub async fn change_batch(&self, rows: &[PublicationChange]) -> Result<Vec<PublishOutcome>, StoreError> {
-        todo!()
+        let mut outcomes = vec![PublishOutcome::ConditionFailed; rows.len()];
+        for round in rounds::split(rows.iter().map(|row| (&row.resource, &row.if_match))) {
+            let rows: Vec<&PublicationChange> = round.iter().map(|&index| &rows[index]).collect();
+            for (index, outcome) in round.into_iter().zip(self.change_distinct(&rows).await?) {
+                outcomes[index] = outcome;
+            }
+        }
+        Ok(outcomes)
     }
 
     /// The live publications of the resources, each resource's together, newest first.
@@ -126,7 +144,25 @@ impl Publications<'_> {
     /// # Errors
     /// Any [`StoreError`].
     pub async fn list(&self, resources: &[Resource]) -> Result<Vec<Publication>, StoreError> {
-        todo!()
+        if resources.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (presentity_uri, event) = Resource::columns(resources);
+        let found = self
+            .0
+            .query(&registry::PUBLICATION_LIST_LIVE, &[&presentity_uri, &event, &self.0.now()])
+            .await?;
+        Ok(found
+            .iter()
+            .map(|row| Publication {
+                resource_index: ordinal(row),
+                id: row.get("id"),
+                content_type: row.get("content_type"),
+                body: Bytes::from(row.get::<_, Vec<u8>>("body")),
+                entity_tag: row.get("etag"),
+                sender: row.get("sender"),
+            })
+            .collect())
     }
 
     /// Ends up to `limit` publications whose time is up, and forgets ended ones after 64*T1. Returns how many rows it
@@ -137,6 +173,78 @@ impl Publications<'_> {
     /// # Errors
     /// Any [`StoreError`].
     pub async fn expire_batch(&self, limit: u32, quiet: bool) -> Result<u64, StoreError> {
-        todo!()
+        let limit = i64::from(limit);
+        let now = self.0.now();
+        let expired = self.0.execute(&registry::PUBLICATION_EXPIRE_BATCH, &[&limit, &quiet, &now]).await?;
+        let deleted = self.0.execute(&registry::PUBLICATION_DELETE_REMOVED, &[&limit, &now]).await?;
+        Ok(expired + deleted)
     }
+
+    /// Changes of which no two name the same publication.
+    async fn change_distinct(&self, rows: &[&PublicationChange]) -> Result<Vec<PublishOutcome>, StoreError> {
+        let presentity_uri: Vec<&str> = rows.iter().map(|row| row.resource.presentity_uri.as_str()).collect();
+        let event: Vec<&str> = rows.iter().map(|row| row.resource.event.as_str()).collect();
+        let if_match: Vec<&str> = rows.iter().map(|row| row.if_match.as_str()).collect();
+        let entity_tag: Vec<&str> = rows.iter().map(|row| row.entity_tag.as_str()).collect();
+        let kind: Vec<&str> = rows.iter().map(|row| row.kind.as_str()).collect();
+        let granted_s: Vec<i64> = rows.iter().map(|row| row.granted_s.into()).collect();
+        let content_type: Vec<Option<&str>> = rows.iter().map(|row| row.kind.content_type()).collect();
+        let body: Vec<Option<&[u8]>> = rows.iter().map(|row| row.kind.body()).collect();
+        let answers = self
+            .0
+            .query(
+                &registry::PUBLICATION_CHANGE_BATCH,
+                &[
+                    &presentity_uri,
+                    &event,
+                    &if_match,
+                    &entity_tag,
+                    &kind,
+                    &granted_s,
+                    &content_type,
+                    &body,
+                    &self.0.now(),
+                ],
+            )
+            .await?;
+        Ok(rows
+            .iter()
+            .zip(answers)
+            .map(|(row, answer)| match answer.get("stored") {
+                false => PublishOutcome::ConditionFailed,
+                true if row.kind == ChangeKind::Remove => stored(&row.entity_tag, 0),
+                true => stored(&row.entity_tag, row.granted_s),
+            })
+            .collect())
+    }
+}
+
+// === impl ChangeKind ===
+
+impl ChangeKind {
+    fn as_str(&self) -> &'static str {
+        match self {
+            ChangeKind::Refresh => "refresh",
+            ChangeKind::Modify { .. } => "modify",
+            ChangeKind::Remove => "remove",
+        }
+    }
+
+    fn content_type(&self) -> Option<&str> {
+        match self {
+            ChangeKind::Modify { content_type, .. } => Some(content_type),
+            ChangeKind::Refresh | ChangeKind::Remove => None,
+        }
+    }
+
+    fn body(&self) -> Option<&[u8]> {
+        match self {
+            ChangeKind::Modify { body, .. } => Some(body),
+            ChangeKind::Refresh | ChangeKind::Remove => None,
+        }
+    }
+}
+
+fn stored(entity_tag: &str, expires_s: u32) -> PublishOutcome {
+    PublishOutcome::Stored { entity_tag: entity_tag.to_owned(), expires_s }
 }

@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
-use crate::registry::{self, Statement};
-use crate::{Resource, Store, StoreError};
+use tokio_postgres::Row;
+
+use crate::{Resource, Store, StoreError, registry};
 
 /// A resource that this notifier holds until its lease ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +52,10 @@ impl Queue<'_> {
         lease: Duration,
         waitn: Duration,
     ) -> Result<Vec<Claimed>, StoreError> {
-        todo!()
+        let (limit, lease_s, waitn_s) = (i64::from(limit), lease.as_secs_f64(), waitn.as_secs_f64());
+        let rows =
+            self.0.query(&registry::QUEUE_CLAIM, &[&owner, &limit, &lease_s, &waitn_s, &self.0.now()]).await?;
+        Ok(rows.iter().map(Claimed::from_row).collect())
     }
 
     /// Claims one resource that has been due for over a second, waiting for its lock: a row that busy publishers hold
@@ -67,7 +71,10 @@ impl Queue<'_> {
         lease: Duration,
         waitn: Duration,
     ) -> Result<Option<Claimed>, StoreError> {
-        todo!()
+        let (lease_s, waitn_s) = (lease.as_secs_f64(), waitn.as_secs_f64());
+        let rows =
+            self.0.query(&registry::QUEUE_CLAIM_OVERDUE, &[&owner, &lease_s, &waitn_s, &self.0.now()]).await?;
+        Ok(rows.first().map(Claimed::from_row))
     }
 
     /// Lengthens the leases that `owner` still holds, and returns those resources. One that is missing is lost: abandon
@@ -78,7 +85,16 @@ impl Queue<'_> {
     /// # Errors
     /// Any [`StoreError`].
     pub async fn renew(&self, owner: i64, resources: &[Resource], lease: Duration) -> Result<Vec<Resource>, StoreError> {
-        todo!()
+        if resources.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (presentity_uri, event) = Resource::columns(resources);
+        let lease_s = lease.as_secs_f64();
+        let rows = self
+            .0
+            .query(&registry::QUEUE_RENEW, &[&owner, &presentity_uri, &event, &lease_s, &self.0.now()])
+            .await?;
+        Ok(rows.iter().map(resource).collect())
     }
 
     /// Hands resources back; returns how many were still held under the given claim. Never while a take of the same
@@ -89,6 +105,36 @@ impl Queue<'_> {
     /// # Errors
     /// Any [`StoreError`].
     pub async fn settle(&self, owner: i64, resources: &[SettledResource]) -> Result<u64, StoreError> {
-        todo!()
+        if resources.is_empty() {
+            return Ok(0);
+        }
+        let (presentity_uri, event) = Resource::columns(resources.iter().map(|settled| &settled.resource));
+        let claim: Vec<i64> = resources.iter().map(|settled| settled.claim).collect();
+        let state_taken: Vec<bool> = resources.iter().map(|settled| settled.state_taken).collect();
+        self.0
+            .execute(
+                &registry::QUEUE_SETTLE,
+                &[&owner, &presentity_uri, &event, &claim, &state_taken, &self.0.now()],
+            )
+            .await
     }
+}
+
+// === impl Claimed ===
+
+impl Claimed {
+    fn from_row(row: &Row) -> Claimed {
+        let version: i64 = row.get("version");
+        Claimed {
+            resource: resource(row),
+            claim: row.get("claim"),
+            version,
+            state_due: version > 0,
+            recovered: row.get("recovered"),
+        }
+    }
+}
+
+fn resource(row: &Row) -> Resource {
+    Resource { presentity_uri: row.get("presentity_uri"), event: row.get("event") }
 }

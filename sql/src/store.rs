@@ -1,13 +1,40 @@
-//! The handle on the database.
+//! The handle on the database: pool, deadlines, and the one place where a statement is run, judged and run again.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use crate::{Doorbell, StoreError};
+use deadpool_postgres::{Hook, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Timeouts};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Config, NoTls, Row};
+
+use crate::error::{Remedy, remedy, translate, with_source};
 use crate::maintenance::Maintenance;
 use crate::node::Nodes;
 use crate::publication::Publications;
 use crate::queue::Queue;
+use crate::registry::{self, Statement};
 use crate::subscription::Subscriptions;
+use crate::{Doorbell, StoreError};
+
+/// How often a statement that lost a race (40001, 40P01) is run in all.
+const ATTEMPTS: u32 = 5;
+/// How much longer than the server's `statement_timeout` we wait: the server's own answer is better than silence.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// Settings of each session, besides the time limits.
+///
+/// One generic plan per statement, planned once: every statement is written for nested loops into an index, from an input of a
+/// few dozen rows. A plan that was made while the tables were empty would otherwise be a sequential scan or a hash of the whole
+/// table, and stay cached while they fill. The plan test runs with the same settings, on empty and on large tables.
+pub const SESSION_SETTINGS: &[(&str, &str)] = &[
+    ("plan_cache_mode", "force_generic_plan"),
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("jit", "off"),
+    ("timezone", "UTC"),
+];
 
 /// How a [`Store`] uses the database.
 #[derive(Clone, Debug)]
@@ -22,14 +49,27 @@ pub struct StoreOptions {
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        StoreOptions { pool_size: 8, connect_timeout: Duration::from_secs(5), statement_timeout: Duration::from_secs(5) }
+        StoreOptions {
+            pool_size: 8,
+            connect_timeout: Duration::from_secs(5),
+            statement_timeout: Duration::from_secs(5),
+        }
     }
 }
 
 /// The database. Cheap to clone; all clones share one pool.
 #[derive(Clone, Debug)]
 pub struct Store {
-    x: (),
+    shared: Arc<Shared>,
+    now: Option<SystemTime>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    pool: Pool,
+    config: Config,
+    statement_timeout: Duration,
+    races_lost: AtomicU64,
 }
 
 impl Store {
@@ -38,30 +78,54 @@ impl Store {
     /// # Errors
     /// [`StoreError::Bug`] if `url` is not a PostgreSQL URL.
     pub fn connect(url: &str, options: &StoreOptions) -> Result<Store, StoreError> {
-        todo!()
+        let bug = |reason| StoreError::Bug { statement: "connect", reason };
+        let config = session_config(url, options).map_err(|error| bug(with_source(&error)))?;
+        let manager =
+            Manager::from_config(config.clone(), NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+        let pool = Pool::builder(manager)
+            .max_size(options.pool_size.max(1))
+            .timeouts(Timeouts {
+                wait: Some(options.connect_timeout),
+                create: Some(options.connect_timeout),
+                recycle: Some(options.connect_timeout),
+            })
+            .runtime(Runtime::Tokio1)
+            .post_create(Hook::sync_fn(|_, _| {
+                tracing::debug!("connected to the database");
+                Ok(())
+            }))
+            .build()
+            .map_err(|error| bug(with_source(&error)))?;
+        let statement_timeout = options.statement_timeout;
+        let shared = Shared { pool, config, statement_timeout, races_lost: AtomicU64::new(0) };
+        Ok(Store { shared: Arc::new(shared), now: None })
     }
 
     /// The same store at another time: for tests only, which need "an hour later" without waiting.
     pub fn at(&self, now: SystemTime) -> Store {
-        todo!()
+        Store { shared: Arc::clone(&self.shared), now: Some(now) }
     }
 
     /// Publications.
     pub fn publication(&self) -> Publications<'_> {
         Publications(self)
     }
+
     /// Subscription dialogs.
     pub fn subscription(&self) -> Subscriptions<'_> {
         Subscriptions(self)
     }
+
     /// Resources that are owed something.
     pub fn queue(&self) -> Queue<'_> {
         Queue(self)
     }
+
     /// Processes.
     pub fn node(&self) -> Nodes<'_> {
         Nodes(self)
     }
+
     /// Cleaning up.
     pub fn maintenance(&self) -> Maintenance<'_> {
         Maintenance(self)
@@ -73,11 +137,134 @@ impl Store {
     /// # Errors
     /// Any [`StoreError`].
     pub async fn ring(&self) -> Result<(), StoreError> {
-        todo!()
+        self.execute(&registry::QUEUE_RING, &[]).await.map(|_| ())
     }
 
-    /// Listens to the doorbell.
+    /// Listens to the doorbell. Must be called within a Tokio runtime.
     pub fn listen(&self) -> Doorbell {
-        todo!()
+        Doorbell::listen(self.shared.config.clone())
     }
+
+    /// How many statements were run again because they lost a race (40001, 40P01). By construction this stays 0; anything
+    /// else is a lock order broken, or another program on the tables.
+    pub fn races_lost(&self) -> u64 {
+        self.shared.races_lost.load(Ordering::Relaxed)
+    }
+
+    /// `null` in production: the database's own clock decides.
+    pub(crate) fn now(&self) -> Option<SystemTime> {
+        self.now
+    }
+
+    /// Runs a statement for its rows.
+    pub(crate) async fn query(
+        &self,
+        statement: &'static Statement,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, StoreError> {
+        self.run(statement, parameters, async |object, prepared, parameters| {
+            object.query(prepared, parameters).await
+        })
+        .await
+    }
+
+    /// Runs a statement for its row count.
+    pub(crate) async fn execute(
+        &self,
+        statement: &'static Statement,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<u64, StoreError> {
+        self.run(statement, parameters, async |object, prepared, parameters| {
+            object.execute(prepared, parameters).await
+        })
+        .await
+    }
+
+    /// The only loop around the database. Runs again what PostgreSQL rolled back because of a race, a few times with jitter,
+    /// and once more after clearing outdated plans. Nothing else: after a broken connection nobody knows whether the
+    /// statement took place, and only the caller knows whether it may be repeated.
+    async fn run<T>(
+        &self,
+        statement: &'static Statement,
+        parameters: &[&(dyn ToSql + Sync)],
+        call: impl AsyncFn(&Object, &tokio_postgres::Statement, &[&(dyn ToSql + Sync)]) -> Result<T, tokio_postgres::Error>,
+    ) -> Result<T, StoreError> {
+        let name = statement.name;
+        let mut attempt = 1;
+        loop {
+            let object = self.shared.pool.get().await.map_err(|error| unavailable(name, &error))?;
+            let result = tokio::time::timeout(self.shared.statement_timeout + GRACE, async {
+                let prepared = object.prepare_cached(statement.text).await?;
+                self.put_clock(&object, self.now).await?;
+                let result = call(&object, &prepared, parameters).await;
+                self.put_clock(&object, self.now.and(None)).await?;
+                result
+            })
+            .await;
+            let error = match result {
+                Ok(Ok(value)) => return Ok(value),
+                Ok(Err(error)) => error,
+                Err(_elapsed) => {
+                    // The statement may still be running there: the connection is of no use to the next caller.
+                    drop(Object::take(object));
+                    return Err(StoreError::Deadline { statement: name });
+                }
+            };
+            match remedy(&error) {
+                Remedy::Retry if attempt < ATTEMPTS => {
+                    self.shared.races_lost.fetch_add(1, Ordering::Relaxed);
+                    tracing::warn!(statement = name, attempt, %error, "lost a race in the database, trying again");
+                    drop(object);
+                    tokio::time::sleep(Duration::from_millis(rand::random_range(1..=10 << attempt))).await;
+                }
+                Remedy::ClearCaches if attempt == 1 => {
+                    tracing::info!(statement = name, "the schema changed, preparing statements anew");
+                    self.shared.pool.manager().statement_caches.clear();
+                    drop(Object::take(object));
+                }
+                Remedy::Discard => {
+                    drop(Object::take(object));
+                    return Err(translate(name, &error));
+                }
+                _ => return Err(translate(name, &error)),
+            }
+            attempt += 1;
+        }
+    }
+
+    /// Puts the triggers of the session at this store's time, and back. Does nothing in production.
+    async fn put_clock(&self, object: &Object, now: Option<SystemTime>) -> Result<(), tokio_postgres::Error> {
+        if self.now.is_some() {
+            let prepared = object.prepare_cached(registry::MAINTENANCE_PUT_CLOCK.text).await?;
+            object.execute(&prepared, &[&now]).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The URL plus everything that must not be left to the operating system's patience.
+fn session_config(url: &str, options: &StoreOptions) -> Result<Config, tokio_postgres::Error> {
+    let mut config: Config = url.parse()?;
+    let mut settings = config.get_options().unwrap_or_default().to_owned();
+    for (name, value) in SESSION_SETTINGS {
+        settings.push_str(&format!(" -c {name}={value}"));
+    }
+    let limit_ms = options.statement_timeout.as_millis().max(1);
+    settings.push_str(&format!(" -c statement_timeout={limit_ms} -c idle_in_transaction_session_timeout={limit_ms}"));
+    config.options(settings.trim());
+    if config.get_application_name().is_none() {
+        config.application_name("pgpresence");
+    }
+    config
+        .connect_timeout(options.connect_timeout)
+        // A peer that dies silently must be noticed within seconds, not after TCP's quarter of an hour.
+        .tcp_user_timeout(options.connect_timeout + options.statement_timeout)
+        .keepalives_idle(Duration::from_secs(10))
+        .keepalives_interval(Duration::from_secs(3))
+        .keepalives_retries(3);
+    Ok(config)
+}
+
+fn unavailable(statement: &'static str, error: &PoolError) -> StoreError {
+    StoreError::Unavailable { statement, reason: with_source(error) }
 }

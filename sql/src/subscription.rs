@@ -1,9 +1,8 @@
 //! Subscription dialogs: rows of `active_watchers`. RFC 6665 sections 4.2.1 and 4.2.2; CSeq: RFC 3261 section 12.2.
 
-use std::time::Duration;
+use tokio_postgres::Row;
 
-use crate::registry::{self, Statement};
-use crate::{Claimed, Resource, Store, StoreError, rounds, route_set};
+use crate::{Claimed, Resource, Store, StoreError, ordinal, registry, rounds, route_set};
 
 /// A SUBSCRIBE without To-tag. Texts are as SIP has them; "local" is ours, "remote" the subscriber's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -189,7 +188,62 @@ impl Subscriptions<'_> {
     /// # Errors
     /// Any [`StoreError`].
     pub async fn create_batch(&self, rows: &[NewSubscription]) -> Result<Vec<SubscribeOutcome>, StoreError> {
-        todo!()
+        let presentity_uri = texts(rows, |row| &row.presentity_uri);
+        let event = texts(rows, |row| &row.event);
+        let event_id = texts(rows, |row| &row.event_id);
+        let watcher_username = texts(rows, |row| &row.watcher_username);
+        let watcher_domain = texts(rows, |row| &row.watcher_domain);
+        let to_user = texts(rows, |row| &row.to_user);
+        let to_domain = texts(rows, |row| &row.to_domain);
+        let from_user = texts(rows, |row| &row.from_user);
+        let from_domain = texts(rows, |row| &row.from_domain);
+        let local_uri = texts(rows, |row| &row.local_uri);
+        let remote_uri = texts(rows, |row| &row.remote_uri);
+        let to_tag = texts(rows, |row| &row.to_tag);
+        let from_tag = texts(rows, |row| &row.from_tag);
+        let call_id = texts(rows, |row| &row.call_id);
+        let remote_cseq: Vec<i64> = rows.iter().map(|row| row.remote_cseq.into()).collect();
+        let contact = texts(rows, |row| &row.contact);
+        let record_route: Vec<String> = rows.iter().map(|row| route_set::join(&row.record_route)).collect();
+        let granted_s: Vec<i64> = rows.iter().map(|row| row.granted_s.into()).collect();
+        let accept = texts(rows, |row| &row.accept);
+        let user_agent = texts(rows, |row| &row.user_agent);
+        let flow = texts(rows, |row| &row.flow);
+        let local_contact = texts(rows, |row| &row.local_contact);
+        let socket_info = texts(rows, |row| &row.socket_info);
+        let answers = self
+            .0
+            .query(
+                &registry::SUBSCRIPTION_CREATE_BATCH,
+                &[
+                    &presentity_uri,
+                    &event,
+                    &event_id,
+                    &watcher_username,
+                    &watcher_domain,
+                    &to_user,
+                    &to_domain,
+                    &from_user,
+                    &from_domain,
+                    &local_uri,
+                    &remote_uri,
+                    &to_tag,
+                    &from_tag,
+                    &call_id,
+                    &remote_cseq,
+                    &contact,
+                    &record_route,
+                    &granted_s,
+                    &accept,
+                    &user_agent,
+                    &flow,
+                    &local_contact,
+                    &socket_info,
+                    &self.0.now(),
+                ],
+            )
+            .await?;
+        rows.iter().zip(answers).map(|(row, answer)| accepted(&row.to_tag, &answer)).collect()
     }
 
     /// Refreshes and ends dialogs; outcomes in input order. Each accepted one is owed a NOTIFY at once.
@@ -206,7 +260,14 @@ impl Subscriptions<'_> {
         rows: &[SubscriptionRefresh],
         cseq_offset: u32,
     ) -> Result<Vec<SubscribeOutcome>, StoreError> {
-        todo!()
+        let mut outcomes = vec![SubscribeOutcome::NoDialog; rows.len()];
+        for round in rounds::split(rows.iter().map(|row| (&row.call_id, &row.to_tag, &row.from_tag))) {
+            let rows: Vec<&SubscriptionRefresh> = round.iter().map(|&index| &rows[index]).collect();
+            for (index, outcome) in round.into_iter().zip(self.refresh_distinct(&rows, cseq_offset).await?) {
+                outcomes[index] = outcome;
+            }
+        }
+        Ok(outcomes)
     }
 
     /// Takes up to `limit` dialogs of resources that `owner` holds and that owe a NOTIFY, and gives each its next CSeq.
@@ -227,18 +288,50 @@ impl Subscriptions<'_> {
         in_flight: &[(i64, i32)],
         limit: u32,
     ) -> Result<Vec<TakenDialog>, StoreError> {
-        todo!()
+        if claimed.is_empty() || limit == 0 {
+            return Ok(Vec::new());
+        }
+        let (presentity_uri, event) = Resource::columns(claimed.iter().map(|claimed| &claimed.resource));
+        let (ids, targets): (Vec<i64>, Vec<i32>) = in_flight.iter().copied().unzip();
+        let limit = i64::from(limit);
+        let taken = self
+            .0
+            .query(
+                &registry::SUBSCRIPTION_TAKE,
+                &[&owner, &presentity_uri, &event, &ids, &targets, &limit, &self.0.now()],
+            )
+            .await?;
+        taken.iter().map(TakenDialog::from_row).collect()
     }
 
     /// Writes verdicts down; returns how many still applied. Must be committed before the resource is settled
-    /// ([`crate::queue::Queue::settle`]), or a crash in between would lose a retry.
+    /// ([`crate::Queue::settle`]), or a crash in between would lose a retry.
     ///
     /// # Locks
     /// Rows of `active_watchers` by (presentity_uri, event, id), then `notify_queue` by key through the trigger.
     /// # Errors
     /// Any [`StoreError`].
     pub async fn settle_batch(&self, verdicts: &[DialogVerdict]) -> Result<u64, StoreError> {
-        todo!()
+        if verdicts.is_empty() {
+            return Ok(0);
+        }
+        let id: Vec<i64> = verdicts.iter().map(|verdict| verdict.id).collect();
+        let remote_cseq: Vec<i64> = verdicts.iter().map(|verdict| verdict.remote_cseq.into()).collect();
+        let target_version: Vec<i32> = verdicts.iter().map(|verdict| verdict.target_version).collect();
+        let (name, after_s): (Vec<&str>, Vec<i64>) = verdicts
+            .iter()
+            .map(|verdict| match verdict.verdict {
+                Verdict::Delivered => ("delivered", 0),
+                Verdict::Ended => ("ended", 0),
+                Verdict::Retry { after_s } => ("retry", after_s.into()),
+            })
+            .unzip();
+        self.0
+            .execute(
+                &registry::SUBSCRIPTION_SETTLE_BATCH,
+                &[&id, &remote_cseq, &target_version, &name, &after_s, &self.0.now()],
+            )
+            .await
     }
 
     /// Ends up to `limit` dialogs whose time is up (each is owed `terminated;reason=timeout`), and forgets ended ones after
@@ -249,6 +342,112 @@ impl Subscriptions<'_> {
     /// # Errors
     /// Any [`StoreError`].
     pub async fn expire_batch(&self, limit: u32) -> Result<u64, StoreError> {
-        todo!()
+        let limit = i64::from(limit);
+        let now = self.0.now();
+        let expired = self.0.execute(&registry::SUBSCRIPTION_EXPIRE_BATCH, &[&limit, &now]).await?;
+        let deleted = self.0.execute(&registry::SUBSCRIPTION_DELETE_ENDED, &[&limit, &now]).await?;
+        Ok(expired + deleted)
     }
+
+    /// Refreshes of which no two name the same dialog.
+    async fn refresh_distinct(
+        &self,
+        rows: &[&SubscriptionRefresh],
+        cseq_offset: u32,
+    ) -> Result<Vec<SubscribeOutcome>, StoreError> {
+        let call_id: Vec<&str> = rows.iter().map(|row| row.call_id.as_str()).collect();
+        let to_tag: Vec<&str> = rows.iter().map(|row| row.to_tag.as_str()).collect();
+        let from_tag: Vec<&str> = rows.iter().map(|row| row.from_tag.as_str()).collect();
+        let event: Vec<&str> = rows.iter().map(|row| row.event.as_str()).collect();
+        let event_id: Vec<&str> = rows.iter().map(|row| row.event_id.as_str()).collect();
+        let remote_cseq: Vec<i64> = rows.iter().map(|row| row.remote_cseq.into()).collect();
+        let contact: Vec<Option<&str>> = rows.iter().map(|row| row.contact.as_deref()).collect();
+        let granted_s: Vec<i64> = rows.iter().map(|row| row.granted_s.into()).collect();
+        let flow: Vec<&str> = rows.iter().map(|row| row.flow.as_str()).collect();
+        let local_contact: Vec<&str> = rows.iter().map(|row| row.local_contact.as_str()).collect();
+        let cseq_offset = i64::from(cseq_offset);
+        let answers = self
+            .0
+            .query(
+                &registry::SUBSCRIPTION_REFRESH_BATCH,
+                &[
+                    &call_id,
+                    &to_tag,
+                    &from_tag,
+                    &event,
+                    &event_id,
+                    &remote_cseq,
+                    &contact,
+                    &granted_s,
+                    &flow,
+                    &local_contact,
+                    &cseq_offset,
+                    &self.0.now(),
+                ],
+            )
+            .await?;
+        rows.iter()
+            .zip(answers)
+            .map(|(row, answer)| match answer.get("outcome") {
+                "accepted" => accepted(&row.to_tag, &answer),
+                "out_of_order" => Ok(SubscribeOutcome::OutOfOrder),
+                _ => Ok(SubscribeOutcome::NoDialog),
+            })
+            .collect()
+    }
+}
+
+// === impl TakenDialog ===
+
+impl TakenDialog {
+    fn from_row(row: &Row) -> Result<TakenDialog, StoreError> {
+        let id: i64 = row.get("id");
+        let number = |column: &'static str| {
+            u32::try_from(row.get::<_, i64>(column))
+                .map_err(|_| StoreError::Inconsistent { table: "active_watchers", column, row: id })
+        };
+        Ok(TakenDialog {
+            id,
+            resource_index: ordinal(row),
+            event_id: row.get("event_id"),
+            call_id: row.get("callid"),
+            to_tag: row.get("to_tag"),
+            from_tag: row.get("from_tag"),
+            local_uri: row.get("local_uri"),
+            remote_uri: row.get("remote_uri"),
+            contact: row.get("contact"),
+            record_route: route_set::split(row.get("record_route")),
+            flow: row.get("flow"),
+            local_contact: row.get("local_contact"),
+            watcher_username: row.get("watcher_username"),
+            watcher_domain: row.get("watcher_domain"),
+            accept: row.get("accept"),
+            cseq: number("local_cseq")?,
+            version: number("version")?,
+            target_version: row.get("target_version"),
+            remote_cseq: number("remote_cseq")?,
+            status: row.get("status"),
+            reason: row.get("reason"),
+            // -1 = never, and so is more than 136 years.
+            expires_s: u32::try_from(row.get::<_, i64>("expires_s")).unwrap_or(u32::MAX),
+            failures: u32::try_from(row.get::<_, i32>("failures")).unwrap_or(0),
+        })
+    }
+}
+
+fn texts<'a>(rows: &'a [NewSubscription], column: impl Fn(&'a NewSubscription) -> &'a String) -> Vec<&'a str> {
+    rows.iter().map(|row| column(row).as_str()).collect()
+}
+
+fn accepted(to_tag: &str, answer: &Row) -> Result<SubscribeOutcome, StoreError> {
+    let granted_s: i64 = answer.get("granted_s");
+    Ok(SubscribeOutcome::Accepted {
+        granted_s: u32::try_from(granted_s).map_err(|_| StoreError::Inconsistent {
+            table: "active_watchers",
+            column: "granted_s",
+            row: 0,
+        })?,
+        to_tag: to_tag.to_owned(),
+        local_contact: answer.get("local_contact"),
+    })
 }

@@ -1,0 +1,110 @@
+//! What the migrations add up to, and that any number of migrators may run at once.
+
+use std::path::Path;
+use std::process::Command;
+
+use postgres_dev::Cluster;
+use schema::SchemaError;
+
+#[tokio::test]
+async fn four_migrators_on_an_empty_database() {
+    let cluster = Cluster::start_throwaway().unwrap();
+    cluster.create_database("empty").unwrap();
+    let url = cluster.url("empty");
+
+    let found = schema::require_version(&url).await;
+    assert!(matches!(found, Err(SchemaError::TooOld { found: 0, .. })), "{found:?}");
+
+    let (a, b, c, d) =
+        tokio::join!(schema::migrate(&url), schema::migrate(&url), schema::migrate(&url), schema::migrate(&url));
+    let mut applied = [a.unwrap(), b.unwrap(), c.unwrap(), d.unwrap()];
+    applied.sort_unstable();
+    let all = usize::try_from(schema::version()).unwrap();
+    assert_eq!(applied, [0, 0, 0, all]);
+    schema::require_version(&url).await.unwrap();
+}
+
+#[tokio::test]
+async fn errors_tell_what_to_do() {
+    let away = schema::require_version("postgresql://nobody@127.0.0.1:1/none").await.unwrap_err();
+    assert!(away.is_outage(), "{away}");
+    let typo = schema::migrate("postgres//x y").await.unwrap_err();
+    assert!(matches!(typo, SchemaError::Url(_)) && !typo.is_outage(), "{typo}");
+}
+
+/// `PGPRESENCE_BLESS=1` rewrites the golden file; review its difference, not only the migration's.
+#[tokio::test]
+async fn the_dump_equals_the_golden_schema() {
+    let cluster = Cluster::start_throwaway().unwrap();
+    cluster.create_database("fresh").unwrap();
+    schema::migrate(&cluster.url("fresh")).await.unwrap();
+    let dump = Command::new(cluster.binaries().join("pg_dump"))
+        .args(["--schema-only", "--no-owner", "--no-privileges", "--exclude-table=refinery_schema_history", "--dbname"])
+        .arg(cluster.url("fresh"))
+        .output()
+        .unwrap();
+    assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
+    let found = normalised(&String::from_utf8(dump.stdout).unwrap());
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/schema.sql");
+    if std::env::var_os("PGPRESENCE_BLESS").is_some() {
+        std::fs::write(&golden, &found).unwrap();
+    }
+    let expected = std::fs::read_to_string(&golden).unwrap_or_default();
+    assert!(
+        found == expected,
+        "schema/golden/schema.sql is not what the migrations make. PGPRESENCE_BLESS=1 rewrites it. First difference:\n{}",
+        first_difference(&found, &expected)
+    );
+}
+
+/// Every table and column says what it means.
+#[tokio::test]
+async fn every_column_is_commented() {
+    let cluster = Cluster::start_throwaway().unwrap();
+    cluster.create_database("fresh").unwrap();
+    let url = cluster.url("fresh");
+    schema::migrate(&url).await.unwrap();
+    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let rows = client
+        .query(
+            "SELECT c.relname || COALESCE('.' || a.attname, '') FROM pg_class AS c \
+             LEFT JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 \
+             WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'S') \
+               AND c.relname <> 'refinery_schema_history' AND c.relname NOT LIKE '%\\_id\\_seq' \
+               AND col_description(c.oid, CASE WHEN c.relkind = 'S' THEN 0 ELSE a.attnum END) IS NULL \
+               AND NOT (c.relkind = 'S' AND obj_description(c.oid, 'pg_class') IS NOT NULL)",
+            &[],
+        )
+        .await
+        .unwrap();
+    let silent: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    assert!(silent.is_empty(), "without a comment: {silent:?}");
+}
+
+/// Without what differs between versions of pg_dump: its name, its settings, its random tokens.
+fn normalised(dump: &str) -> String {
+    let mut text = String::from("-- What the migrations add up to. Written by the test of crate `schema`; do not edit.\n");
+    let mut blank = false;
+    for line in dump.lines() {
+        let noise = line.starts_with("--")
+            || line.starts_with("SET ")
+            || line.starts_with("SELECT pg_catalog.set_config")
+            || line.starts_with('\\');
+        if noise || (line.is_empty() && blank) {
+            continue;
+        }
+        blank = line.is_empty();
+        text.push_str(line);
+        text.push('\n');
+    }
+    text
+}
+
+fn first_difference(found: &str, expected: &str) -> String {
+    let mut pairs = found.lines().zip(expected.lines().chain(std::iter::repeat("<end>")));
+    match pairs.find(|(found, expected)| found != expected) {
+        Some((found, expected)) => format!("found:  {found}\ngolden: {expected}"),
+        None => "the golden file goes on after the end of the dump".to_owned(),
+    }
+}

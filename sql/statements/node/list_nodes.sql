@@ -1,0 +1,12 @@
+-- node.list_nodes
+-- Purpose:    all processes
+-- Called by:  cli, status
+-- Parameters: none
+-- Returns:    id int8 | kind text | host text | pid int4 | address text | version text | started timestamptz | heartbeat timestamptz
+-- Locks:      none
+-- Plan:       node is small
+-- Retry:      safe, reads only
+-- RFC:        none
+SELECT id, kind, host, pid, address, version, started, heartbeat
+FROM node
+ORDER BY id

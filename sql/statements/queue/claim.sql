@@ -1,0 +1,60 @@
+-- queue.claim
+-- Purpose:    claim resources that are due and free, or due and ours, earliest first
+-- Called by:  notifier/src/claim.rs, at each poll and each ring
+-- Parameters: $1 owner int8 | $2 limit int8 | $3 lease_s float8 | $4 waitn_s float8 | $5 now timestamptz (tests only, else null)
+-- Returns:    presentity_uri text | event text | claim int8 | version int8 (0 = only flagged dialogs) | recovered bool
+-- Locks:      free notify_queue rows (SKIP LOCKED: never waits)
+-- Plan:       notify_queue_due_idx, notify_queue_pkey
+-- Retry:      safe: a claim whose answer was lost runs out and is recovered
+-- RFC:        3856 section 6.10 (pacing), 6665 section 4.2.2
+--
+-- One holder at a time: a row is free when nobody holds it or the lease is over; the row lock decides between two claimers,
+-- and the loser judges the row anew. A change that comes during the lease makes the row due for its holder alone.
+-- A lease that ran out, also our own, is recovered: what was taken under it may never have been sent, so the resource gets a
+-- new version, which every dialog has yet to see.
+-- A state change is claimed only when the pacing allows; flagged dialogs never wait for that, nor pull it forward.
+WITH due AS MATERIALIZED (
+    SELECT
+        q.presentity_uri, q.event, q.version, q.claimed_version, q.flagged_due, q.not_before,
+        q.owner IS NOT NULL AND q.lease_until <= COALESCE($5::timestamptz, now()) AS recovered
+    FROM notify_queue AS q
+    WHERE q.due <= COALESCE($5::timestamptz, now())
+      AND (q.owner IS NULL OR q.owner = $1::bigint OR q.lease_until <= COALESCE($5::timestamptz, now()))
+    ORDER BY q.due
+    LIMIT $2::bigint
+    FOR UPDATE SKIP LOCKED
+),
+numbered AS MATERIALIZED (
+    -- Drawn under the lock: a change that waits for it now gets a higher one.
+    SELECT d.presentity_uri, d.event, d.version, d.claimed_version, d.flagged_due, d.not_before, d.recovered,
+           nextval('notify_version') AS claim, t.now
+    FROM due AS d
+    CROSS JOIN (SELECT COALESCE($5::timestamptz, now()) AS now) AS t
+),
+decided AS MATERIALIZED (
+    SELECT
+        n.presentity_uri, n.event, n.recovered, n.claim, n.now,
+        CASE WHEN n.recovered THEN n.claim ELSE n.version END AS version,
+        CASE WHEN n.recovered THEN n.claim
+             WHEN n.version > n.claimed_version AND n.not_before <= n.now THEN n.version
+             ELSE n.claimed_version END AS claimed_version,
+        CASE WHEN n.recovered OR (n.version > n.claimed_version AND n.not_before <= n.now)
+             THEN n.now + make_interval(secs => $4::double precision)
+             ELSE n.not_before END AS not_before,
+        CASE WHEN n.flagged_due <= n.now THEN 'infinity' ELSE n.flagged_due END AS flagged_due,
+        n.now + make_interval(secs => $3::double precision) AS lease_until
+    FROM numbered AS n
+)
+UPDATE notify_queue AS q
+SET owner           = $1::bigint,
+    claim           = d.claim,
+    lease_until     = d.lease_until,
+    version         = d.version,
+    claimed_version = d.claimed_version,
+    not_before      = d.not_before,
+    flagged_due     = d.flagged_due,
+    due             = LEAST(d.lease_until, d.flagged_due,
+                            CASE WHEN d.version > d.claimed_version THEN GREATEST(d.now, d.not_before) END)
+FROM decided AS d
+WHERE q.presentity_uri = d.presentity_uri AND q.event = d.event
+RETURNING q.presentity_uri, q.event, q.claim, q.claimed_version AS version, d.recovered

@@ -1,0 +1,28 @@
+-- queue.renew
+-- Purpose:    lengthen the leases that this notifier still holds
+-- Called by:  notifier/src/claim.rs, every third of a lease
+-- Parameters: $1 owner int8 | $2 presentity_uri text[] | $3 event text[] | $4 lease_s float8 | $5 now timestamptz (tests only, else null)
+-- Returns:    presentity_uri text | event text
+-- Locks:      notify_queue rows by (uri, event)
+-- Plan:       notify_queue_pkey
+-- Retry:      safe
+-- RFC:        none
+--
+-- due is computed from what is owed, never moved along with the lease: a change that came during the lease stays due when the
+-- pacing allows, also when that is later than the old end of the lease.
+WITH locked AS MATERIALIZED (
+    SELECT q.presentity_uri, q.event, t.now, t.now + make_interval(secs => $4::double precision) AS lease_until
+    FROM unnest($2::text[], $3::text[]) AS i (presentity_uri, event)
+    CROSS JOIN (SELECT COALESCE($5::timestamptz, now()) AS now) AS t
+    JOIN notify_queue AS q ON q.presentity_uri = i.presentity_uri AND q.event = i.event
+    WHERE q.owner = $1::bigint AND q.lease_until > t.now
+    ORDER BY q.presentity_uri, q.event
+    FOR UPDATE OF q
+)
+UPDATE notify_queue AS q
+SET lease_until = l.lease_until,
+    due         = LEAST(l.lease_until, q.flagged_due,
+                        CASE WHEN q.version > q.claimed_version THEN GREATEST(l.now, q.not_before) END)
+FROM locked AS l
+WHERE q.presentity_uri = l.presentity_uri AND q.event = l.event
+RETURNING q.presentity_uri, q.event

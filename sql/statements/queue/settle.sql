@@ -1,0 +1,50 @@
+-- queue.settle
+-- Purpose:    hand resources back: idle if nothing is owed any more, else free and due when the next thing is
+-- Called by:  notifier/src/settle.rs, after the verdicts are committed and nothing is in flight
+-- Parameters: $1 owner int8 | $2 presentity_uri text[] | $3 event text[] | $4 claim int8[] | $5 state_taken bool[] | $6 now timestamptz (tests only, else null)
+-- Returns:    nothing; the row count says how many were still held under that claim
+-- Locks:      notify_queue rows by (uri, event); active_watchers is read without a lock
+-- Plan:       notify_queue_pkey, active_watchers_flagged_idx
+-- Retry:      safe, the second run holds nothing
+-- RFC:        none
+--
+-- Done means: the version that was claimed is still the last one, and every dialog that owed it was taken. A change that came
+-- since then has raised version; it stays, due when the pacing allows.
+-- Flags are looked up in active_watchers, because claiming zeroed flagged_due and retries wait there for their time. Our
+-- snapshot misses a flag that is committed after it; but that one's trigger wrote flagged_due, which we read under the lock,
+-- or waits for our lock and writes it after us.
+-- State that was claimed but not wholly taken (a notifier that stops) is owed at once: its pacing starts over.
+WITH locked AS MATERIALIZED (
+    SELECT q.presentity_uri, q.event, q.version, q.claimed_version, q.flagged_due, q.not_before, i.state_taken, t.now
+    FROM unnest($2::text[], $3::text[], $4::bigint[], $5::boolean[]) AS i (presentity_uri, event, claim, state_taken)
+    CROSS JOIN (SELECT COALESCE($6::timestamptz, now()) AS now) AS t
+    JOIN notify_queue AS q ON q.presentity_uri = i.presentity_uri AND q.event = i.event
+    WHERE q.owner = $1::bigint AND q.claim = i.claim
+    ORDER BY q.presentity_uri, q.event
+    FOR UPDATE OF q
+),
+decided AS MATERIALIZED (
+    SELECT
+        l.presentity_uri, l.event, l.now,
+        CASE WHEN l.state_taken AND l.claimed_version = l.version THEN 0 ELSE l.version END AS version,
+        CASE WHEN NOT l.state_taken AND l.claimed_version > 0 THEN l.now
+             ELSE GREATEST(l.now, l.not_before) END AS not_before,
+        LEAST(l.flagged_due, f.due) AS flagged_due
+    FROM locked AS l
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN count(*) > 0 THEN GREATEST(l.now, to_timestamp(min(a.retry_at))) END AS due
+        FROM active_watchers AS a
+        WHERE a.presentity_uri = l.presentity_uri AND a.event = l.event AND a.updated <> -1
+    ) AS f
+)
+UPDATE notify_queue AS q
+SET owner           = NULL,
+    lease_until     = '-infinity',
+    version         = d.version,
+    claimed_version = 0,
+    not_before      = d.not_before,
+    flagged_due     = d.flagged_due,
+    due             = LEAST(d.flagged_due, CASE WHEN d.version > 0 THEN d.not_before ELSE 'infinity' END),
+    owed_since      = CASE WHEN d.version > 0 OR d.flagged_due < 'infinity' THEN q.owed_since END
+FROM decided AS d
+WHERE q.presentity_uri = d.presentity_uri AND q.event = d.event

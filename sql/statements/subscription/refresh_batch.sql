@@ -1,0 +1,69 @@
+-- subscription.refresh_batch
+-- Purpose:    refresh and end dialogs; each accepted request is owed a NOTIFY at once
+-- Called by:  server/src/subscribe.rs through write_batch.rs, once per batch
+-- Parameters: $1 callid text[] | $2 to_tag text[] | $3 from_tag text[] | $4 event text[] | $5 event_id text[] | $6 remote_cseq int8[] | $7 contact text[] (null keeps the old one) | $8 granted_s int8[] (0 = unsubscribe) | $9 flow text[] | $10 local_contact text[] (empty keeps the old one) | $11 cseq_offset int8 | $12 now timestamptz (tests only, else null)
+-- Returns:    one row per input, input order: outcome text (accepted, no_dialog, out_of_order) | granted_s int8 | local_contact text
+-- Locks:      active_watchers rows by (uri, event, id), then notify_queue by key (by trigger)
+-- Plan:       active_watchers_dialog_idx, active_watchers_pkey
+-- Retry:      safe, a second run finds its own CSeq
+-- RFC:        6665 sections 4.2.1.1 and 4.2.1.4; 3261 section 12.2.2: a lower CSeq is out of order
+--
+-- The stored CSeq again is a copy of a request that was answered: same answer, no change, also after the dialog has ended.
+-- A dialog whose time is up is gone (481), although the sweep may not have come by yet.
+-- A change of contact or flow raises target_version: verdicts on NOTIFYs to the old target no longer apply, and take does not
+-- wait for them. The route set stays (RFC 3261 section 12.2.2 refreshes the target only).
+WITH input AS MATERIALIZED (
+    SELECT i.ord, i.callid, i.to_tag, i.from_tag, i.event, i.event_id, i.remote_cseq, i.contact, i.granted_s, i.flow,
+           i.local_contact, t.now
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::bigint[],
+                $9::text[], $10::text[])
+             WITH ORDINALITY
+             AS i (callid, to_tag, from_tag, event, event_id, remote_cseq, contact, granted_s, flow, local_contact, ord)
+    CROSS JOIN (SELECT COALESCE($12::timestamptz, now()) AS now) AS t
+),
+locked AS MATERIALIZED (
+    SELECT
+        i.ord,
+        a.id,
+        a.granted_s,
+        a.local_contact,
+        CASE WHEN a.remote_cseq = i.remote_cseq THEN 'repeated'
+             WHEN a.status = 3 OR NOT is_live(a.expires, i.now) THEN 'no_dialog'
+             WHEN i.remote_cseq + $11::bigint <= a.remote_cseq THEN 'out_of_order'
+             ELSE 'applies' END AS verdict
+    FROM input AS i
+    JOIN active_watchers AS a ON a.callid = i.callid AND a.to_tag = i.to_tag AND a.from_tag = i.from_tag
+    WHERE a.event = i.event AND a.event_id = i.event_id
+    ORDER BY a.presentity_uri, a.event, a.id
+    FOR UPDATE OF a
+),
+refreshed AS (
+    UPDATE active_watchers AS a
+    SET remote_cseq    = i.remote_cseq,
+        contact        = COALESCE(i.contact, a.contact),
+        flow           = i.flow,
+        target_version = a.target_version
+                         + CASE WHEN COALESCE(i.contact, a.contact) <> a.contact OR i.flow <> a.flow THEN 1 ELSE 0 END,
+        local_contact  = COALESCE(NULLIF(i.local_contact, ''), a.local_contact),
+        granted_s      = i.granted_s,
+        expires        = expiry_at(i.granted_s, i.now),
+        status         = CASE WHEN i.granted_s = 0 THEN 3 ELSE a.status END,
+        reason         = CASE WHEN i.granted_s = 0 THEN 'timeout' ELSE a.reason END,
+        sweep_at       = CASE WHEN i.granted_s = 0 THEN expiry_at(300, i.now) ELSE a.sweep_at END,
+        updated        = 0,
+        retry_at       = 0,
+        failures       = 0
+    FROM locked AS l
+    JOIN input AS i ON i.ord = l.ord
+    WHERE a.id = l.id AND l.verdict = 'applies'
+)
+SELECT
+    CASE WHEN l.verdict IS NULL THEN 'no_dialog'
+         WHEN l.verdict IN ('applies', 'repeated') THEN 'accepted'
+         ELSE l.verdict END AS outcome,
+    CASE WHEN l.verdict = 'repeated' THEN l.granted_s ELSE i.granted_s END AS granted_s,
+    COALESCE(NULLIF(CASE WHEN l.verdict = 'repeated' THEN l.local_contact ELSE i.local_contact END, ''),
+             l.local_contact, '') AS local_contact
+FROM input AS i
+LEFT JOIN locked AS l ON l.ord = i.ord
+ORDER BY i.ord

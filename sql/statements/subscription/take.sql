@@ -1,0 +1,76 @@
+-- subscription.take
+-- Purpose:    take the owed dialogs of resources that this notifier holds; the only place where a CSeq is taken
+-- Called by:  notifier/src/claim.rs, after each claim and again while a fan-out goes on
+-- Parameters: $1 owner int8 | $2 presentity_uri text[] | $3 event text[] | $4 in_flight_id int8[] | $5 in_flight_target int4[] | $6 limit int8 | $7 now timestamptz (tests only, else null)
+-- Returns:    resource int8 (ordinal, from 1) | id int8 | event_id text | callid text | to_tag text | from_tag text | local_uri text | remote_uri text | contact text | record_route text | flow text | local_contact text | watcher_username text | watcher_domain text | accept text | local_cseq int8 | version int8 | target_version int4 | remote_cseq int8 | status int2 | reason text | expires_s int8 (-1 = never ends) | failures int4
+-- Locks:      active_watchers rows by (uri, event, id); notify_queue is read without a lock (SUBSCRIBE locks in the other order)
+-- Plan:       notify_queue_pkey, active_watchers_resource_idx, active_watchers_flagged_idx, active_watchers_pkey
+-- Retry:      safe: what a lost run took is recovered by version when the lease runs out
+-- RFC:        3261 section 12.2.1.1 (CSeq rises by one per request), 6665 section 4.2.2
+--
+-- Why nobody else can take these dialogs at the same time: the row of notify_queue names us as the holder until lease_until,
+-- and nobody claims it before. Our snapshot of it may be old, and the locks may have kept us waiting, so the lease is
+-- compared once more with the clock when the dialogs are locked. Whoever claims after that moment gives the resource a higher
+-- version, waits for our commit, and takes every one of these dialogs again: a take that came too late to be sent costs a
+-- CSeq, never a notification.
+-- notified_version becomes the version that this snapshot shows, not only the claimed one: the publications are read after
+-- this commits, so the NOTIFY shows at least that.
+-- Flagged dialogs first, since a SUBSCRIBE is waiting for its NOTIFY; then those that have waited longest, so that a large
+-- fan-out under steady change starves nobody. Which to take is decided before locking, so that the locks come in key order.
+-- NOT IN, not NOT EXISTS: it stays a hashed subplan, however many are in flight, and is judged anew after a wait for a lock.
+WITH held AS MATERIALIZED (
+    SELECT i.ord, q.presentity_uri, q.event, q.version, q.claimed_version, q.lease_until, t.now
+    FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS i (presentity_uri, event, ord)
+    JOIN notify_queue AS q ON q.presentity_uri = i.presentity_uri AND q.event = i.event
+    CROSS JOIN (SELECT COALESCE($7::timestamptz, now()) AS now) AS t
+    WHERE q.owner = $1::bigint AND q.lease_until > COALESCE($7::timestamptz, clock_timestamp())
+),
+owed AS MATERIALIZED (
+    SELECT o.id, o.flagged, o.notified_version, h.ord, h.version, h.claimed_version, h.lease_until, h.now
+    FROM held AS h
+    CROSS JOIN LATERAL (
+        SELECT a.id, true AS flagged, a.notified_version
+        FROM active_watchers AS a
+        WHERE a.presentity_uri = h.presentity_uri AND a.event = h.event AND a.updated <> -1
+          AND a.retry_at <= extract(epoch FROM h.now)
+          AND (a.id, a.target_version) NOT IN (SELECT f.id, f.target FROM unnest($4::bigint[], $5::integer[]) AS f (id, target))
+        UNION ALL
+        SELECT a.id, false, a.notified_version
+        FROM active_watchers AS a
+        WHERE a.presentity_uri = h.presentity_uri AND a.event = h.event AND a.updated = -1
+          AND a.notified_version < h.claimed_version AND NOT a.ended
+          AND (a.id, a.target_version) NOT IN (SELECT f.id, f.target FROM unnest($4::bigint[], $5::integer[]) AS f (id, target))
+    ) AS o
+    ORDER BY o.flagged DESC, o.notified_version, o.id
+    LIMIT $6::bigint
+),
+locked AS MATERIALIZED (
+    SELECT a.id, o.ord, o.version, o.lease_until, o.now,
+           a.status = 3 OR NOT is_live(a.expires, o.now) AS over
+    FROM owed AS o
+    JOIN active_watchers AS a ON a.id = o.id
+    -- What was true when they were chosen must still be: a verdict or a SUBSCRIBE may have come in between.
+    WHERE NOT a.ended
+      AND (a.updated <> -1 OR a.notified_version < o.claimed_version)
+      AND (a.updated = -1 OR a.retry_at <= extract(epoch FROM o.now))
+    ORDER BY a.presentity_uri, a.event, a.id
+    FOR UPDATE OF a
+)
+UPDATE active_watchers AS a
+SET local_cseq       = a.local_cseq + 1,
+    version          = a.version + 1,
+    updated          = -1,
+    notified_version = GREATEST(a.notified_version, l.version),
+    status           = CASE WHEN l.over THEN 3 ELSE a.status END,
+    reason           = CASE WHEN l.over AND a.status <> 3 THEN 'timeout' ELSE a.reason END,
+    sweep_at         = CASE WHEN l.over AND a.status <> 3 THEN expiry_at(300, l.now) ELSE a.sweep_at END
+FROM locked AS l
+WHERE a.id = l.id AND l.lease_until > COALESCE($7::timestamptz, clock_timestamp())
+RETURNING
+    l.ord AS resource, a.id, a.event_id, a.callid, a.to_tag, a.from_tag, a.local_uri, a.remote_uri, a.contact,
+    a.record_route, a.flow, a.local_contact, a.watcher_username, a.watcher_domain, a.accept, a.local_cseq, a.version,
+    a.target_version, a.remote_cseq, a.status, a.reason,
+    CASE WHEN l.over THEN 0
+         WHEN a.expires = -1 THEN -1
+         ELSE ceil(a.expires - extract(epoch FROM l.now))::bigint END AS expires_s,
+    a.failures
