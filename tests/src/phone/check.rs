@@ -135,7 +135,6 @@ pub(super) fn response(
         (200..=299, "PUBLISH") => &["Expires", "SIP-ETag"],
         (200..=299, "OPTIONS") => &["Allow", "Accept", "Allow-Events"],
         (405, _) => &["Allow"],
-        (415, _) => &["Accept"],
         (420, _) => &["Unsupported"],
         (423, _) => &["Min-Expires"],
         (489, _) => &["Allow-Events"],
@@ -146,6 +145,9 @@ pub(super) fn response(
         if response.header(name).is_none_or(str::is_empty) {
             fault(format!("{status} without {name}"));
         }
+    }
+    if status == 415 && response.header("Accept").is_none() && response.header("Accept-Encoding").is_none() {
+        fault("415 without Accept or Accept-Encoding (RFC 3261 21.4.13)".into());
     }
     for name in ["Expires", "Min-Expires"] {
         if response
