@@ -88,3 +88,62 @@ impl Registry {
         &self.allow_events
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(value: &str) -> sip::Event {
+        let text = format!("OPTIONS sip:a SIP/2.0\r\nEvent: {value}\r\n\r\n");
+        match sip::parse_datagram(text.into_bytes(), &sip::Limits::default()) {
+            Ok(sip::Message::Request(request)) => request.event().unwrap().unwrap(),
+            Err(error) => error.answerable.unwrap().event().unwrap().unwrap(),
+            Ok(sip::Message::Response(_)) => panic!("a response"),
+        }
+    }
+
+    #[test]
+    fn finds_the_package_that_says_most() {
+        let package = |name| EventPackage {
+            name,
+            ..presence::PACKAGE
+        };
+        let registry = Registry::of(vec![
+            package("presence"),
+            package("dialog"),
+            package("dialog;sla"),
+        ]);
+        for (value, expected) in [
+            ("presence", Some("presence")),
+            ("presence;id=1", Some("presence")),
+            ("presence.winfo", None),
+            ("Presence", None),
+            ("dialog", Some("dialog")),
+            ("dialog;call-id=1", Some("dialog")),
+            ("dialog;id=7;sla", Some("dialog;sla")),
+        ] {
+            assert_eq!(
+                registry.find(&event(value)).map(|package| package.name),
+                expected,
+                "{value}"
+            );
+        }
+        assert_eq!(registry.allow_events(), "presence, dialog, dialog;sla");
+        assert!(registry.find_name("dialog;sla").is_some() && registry.find_name("sla").is_none());
+    }
+
+    #[test]
+    fn presence_is_served_and_is_closed_when_nothing_is_published() {
+        let registry = Registry::standard();
+        let package = registry.find_name("presence").unwrap();
+        assert_eq!(registry.allow_events(), "presence");
+        let document = (package.merge)("sip:bob@example.org", &[]).unwrap();
+        assert_eq!(document.content_type, package.notify_content_type);
+        assert_eq!((package.check)(&document.body), Ok(()));
+        assert!(
+            std::str::from_utf8(&document.body)
+                .unwrap()
+                .contains("<basic>closed</basic>")
+        );
+    }
+}

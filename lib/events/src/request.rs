@@ -2,9 +2,9 @@
 //!
 //! Faults are `&'static str` reason phrases here; the two methods wrap them in their own rejections.
 
-use sip::{Aor, HeaderName, Request, StatusCode};
+use sip::{Aor, Request, StatusCode};
 
-/// What tells one request from all others, and a retransmission of it not. Borrowed from the request.
+/// What tells one request from all others, and a retransmission of it not.
 pub(crate) struct Identity {
     pub(crate) call_id: String,
     pub(crate) from_tag: String,
@@ -75,11 +75,9 @@ pub(crate) fn unsupported_extensions(request: &Request) -> Vec<String> {
     request.require()
 }
 
-/// The requested interval in seconds, if there is one. A value that is no number is a fault, never 0.
+/// The requested interval in seconds, if there is one. A value that is no number is a fault, never 0; two that differ
+/// have been refused with the mandatory headers.
 pub(crate) fn requested_expires_s(request: &Request) -> Result<Option<u32>, &'static str> {
-    if request.header_lines(HeaderName::Expires).count() > 1 {
-        return Err("Multiple Expires");
-    }
     request.expires().map_err(|error| error.reason)
 }
 

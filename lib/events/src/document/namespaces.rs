@@ -17,10 +17,10 @@ const XML: &str = "http://www.w3.org/XML/1998/namespace";
 pub(super) struct Scope<'a> {
     /// The default namespace; empty if there is none.
     default: &'a str,
-    /// Prefixes and what they stand for.
-    prefixes: HashMap<&'a str, &'a str>,
-    /// The same prefixes, in document order.
-    ordered: Vec<&'a str>,
+    /// Prefixes and what they stand for, in document order.
+    bindings: Vec<(&'a str, &'a str)>,
+    /// Where in `bindings` a prefix is.
+    places: HashMap<&'a str, usize>,
     /// Attributes that hold for all that is below: `xml:lang` and its kin, as written.
     inherited: Vec<(&'a str, &'a str)>,
 }
@@ -30,8 +30,8 @@ impl<'a> Scope<'a> {
     pub(super) fn of(root: Node<'a, 'a>) -> Self {
         let mut scope = Self {
             default: "",
-            prefixes: HashMap::new(),
-            ordered: Vec::new(),
+            bindings: Vec::new(),
+            places: HashMap::new(),
             inherited: Vec::new(),
         };
         for namespace in root.namespaces() {
@@ -39,8 +39,8 @@ impl<'a> Scope<'a> {
                 None => scope.default = namespace.uri(),
                 Some(_) if namespace.uri() == XML => {}
                 Some(prefix) => {
-                    scope.prefixes.insert(prefix, namespace.uri());
-                    scope.ordered.push(prefix);
+                    scope.places.insert(prefix, scope.bindings.len());
+                    scope.bindings.push((prefix, namespace.uri()));
                 }
             }
         }
@@ -77,16 +77,13 @@ impl<'a> Scope<'a> {
     /// The prefixes of this scope that a text mentions, in declared order: in names, or in what may be a qualified name
     /// in a value. One pass over the text.
     fn used(&self, text: &str) -> Vec<(&'a str, &'a str)> {
-        if self.prefixes.is_empty() {
-            return Vec::new();
-        }
-        let mut mentioned: HashMap<&str, ()> = HashMap::new();
+        let mut places: Vec<usize> = Vec::new();
         let mut start = 0;
         for (index, byte) in text.bytes().enumerate() {
             match byte {
                 b':' => {
-                    if let Some((prefix, _)) = self.prefixes.get_key_value(&text[start..index]) {
-                        mentioned.insert(prefix, ());
+                    if let Some(place) = self.places.get(&text[start..index]) {
+                        places.push(*place);
                     }
                     start = index + 1;
                 }
@@ -95,26 +92,17 @@ impl<'a> Scope<'a> {
                 _ => start = index + 1,
             }
         }
-        if mentioned.is_empty() {
-            return Vec::new();
-        }
-        self.ordered
-            .iter()
-            .filter(|prefix| mentioned.contains_key(**prefix))
-            .filter_map(|prefix| {
-                self.prefixes
-                    .get_key_value(*prefix)
-                    .map(|(prefix, uri)| (*prefix, *uri))
-            })
-            .collect()
+        places.sort_unstable();
+        places.dedup();
+        places.iter().map(|place| self.bindings[*place]).collect()
     }
 }
 
 /// The declarations of the root of a merged document.
 pub(super) struct Root<'a> {
     default: &'a str,
-    prefixes: HashMap<&'a str, &'a str>,
-    ordered: Vec<(&'a str, &'a str)>,
+    bindings: Vec<(&'a str, &'a str)>,
+    uris: HashMap<&'a str, &'a str>,
 }
 
 impl<'a> Root<'a> {
@@ -128,18 +116,13 @@ impl<'a> Root<'a> {
     {
         let mut root = Self {
             default,
-            prefixes: HashMap::new(),
-            ordered: Vec::new(),
+            bindings: Vec::new(),
+            uris: HashMap::new(),
         };
-        for scope in scopes {
-            for prefix in &scope.ordered {
-                let Some(uri) = scope.prefixes.get(prefix) else {
-                    continue;
-                };
-                if !root.prefixes.contains_key(prefix) {
-                    root.prefixes.insert(prefix, uri);
-                    root.ordered.push((prefix, uri));
-                }
+        for (prefix, uri) in scopes.flat_map(|scope| &scope.bindings) {
+            if !root.uris.contains_key(prefix) {
+                root.uris.insert(prefix, uri);
+                root.bindings.push((prefix, uri));
             }
         }
         root
@@ -148,32 +131,46 @@ impl<'a> Root<'a> {
     /// Appends the declarations to the root's start tag.
     pub(super) fn push_declarations(&self, out: &mut String) {
         push_attribute(out, "xmlns", self.default);
-        for (prefix, uri) in &self.ordered {
+        for (prefix, uri) in &self.bindings {
             push_attribute(out, &format!("xmlns:{prefix}"), uri);
         }
     }
 
-    /// What must be added to the start tag of an element that comes from `scope`, so that it means under this root what
-    /// it meant under its own.
-    pub(super) fn missing_for(
-        &self,
-        scope: &Scope<'a>,
-        element: &str,
-        tag: &StartTag<'_>,
-    ) -> String {
+    /// The way of elements from a scope to this root.
+    pub(super) fn passage<'p>(&'p self, scope: &'p Scope<'a>) -> Passage<'p, 'a> {
+        let clashes = scope
+            .bindings
+            .iter()
+            .any(|(prefix, uri)| self.uris.get(prefix) != Some(uri));
+        Passage {
+            root: self,
+            scope,
+            clashes,
+        }
+    }
+}
+
+/// The way of elements from the scope of their own root to another root.
+pub(super) struct Passage<'p, 'a> {
+    root: &'p Root<'a>,
+    scope: &'p Scope<'a>,
+    /// Whether the two disagree about any prefix: mostly they do not, and no element need be searched.
+    clashes: bool,
+}
+
+impl Passage<'_, '_> {
+    /// What must be added to the start tag of an element, so that it means under the new root what it meant before.
+    pub(super) fn missing_for(&self, element: &str, tag: &StartTag<'_>) -> String {
+        let (root, scope) = (self.root, self.scope);
         let mut out = String::new();
         // A document that writes all its names with prefixes has no default to keep.
         let needs_default = !scope.default.is_empty() || has_plain_name(element);
-        if scope.default != self.default && needs_default && !tag.binds(None) {
+        if scope.default != root.default && needs_default && !tag.binds(None) {
             push_attribute(&mut out, "xmlns", scope.default);
         }
-        if scope
-            .ordered
-            .iter()
-            .any(|prefix| self.prefixes.get(prefix) != scope.prefixes.get(prefix))
-        {
+        if self.clashes {
             for (prefix, uri) in scope.used(element) {
-                if self.prefixes.get(prefix) != Some(&uri) && !tag.binds(Some(prefix)) {
+                if root.uris.get(prefix) != Some(&uri) && !tag.binds(Some(prefix)) {
                     push_attribute(&mut out, &format!("xmlns:{prefix}"), uri);
                 }
             }

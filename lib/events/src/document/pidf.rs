@@ -7,7 +7,7 @@ use bytes::Bytes;
 use roxmltree::Node;
 
 use super::ids::{Occurrence, renamed};
-use super::namespaces::{Root, Scope};
+use super::namespaces::{Passage, Root, Scope};
 use super::tag::StartTag;
 use super::writer::{DECLARATION, push_attribute, push_escaped};
 use super::{BodyFault, Document, PublishedBody, xml};
@@ -159,9 +159,10 @@ fn merged(presentity: &str, sources: &[Source<'_>]) -> String {
     // The schema's order: tuples, notes, then all else (RFC 3863 section 4.4).
     for group in [Group::Tuple, Group::Note, Group::Other] {
         for (source, edits) in sources.iter().zip(&edits) {
+            let passage = root.passage(&source.scope);
             for (element, edits) in source.elements.iter().zip(edits) {
                 if Group::of(*element) == group {
-                    push_element(&mut out, &root, &source.scope, *element, edits);
+                    push_element(&mut out, &passage, *element, edits);
                     out.push('\n');
                 }
             }
@@ -196,8 +197,7 @@ type Edits = Vec<(std::ops::Range<usize>, String)>;
 /// Copies an element as it was written, but for what must be declared anew and for identifiers that changed.
 fn push_element<'a>(
     out: &mut String,
-    root: &Root<'a>,
-    scope: &Scope<'a>,
+    passage: &Passage<'_, 'a>,
     element: Node<'a, 'a>,
     edits: &Edits,
 ) {
@@ -206,7 +206,7 @@ fn push_element<'a>(
     let text = &document[range.clone()];
     let tag = StartTag::read(text);
     out.push_str(&text[..tag.name.end]);
-    out.push_str(&root.missing_for(scope, text, &tag));
+    out.push_str(&passage.missing_for(text, &tag));
     let mut at = range.start + tag.name.end;
     for (place, replacement) in edits {
         out.push_str(&document[at..place.start]);

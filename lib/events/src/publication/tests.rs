@@ -1,1 +1,417 @@
 //! Table tests: a raw PUBLISH and what it asks for.
+
+use super::*;
+use crate::policy::MinExpiresAction;
+
+const BODY: &str =
+    "<presence xmlns=\"urn:ietf:params:xml:ns:pidf\" entity=\"e\"><tuple id=\"t\"/></presence>";
+const PIDF: &str = "Content-Type: application/pidf+xml\r\n";
+
+fn raw(uri: &str, headers: &str, body: &str) -> Vec<u8> {
+    format!(
+        "PUBLISH {uri} SIP/2.0\r\n\
+         Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK1\r\n\
+         Max-Forwards: 70\r\n\
+         From: <sip:bob@example.org>;tag=f1\r\n\
+         To: <sip:bob@example.org>\r\n\
+         Call-ID: c1@192.0.2.1\r\n\
+         CSeq: 7 PUBLISH\r\n\
+         {headers}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+fn parse(bytes: Vec<u8>) -> Request {
+    let limits = sip::Limits {
+        message_bytes: 1 << 20,
+        body_bytes: 1 << 20,
+        ..sip::Limits::default()
+    };
+    match sip::parse_datagram(bytes, &limits).unwrap() {
+        sip::Message::Request(request) => request,
+        sip::Message::Response(_) => panic!("a response"),
+    }
+}
+
+fn decide_by(policy: &Policy, bytes: Vec<u8>) -> Result<PublishIntent, PublishReject> {
+    decide(
+        &parse(bytes),
+        &Registry::standard(),
+        policy,
+        &Secret::new(b"secret"),
+    )
+}
+
+fn decided(headers: &str, body: &str) -> Result<PublishIntent, PublishReject> {
+    decide_by(
+        &Policy::default(),
+        raw("sip:bob@example.org", headers, body),
+    )
+}
+
+fn created(uri: &str, headers: &str) -> NewPublication {
+    let headers = format!("Event: presence\r\n{PIDF}{headers}");
+    match decide_by(&Policy::default(), raw(uri, &headers, BODY)) {
+        Ok(PublishIntent::Create(new)) => new,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn changed(headers: &str, body: &str) -> PublicationChange {
+    match decided(&format!("Event: presence\r\n{headers}"), body) {
+        Ok(PublishIntent::Change(change)) => change,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_initial_publish_creates() {
+    let new = created("sip:bob@Example.ORG:5070;transport=tcp", "Expires: 600\r\n");
+    assert_eq!(new.aor.uri(), "sip:bob@example.org");
+    assert_eq!(new.event, "presence");
+    assert_eq!(new.granted_s, 600);
+    assert_eq!(new.content_type, "application/pidf+xml");
+    assert_eq!(new.body, BODY);
+    assert_eq!(new.sender, "");
+    assert!(
+        new.entity_tag.len() >= 16
+            && new
+                .entity_tag
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    );
+
+    // Nothing asked: the package's default. More than allowed: the most. Nothing at all: nothing.
+    assert_eq!(created("sip:bob@example.org", "").granted_s, 3600);
+    assert_eq!(
+        created("sip:bob@example.org", "Expires: 4294967295\r\n").granted_s,
+        3600
+    );
+    assert_eq!(
+        created("sip:bob@example.org", "Expires: 0\r\n").granted_s,
+        0
+    );
+    assert_eq!(created("tel:+1-555-0100", "").aor.uri(), "tel:+15550100");
+    assert_eq!(
+        created("sips:bob@example.org", "").aor.uri(),
+        "sip:bob@example.org"
+    );
+}
+
+#[test]
+fn parameters_of_event_are_no_reason_to_refuse() {
+    for event in ["presence;id=7", "presence ; x=\"y\"", "presence;sla"] {
+        assert!(
+            decided(&format!("Event: {event}\r\n{PIDF}"), BODY).is_ok(),
+            "{event}"
+        );
+    }
+}
+
+#[test]
+fn a_later_publish_changes() {
+    let content_type = "application/pidf+xml".to_owned();
+    for (headers, body, kind, granted_s) in [
+        ("SIP-If-Match: e1\r\n", "", ChangeKind::Refresh, 3600),
+        (
+            "SIP-If-Match:  e1 \r\nExpires: 60\r\n",
+            "",
+            ChangeKind::Refresh,
+            60,
+        ),
+        (
+            "SIP-If-Match: e1\r\nExpires: 0\r\n",
+            "",
+            ChangeKind::Remove,
+            0,
+        ),
+        // A body of whatever kind means nothing to a removal.
+        (
+            "SIP-If-Match: e1\r\nExpires: 0\r\n",
+            "gone",
+            ChangeKind::Remove,
+            0,
+        ),
+        (
+            "SIP-If-Match: e1\r\nExpires: 60\r\nContent-Type: Application/PIDF+xml;charset=\"UTF-8\"\r\n",
+            BODY,
+            ChangeKind::Modify {
+                content_type,
+                body: Bytes::from_static(BODY.as_bytes()),
+            },
+            60,
+        ),
+    ] {
+        let change = changed(headers, body);
+        assert_eq!(
+            (&change.kind, change.granted_s, change.if_match.as_str()),
+            (&kind, granted_s, "e1"),
+            "{headers}"
+        );
+    }
+    // One that we cannot have issued is for the database to miss (412), not for us to choke on.
+    assert_eq!(
+        changed("SIP-If-Match: \"quoted/1.2\"\r\n", "").if_match,
+        "\"quoted/1.2\""
+    );
+}
+
+#[test]
+fn every_rejection_has_its_request() {
+    use PublishReject as R;
+    let event = "Event: presence\r\n";
+    let refused = |headers: String, body: &str, expected: R| {
+        assert_eq!(decided(&headers, body), Err(expected), "{headers}");
+    };
+    refused(String::new(), BODY, R::UnknownEvent);
+    for name in ["Presence", "dialog", "presence.winfo"] {
+        refused(format!("Event: {name}\r\n{PIDF}"), BODY, R::UnknownEvent);
+    }
+    refused(
+        format!("{event}{PIDF}Require: foo, eventlist\r\nRequire: bar\r\n"),
+        BODY,
+        R::BadExtension {
+            unsupported: ["foo", "eventlist", "bar"].map(str::to_owned).to_vec(),
+        },
+    );
+    for line in [
+        "SIP-If-Match: a, b",
+        "SIP-If-Match: a b",
+        "SIP-If-Match: ",
+        "SIP-If-Match: a\r\nSIP-If-Match: a",
+        "SIP-If-Match: \u{e9}",
+    ] {
+        refused(
+            format!("{event}{line}\r\n"),
+            "",
+            R::BadRequest("Bad SIP-If-Match"),
+        );
+    }
+    refused(event.to_owned(), "", R::BadRequest("Missing Body"));
+    refused(
+        event.to_owned(),
+        BODY,
+        R::BadRequest("Missing Content-Type"),
+    );
+    for contradiction in [
+        "Expires: 1\r\nExpires: 2\r\n",
+        "SIP-If-Match: a\r\nSIP-If-Match: b\r\n",
+        "Event: dialog\r\n",
+    ] {
+        let result = decided(&format!("{event}{PIDF}{contradiction}"), BODY);
+        assert!(
+            matches!(result, Err(R::BadRequest(_))),
+            "{contradiction}: {result:?}"
+        );
+    }
+    for content_type in [
+        "text/plain",
+        "application/xml",
+        "multipart/related;boundary=x",
+    ] {
+        let accept = "application/pidf+xml".to_owned();
+        refused(
+            format!("{event}Content-Type: {content_type}\r\n"),
+            BODY,
+            R::UnsupportedBody { accept },
+        );
+    }
+    refused(
+        format!("{event}{PIDF}Content-Encoding: gzip\r\n"),
+        BODY,
+        R::UnsupportedEncoding,
+    );
+    assert!(
+        decided(
+            &format!("{event}{PIDF}Content-Encoding: identity\r\n"),
+            BODY
+        )
+        .is_ok()
+    );
+    for (body, fault) in [
+        ("hello", BodyFault::NotWellFormed),
+        ("<html/>", BodyFault::WrongRoot),
+        ("<!DOCTYPE a><a/>", BodyFault::HasDtd),
+        (
+            "<?xml version='1.0' encoding='UTF-16'?><a/>",
+            BodyFault::NotUtf8,
+        ),
+    ] {
+        refused(format!("{event}{PIDF}"), body, R::BodyRefused(fault));
+        refused(
+            format!("{event}{PIDF}SIP-If-Match: e1\r\n"),
+            body,
+            R::BodyRefused(fault),
+        );
+    }
+    let large = format!("<a>{}</a>", "x".repeat(crate::document::xml::MAX_BYTES));
+    refused(format!("{event}{PIDF}"), &large, R::BodyTooLarge);
+}
+
+#[test]
+fn malformed_expires_is_never_taken_for_zero() {
+    for value in [
+        "abc",
+        "-1",
+        "",
+        "4294967296",
+        "99999999999999999999",
+        "60 s",
+        "0x10",
+    ] {
+        for more in ["", "SIP-If-Match: e1\r\n"] {
+            let headers = format!("Event: presence\r\n{PIDF}Expires: {value}\r\n{more}");
+            assert!(
+                matches!(decided(&headers, BODY), Err(PublishReject::BadRequest(_))),
+                "{value}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_request_uri_must_name_a_presentity() {
+    let headers = format!("Event: presence\r\n{PIDF}");
+    for uri in [
+        "http://example.org/bob",
+        "urn:service:sos",
+        "pres:bob@example.org",
+    ] {
+        let result = decide_by(&Policy::default(), raw(uri, &headers, BODY));
+        assert_eq!(result, Err(PublishReject::UnsupportedScheme), "{uri}");
+    }
+    for uri in ["sip:", "sip:bob@", "sip:bob@[::1"] {
+        let result = decide_by(&Policy::default(), raw(uri, &headers, BODY));
+        assert!(
+            matches!(result, Err(PublishReject::BadRequest(_))),
+            "{uri}: {result:?}"
+        );
+    }
+}
+
+#[test]
+fn mandatory_headers_are_mandatory() {
+    let whole = String::from_utf8(raw(
+        "sip:bob@example.org",
+        &format!("Event: presence\r\n{PIDF}"),
+        BODY,
+    ))
+    .unwrap();
+    for (from, to) in [
+        ("To: <sip:bob@example.org>\r\n", ""),
+        ("Call-ID: c1@192.0.2.1\r\n", ""),
+        (";tag=f1", ""),
+        (";tag=f1", ";tag="),
+        ("CSeq: 7 PUBLISH", "CSeq: 7 SUBSCRIBE"),
+        ("CSeq: 7 PUBLISH", "CSeq: x PUBLISH"),
+        ("Event: presence", "Event: ;"),
+    ] {
+        assert!(whole.contains(from));
+        let bytes = whole.replacen(from, to, 1).into_bytes();
+        let limits = sip::Limits::default();
+        // What the scanner refuses never comes here.
+        let Ok(sip::Message::Request(request)) = sip::parse_datagram(bytes, &limits) else {
+            continue;
+        };
+        let result = decide(
+            &request,
+            &Registry::standard(),
+            &Policy::default(),
+            &Secret::new(b"secret"),
+        );
+        assert!(
+            matches!(result, Err(PublishReject::BadRequest(_))),
+            "{from} -> {to}: {result:?}"
+        );
+    }
+}
+
+#[test]
+fn the_policy_is_obeyed() {
+    let publish = |policy: &Policy, expires: &str| {
+        decide_by(
+            policy,
+            raw(
+                "sip:BOB@example.org",
+                &format!("Event: presence\r\n{PIDF}{expires}"),
+                BODY,
+            ),
+        )
+    };
+    let granted = |policy: &Policy, expires: &str| match publish(policy, expires) {
+        Ok(PublishIntent::Create(new)) => new.granted_s,
+        other => panic!("{other:?}"),
+    };
+    let refuse = Policy {
+        min_expires_s: 60,
+        max_expires_s: 600,
+        ..Policy::default()
+    };
+    assert_eq!(
+        publish(&refuse, "Expires: 59\r\n"),
+        Err(PublishReject::IntervalTooBrief { min_s: 60 })
+    );
+    assert_eq!(granted(&refuse, "Expires: 60\r\n"), 60);
+    assert_eq!(granted(&refuse, ""), 600);
+    let raise = Policy {
+        min_expires_action: MinExpiresAction::Raise,
+        ..refuse
+    };
+    assert_eq!(granted(&raise, "Expires: 59\r\n"), 60);
+    let fold = Policy {
+        fold_case: true,
+        ..Policy::default()
+    };
+    for (policy, uri) in [
+        (&fold, "sip:bob@example.org"),
+        (&Policy::default(), "sip:BOB@example.org"),
+    ] {
+        let Ok(PublishIntent::Create(new)) = publish(policy, "") else {
+            panic!()
+        };
+        assert_eq!(new.aor.uri(), uri);
+    }
+}
+
+#[test]
+fn the_entity_tag_is_the_same_for_a_retransmission_and_for_nothing_else() {
+    let base = String::from_utf8(raw(
+        "sip:bob@example.org",
+        &format!("Event: presence\r\n{PIDF}"),
+        BODY,
+    ))
+    .unwrap();
+    let tag = |text: &str, secret: &[u8]| match decide(
+        &parse(text.to_owned().into_bytes()),
+        &Registry::standard(),
+        &Policy::default(),
+        &Secret::new(secret),
+    ) {
+        Ok(PublishIntent::Create(new)) => new.entity_tag,
+        other => panic!("{other:?}"),
+    };
+    let first = tag(&base, b"s");
+    assert_eq!(first, tag(&base, b"s"));
+    // It may come by another way, through another server's name.
+    for (from, to) in [
+        ("branch=z9hG4bK1", "branch=z9hG4bK2"),
+        ("sip:bob@example.org SIP", "sip:bob@EXAMPLE.org;x SIP"),
+    ] {
+        assert_eq!(first, tag(&base.replacen(from, to, 1), b"s"), "{from}");
+    }
+    let mut others = vec![first, tag(&base, b"another secret")];
+    for (from, to) in [
+        ("CSeq: 7", "CSeq: 8"),
+        ("tag=f1", "tag=f2"),
+        ("c1@", "c2@"),
+        ("sip:bob@example.org SIP", "sip:eve@example.org SIP"),
+    ] {
+        assert!(base.contains(from));
+        others.push(tag(&base.replacen(from, to, 1), b"s"));
+    }
+    let count = others.len();
+    others.sort();
+    others.dedup();
+    assert_eq!(others.len(), count);
+}

@@ -1,1 +1,366 @@
-//! Table tests: a raw PUBLISH and what it asks for.
+//! Table tests: a raw SUBSCRIBE and what it asks for.
+
+use super::*;
+use crate::policy::MinExpiresAction;
+
+const CONTACT: &str = "Contact: <sip:alice@192.0.2.1:5070;transport=tcp>;expires=9\r\n";
+
+fn raw(uri: &str, to: &str, headers: &str) -> String {
+    format!(
+        "SUBSCRIBE {uri} SIP/2.0\r\n\
+         Via: SIP/2.0/UDP 192.0.2.1:5070;branch=z9hG4bK1\r\n\
+         Max-Forwards: 70\r\n\
+         From: \"Alice, A.\" <sip:%61lice@Example.ORG;x=y>;tag=f1\r\n\
+         To: {to}\r\n\
+         Call-ID: c1@192.0.2.1\r\n\
+         CSeq: 7 SUBSCRIBE\r\n\
+         {headers}Content-Length: 0\r\n\r\n"
+    )
+}
+
+fn decide_by(policy: &Policy, text: &str) -> Result<SubscribeIntent, SubscribeReject> {
+    let request =
+        match sip::parse_datagram(text.to_owned().into_bytes(), &sip::Limits::default()).unwrap() {
+            sip::Message::Request(request) => request,
+            sip::Message::Response(_) => panic!("a response"),
+        };
+    decide(
+        &request,
+        &Registry::standard(),
+        policy,
+        &Secret::new(b"secret"),
+    )
+}
+
+fn initial(headers: &str) -> Result<SubscribeIntent, SubscribeReject> {
+    decide_by(
+        &Policy::default(),
+        &raw("sip:bob@example.org", "<sip:bob@example.org>", headers),
+    )
+}
+
+fn within(headers: &str) -> Result<SubscribeIntent, SubscribeReject> {
+    decide_by(
+        &Policy::default(),
+        &raw(
+            "sip:192.0.2.9:5060",
+            "<sip:bob@example.org>;tag=ours",
+            headers,
+        ),
+    )
+}
+
+fn created(headers: &str) -> NewSubscription {
+    match initial(headers) {
+        Ok(SubscribeIntent::Create(new)) => new,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn refreshed(headers: &str) -> SubscriptionRefresh {
+    match within(headers) {
+        Ok(SubscribeIntent::Refresh(refresh)) => refresh,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_initial_subscribe_creates() {
+    let new = created(&format!(
+        "Event: presence;id=a1\r\n{CONTACT}Expires: 600\r\nUser-Agent: Phone 1.0\r\n\
+         Record-Route: <sip:p2.example.org;lr>, <sip:p1.example.org;lr>\r\nRecord-Route: <sip:p0.example.org;lr>\r\n"
+    ));
+    assert_eq!(new.aor.uri(), "sip:bob@example.org");
+    assert_eq!(
+        (new.event.as_str(), new.event_id.as_str()),
+        ("presence", "a1")
+    );
+    assert_eq!(new.watcher.uri(), "sip:alice@example.org");
+    assert_eq!(
+        (new.to_user.as_str(), new.to_domain.as_str()),
+        ("bob", "example.org")
+    );
+    assert_eq!(new.from_user, "%61lice");
+    assert!(new.from_domain.eq_ignore_ascii_case("example.org"));
+    assert_eq!(new.local_uri, "<sip:bob@example.org>");
+    assert_eq!(
+        new.remote_uri,
+        "\"Alice, A.\" <sip:%61lice@Example.ORG;x=y>"
+    );
+    assert_eq!(
+        (new.from_tag.as_str(), new.call_id.as_str(), new.remote_cseq),
+        ("f1", "c1@192.0.2.1", 7)
+    );
+    assert_eq!(new.contact, "sip:alice@192.0.2.1:5070;transport=tcp");
+    assert_eq!(
+        new.record_route,
+        [
+            "<sip:p2.example.org;lr>",
+            "<sip:p1.example.org;lr>",
+            "<sip:p0.example.org;lr>"
+        ]
+    );
+    assert_eq!(new.granted_s, 600);
+    assert_eq!(new.accept, "application/pidf+xml");
+    assert_eq!(new.user_agent, "Phone 1.0");
+    assert!(new.to_tag.len() >= 16, "{}", new.to_tag);
+
+    // Without Expires the package's default; a fetch is not too short for anybody.
+    assert_eq!(
+        created(&format!("Event: presence\r\n{CONTACT}")).granted_s,
+        3600
+    );
+    assert_eq!(
+        created(&format!("Event: presence\r\n{CONTACT}Expires: 0\r\n")).granted_s,
+        0
+    );
+}
+
+#[test]
+fn a_subscribe_with_our_tag_refreshes() {
+    let refresh = refreshed(&format!(
+        "Event: presence;id=a1\r\n{CONTACT}Expires: 600\r\n"
+    ));
+    assert_eq!(
+        refresh,
+        SubscriptionRefresh {
+            call_id: "c1@192.0.2.1".to_owned(),
+            to_tag: "ours".to_owned(),
+            from_tag: "f1".to_owned(),
+            event: "presence".to_owned(),
+            event_id: "a1".to_owned(),
+            remote_cseq: 7,
+            contact: Some("sip:alice@192.0.2.1:5070;transport=tcp".to_owned()),
+            granted_s: 600,
+        }
+    );
+    let remove = refreshed("Event: presence\r\nExpires: 0\r\n");
+    assert_eq!(
+        (remove.granted_s, remove.contact, remove.event_id.as_str()),
+        (0, None, "")
+    );
+}
+
+#[test]
+fn accept_must_allow_what_we_send() {
+    for (accept, is_allowed) in [
+        ("Accept: application/pidf+xml\r\n", true),
+        ("Accept: Application/PIDF+XML;q=0.5\r\n", true),
+        (
+            "Accept: text/plain\r\nAccept: application/cpim-pidf+xml, application/pidf+xml\r\n",
+            true,
+        ),
+        ("Accept: */*\r\n", true),
+        ("Accept: application/*\r\n", true),
+        ("Accept: */*;q=0, application/pidf+xml\r\n", true),
+        ("Accept: application/sdp\r\n", false),
+        ("Accept: text/*\r\n", false),
+        ("Accept: application/pidf+xml;q=0\r\n", false),
+        ("Accept: */*, application/pidf+xml;q=0.0\r\n", false),
+        ("Accept: application/pidf\r\n", false),
+        ("Accept: \r\n", false),
+    ] {
+        let headers = format!("Event: presence\r\n{CONTACT}{accept}");
+        for result in [initial(&headers), within(&headers)] {
+            if is_allowed {
+                assert!(result.is_ok(), "{accept}: {result:?}");
+            } else {
+                assert_eq!(result, Err(SubscribeReject::NotAcceptable), "{accept}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_rejection_has_its_request() {
+    use SubscribeReject as R;
+    let refused = |headers: &str, expected: R| {
+        for result in [initial(headers), within(headers)] {
+            assert_eq!(result, Err(expected.clone()), "{headers}");
+        }
+    };
+    refused(CONTACT, R::UnknownEvent);
+    for event in ["PRESENCE", "dialog", "presence.winfo"] {
+        refused(&format!("Event: {event}\r\n{CONTACT}"), R::UnknownEvent);
+    }
+    refused(
+        &format!("Event: presence\r\n{CONTACT}Require: eventlist\r\n"),
+        R::BadExtension {
+            unsupported: vec!["eventlist".to_owned()],
+        },
+    );
+    refused(
+        &format!("Event: presence\r\n{CONTACT}{CONTACT}"),
+        R::BadRequest("Multiple Contacts"),
+    );
+    refused(
+        "Event: presence\r\nContact: <tel:+15550100>\r\n",
+        R::BadRequest("Bad Contact"),
+    );
+    assert_eq!(
+        initial("Event: presence\r\n"),
+        Err(R::BadRequest("Missing Contact"))
+    );
+    for headers in [
+        "Event: presence\r\nContact: *\r\n".to_owned(),
+        "Event: presence\r\nContact: <sip:alice@192.0.2.1\r\n".to_owned(),
+        format!("Event: \r\n{CONTACT}"),
+        format!("Event: presence\r\n{CONTACT}Expires: 1\r\nExpires: 2\r\n"),
+        format!("Event: presence\r\n{CONTACT}Accept: nonsense\r\n"),
+    ] {
+        for result in [initial(&headers), within(&headers)] {
+            assert!(
+                matches!(result, Err(R::BadRequest(_))),
+                "{headers}: {result:?}"
+            );
+        }
+    }
+    let headers = format!("Event: presence\r\n{CONTACT}");
+    for (uri, to) in [
+        ("http://example.org/", "<sip:bob@example.org>"),
+        ("pres:bob@example.org", "<sip:bob@example.org>"),
+    ] {
+        assert_eq!(
+            decide_by(&Policy::default(), &raw(uri, to, &headers)),
+            Err(R::UnsupportedScheme),
+            "{uri}"
+        );
+    }
+}
+
+#[test]
+fn malformed_expires_is_never_taken_for_zero() {
+    for value in ["abc", "-1", "", "4294967296", "99999999999999999999"] {
+        let headers = format!("Event: presence\r\n{CONTACT}Expires: {value}\r\n");
+        for result in [initial(&headers), within(&headers)] {
+            assert!(
+                matches!(result, Err(SubscribeReject::BadRequest(_))),
+                "{value}: {result:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn mandatory_headers_are_mandatory() {
+    let whole = raw(
+        "sip:bob@example.org",
+        "<sip:bob@example.org>",
+        &format!("Event: presence\r\n{CONTACT}"),
+    );
+    for (from, to) in [
+        ("To: <sip:bob@example.org>\r\n", ""),
+        ("Call-ID: c1@192.0.2.1\r\n", ""),
+        (";tag=f1", ""),
+        (
+            "<sip:%61lice@Example.ORG;x=y>",
+            "<mailto:alice@example.org>",
+        ),
+        ("CSeq: 7 SUBSCRIBE", "CSeq: 7 PUBLISH"),
+        ("CSeq: 7 SUBSCRIBE", "CSeq: 99999999999 SUBSCRIBE"),
+    ] {
+        assert!(whole.contains(from));
+        let bytes = whole.replacen(from, to, 1).into_bytes();
+        // What the scanner refuses never comes here.
+        let Ok(sip::Message::Request(request)) =
+            sip::parse_datagram(bytes, &sip::Limits::default())
+        else {
+            continue;
+        };
+        let result = decide(
+            &request,
+            &Registry::standard(),
+            &Policy::default(),
+            &Secret::new(b"secret"),
+        );
+        assert!(
+            matches!(result, Err(SubscribeReject::BadRequest(_))),
+            "{from} -> {to}: {result:?}"
+        );
+    }
+}
+
+#[test]
+fn the_policy_is_obeyed() {
+    let granted = |policy: &Policy, expires: &str| {
+        let text = raw(
+            "sip:bob@example.org",
+            "<sip:bob@example.org>",
+            &format!("Event: presence\r\n{CONTACT}{expires}"),
+        );
+        match decide_by(policy, &text) {
+            Ok(SubscribeIntent::Create(new)) => Ok(new.granted_s),
+            Ok(other) => panic!("{other:?}"),
+            Err(reject) => Err(reject),
+        }
+    };
+    let refuse = Policy {
+        min_expires_s: 60,
+        max_expires_s: 600,
+        expires_offset_s: 20,
+        ..Policy::default()
+    };
+    assert_eq!(
+        granted(&refuse, "Expires: 59\r\n"),
+        Err(SubscribeReject::IntervalTooBrief { min_s: 60 })
+    );
+    assert_eq!(granted(&refuse, "Expires: 60\r\n"), Ok(60));
+    assert_eq!(granted(&refuse, "Expires: 0\r\n"), Ok(0));
+    assert_eq!(granted(&refuse, ""), Ok(600));
+    let raise = Policy {
+        min_expires_action: MinExpiresAction::Raise,
+        ..refuse
+    };
+    assert_eq!(granted(&raise, "Expires: 59\r\n"), Ok(60));
+    // "greater than zero and smaller than one hour": an hour is never too brief.
+    let long = Policy {
+        min_expires_s: 7200,
+        max_expires_s: 9000,
+        ..Policy::default()
+    };
+    assert_eq!(
+        granted(&long, "Expires: 3599\r\n"),
+        Err(SubscribeReject::IntervalTooBrief { min_s: 7200 })
+    );
+    assert_eq!(granted(&long, "Expires: 3600\r\n"), Ok(3600));
+}
+
+#[test]
+fn the_to_tag_is_the_same_for_a_retransmission_and_for_nothing_else() {
+    let base = raw(
+        "sip:bob@example.org",
+        "<sip:bob@example.org>",
+        &format!("Event: presence;id=a1\r\n{CONTACT}"),
+    );
+    let tag = |text: &str| match decide_by(&Policy::default(), text) {
+        Ok(SubscribeIntent::Create(new)) => new.to_tag,
+        other => panic!("{other:?}"),
+    };
+    let first = tag(&base);
+    assert_eq!(first, tag(&base.replacen("z9hG4bK1", "z9hG4bK2", 1)));
+    let mut others = vec![first];
+    for (from, to) in [
+        ("CSeq: 7", "CSeq: 8"),
+        ("tag=f1", "tag=f2"),
+        ("c1@", "c2@"),
+        ("sip:bob@example.org SIP", "sip:eve@example.org SIP"),
+        ("id=a1", "id=a2"),
+        (";id=a1", ""),
+    ] {
+        assert!(base.contains(from));
+        others.push(tag(&base.replacen(from, to, 1)));
+    }
+    let count = others.len();
+    others.sort();
+    others.dedup();
+    assert_eq!(others.len(), count);
+}
+
+#[test]
+fn what_an_operator_reads_is_clean() {
+    let agent = "x".repeat(300);
+    let new = created(&format!(
+        "Event: presence\r\n{CONTACT}User-Agent: {agent}\r\n"
+    ));
+    assert_eq!(new.user_agent.len(), 255);
+}
