@@ -24,11 +24,22 @@ impl Aor {
         match uri.scheme {
             Scheme::Sip | Scheme::Sips => {
                 let user = unescape(uri.user.as_deref().unwrap_or_default());
-                let username = if fold_case { fold(&user) } else { user.into_owned() };
-                Ok(Aor { username, domain: domain(&uri.host) })
+                let username = if fold_case {
+                    fold(&user)
+                } else {
+                    user.into_owned()
+                };
+                Ok(Aor {
+                    username,
+                    domain: domain(&uri.host),
+                })
             }
-            Scheme::Tel => Ok(Aor { username: number(uri), domain: String::new() }),
-            Scheme::Other => Err(ParseError::new("Unsupported URI Scheme").status(StatusCode::UNSUPPORTED_URI_SCHEME)),
+            Scheme::Tel => Ok(Aor {
+                username: number(uri),
+                domain: String::new(),
+            }),
+            Scheme::Other => Err(ParseError::new("Unsupported URI Scheme")
+                .status(StatusCode::UNSUPPORTED_URI_SCHEME)),
         }
     }
 
@@ -54,8 +65,16 @@ fn fold(user: &str) -> String {
     user.chars()
         .map(|character| {
             let is_digit = digits_left > 0;
-            digits_left = if character == '%' { 2 } else { digits_left.max(1) - 1 };
-            if is_digit { character } else { character.to_ascii_lowercase() }
+            digits_left = if character == '%' {
+                2
+            } else {
+                digits_left.max(1) - 1
+            };
+            if is_digit {
+                character
+            } else {
+                character.to_ascii_lowercase()
+            }
         })
         .collect()
 }
@@ -70,8 +89,16 @@ fn domain(host: &Host) -> String {
 
 /// A local number means nothing without its context (RFC 3966 section 5.1.5).
 fn number(uri: &Uri) -> String {
-    let mut number = uri.user.as_deref().unwrap_or_default().replace(['-', '.', '(', ')'], "").to_ascii_lowercase();
-    if let Some(context) = uri.param("phone-context").filter(|_| !number.starts_with('+')) {
+    let mut number = uri
+        .user
+        .as_deref()
+        .unwrap_or_default()
+        .replace(['-', '.', '(', ')'], "")
+        .to_ascii_lowercase();
+    if let Some(context) = uri
+        .param("phone-context")
+        .filter(|_| !number.starts_with('+'))
+    {
         number.push_str(";phone-context=");
         number.push_str(&context.to_ascii_lowercase());
     }
@@ -85,8 +112,16 @@ mod tests {
     #[test]
     fn equal_presentities_are_equal_text() {
         for (text, fold_case, expected) in [
-            ("sip:Alice.Smith@Example.COM:5060;transport=tcp?a=b", false, "sip:Alice.Smith@example.com"),
-            ("sip:Alice.Smith@Example.COM", true, "sip:alice.smith@example.com"),
+            (
+                "sip:Alice.Smith@Example.COM:5060;transport=tcp?a=b",
+                false,
+                "sip:Alice.Smith@example.com",
+            ),
+            (
+                "sip:Alice.Smith@Example.COM",
+                true,
+                "sip:alice.smith@example.com",
+            ),
             ("sips:bob:secret@example.com.", false, "sip:bob@example.com"),
             ("sip:%62%6fb%40x@h", false, "sip:bob%40x@h"),
             ("sip:A%2fB%c3%a9@h", true, "sip:a%2Fb%C3%A9@h"),
@@ -96,12 +131,19 @@ mod tests {
             ("sip:Example.com", false, "sip:example.com"),
             ("sip:a@[2001:DB8:0::1]:5060", false, "sip:a@[2001:db8::1]"),
             ("tel:+1-(555).0100;ext=1", false, "tel:+15550100"),
-            ("tel:7042;phone-context=Example.com", false, "tel:7042;phone-context=example.com"),
+            (
+                "tel:7042;phone-context=Example.com",
+                false,
+                "tel:7042;phone-context=example.com",
+            ),
         ] {
             let uri = Uri::parse(text).expect("well-formed");
             let aor = Aor::from_uri(&uri, fold_case).expect("a scheme of ours");
             assert_eq!(aor.uri(), expected, "{text}");
-            let again = Aor::from_uri(&Uri::parse(&aor.uri()).expect("canonical text is a URI"), fold_case);
+            let again = Aor::from_uri(
+                &Uri::parse(&aor.uri()).expect("canonical text is a URI"),
+                fold_case,
+            );
             assert_eq!(again, Ok(aor), "{text}: canonical text stays as it is");
         }
     }
@@ -109,6 +151,9 @@ mod tests {
     #[test]
     fn other_schemes_are_416() {
         let uri = Uri::parse("urn:service:sos").expect("a URI");
-        assert_eq!(Aor::from_uri(&uri, false).map_err(|fault| fault.status), Err(StatusCode::UNSUPPORTED_URI_SCHEME));
+        assert_eq!(
+            Aor::from_uri(&uri, false).map_err(|fault| fault.status),
+            Err(StatusCode::UNSUPPORTED_URI_SCHEME)
+        );
     }
 }

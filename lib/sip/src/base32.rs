@@ -47,10 +47,21 @@ mod tests {
 
     #[test]
     fn vectors_of_rfc_4648() {
-        for (bytes, text) in [("", ""), ("f", "my"), ("fo", "mzxq"), ("foo", "mzxw6"), ("foob", "mzxw6yq"), ("fooba", "mzxw6ytb"), ("foobar", "mzxw6ytboi")] {
+        for (bytes, text) in [
+            ("", ""),
+            ("f", "my"),
+            ("fo", "mzxq"),
+            ("foo", "mzxw6"),
+            ("foob", "mzxw6yq"),
+            ("fooba", "mzxw6ytb"),
+            ("foobar", "mzxw6ytboi"),
+        ] {
             assert_eq!(encode(bytes.as_bytes()), text);
             assert_eq!(decode(text).as_deref(), Some(bytes.as_bytes()));
-            assert_eq!(decode(&text.to_ascii_uppercase()).as_deref(), Some(bytes.as_bytes()));
+            assert_eq!(
+                decode(&text.to_ascii_uppercase()).as_deref(),
+                Some(bytes.as_bytes())
+            );
         }
         for text in ["m", "mz1", "mz=", "mzx", "mr", "mzxw6ytboj", "ä"] {
             assert_eq!(decode(text), None, "{text}");

@@ -38,7 +38,11 @@ impl RequestBuilder<'_> {
         encode::uri(&mut out, self.uri);
         out.extend_from_slice(b" SIP/2.0\r\n");
         self.via.write(&mut out);
-        if !self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("Max-Forwards")) {
+        if !self
+            .headers
+            .iter()
+            .any(|(name, _)| name.eq_ignore_ascii_case("Max-Forwards"))
+        {
             encode::numeric_header(&mut out, "Max-Forwards", 70);
         }
         for route in self.routes {
@@ -65,7 +69,11 @@ impl RequestBuilder<'_> {
 
 /// An address as a name-addr: brackets are added to a bare URI, so that its parameters stay its own.
 pub(crate) fn bracketed(address: &str) -> std::borrow::Cow<'_, str> {
-    if address.contains('<') || address == "*" { address.into() } else { format!("<{address}>").into() }
+    if address.contains('<') || address == "*" {
+        address.into()
+    } else {
+        format!("<{address}>").into()
+    }
 }
 
 #[cfg(test)]
@@ -75,7 +83,13 @@ mod tests {
 
     #[test]
     fn headers_come_in_order() {
-        let via = ViaOut { transport: Transport::Udp, host: "192.0.2.1".into(), port: 5060, branch: "z9hG4bK1".into(), rport: true };
+        let via = ViaOut {
+            transport: Transport::Udp,
+            host: "192.0.2.1".into(),
+            port: 5060,
+            branch: "z9hG4bK1".into(),
+            rport: true,
+        };
         let bytes = RequestBuilder {
             method: &Method::Publish,
             uri: "sip:bob@example.org",

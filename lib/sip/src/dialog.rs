@@ -48,9 +48,26 @@ pub fn request(
     body: Option<(&str, &[u8])>,
 ) -> Result<DialogRequest, ParseError> {
     let path = path(view)?;
-    let own = [view.call_id, view.local_uri, view.local_tag, view.remote_uri, view.remote_tag, view.local_contact, &via.host, &via.branch];
-    let callers = extra.iter().flat_map(|(name, value)| [*name, *value]).chain(body.map(|(content_type, _)| content_type));
-    if own.into_iter().chain(callers).chain(path.routes.iter().map(String::as_str)).any(has_controls) {
+    let own = [
+        view.call_id,
+        view.local_uri,
+        view.local_tag,
+        view.remote_uri,
+        view.remote_tag,
+        view.local_contact,
+        &via.host,
+        &via.branch,
+    ];
+    let callers = extra
+        .iter()
+        .flat_map(|(name, value)| [*name, *value])
+        .chain(body.map(|(content_type, _)| content_type));
+    if own
+        .into_iter()
+        .chain(callers)
+        .chain(path.routes.iter().map(String::as_str))
+        .any(has_controls)
+    {
         return Err(ParseError::new("Control character in a header value"));
     }
     let bytes = RequestBuilder {
@@ -67,7 +84,10 @@ pub fn request(
         routes: &path.routes,
     }
     .encode();
-    Ok(DialogRequest { bytes, next_hop: path.next_hop })
+    Ok(DialogRequest {
+        bytes,
+        next_hop: path.next_hop,
+    })
 }
 
 /// Where requests of the dialog go: the first route (loose or strict), or the remote target without routes. Known before
@@ -91,23 +111,40 @@ struct Path {
 fn path(view: &DialogView<'_>) -> Result<Path, ParseError> {
     let target = Uri::parse(view.remote_target)?;
     if target.scheme == Scheme::Other {
-        return Err(ParseError::new("Unsupported URI Scheme").status(crate::StatusCode::UNSUPPORTED_URI_SCHEME));
+        return Err(ParseError::new("Unsupported URI Scheme")
+            .status(crate::StatusCode::UNSUPPORTED_URI_SCHEME));
     }
     let next_hop = next_hop(view)?;
     let Some((_, rest)) = view.route_set.split_first() else {
-        return Ok(Path { request_uri: target.request_uri().into_owned(), routes: Vec::new(), next_hop });
+        return Ok(Path {
+            request_uri: target.request_uri().into_owned(),
+            routes: Vec::new(),
+            next_hop,
+        });
     };
     if next_hop.is_loose_route() {
         // "the UAC MUST place the remote target URI into the Request-URI and MUST include a Route header field containing
         // the route set values in order, including all parameters."
         let routes = view.route_set.to_vec();
-        return Ok(Path { request_uri: target.request_uri().into_owned(), routes, next_hop });
+        return Ok(Path {
+            request_uri: target.request_uri().into_owned(),
+            routes,
+            next_hop,
+        });
     }
     // "the UAC MUST place the first URI from the route set into the Request-URI, stripping any parameters that are not
     // allowed in a Request-URI. The UAC MUST add a Route header field containing the remainder of the route set values in
     // order. [...] The UAC MUST then place the remote target URI into the Route header field as the last value."
-    let routes = rest.iter().cloned().chain([format!("<{}>", target.raw)]).collect();
-    Ok(Path { request_uri: next_hop.request_uri().into_owned(), routes, next_hop })
+    let routes = rest
+        .iter()
+        .cloned()
+        .chain([format!("<{}>", target.raw)])
+        .collect();
+    Ok(Path {
+        request_uri: next_hop.request_uri().into_owned(),
+        routes,
+        next_hop,
+    })
 }
 
 fn tagged(address: &str, tag: &str) -> String {
@@ -125,7 +162,13 @@ mod tests {
     use crate::Transport;
 
     fn via() -> ViaOut {
-        ViaOut { transport: Transport::Udp, host: "192.0.2.1".into(), port: 5060, branch: "z9hG4bK1".into(), rport: false }
+        ViaOut {
+            transport: Transport::Udp,
+            host: "192.0.2.1".into(),
+            port: 5060,
+            branch: "z9hG4bK1".into(),
+            rport: false,
+        }
     }
 
     fn view(route_set: &[String]) -> DialogView<'_> {
@@ -143,16 +186,36 @@ mod tests {
 
     fn heads(route_set: &[&str]) -> (String, Vec<String>, String) {
         let route_set: Vec<String> = route_set.iter().map(|route| (*route).to_owned()).collect();
-        let request = request(&view(&route_set), &Method::Notify, 3, &via(), &[], None).expect("well-formed");
+        let request =
+            request(&view(&route_set), &Method::Notify, 3, &via(), &[], None).expect("well-formed");
         let text = String::from_utf8(request.bytes).expect("UTF-8");
-        let routes = text.split("\r\n").filter_map(|line| line.strip_prefix("Route: ")).map(str::to_owned).collect();
-        (text.split(' ').nth(1).expect("a Request-URI").to_owned(), routes, request.next_hop.raw)
+        let routes = text
+            .split("\r\n")
+            .filter_map(|line| line.strip_prefix("Route: "))
+            .map(str::to_owned)
+            .collect();
+        (
+            text.split(' ').nth(1).expect("a Request-URI").to_owned(),
+            routes,
+            request.next_hop.raw,
+        )
     }
 
     #[test]
     fn the_whole_request() {
-        let extra = [("Event", "presence"), ("Subscription-State", "active;expires=60")];
-        let request = request(&view(&[]), &Method::Notify, 3, &via(), &extra, Some(("text/plain", b"hi"))).expect("well-formed");
+        let extra = [
+            ("Event", "presence"),
+            ("Subscription-State", "active;expires=60"),
+        ];
+        let request = request(
+            &view(&[]),
+            &Method::Notify,
+            3,
+            &via(),
+            &extra,
+            Some(("text/plain", b"hi")),
+        )
+        .expect("well-formed");
         assert_eq!(
             String::from_utf8_lossy(&request.bytes),
             "NOTIFY sip:alice@10.0.0.1:5070;transport=udp SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK1\r\nMax-Forwards: 70\r\n\
@@ -166,7 +229,12 @@ mod tests {
     fn routes_loose_strict_and_none() {
         let target = "sip:alice@10.0.0.1:5070;transport=udp";
         for (route_set, uri, routes, next_hop) in [
-            (vec![], target, vec![], "sip:alice@10.0.0.1:5070;transport=udp?X=y"),
+            (
+                vec![],
+                target,
+                vec![],
+                "sip:alice@10.0.0.1:5070;transport=udp?X=y",
+            ),
             (
                 vec!["<sip:p1;lr>", "<sip:p2>;a=b"],
                 target,
@@ -179,33 +247,71 @@ mod tests {
                 vec!["<sip:p2;lr>", "<sip:alice@10.0.0.1:5070;transport=udp?X=y>"],
                 "sip:strict;method=X;t=1?H=v",
             ),
-            (vec!["sip:strict"], "sip:strict", vec!["<sip:alice@10.0.0.1:5070;transport=udp?X=y>"], "sip:strict"),
+            (
+                vec!["sip:strict"],
+                "sip:strict",
+                vec!["<sip:alice@10.0.0.1:5070;transport=udp?X=y>"],
+                "sip:strict",
+            ),
         ] {
             let found = heads(&route_set);
             let routes: Vec<String> = routes.into_iter().map(str::to_owned).collect();
-            assert_eq!(found, (uri.to_owned(), routes, next_hop.to_owned()), "{route_set:?}");
+            assert_eq!(
+                found,
+                (uri.to_owned(), routes, next_hop.to_owned()),
+                "{route_set:?}"
+            );
         }
     }
 
     #[test]
     fn a_peer_without_tag_gets_none() {
-        let view = DialogView { remote_tag: "", ..view(&[]) };
+        let view = DialogView {
+            remote_tag: "",
+            ..view(&[])
+        };
         let request = request(&view, &Method::Notify, 1, &via(), &[], None).expect("well-formed");
-        assert!(String::from_utf8_lossy(&request.bytes).contains("\r\nTo: <sip:alice@example.org>\r\n"));
+        assert!(
+            String::from_utf8_lossy(&request.bytes).contains("\r\nTo: <sip:alice@example.org>\r\n")
+        );
     }
 
     #[test]
     fn faults_are_refused() {
         let bad_route = ["<sip:p".to_owned()];
         for (label, view, extra) in [
-            ("target", DialogView { remote_target: "alice", ..view(&[]) }, ("A", "b")),
-            ("scheme", DialogView { remote_target: "urn:x:y", ..view(&[]) }, ("A", "b")),
+            (
+                "target",
+                DialogView {
+                    remote_target: "alice",
+                    ..view(&[])
+                },
+                ("A", "b"),
+            ),
+            (
+                "scheme",
+                DialogView {
+                    remote_target: "urn:x:y",
+                    ..view(&[])
+                },
+                ("A", "b"),
+            ),
             ("route", view(&bad_route), ("A", "b")),
             ("line break in a value", view(&[]), ("A", "b\r\nEvil: c")),
             ("line break in a name", view(&[]), ("A\nEvil", "b")),
-            ("line break in Call-ID", DialogView { call_id: "c\nd", ..view(&[]) }, ("A", "b")),
+            (
+                "line break in Call-ID",
+                DialogView {
+                    call_id: "c\nd",
+                    ..view(&[])
+                },
+                ("A", "b"),
+            ),
         ] {
-            assert!(request(&view, &Method::Notify, 1, &via(), &[extra], None).is_err(), "{label}");
+            assert!(
+                request(&view, &Method::Notify, 1, &via(), &[extra], None).is_err(),
+                "{label}"
+            );
         }
     }
 }

@@ -10,7 +10,10 @@ pub(crate) fn header(out: &mut Vec<u8>, name: &str, value: &[u8]) {
 
 /// Appends a header line whose name came from a caller: what is no token character is left out.
 pub(crate) fn header_of_caller(out: &mut Vec<u8>, name: &str, value: &str) {
-    out.extend(name.bytes().filter(|byte| super::header::text::is_token_byte(*byte)));
+    out.extend(
+        name.bytes()
+            .filter(|byte| super::header::text::is_token_byte(*byte)),
+    );
     out.extend_from_slice(b": ");
     text(out, value.as_bytes());
     out.extend_from_slice(b"\r\n");
@@ -89,6 +92,9 @@ mod tests {
         header(&mut out, "A", b"x\r\nEvil: 1");
         header_of_caller(&mut out, "B\r\nEvil: 2", "y\rz\n");
         uri(&mut out, "sip:a@b SIP/2.0\r\nEvil: 3");
-        assert_eq!(String::from_utf8_lossy(&out), "A: x  Evil: 1\r\nBEvil2: y z \r\nsip:a@bSIP/2.0Evil:3");
+        assert_eq!(
+            String::from_utf8_lossy(&out),
+            "A: x  Evil: 1\r\nBEvil2: y z \r\nsip:a@bSIP/2.0Evil:3"
+        );
     }
 }

@@ -22,7 +22,13 @@ pub struct ParseError {
 impl ParseError {
     /// A fault answered by 400.
     pub(crate) fn new(reason: &'static str) -> ParseError {
-        ParseError { reason, header: None, offset: 0, status: StatusCode::BAD_REQUEST, answerable: None }
+        ParseError {
+            reason,
+            header: None,
+            offset: 0,
+            status: StatusCode::BAD_REQUEST,
+            answerable: None,
+        }
     }
 
     pub(crate) fn at(mut self, offset: usize) -> ParseError {
@@ -44,7 +50,8 @@ impl ParseError {
 /// Two faults are equal when they say the same; the request that came with them does not count.
 impl PartialEq for ParseError {
     fn eq(&self, other: &ParseError) -> bool {
-        (self.reason, self.header, self.offset, self.status) == (other.reason, other.header, other.offset, other.status)
+        (self.reason, self.header, self.offset, self.status)
+            == (other.reason, other.header, other.offset, other.status)
     }
 }
 

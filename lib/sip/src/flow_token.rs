@@ -62,7 +62,15 @@ impl FlowToken {
 }
 
 fn transport(byte: u8) -> Option<Transport> {
-    [Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Ws, Transport::Wss].into_iter().find(|transport| *transport as u8 == byte)
+    [
+        Transport::Udp,
+        Transport::Tcp,
+        Transport::Tls,
+        Transport::Ws,
+        Transport::Wss,
+    ]
+    .into_iter()
+    .find(|transport| *transport as u8 == byte)
 }
 
 fn write_address(bytes: &mut Vec<u8>, address: SocketAddr) {
@@ -108,7 +116,13 @@ mod tests {
 
     fn flow(transport: Transport, local: &str, remote: &str) -> FlowToken {
         let address = |text: &str| text.parse().expect("an address");
-        FlowToken { transport, local: address(local), remote: address(remote), instance: u64::MAX, connection: 7 }
+        FlowToken {
+            transport,
+            local: address(local),
+            remote: address(remote),
+            instance: u64::MAX,
+            connection: 7,
+        }
     }
 
     #[test]
@@ -121,8 +135,12 @@ mod tests {
         ] {
             let token = flow.sign(&secret);
             assert_eq!(FlowToken::verify(&token, &secret), Some(flow));
-            assert_eq!(FlowToken::verify(&token.to_ascii_uppercase(), &secret), Some(flow));
-            let route = crate::Uri::parse(&format!("sip:{token}@192.0.2.1:5060;lr")).expect("a token may be a user");
+            assert_eq!(
+                FlowToken::verify(&token.to_ascii_uppercase(), &secret),
+                Some(flow)
+            );
+            let route = crate::Uri::parse(&format!("sip:{token}@192.0.2.1:5060;lr"))
+                .expect("a token may be a user");
             assert_eq!(route.user.as_deref(), Some(token.as_str()));
         }
     }
@@ -136,7 +154,11 @@ mod tests {
             let mut forged = token.clone().into_bytes();
             forged[index] = if forged[index] == b'b' { b'c' } else { b'b' };
             let forged = String::from_utf8(forged).expect("ASCII");
-            assert_eq!(FlowToken::verify(&forged, &secret), None, "character {index}");
+            assert_eq!(
+                FlowToken::verify(&forged, &secret),
+                None,
+                "character {index}"
+            );
         }
         for text in ["", "a", &token[..26], &token[1..], "alice", "-"] {
             assert_eq!(FlowToken::verify(text, &secret), None, "{text:?}");

@@ -71,11 +71,19 @@ pub fn forward_request(request: &Request, via: &ViaOut) -> Result<Vec<u8>, Forwa
 ///
 /// # Errors
 /// See [`ForwardError`].
-pub fn forward_request_from(request: &Request, via: &ViaOut, source: SocketAddr) -> Result<Vec<u8>, ForwardError> {
+pub fn forward_request_from(
+    request: &Request,
+    via: &ViaOut,
+    source: SocketAddr,
+) -> Result<Vec<u8>, ForwardError> {
     forward(request, via, Some(source))
 }
 
-fn forward(request: &Request, via: &ViaOut, source: Option<SocketAddr>) -> Result<Vec<u8>, ForwardError> {
+fn forward(
+    request: &Request,
+    via: &ViaOut,
+    source: Option<SocketAddr>,
+) -> Result<Vec<u8>, ForwardError> {
     request.top_via()?;
     if request.max_forwards()? == Some(0) {
         return Err(ForwardError::TooManyHops);
@@ -91,7 +99,11 @@ fn forward(request: &Request, via: &ViaOut, source: Option<SocketAddr>) -> Resul
         match header {
             HeaderName::ContentLength => {}
             HeaderName::MaxForwards => {
-                encode::numeric_header(&mut out, name, u64::from(digits(value).unwrap_or(70).saturating_sub(1)));
+                encode::numeric_header(
+                    &mut out,
+                    name,
+                    u64::from(digits(value).unwrap_or(70).saturating_sub(1)),
+                );
             }
             HeaderName::Via if is_top_via => {
                 is_top_via = false;
@@ -116,7 +128,8 @@ pub fn forward_response(response: &Response) -> Result<(Vec<u8>, Via), ParseErro
     let lines = response.header_lines(HeaderName::Via);
     let next = lines.flat_map(|line| split(line, b',')).nth(1);
     let next = next.ok_or_else(|| ParseError::new("Missing Via").in_header(HeaderName::Via))?;
-    let next = Via::parse(&String::from_utf8_lossy(next.trim_ascii())).map_err(|fault| fault.in_header(HeaderName::Via))?;
+    let next = Via::parse(&String::from_utf8_lossy(next.trim_ascii()))
+        .map_err(|fault| fault.in_header(HeaderName::Via))?;
     let mut out = Vec::with_capacity(response.bytes().len() + 32);
     response.write_status_line(&mut out);
     let mut is_top_via = true;
@@ -135,7 +148,9 @@ pub fn forward_response(response: &Response) -> Result<(Vec<u8>, Via), ParseErro
 }
 
 fn write_top_via(out: &mut Vec<u8>, value: &[u8], source: Option<SocketAddr>) {
-    let Some(source) = source else { return encode::header(out, "Via", value) };
+    let Some(source) = source else {
+        return encode::header(out, "Via", value);
+    };
     let top = split(value, b',').next().unwrap_or_default();
     out.extend_from_slice(b"Via: ");
     write_as_received(out, top.trim_ascii(), source);
@@ -157,7 +172,8 @@ mod tests {
     use crate::{Limits, Message, parse_datagram};
 
     fn parsed(text: &str) -> Message {
-        parse_datagram(text.replace('\n', "\r\n").into_bytes(), &Limits::default()).expect("well-formed")
+        parse_datagram(text.replace('\n', "\r\n").into_bytes(), &Limits::default())
+            .expect("well-formed")
     }
 
     fn request(text: &str) -> Request {
@@ -168,7 +184,13 @@ mod tests {
     }
 
     fn via() -> ViaOut {
-        ViaOut { transport: Transport::Tcp, host: "2001:db8::9".into(), port: 5070, branch: "z9hG4bKrelay".into(), rport: true }
+        ViaOut {
+            transport: Transport::Tcp,
+            host: "2001:db8::9".into(),
+            port: 5070,
+            branch: "z9hG4bKrelay".into(),
+            rport: true,
+        }
     }
 
     const NOTIFY: &str = "NOTIFY sip:phone@10.0.0.1 SIP/2.0\nVia: SIP/2.0/UDP 192.0.2.1:9;rport;branch=z9hG4bKn, SIP/2.0/UDP x\nm: <sip:n@h>\n\
@@ -178,7 +200,9 @@ mod tests {
     fn a_request_changes_in_route_via_and_hops_only() {
         let bytes = forward_request(&request(NOTIFY), &via()).expect("it can be forwarded");
         assert_eq!(
-            String::from_utf8_lossy(&bytes).split("\r\n").collect::<Vec<_>>(),
+            String::from_utf8_lossy(&bytes)
+                .split("\r\n")
+                .collect::<Vec<_>>(),
             [
                 "NOTIFY sip:phone@10.0.0.1 SIP/2.0",
                 "Via: SIP/2.0/TCP [2001:db8::9]:5070;rport;branch=z9hG4bKrelay",
@@ -193,14 +217,22 @@ mod tests {
                 "abcd",
             ]
         );
-        let bytes = forward_request_from(&request(NOTIFY), &via(), "192.0.2.1:4444".parse().expect("an address")).expect("it can be forwarded");
+        let bytes = forward_request_from(
+            &request(NOTIFY),
+            &via(),
+            "192.0.2.1:4444".parse().expect("an address"),
+        )
+        .expect("it can be forwarded");
         let text = String::from_utf8_lossy(&bytes).into_owned();
         assert!(text.contains("\r\nVia: SIP/2.0/UDP 192.0.2.1:9;rport=4444;branch=z9hG4bKn;received=192.0.2.1, SIP/2.0/UDP x\r\n"), "{text}");
     }
 
     #[test]
     fn the_last_route_takes_its_line_along() {
-        let text = NOTIFY.replace("Route: <sip:TOKEN@h;lr>, <sip:p,1;lr>\nRoute: <sip:p2;lr>\nMax-Forwards: 070\n", "Route: <sip:TOKEN@h;lr>\n");
+        let text = NOTIFY.replace(
+            "Route: <sip:TOKEN@h;lr>, <sip:p,1;lr>\nRoute: <sip:p2;lr>\nMax-Forwards: 070\n",
+            "Route: <sip:TOKEN@h;lr>\n",
+        );
         let bytes = forward_request(&request(&text), &via()).expect("it can be forwarded");
         let text = String::from_utf8_lossy(&bytes).into_owned();
         assert!(!text.contains("Route:"), "{text}");
@@ -214,24 +246,37 @@ mod tests {
             assert_eq!(result == Err(ForwardError::TooManyHops), expected, "{hops}");
         }
         let result = forward_request(&request(&NOTIFY.replace("070", "256")), &via());
-        assert!(matches!(result, Err(ForwardError::Parse(fault)) if fault.header == Some(HeaderName::MaxForwards)));
+        assert!(
+            matches!(result, Err(ForwardError::Parse(fault)) if fault.header == Some(HeaderName::MaxForwards))
+        );
     }
 
     #[test]
     fn a_response_loses_our_via() {
         for (vias, left) in [
-            ("Via: SIP/2.0/TCP us;branch=1 , SIP/2.0/UDP 192.0.2.1:9;received=192.0.2.3;rport=8;branch=z9hG4bKn\n", true),
-            ("Via: SIP/2.0/TCP us;branch=1\nv: SIP/2.0/UDP 192.0.2.1:9;received=192.0.2.3;rport=8;branch=z9hG4bKn\n", true),
+            (
+                "Via: SIP/2.0/TCP us;branch=1 , SIP/2.0/UDP 192.0.2.1:9;received=192.0.2.3;rport=8;branch=z9hG4bKn\n",
+                true,
+            ),
+            (
+                "Via: SIP/2.0/TCP us;branch=1\nv: SIP/2.0/UDP 192.0.2.1:9;received=192.0.2.3;rport=8;branch=z9hG4bKn\n",
+                true,
+            ),
             ("Via: SIP/2.0/TCP us;branch=1\n", false),
             ("Via: SIP/2.0/TCP us;branch=1\nVia: nonsense\n", false),
         ] {
-            let Message::Response(response) = parsed(&format!("SIP/2.0 200 Fine by me\n{vias}CSeq: 1 NOTIFY\n\n")) else {
+            let Message::Response(response) =
+                parsed(&format!("SIP/2.0 200 Fine by me\n{vias}CSeq: 1 NOTIFY\n\n"))
+            else {
                 panic!("a response is wanted")
             };
             let result = forward_response(&response);
             assert_eq!(result.is_ok(), left, "{vias}");
             if let Ok((bytes, next)) = result {
-                assert_eq!(next.target().map(|target| target.to_string()).as_deref(), Some("192.0.2.3:8"));
+                assert_eq!(
+                    next.target().map(|target| target.to_string()).as_deref(),
+                    Some("192.0.2.3:8")
+                );
                 assert_eq!(
                     String::from_utf8_lossy(&bytes),
                     "SIP/2.0 200 Fine by me\r\nVia: SIP/2.0/UDP 192.0.2.1:9;received=192.0.2.3;rport=8;branch=z9hG4bKn\r\nCSeq: 1 NOTIFY\r\nContent-Length: 0\r\n\r\n"

@@ -50,7 +50,13 @@ enum Before {
 impl StreamFramer {
     /// A framer with an empty buffer.
     pub fn new(limits: Limits) -> StreamFramer {
-        StreamFramer { limits, buffer: Vec::new(), start: 0, searched: 0, message_length: None }
+        StreamFramer {
+            limits,
+            buffer: Vec::new(),
+            start: 0,
+            searched: 0,
+            message_length: None,
+        }
     }
 
     /// Adds what was read from the stream.
@@ -71,7 +77,10 @@ impl StreamFramer {
     ///
     /// # Errors
     /// A limit is exceeded, or Content-Length is missing or malformed. The stream is lost.
-    #[expect(clippy::should_implement_trait, reason = "fallible, and the buffer grows between calls")]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "fallible, and the buffer grows between calls"
+    )]
     pub fn next(&mut self) -> Result<Option<Frame>, FramingError> {
         if self.message_length.is_none() {
             match self.skip_line_ends() {
@@ -79,10 +88,17 @@ impl StreamFramer {
                 Before::Unfinished => return Ok(None),
                 Before::Message => {}
             }
-            let Some(head_length) = self.find_head()? else { return Ok(None) };
+            let Some(head_length) = self.find_head()? else {
+                return Ok(None);
+            };
             self.message_length = Some(self.length_by_head(head_length)?);
         }
-        let Some(length) = self.message_length.filter(|length| self.pending().len() >= *length) else { return Ok(None) };
+        let Some(length) = self
+            .message_length
+            .filter(|length| self.pending().len() >= *length)
+        else {
+            return Ok(None);
+        };
         let message = self.pending()[..length].to_vec();
         work::note(length);
         self.start += length;
@@ -138,7 +154,9 @@ impl StreamFramer {
 
     fn check_unfinished(&self) -> Result<Option<usize>, FramingError> {
         if self.pending().len() > self.limits.message_bytes {
-            return Err(FramingError { reason: "Message Too Large" });
+            return Err(FramingError {
+                reason: "Message Too Large",
+            });
         }
         Ok(None)
     }
@@ -146,14 +164,27 @@ impl StreamFramer {
     /// The same scanner as for whole messages reads Content-Length, so that no two readings of a message can differ.
     fn length_by_head(&self, head_length: usize) -> Result<usize, FramingError> {
         let mut head = self.pending()[..head_length].to_vec();
-        let content_length = scan(&mut head, &self.limits).content_length(&head).map_err(|fault| FramingError { reason: fault.reason })?;
-        let body_length = content_length.ok_or(FramingError { reason: "Missing Content-Length" })?;
+        let content_length = scan(&mut head, &self.limits)
+            .content_length(&head)
+            .map_err(|fault| FramingError {
+                reason: fault.reason,
+            })?;
+        let body_length = content_length.ok_or(FramingError {
+            reason: "Missing Content-Length",
+        })?;
         if body_length > self.limits.body_bytes {
-            return Err(FramingError { reason: "Body too large" });
+            return Err(FramingError {
+                reason: "Body too large",
+            });
         }
-        match head_length.checked_add(body_length).filter(|length| *length <= self.limits.message_bytes) {
+        match head_length
+            .checked_add(body_length)
+            .filter(|length| *length <= self.limits.message_bytes)
+        {
             Some(length) => Ok(length),
-            None => Err(FramingError { reason: "Message Too Large" }),
+            None => Err(FramingError {
+                reason: "Message Too Large",
+            }),
         }
     }
 }
@@ -173,7 +204,11 @@ mod tests {
     use super::*;
 
     fn limits() -> Limits {
-        Limits { message_bytes: 100, body_bytes: 40, ..Limits::default() }
+        Limits {
+            message_bytes: 100,
+            body_bytes: 40,
+            ..Limits::default()
+        }
     }
 
     /// All frames of a stream that arrives in reads of `step` bytes.
@@ -194,19 +229,32 @@ mod tests {
 
     #[test]
     fn streams_are_cut_at_content_length() {
-        let (a, b) = ("A\r\nl: 3\r\n\r\nxyz", "B\r\nContent-Length :\r\n 0\r\n\r\n");
+        let (a, b) = (
+            "A\r\nl: 3\r\n\r\nxyz",
+            "B\r\nContent-Length :\r\n 0\r\n\r\n",
+        );
         let c = "C\nl: 1\nL: 1\n\n\n";
         for (stream, expected) in [
             (String::new(), vec![]),
             ([a, b, c, a].concat(), vec![a, b, c, a]),
-            (["\r\n", a, "\r\n\r\n", b, "\r\n\r\n\r\n\r\n"].concat(), vec![a, "ping", b, "ping", "ping"]),
+            (
+                ["\r\n", a, "\r\n\r\n", b, "\r\n\r\n\r\n\r\n"].concat(),
+                vec![a, "ping", b, "ping", "ping"],
+            ),
             (["\n\n\r", a].concat(), vec![a]),
             (["\r\n\r\n\r\n", a].concat(), vec!["ping", a]),
             ([a, "B\r\nl: 9\r\n\r\nhalf"].concat(), vec![a]),
-            ("A\r\nX: l: 5\r\nl: 0\r\n\r\n".to_owned(), vec!["A\r\nX: l: 5\r\nl: 0\r\n\r\n"]),
+            (
+                "A\r\nX: l: 5\r\nl: 0\r\n\r\n".to_owned(),
+                vec!["A\r\nX: l: 5\r\nl: 0\r\n\r\n"],
+            ),
         ] {
             for step in [1, 2, 3, 5, 7, 1_000] {
-                assert_eq!(frames(&stream, step), Ok(expected.iter().map(|frame| (*frame).to_owned()).collect()), "{stream:?} by {step}");
+                assert_eq!(
+                    frames(&stream, step),
+                    Ok(expected.iter().map(|frame| (*frame).to_owned()).collect()),
+                    "{stream:?} by {step}"
+                );
             }
         }
     }
@@ -216,10 +264,19 @@ mod tests {
         for (stream, reason) in [
             ("A\r\nTo: x\r\n\r\n".to_owned(), "Missing Content-Length"),
             ("A\r\nl: -1\r\n\r\n".to_owned(), "Bad Content-Length"),
-            ("A\r\nl: 1\r\nContent-Length: 2\r\n\r\nxx".to_owned(), "Bad Content-Length"),
-            ("A\r\nl: 99999999999999999999\r\n\r\n".to_owned(), "Bad Content-Length"),
+            (
+                "A\r\nl: 1\r\nContent-Length: 2\r\n\r\nxx".to_owned(),
+                "Bad Content-Length",
+            ),
+            (
+                "A\r\nl: 99999999999999999999\r\n\r\n".to_owned(),
+                "Bad Content-Length",
+            ),
             ("A\r\nl: 41\r\n\r\n".to_owned(), "Body too large"),
-            (format!("A\r\nX: {}\r\nl: 30\r\n\r\n", "x".repeat(60)), "Message Too Large"),
+            (
+                format!("A\r\nX: {}\r\nl: 30\r\n\r\n", "x".repeat(60)),
+                "Message Too Large",
+            ),
             ("x".repeat(101), "Message Too Large"),
             ("x\r\n".repeat(34), "Message Too Large"),
         ] {
@@ -231,7 +288,8 @@ mod tests {
 
     #[test]
     fn a_long_stream_stays_linear_and_small() {
-        let message = "A\r\nX: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\r\nl: 10\r\n\r\n0123456789\r\n\r\n";
+        let message =
+            "A\r\nX: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\r\nl: 10\r\n\r\n0123456789\r\n\r\n";
         let stream = message.repeat(8_000);
         for step in [1, 1_400, stream.len()] {
             let mut framer = StreamFramer::new(limits());
@@ -243,13 +301,21 @@ mod tests {
                         count += 1;
                     }
                     if step < 2_000 {
-                        assert!(framer.buffer.len() < 3 * COMPACT_AT, "{}", framer.buffer.len());
+                        assert!(
+                            framer.buffer.len() < 3 * COMPACT_AT,
+                            "{}",
+                            framer.buffer.len()
+                        );
                     }
                 }
                 count
             });
             assert_eq!(count, 16_000);
-            assert!(looked_at < 6 * stream.len() as u64, "{looked_at} of {} by {step}", stream.len());
+            assert!(
+                looked_at < 6 * stream.len() as u64,
+                "{looked_at} of {} by {step}",
+                stream.len()
+            );
         }
     }
 
@@ -264,7 +330,11 @@ mod tests {
             (b"\0\x01\0\0\x21\x12\xA4\x42", false, false),
             (b"OPTIONS sip:a SIP/2.0", false, false),
         ] {
-            assert_eq!((is_keepalive(bytes), is_stun(bytes)), (keepalive, stun), "{bytes:?}");
+            assert_eq!(
+                (is_keepalive(bytes), is_stun(bytes)),
+                (keepalive, stun),
+                "{bytes:?}"
+            );
         }
     }
 }

@@ -19,7 +19,10 @@ pub struct Headers {
 
 impl Headers {
     pub(crate) fn new(bytes: Vec<u8>, lines: &[Line]) -> Headers {
-        Headers { bytes: Bytes::from(bytes), lines: Arc::from(lines) }
+        Headers {
+            bytes: Bytes::from(bytes),
+            lines: Arc::from(lines),
+        }
     }
 
     /// The first line of that header.
@@ -29,12 +32,17 @@ impl Headers {
 
     /// The same as text; `None` also when it is not UTF-8 or contains NUL.
     pub fn header_str(&self, name: HeaderName) -> Option<&str> {
-        std::str::from_utf8(self.header(name)?).ok().filter(|text| !text.contains('\0'))
+        std::str::from_utf8(self.header(name)?)
+            .ok()
+            .filter(|text| !text.contains('\0'))
     }
 
     /// All lines of that header, in order.
     pub fn header_lines(&self, name: HeaderName) -> impl Iterator<Item = &[u8]> {
-        self.lines.iter().filter(move |line| line.name == name).map(|line| line.value.of(&self.bytes))
+        self.lines
+            .iter()
+            .filter(move |line| line.name == name)
+            .map(|line| line.value.of(&self.bytes))
     }
 
     /// The first line of a header by its text, for those that [`HeaderName`] does not know.
@@ -43,14 +51,23 @@ impl Headers {
         if known != HeaderName::Other {
             return self.header(known);
         }
-        let mut lines = self.lines.iter().filter(|line| line.name == HeaderName::Other);
-        let line = lines.find(|line| line.written.of(&self.bytes).eq_ignore_ascii_case(name.as_bytes()))?;
+        let mut lines = self
+            .lines
+            .iter()
+            .filter(|line| line.name == HeaderName::Other);
+        let line = lines.find(|line| {
+            line.written
+                .of(&self.bytes)
+                .eq_ignore_ascii_case(name.as_bytes())
+        })?;
         Some(line.value.of(&self.bytes))
     }
 
     /// All headers in wire order: canonical name (or the name as written) and value.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.lines.iter().map(|line| (self.name_of(line), line.value.of(&self.bytes)))
+        self.lines
+            .iter()
+            .map(|line| (self.name_of(line), line.value.of(&self.bytes)))
     }
 
     /// All Via values, top first, whatever lines they stand in.
@@ -58,7 +75,13 @@ impl Headers {
     /// # Errors
     /// Via is missing or one is malformed.
     pub fn vias(&self) -> Result<Vec<Via>, ParseError> {
-        self.elements(HeaderName::Via, Via::parse).and_then(|vias| if vias.is_empty() { Err(missing(HeaderName::Via)) } else { Ok(vias) })
+        self.elements(HeaderName::Via, Via::parse).and_then(|vias| {
+            if vias.is_empty() {
+                Err(missing(HeaderName::Via))
+            } else {
+                Ok(vias)
+            }
+        })
     }
 
     /// The topmost Via.
@@ -66,7 +89,9 @@ impl Headers {
     /// # Errors
     /// It is missing or malformed.
     pub fn top_via(&self) -> Result<Via, ParseError> {
-        let line = self.header(HeaderName::Via).ok_or_else(|| missing(HeaderName::Via))?;
+        let line = self
+            .header(HeaderName::Via)
+            .ok_or_else(|| missing(HeaderName::Via))?;
         let first = split(line, b',').next().unwrap_or_default();
         typed(HeaderName::Via, first.trim_ascii(), Via::parse)
     }
@@ -75,7 +100,6 @@ impl Headers {
     ///
     /// # Errors
     /// It is missing, doubled or malformed.
-    #[expect(clippy::wrong_self_convention, reason = "the header's name")]
     pub fn from(&self) -> Result<NameAddr, ParseError> {
         self.mandatory(HeaderName::From, NameAddr::parse)
     }
@@ -93,10 +117,15 @@ impl Headers {
     /// # Errors
     /// It is missing, doubled or malformed.
     pub fn call_id(&self) -> Result<&str, ParseError> {
-        let value = self.single(HeaderName::CallId)?.ok_or_else(|| missing(HeaderName::CallId))?;
+        let value = self
+            .single(HeaderName::CallId)?
+            .ok_or_else(|| missing(HeaderName::CallId))?;
         let text = std::str::from_utf8(value).ok();
-        let is_call_id = |text: &&str| !text.is_empty() && !text.bytes().any(|byte| byte <= b' ' || byte == 0x7F);
-        text.filter(is_call_id).ok_or_else(|| malformed(HeaderName::CallId))
+        let is_call_id = |text: &&str| {
+            !text.is_empty() && !text.bytes().any(|byte| byte <= b' ' || byte == 0x7F)
+        };
+        text.filter(is_call_id)
+            .ok_or_else(|| malformed(HeaderName::CallId))
     }
 
     /// CSeq.
@@ -112,7 +141,9 @@ impl Headers {
     /// # Errors
     /// It is malformed, or `*`.
     pub fn contact(&self) -> Result<Option<NameAddr>, ParseError> {
-        let Some(line) = self.header(HeaderName::Contact) else { return Ok(None) };
+        let Some(line) = self.header(HeaderName::Contact) else {
+            return Ok(None);
+        };
         let first = split(line, b',').next().unwrap_or_default();
         typed(HeaderName::Contact, first.trim_ascii(), NameAddr::parse).map(Some)
     }
@@ -133,7 +164,11 @@ impl Headers {
         self.elements(HeaderName::RecordRoute, |text| {
             let route = NameAddr::parse(text)?;
             // What is stored and sent on as it is must be text that can be stored and sent on.
-            if has_controls(&route.raw) { Err(ParseError::new("Bad Record-Route")) } else { Ok(route.raw) }
+            if has_controls(&route.raw) {
+                Err(ParseError::new("Bad Record-Route"))
+            } else {
+                Ok(route.raw)
+            }
         })
     }
 
@@ -204,8 +239,12 @@ impl Headers {
         let mut ranges = Vec::new();
         for line in self.header_lines(HeaderName::Accept) {
             // Unlike other lists, this one may be empty (RFC 3261 section 20.1).
-            for range in split_text(&String::from_utf8_lossy(line), b',').filter(|range| !range.is_empty()) {
-                ranges.push(MediaType::parse(range).map_err(|fault| blame(HeaderName::Accept, fault))?);
+            for range in
+                split_text(&String::from_utf8_lossy(line), b',').filter(|range| !range.is_empty())
+            {
+                ranges.push(
+                    MediaType::parse(range).map_err(|fault| blame(HeaderName::Accept, fault))?,
+                );
             }
         }
         Ok(Some(ranges))
@@ -224,7 +263,8 @@ impl Headers {
     /// SIP-If-Match (RFC 3903). One that is no text is `Some("")`, which no entity-tag equals: it must not pass for a
     /// missing one, which would make an initial publication of the request.
     pub fn sip_if_match(&self) -> Option<&str> {
-        self.header(HeaderName::SipIfMatch).map(|_| self.header_str(HeaderName::SipIfMatch).unwrap_or_default())
+        self.header(HeaderName::SipIfMatch)
+            .map(|_| self.header_str(HeaderName::SipIfMatch).unwrap_or_default())
     }
 
     /// SIP-ETag (RFC 3903).
@@ -237,14 +277,18 @@ impl Headers {
     /// # Errors
     /// It is malformed or above 255.
     pub fn max_forwards(&self) -> Result<Option<u8>, ParseError> {
-        let Some(value) = self.single(HeaderName::MaxForwards)? else { return Ok(None) };
+        let Some(value) = self.single(HeaderName::MaxForwards)? else {
+            return Ok(None);
+        };
         let hops = digits(value).and_then(|hops| u8::try_from(hops).ok());
-        hops.map(Some).ok_or_else(|| malformed(HeaderName::MaxForwards))
+        hops.map(Some)
+            .ok_or_else(|| malformed(HeaderName::MaxForwards))
     }
 
     /// User-Agent, if it is text without control characters.
     pub fn user_agent(&self) -> Option<&str> {
-        self.header_str(HeaderName::UserAgent).filter(|text| !has_controls(text))
+        self.header_str(HeaderName::UserAgent)
+            .filter(|text| !has_controls(text))
     }
 
     // === what the accessors share ===
@@ -256,19 +300,26 @@ impl Headers {
     /// The canonical name of a line, or its name as written (a token, so ASCII).
     fn name_of(&self, line: &Line) -> &str {
         match line.name {
-            HeaderName::Other => std::str::from_utf8(line.written.of(&self.bytes)).unwrap_or_default(),
+            HeaderName::Other => {
+                std::str::from_utf8(line.written.of(&self.bytes)).unwrap_or_default()
+            }
             known => known.as_str(),
         }
     }
 
     /// Headers with their name and enum, for those that write messages.
     pub(crate) fn named(&self) -> impl Iterator<Item = (HeaderName, &str, &[u8])> {
-        self.lines.iter().map(|line| (line.name, self.name_of(line), line.value.of(&self.bytes)))
+        self.lines
+            .iter()
+            .map(|line| (line.name, self.name_of(line), line.value.of(&self.bytes)))
     }
 
     /// Appends all headers but Content-Length.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        for (_, name, value) in self.named().filter(|(header, ..)| *header != HeaderName::ContentLength) {
+        for (_, name, value) in self
+            .named()
+            .filter(|(header, ..)| *header != HeaderName::ContentLength)
+        {
             encode::header(out, name, value);
         }
     }
@@ -283,21 +334,41 @@ impl Headers {
         Ok(first)
     }
 
-    fn optional<T>(&self, name: HeaderName, parse: impl Fn(&str) -> Result<T, ParseError>) -> Result<Option<T>, ParseError> {
-        self.single(name)?.map(|value| typed(name, value, parse)).transpose()
+    fn optional<T>(
+        &self,
+        name: HeaderName,
+        parse: impl Fn(&str) -> Result<T, ParseError>,
+    ) -> Result<Option<T>, ParseError> {
+        self.single(name)?
+            .map(|value| typed(name, value, parse))
+            .transpose()
     }
 
-    fn mandatory<T>(&self, name: HeaderName, parse: impl Fn(&str) -> Result<T, ParseError>) -> Result<T, ParseError> {
+    fn mandatory<T>(
+        &self,
+        name: HeaderName,
+        parse: impl Fn(&str) -> Result<T, ParseError>,
+    ) -> Result<T, ParseError> {
         self.optional(name, parse)?.ok_or_else(|| missing(name))
     }
 
-    fn seconds(&self, name: HeaderName, parse: impl Fn(&[u8]) -> Option<u32>) -> Result<Option<u32>, ParseError> {
-        let Some(value) = self.single(name)? else { return Ok(None) };
+    fn seconds(
+        &self,
+        name: HeaderName,
+        parse: impl Fn(&[u8]) -> Option<u32>,
+    ) -> Result<Option<u32>, ParseError> {
+        let Some(value) = self.single(name)? else {
+            return Ok(None);
+        };
         parse(value).map(Some).ok_or_else(|| malformed(name))
     }
 
     /// All elements of a list header, whatever lines they stand in.
-    fn elements<T>(&self, name: HeaderName, parse: impl Fn(&str) -> Result<T, ParseError>) -> Result<Vec<T>, ParseError> {
+    fn elements<T>(
+        &self,
+        name: HeaderName,
+        parse: impl Fn(&str) -> Result<T, ParseError>,
+    ) -> Result<Vec<T>, ParseError> {
         let mut elements = Vec::new();
         for line in self.header_lines(name) {
             for element in split(line, b',') {
@@ -309,18 +380,28 @@ impl Headers {
 
     fn option_tags(&self, name: HeaderName) -> Vec<String> {
         let tags = self.header_lines(name).flat_map(|line| split(line, b','));
-        tags.map(|tag| String::from_utf8_lossy(tag.trim_ascii()).into_owned()).filter(|tag| !tag.is_empty()).collect()
+        tags.map(|tag| String::from_utf8_lossy(tag.trim_ascii()).into_owned())
+            .filter(|tag| !tag.is_empty())
+            .collect()
     }
 }
 
 /// Bytes that are not UTF-8 become U+FFFD: they may stand in a display name without making an address unusable.
-fn typed<T>(name: HeaderName, value: &[u8], parse: impl Fn(&str) -> Result<T, ParseError>) -> Result<T, ParseError> {
+fn typed<T>(
+    name: HeaderName,
+    value: &[u8],
+    parse: impl Fn(&str) -> Result<T, ParseError>,
+) -> Result<T, ParseError> {
     let text: Cow<'_, str> = String::from_utf8_lossy(value);
     parse(&text).map_err(|fault| blame(name, fault))
 }
 
 fn blame(name: HeaderName, fault: ParseError) -> ParseError {
-    ParseError { reason: malformed(name).reason, header: Some(name), ..fault }
+    ParseError {
+        reason: malformed(name).reason,
+        header: Some(name),
+        ..fault
+    }
 }
 
 fn missing(name: HeaderName) -> ParseError {

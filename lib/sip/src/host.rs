@@ -76,7 +76,14 @@ pub(crate) fn host_and_port(text: &str) -> Option<(Host, Option<u16>)> {
     }
     let port = rest.strip_prefix(':')?.trim_start_matches([' ', '\t']);
     let is_number = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
-    Some((host, Some(if is_number { port.parse().ok()? } else { return None })))
+    Some((
+        host,
+        Some(if is_number {
+            port.parse().ok()?
+        } else {
+            return None;
+        }),
+    ))
 }
 
 /// Host names with underscores are wrong, and common.
@@ -84,7 +91,10 @@ fn name_or_v4(text: &str) -> Option<Host> {
     if let Ok(ip) = text.parse() {
         return Some(Host::V4(ip));
     }
-    let is_name = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
+    let is_name = !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
     is_name.then(|| Host::Domain(text.to_owned()))
 }
 
@@ -114,7 +124,11 @@ mod tests {
             ("hóst", None),
         ] {
             let found = host_and_port(text).map(|(host, port)| (host.to_string(), port));
-            assert_eq!(found, expected.map(|(host, port)| (host.to_owned(), port)), "{text:?}");
+            assert_eq!(
+                found,
+                expected.map(|(host, port)| (host.to_owned(), port)),
+                "{text:?}"
+            );
         }
         assert_eq!(Host::Domain("A.b".into()), Host::Domain("a.B".into()));
     }

@@ -15,6 +15,11 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { message_bytes: 65_535, header_count: 128, header_line_bytes: 8_192, body_bytes: 65_535 }
+        Limits {
+            message_bytes: 65_535,
+            header_count: 128,
+            header_line_bytes: 8_192,
+            body_bytes: 65_535,
+        }
     }
 }

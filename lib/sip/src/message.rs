@@ -45,20 +45,35 @@ pub fn parse_datagram(mut bytes: Vec<u8>, limits: &Limits) -> Result<Message, Pa
         return Err(too_large);
     }
     let head = scan(&mut bytes, limits);
-    let body = if bytes.len() > limits.message_bytes { Err(too_large) } else { head.body(&bytes, limits) };
+    let body = if bytes.len() > limits.message_bytes {
+        Err(too_large)
+    } else {
+        head.body(&bytes, limits)
+    };
     let start_line = head.start_line.of(&bytes);
-    if start_line.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"SIP/")) {
+    if start_line
+        .get(..4)
+        .is_some_and(|start| start.eq_ignore_ascii_case(b"SIP/"))
+    {
         return response(bytes, head, body).map(Message::Response);
     }
     request(bytes, head, body).map(Message::Request)
 }
 
-fn response(bytes: Vec<u8>, head: Head, body: Result<Span, ParseError>) -> Result<Response, ParseError> {
+fn response(
+    bytes: Vec<u8>,
+    head: Head,
+    body: Result<Span, ParseError>,
+) -> Result<Response, ParseError> {
     let at = head.start_line.start();
     let fault = || ParseError::new("Bad Status-Line").at(at);
     let line = head.start_line.of(&bytes);
     // `SIP-Version SP 3DIGIT SP Reason-Phrase`; some leave the second space away where there is no phrase.
-    if !line.get(..8).is_some_and(|version| version.eq_ignore_ascii_case(b"SIP/2.0")) && !line[..line.len().min(7)].eq_ignore_ascii_case(b"SIP/2.0") {
+    if !line
+        .get(..8)
+        .is_some_and(|version| version.eq_ignore_ascii_case(b"SIP/2.0"))
+        && !line[..line.len().min(7)].eq_ignore_ascii_case(b"SIP/2.0")
+    {
         return Err(fault().status(StatusCode::VERSION_NOT_SUPPORTED));
     }
     let rest = line[7..].strip_prefix(b" ").ok_or_else(fault)?;
@@ -66,23 +81,41 @@ fn response(bytes: Vec<u8>, head: Head, body: Result<Span, ParseError>) -> Resul
         Some(space) => (&rest[..space], space + 1),
         None => (rest, rest.len()),
     };
-    let status = (code.len() == 3).then(|| crate::header::number::digits(code)).flatten();
-    let status = status.and_then(|code| StatusCode::new(code as u16)).ok_or_else(fault)?;
+    let status = (code.len() == 3)
+        .then(|| crate::header::number::digits(code))
+        .flatten();
+    let status = status
+        .and_then(|code| StatusCode::new(code as u16))
+        .ok_or_else(fault)?;
     let reason = Span::new(at + 8 + phrase_start, at + line.len());
     if let Some(fault) = head.fault {
         return Err(fault);
     }
-    Ok(Response { status, reason, body: body?, headers: Headers::new(bytes, &head.lines) })
+    Ok(Response {
+        status,
+        reason,
+        body: body?,
+        headers: Headers::new(bytes, &head.lines),
+    })
 }
 
-fn request(bytes: Vec<u8>, head: Head, body: Result<Span, ParseError>) -> Result<Request, ParseError> {
+fn request(
+    bytes: Vec<u8>,
+    head: Head,
+    body: Result<Span, ParseError>,
+) -> Result<Request, ParseError> {
     let (method, uri, fault) = request_line(&bytes, head.start_line)?;
     let (body, body_fault) = match body {
         Ok(body) => (body, None),
         Err(fault) => (Span::default(), Some(fault)),
     };
     let fault = fault.or(head.fault).or(body_fault);
-    let request = Request { method, uri, headers: Headers::new(bytes, &head.lines), body };
+    let request = Request {
+        method,
+        uri,
+        headers: Headers::new(bytes, &head.lines),
+        body,
+    };
     match fault {
         None => Ok(request),
         Some(mut fault) => {
@@ -93,31 +126,53 @@ fn request(bytes: Vec<u8>, head: Head, body: Result<Span, ParseError>) -> Result
 }
 
 /// `Method SP Request-URI SP SIP-Version`, with the fault of a line that is one in intent only.
-fn request_line(bytes: &[u8], span: Span) -> Result<(Method, Span, Option<ParseError>), ParseError> {
+fn request_line(
+    bytes: &[u8],
+    span: Span,
+) -> Result<(Method, Span, Option<ParseError>), ParseError> {
     let at = span.start();
     let line = span.of(bytes);
     let nonsense = || ParseError::new("Not a SIP message").at(at);
-    let method_end = line.iter().position(|byte| *byte == b' ').ok_or_else(nonsense)?;
+    let method_end = line
+        .iter()
+        .position(|byte| *byte == b' ')
+        .ok_or_else(nonsense)?;
     let trimmed = line.trim_ascii_end();
-    let version_start = trimmed.iter().rposition(|byte| matches!(byte, b' ' | b'\t')).map_or(0, |space| space + 1);
+    let version_start = trimmed
+        .iter()
+        .rposition(|byte| matches!(byte, b' ' | b'\t'))
+        .map_or(0, |space| space + 1);
     let version = &trimmed[version_start..];
-    let method = std::str::from_utf8(&line[..method_end]).ok().filter(|method| is_token(method.as_bytes())).ok_or_else(nonsense)?;
-    if version_start <= method_end || !version.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"SIP/")) {
+    let method = std::str::from_utf8(&line[..method_end])
+        .ok()
+        .filter(|method| is_token(method.as_bytes()))
+        .ok_or_else(nonsense)?;
+    if version_start <= method_end
+        || !version
+            .get(..4)
+            .is_some_and(|start| start.eq_ignore_ascii_case(b"SIP/"))
+    {
         return Err(nonsense());
     }
     let uri_start = method_end + 1;
     let uri = &line[uri_start..(version_start - 1).max(uri_start)];
     let is_uri = !uri.is_empty()
         && std::str::from_utf8(uri).is_ok()
-        && !uri.iter().any(|byte| *byte <= b' ' || matches!(byte, b'<' | b'>' | b'"' | 0x7F));
+        && !uri
+            .iter()
+            .any(|byte| *byte <= b' ' || matches!(byte, b'<' | b'>' | b'"' | 0x7F));
     let fault = if !version.eq_ignore_ascii_case(b"SIP/2.0") {
         Some(ParseError::new("Version Not Supported").status(StatusCode::VERSION_NOT_SUPPORTED))
-    } else if !is_uri || trimmed.len() != line.len() {
+    } else if !is_uri || trimmed.len() != line.len() || line[version_start - 1] != b' ' {
         Some(ParseError::new("Bad Request-Line"))
     } else {
         None
     };
-    Ok((Method::new(method), Span::new(at + uri_start, at + uri_start + uri.len()), fault.map(|fault| fault.at(at))))
+    Ok((
+        Method::new(method),
+        Span::new(at + uri_start, at + uri_start + uri.len()),
+        fault.map(|fault| fault.at(at)),
+    ))
 }
 
 /// Headers that say one thing; two of them that differ contradict each other.
@@ -152,7 +207,10 @@ impl Request {
     /// # Errors
     /// It is not a URI.
     pub fn parsed_uri(&self) -> Result<Uri, ParseError> {
-        Uri::parse(self.uri()).map_err(|fault| ParseError { reason: "Bad Request-URI", ..fault })
+        Uri::parse(self.uri()).map_err(|fault| ParseError {
+            reason: "Bad Request-URI",
+            ..fault
+        })
     }
 
     /// The body, cut to Content-Length.
@@ -250,13 +308,19 @@ impl Deref for Response {
 /// Says what it is, not what is in it: bodies and credentials stay out of logs.
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Request").field("method", &self.method).field("bytes", &self.headers.bytes().len()).finish_non_exhaustive()
+        f.debug_struct("Request")
+            .field("method", &self.method)
+            .field("bytes", &self.headers.bytes().len())
+            .finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for Response {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Response").field("status", &self.status).field("bytes", &self.headers.bytes().len()).finish_non_exhaustive()
+        f.debug_struct("Response")
+            .field("status", &self.status)
+            .field("bytes", &self.headers.bytes().len())
+            .finish_non_exhaustive()
     }
 }
 

@@ -70,7 +70,10 @@ impl Method {
     /// Whether a 2xx answer to this method can make a dialog, so that Record-Route has to be mirrored in it
     /// (RFC 3261 section 12.1.1, RFC 6665 section 4.4.1).
     pub fn makes_dialog(&self) -> bool {
-        matches!(self, Method::Invite | Method::Subscribe | Method::Refer | Method::Notify)
+        matches!(
+            self,
+            Method::Invite | Method::Subscribe | Method::Refer | Method::Notify
+        )
     }
 }
 
@@ -87,13 +90,32 @@ mod tests {
     #[test]
     fn text_survives_and_case_counts() {
         for text in [
-            "INVITE", "ACK", "BYE", "CANCEL", "REGISTER", "OPTIONS", "PUBLISH", "SUBSCRIBE", "NOTIFY", "MESSAGE", "INFO",
-            "PRACK", "UPDATE", "REFER",
+            "INVITE",
+            "ACK",
+            "BYE",
+            "CANCEL",
+            "REGISTER",
+            "OPTIONS",
+            "PUBLISH",
+            "SUBSCRIBE",
+            "NOTIFY",
+            "MESSAGE",
+            "INFO",
+            "PRACK",
+            "UPDATE",
+            "REFER",
         ] {
             assert_eq!(Method::new(text).as_str(), text);
-            assert!(!matches!(Method::new(text), Method::Extension(_)), "{text} is known");
+            assert!(
+                !matches!(Method::new(text), Method::Extension(_)),
+                "{text} is known"
+            );
             let lower = text.to_ascii_lowercase();
-            assert_eq!(Method::new(&lower), Method::Extension(lower.as_str().into()), "methods are case-sensitive");
+            assert_eq!(
+                Method::new(&lower),
+                Method::Extension(lower.as_str().into()),
+                "methods are case-sensitive"
+            );
         }
         assert_eq!(Method::new("FOOBAR").as_str(), "FOOBAR");
     }

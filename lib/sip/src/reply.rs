@@ -21,7 +21,14 @@ pub struct Reply<'a> {
 impl<'a> Reply<'a> {
     /// A reply to `request`, which may be what [`ParseError::answerable`] holds: what it lacks is left out.
     pub fn new(request: &'a Request, status: StatusCode) -> Reply<'a> {
-        Reply { request, status, reason: None, to_tag: None, headers: Vec::new(), body: Vec::new() }
+        Reply {
+            request,
+            status,
+            reason: None,
+            to_tag: None,
+            headers: Vec::new(),
+            body: Vec::new(),
+        }
     }
 
     /// Another reason phrase than the status code's own.
@@ -60,7 +67,13 @@ impl<'a> Reply<'a> {
         out.extend_from_slice(b"SIP/2.0 ");
         encode::number(&mut out, u64::from(self.status.code()));
         out.push(b' ');
-        encode::text(&mut out, self.reason.as_deref().unwrap_or_else(|| self.status.reason()).as_bytes());
+        encode::text(
+            &mut out,
+            self.reason
+                .as_deref()
+                .unwrap_or_else(|| self.status.reason())
+                .as_bytes(),
+        );
         out.extend_from_slice(b"\r\n");
         self.write_vias(&mut out, source);
         if self.status.is_success() && self.request.method().makes_dialog() {
@@ -103,10 +116,13 @@ impl<'a> Reply<'a> {
     }
 
     fn write_to(&self, out: &mut Vec<u8>) {
-        let Some(to) = self.request.header(HeaderName::To) else { return };
+        let Some(to) = self.request.header(HeaderName::To) else {
+            return;
+        };
         out.extend_from_slice(b"To: ");
         encode::text(out, to);
-        let has_tag = NameAddr::parse(&String::from_utf8_lossy(to)).is_ok_and(|to| to.tag().is_some());
+        let has_tag =
+            NameAddr::parse(&String::from_utf8_lossy(to)).is_ok_and(|to| to.tag().is_some());
         if !has_tag && self.status != StatusCode::TRYING {
             out.extend_from_slice(b";tag=");
             match &self.to_tag {
@@ -119,10 +135,19 @@ impl<'a> Reply<'a> {
 
     /// FNV-1a over what tells transactions apart. It keeps nobody from guessing; dialogs get tags from [`crate::Secret`].
     fn derived_tag(&self) -> u64 {
-        let names = [HeaderName::CallId, HeaderName::From, HeaderName::CSeq, HeaderName::Via];
-        let values = names.into_iter().filter_map(|name| self.request.header(name));
+        let names = [
+            HeaderName::CallId,
+            HeaderName::From,
+            HeaderName::CSeq,
+            HeaderName::Via,
+        ];
+        let values = names
+            .into_iter()
+            .filter_map(|name| self.request.header(name));
         let bytes = values.flat_map(|value| value.iter().copied().chain(std::iter::once(0)));
-        bytes.fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3))
+        bytes.fold(0xCBF2_9CE4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
+        })
     }
 }
 
@@ -138,7 +163,10 @@ pub fn reply_target(request: &Request, source: SocketAddr) -> Result<SocketAddr,
         return Ok(source);
     }
     let port = via.port.filter(|port| *port != 0).unwrap_or(5060);
-    let maddr = via.params.value("maddr").filter(|maddr| !has_controls(maddr));
+    let maddr = via
+        .params
+        .value("maddr")
+        .filter(|maddr| !has_controls(maddr));
     if let Some(maddr) = maddr.and_then(|maddr| maddr.parse::<IpAddr>().ok()) {
         return Ok(SocketAddr::new(maddr, port));
     }
@@ -161,7 +189,8 @@ mod tests {
     }
 
     fn lines(reply: &Reply<'_>, source: &str) -> Vec<String> {
-        let text = String::from_utf8(reply.encode(source.parse().expect("an address"))).expect("UTF-8");
+        let text =
+            String::from_utf8(reply.encode(source.parse().expect("an address"))).expect("UTF-8");
         text.split("\r\n").map(str::to_owned).collect()
     }
 
@@ -171,7 +200,11 @@ mod tests {
     #[test]
     fn what_belongs_to_the_transaction_is_mirrored() {
         let request = request(SUBSCRIBE);
-        let reply = Reply::new(&request, StatusCode::OK).to_tag("t1").header("Expires", "60").header("X", "a\r\nEvil: b").body("text/plain", b"hi");
+        let reply = Reply::new(&request, StatusCode::OK)
+            .to_tag("t1")
+            .header("Expires", "60")
+            .header("X", "a\r\nEvil: b")
+            .body("text/plain", b"hi");
         assert_eq!(
             lines(&reply, "192.0.2.7:1234"),
             [
@@ -197,24 +230,51 @@ mod tests {
     #[test]
     fn a_to_tag_of_the_request_stays() {
         let request = request(&SUBSCRIBE.replace("<sip:b@b>", "<sip:b@b>;tag=old"));
-        let reply = Reply::new(&request, StatusCode::BAD_EVENT).to_tag("new").reason("Bad Event\r\nX: y");
+        let reply = Reply::new(&request, StatusCode::BAD_EVENT)
+            .to_tag("new")
+            .reason("Bad Event\r\nX: y");
         let lines = lines(&reply, "192.0.2.7:1234");
         assert_eq!(lines[0], "SIP/2.0 489 Bad Event  X: y");
-        assert!(lines.contains(&"To: \"B;tag=no\" <sip:b@b>;tag=old".to_owned()), "{lines:?}");
-        assert!(!lines.iter().any(|line| line.starts_with("Record-Route")), "no dialog, no route set: {lines:?}");
+        assert!(
+            lines.contains(&"To: \"B;tag=no\" <sip:b@b>;tag=old".to_owned()),
+            "{lines:?}"
+        );
+        assert!(
+            !lines.iter().any(|line| line.starts_with("Record-Route")),
+            "no dialog, no route set: {lines:?}"
+        );
     }
 
     #[test]
     fn the_derived_tag_is_stable_and_trying_has_none() {
         let to = |text: &str, status| {
             let request = request(text);
-            lines(&Reply::new(&request, status), "192.0.2.7:1").into_iter().find(|line| line.starts_with("To:")).expect("a To")
+            lines(&Reply::new(&request, status), "192.0.2.7:1")
+                .into_iter()
+                .find(|line| line.starts_with("To:"))
+                .expect("a To")
         };
         let tagged = to(SUBSCRIBE, StatusCode::BAD_REQUEST);
-        assert!(tagged.contains(";tag=") && tagged.len() > "To: \"B;tag=no\" <sip:b@b>;tag=".len(), "{tagged}");
-        assert_eq!(to(SUBSCRIBE, StatusCode::BAD_REQUEST), tagged, "a retransmission gets the same tag");
-        assert_ne!(to(&SUBSCRIBE.replace("CSeq: 7", "CSeq: 8"), StatusCode::BAD_REQUEST), tagged);
-        assert_eq!(to(SUBSCRIBE, StatusCode::TRYING), "To: \"B;tag=no\" <sip:b@b>");
+        assert!(
+            tagged.contains(";tag=") && tagged.len() > "To: \"B;tag=no\" <sip:b@b>;tag=".len(),
+            "{tagged}"
+        );
+        assert_eq!(
+            to(SUBSCRIBE, StatusCode::BAD_REQUEST),
+            tagged,
+            "a retransmission gets the same tag"
+        );
+        assert_ne!(
+            to(
+                &SUBSCRIBE.replace("CSeq: 7", "CSeq: 8"),
+                StatusCode::BAD_REQUEST
+            ),
+            tagged
+        );
+        assert_eq!(
+            to(SUBSCRIBE, StatusCode::TRYING),
+            "To: \"B;tag=no\" <sip:b@b>"
+        );
     }
 
     #[test]
@@ -225,13 +285,20 @@ mod tests {
             ("SIP/2.0/UDP h:0", "192.0.2.7:5060"),
             ("SIP/2.0/UDP h:7777;rport", "192.0.2.7:1234"),
             ("SIP/2.0/UDP h:7777;maddr=224.2.0.1", "224.2.0.1:7777"),
-            ("SIP/2.0/UDP h:7777;maddr=name.example.com", "192.0.2.7:7777"),
+            (
+                "SIP/2.0/UDP h:7777;maddr=name.example.com",
+                "192.0.2.7:7777",
+            ),
             ("SIP/2.0/TCP h:7777", "192.0.2.7:1234"),
             ("SIP/2.0/UDP h:7777;received=6.6.6.6", "192.0.2.7:7777"),
         ] {
             let request = request(&format!("OPTIONS sip:a@b SIP/2.0\nVia: {via}\n\n"));
             let target = reply_target(&request, "192.0.2.7:1234".parse().expect("an address"));
-            assert_eq!(target.map(|target| target.to_string()), Ok(expected.to_owned()), "{via}");
+            assert_eq!(
+                target.map(|target| target.to_string()),
+                Ok(expected.to_owned()),
+                "{via}"
+            );
         }
     }
 }

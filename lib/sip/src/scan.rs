@@ -17,15 +17,33 @@ pub(crate) struct Span {
 impl Span {
     /// Messages longer than `u32::MAX` are refused before any span is made.
     pub(crate) fn new(start: usize, end: usize) -> Span {
-        Span { start: start as u32, end: end.max(start) as u32 }
+        Span {
+            start: start as u32,
+            end: end.max(start) as u32,
+        }
     }
 
     pub(crate) fn of(self, bytes: &[u8]) -> &[u8] {
-        bytes.get(self.start as usize..self.end as usize).unwrap_or_default()
+        bytes
+            .get(self.start as usize..self.end as usize)
+            .unwrap_or_default()
     }
 
     pub(crate) fn start(self) -> usize {
         self.start as usize
+    }
+
+    /// This value with what a continuation line adds. Only the new line was trimmed: looking at the whole value again
+    /// for each fold would make many folds quadratic.
+    fn continued(self, more: Span) -> Span {
+        match (self.start == self.end, more.start == more.end) {
+            (_, true) => self,
+            (true, false) => more,
+            (false, false) => Span {
+                start: self.start,
+                end: more.end,
+            },
+        }
     }
 }
 
@@ -51,10 +69,19 @@ pub(crate) struct Head {
 
 /// Scans a message's head. Folds in `bytes` become spaces.
 pub(crate) fn scan(bytes: &mut [u8], limits: &Limits) -> Head {
-    let mut head = Head { start_line: Span::default(), lines: SmallVec::new(), body_start: bytes.len(), fault: None };
+    let mut head = Head {
+        start_line: Span::default(),
+        lines: SmallVec::new(),
+        body_start: bytes.len(),
+        fault: None,
+    };
     // "Implementations processing SIP messages over stream-oriented transports MUST ignore any CRLF appearing before the
     // start-line" (section 7.5); datagrams get the same grace.
-    let first = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(bytes.len());
+    let first = bytes
+        .iter()
+        .position(|byte| !matches!(byte, b'\r' | b'\n'))
+        .unwrap_or(bytes.len());
+    work::note(first);
     let Some((line_end, mut at)) = line(bytes, first) else {
         head.start_line = Span::new(first, bytes.len());
         head.fault = Some(ParseError::new("Missing blank line after headers").at(bytes.len()));
@@ -81,7 +108,7 @@ pub(crate) fn scan(bytes: &mut [u8], limits: &Limits) -> Head {
                 (Some(start), Some(header)) => {
                     // "Any line that begins with SP or HT is a continuation"; the fold is equal to a single space.
                     bytes[previous_end..at].fill(b' ');
-                    header.value = trimmed(bytes, header.value.start().min(line_end), line_end);
+                    header.value = header.value.continued(trimmed(bytes, at, line_end));
                     if line_end - start > limits.header_line_bytes {
                         head.blame("Header line too long", start);
                     }
@@ -138,9 +165,18 @@ impl Head {
     /// It is no number, or two contradict each other.
     pub(crate) fn content_length(&self, bytes: &[u8]) -> Result<Option<usize>, ParseError> {
         let mut length = None;
-        for line in self.lines.iter().filter(|line| line.name == HeaderName::ContentLength) {
-            let fault = || ParseError::new("Bad Content-Length").in_header(HeaderName::ContentLength).at(line.value.start());
-            let value = crate::header::number::digits(line.value.of(bytes)).ok_or_else(fault)? as usize;
+        for line in self
+            .lines
+            .iter()
+            .filter(|line| line.name == HeaderName::ContentLength)
+        {
+            let fault = || {
+                ParseError::new("Bad Content-Length")
+                    .in_header(HeaderName::ContentLength)
+                    .at(line.value.start())
+            };
+            let value =
+                crate::header::number::digits(line.value.of(bytes)).ok_or_else(fault)? as usize;
             if length.is_some_and(|other| other != value) {
                 return Err(fault());
             }
@@ -158,13 +194,17 @@ impl Head {
         // "If the transport packet ends before the end of the message body, this is considered an error" (section 18.3).
         let length = match self.content_length(bytes)? {
             Some(length) if length > there => {
-                return Err(ParseError::new("Content-Length exceeds the message").in_header(HeaderName::ContentLength).at(self.body_start));
+                return Err(ParseError::new("Content-Length exceeds the message")
+                    .in_header(HeaderName::ContentLength)
+                    .at(self.body_start));
             }
             Some(length) => length,
             None => there,
         };
         if length > limits.body_bytes {
-            return Err(ParseError::new("Body too large").status(StatusCode::REQUEST_ENTITY_TOO_LARGE).at(self.body_start));
+            return Err(ParseError::new("Body too large")
+                .status(StatusCode::REQUEST_ENTITY_TOO_LARGE)
+                .at(self.body_start));
         }
         Ok(Span::new(self.body_start, self.body_start + length))
     }
@@ -176,13 +216,24 @@ fn line(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
     let found = memchr(b'\n', rest);
     work::note(found.map_or(rest.len(), |index| index + 1));
     let newline = at + found?;
-    let end = if newline > at && bytes[newline - 1] == b'\r' { newline - 1 } else { newline };
+    let end = if newline > at && bytes[newline - 1] == b'\r' {
+        newline - 1
+    } else {
+        newline
+    };
     Some((end, newline + 1))
 }
 
 fn trimmed(bytes: &[u8], start: usize, end: usize) -> Span {
-    let lead = bytes[start..end].iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-    let trail = bytes[start + lead..end].iter().rev().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    let lead = bytes[start..end]
+        .iter()
+        .take_while(|byte| matches!(byte, b' ' | b'\t'))
+        .count();
+    let trail = bytes[start + lead..end]
+        .iter()
+        .rev()
+        .take_while(|byte| matches!(byte, b' ' | b'\t'))
+        .count();
     work::note(lead + trail);
     Span::new(start + lead, end - trail)
 }
@@ -191,9 +242,18 @@ fn trimmed(bytes: &[u8], start: usize, end: usize) -> Span {
 mod tests {
     use super::*;
 
-    fn scanned(text: &str) -> (Vec<(HeaderName, String, String)>, Option<&'static str>, usize) {
+    type Found = (HeaderName, String, String);
+
+    fn scanned(text: &str) -> (Vec<Found>, Option<&'static str>, usize) {
         let mut bytes = text.as_bytes().to_vec();
-        let head = scan(&mut bytes, &Limits { header_count: 4, header_line_bytes: 40, ..Limits::default() });
+        let head = scan(
+            &mut bytes,
+            &Limits {
+                header_count: 4,
+                header_line_bytes: 40,
+                ..Limits::default()
+            },
+        );
         let lines = head
             .lines
             .iter()
@@ -237,13 +297,37 @@ mod tests {
             ("S\r\nTo a\r\nv: b\r\n\r\n", "Header line without colon", 1),
             ("S\r\nT o: a\r\nv: b\r\n\r\n", "Bad header name", 1),
             ("S\r\n: a\r\nv: b\r\n\r\n", "Bad header name", 1),
-            ("S\r\n x: a\r\nv: b\r\n\r\n", "Continuation line without header", 1),
-            ("S\r\nbad\r\n folded\r\nv: b\r\n\r\n", "Header line without colon", 1),
+            (
+                "S\r\n x: a\r\nv: b\r\n\r\n",
+                "Continuation line without header",
+                1,
+            ),
+            (
+                "S\r\nbad\r\n folded\r\nv: b\r\n\r\n",
+                "Header line without colon",
+                1,
+            ),
             ("S\r\nv: a\rTo: b\r\n\r\n", "Stray carriage return", 1),
-            ("S\r\na:1\r\nb:2\r\nc:3\r\nd:4\r\ne:5\r\n\r\n", "Too many header fields", 4),
-            ("S\r\na: 34567890123456789012345678901234567890\r\nv: b\r\n\r\n", "Header line too long", 2),
-            ("S\r\na: 345678901234567890\r\n 123456789012345678901234567890\r\nv: b\r\n\r\n", "Header line too long", 2),
-            ("S34567890123456789012345678901234567890123\r\nv: b\r\n\r\n", "Start line too long", 1),
+            (
+                "S\r\na:1\r\nb:2\r\nc:3\r\nd:4\r\ne:5\r\n\r\n",
+                "Too many header fields",
+                4,
+            ),
+            (
+                "S\r\na: 34567890123456789012345678901234567890\r\nv: b\r\n\r\n",
+                "Header line too long",
+                2,
+            ),
+            (
+                "S\r\na: 345678901234567890\r\n 123456789012345678901234567890\r\nv: b\r\n\r\n",
+                "Header line too long",
+                2,
+            ),
+            (
+                "S34567890123456789012345678901234567890123\r\nv: b\r\n\r\n",
+                "Start line too long",
+                1,
+            ),
         ] {
             let (lines, found, _) = scanned(wire);
             assert_eq!((found, lines.len()), (Some(fault), headers), "{wire:?}");

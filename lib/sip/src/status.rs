@@ -9,7 +9,11 @@ pub struct StatusCode(u16);
 impl StatusCode {
     /// The code, if it is one: 100 to 699.
     pub const fn new(code: u16) -> Option<StatusCode> {
-        if code >= 100 && code <= 699 { Some(StatusCode(code)) } else { None }
+        if code >= 100 && code <= 699 {
+            Some(StatusCode(code))
+        } else {
+            None
+        }
     }
 
     /// The number.
@@ -34,7 +38,10 @@ impl StatusCode {
 
     /// The reason phrase of the RFC that defines the code; for an unknown one that of its class.
     pub fn reason(self) -> &'static str {
-        REASONS.iter().find(|(code, _)| *code == self.0).map_or_else(|| self.class_reason(), |(_, reason)| reason)
+        REASONS
+            .iter()
+            .find(|(code, _)| *code == self.0)
+            .map_or_else(|| self.class_reason(), |(_, reason)| reason)
     }
 
     fn class_reason(self) -> &'static str {
@@ -166,7 +173,11 @@ mod tests {
             (298, "Success"),
             (699, "Global Failure"),
         ] {
-            assert_eq!(StatusCode::new(code).map(StatusCode::reason), Some(reason), "{code}");
+            assert_eq!(
+                StatusCode::new(code).map(StatusCode::reason),
+                Some(reason),
+                "{code}"
+            );
         }
     }
 

@@ -32,7 +32,11 @@ impl Secret {
 
     /// Compares in constant time.
     pub(crate) fn verify(&self, purpose: &str, parts: &[&[u8]], signature: &[u8]) -> bool {
-        signature.len() == MAC_BYTES && self.mac(purpose, parts).verify_truncated_left(signature).is_ok()
+        signature.len() == MAC_BYTES
+            && self
+                .mac(purpose, parts)
+                .verify_truncated_left(signature)
+                .is_ok()
     }
 
     fn mac(&self, purpose: &str, parts: &[&[u8]]) -> Hmac<Sha256> {
@@ -67,15 +71,25 @@ mod tests {
     fn tags_depend_on_everything_and_on_nothing_else() {
         let secret = Secret::new(b"key");
         let tag = secret.tag("etag", &[b"ab", b"c"]);
-        assert_eq!(tag, Secret::new(b"key").tag("etag", &[b"ab", b"c"]), "any process computes the same");
-        assert!(tag.len() == 26 && tag.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{tag}");
+        assert_eq!(
+            tag,
+            Secret::new(b"key").tag("etag", &[b"ab", b"c"]),
+            "any process computes the same"
+        );
+        assert!(
+            tag.len() == 26 && tag.bytes().all(|byte| byte.is_ascii_alphanumeric()),
+            "{tag}"
+        );
         for (label, other) in [
             ("parts", secret.tag("etag", &[b"a", b"bc"])),
             ("joined", secret.tag("etag", &[b"abc"])),
             ("purpose", secret.tag("to-tag", &[b"ab", b"c"])),
             ("secret", Secret::new(b"other").tag("etag", &[b"ab", b"c"])),
             ("empty part", secret.tag("etag", &[b"ab", b"c", b""])),
-            ("long key", Secret::new(&[b'k'; 1_000]).tag("etag", &[b"ab", b"c"])),
+            (
+                "long key",
+                Secret::new(&[b'k'; 1_000]).tag("etag", &[b"ab", b"c"]),
+            ),
         ] {
             assert_ne!(tag, other, "{label}");
         }

@@ -5,7 +5,10 @@ use std::str::FromStr;
 
 /// A SIP transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "the variants are the transports of the same name")]
+#[expect(
+    missing_docs,
+    reason = "the variants are the transports of the same name"
+)]
 pub enum Transport {
     Udp,
     Tcp,
@@ -62,10 +65,16 @@ impl FromStr for Transport {
     type Err = UnknownTransport;
 
     fn from_str(text: &str) -> Result<Transport, UnknownTransport> {
-        [Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Ws, Transport::Wss]
-            .into_iter()
-            .find(|transport| transport.as_str().eq_ignore_ascii_case(text))
-            .ok_or(UnknownTransport)
+        [
+            Transport::Udp,
+            Transport::Tcp,
+            Transport::Tls,
+            Transport::Ws,
+            Transport::Wss,
+        ]
+        .into_iter()
+        .find(|transport| transport.as_str().eq_ignore_ascii_case(text))
+        .ok_or(UnknownTransport)
     }
 }
 

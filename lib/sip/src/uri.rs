@@ -50,7 +50,9 @@ impl Uri {
         check_characters(text)?;
         let (scheme, rest) = text.split_once(':').ok_or_else(|| fault(0))?;
         let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
-            && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));
+            && scheme
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));
         if !is_scheme || rest.is_empty() {
             return Err(fault(0));
         }
@@ -70,7 +72,9 @@ impl Uri {
             raw: text.to_owned(),
         };
         match uri.scheme {
-            Scheme::Sip | Scheme::Sips => uri.read_sip(rest).ok_or_else(|| fault(scheme.len() + 1))?,
+            Scheme::Sip | Scheme::Sips => {
+                uri.read_sip(rest).ok_or_else(|| fault(scheme.len() + 1))?
+            }
             Scheme::Tel => uri.read_tel(rest).ok_or_else(|| fault(scheme.len() + 1))?,
             Scheme::Other => {}
         }
@@ -107,8 +111,13 @@ impl Uri {
     /// `number*(;param)`, RFC 3966 section 3.
     fn read_tel(&mut self, rest: &str) -> Option<()> {
         let (number, params) = rest.split_once(';').unwrap_or((rest, ""));
-        let is_number = number.bytes().any(|byte| byte.is_ascii_hexdigit() || matches!(byte, b'*' | b'#'))
-            && number.bytes().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b'+' | b'*' | b'#' | b'-' | b'.' | b'(' | b')'));
+        let is_number = number
+            .bytes()
+            .any(|byte| byte.is_ascii_hexdigit() || matches!(byte, b'*' | b'#'))
+            && number.bytes().all(|byte| {
+                byte.is_ascii_hexdigit()
+                    || matches!(byte, b'+' | b'*' | b'#' | b'-' | b'.' | b'(' | b')')
+            });
         if !is_number {
             return None;
         }
@@ -142,7 +151,10 @@ impl Uri {
 
     /// The value of a URI parameter as written; `Some("")` for a flag. Escaped names count (`;%6C%72` is `lr`).
     pub fn param(&self, name: &str) -> Option<&str> {
-        let (_, value) = self.params.iter().find(|(key, _)| unescape(key).eq_ignore_ascii_case(name))?;
+        let (_, value) = self
+            .params
+            .iter()
+            .find(|(key, _)| unescape(key).eq_ignore_ascii_case(name))?;
         Some(value.as_deref().unwrap_or_default())
     }
 
@@ -159,9 +171,15 @@ impl Uri {
         }
         // What comes before the parameters has no `?` and no `;` outside of the user.
         let after_user = self.raw.find('@').map_or(0, |at| at + 1);
-        let end = self.raw[after_user..].find([';', '?']).map_or(self.raw.len(), |at| after_user + at);
+        let end = self.raw[after_user..]
+            .find([';', '?'])
+            .map_or(self.raw.len(), |at| after_user + at);
         let mut text = self.raw[..end].to_owned();
-        for (name, value) in self.params.iter().filter(|(name, _)| !unescape(name).eq_ignore_ascii_case("method")) {
+        for (name, value) in self
+            .params
+            .iter()
+            .filter(|(name, _)| !unescape(name).eq_ignore_ascii_case("method"))
+        {
             text.push(';');
             text.push_str(name);
             if let Some(value) = value {
@@ -185,7 +203,9 @@ fn check_characters(text: &str) -> Result<(), ParseError> {
     let bytes = text.as_bytes();
     for (index, byte) in bytes.iter().enumerate() {
         let is_good = match byte {
-            b'%' => bytes.get(index + 1..index + 3).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)),
+            b'%' => bytes
+                .get(index + 1..index + 3)
+                .is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)),
             b'"' | b'<' | b'>' | 0x7F => false,
             byte => *byte > b' ',
         };
@@ -207,7 +227,9 @@ pub(crate) fn unescape(text: &str) -> Cow<'_, str> {
     let mut out = String::with_capacity(text.len());
     let mut index = 0;
     while let Some(byte) = bytes.get(index) {
-        let escaped = (*byte == b'%').then(|| bytes.get(index + 1..index + 3).and_then(hex)).flatten();
+        let escaped = (*byte == b'%')
+            .then(|| bytes.get(index + 1..index + 3).and_then(hex))
+            .flatten();
         match escaped {
             Some(decoded) if is_unreserved(decoded) => out.push(char::from(decoded)),
             Some(decoded) => out.push_str(&format!("%{decoded:02X}")),
@@ -228,7 +250,11 @@ fn hex(digits: &[u8]) -> Option<u8> {
 }
 
 fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'!' | b'~' | b'*' | b'\'' | b'(' | b')')
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'-' | b'_' | b'.' | b'!' | b'~' | b'*' | b'\'' | b'(' | b')'
+        )
 }
 
 #[cfg(test)]
@@ -238,21 +264,76 @@ mod tests {
     #[test]
     fn sip_uris() {
         for (text, user, password, host, port, headers) in [
-            ("sip:alice.smith@example.com", Some("alice.smith"), None, "example.com", None, None),
-            ("sip:bob@[2001:db8::1]:5070", Some("bob"), None, "[2001:db8::1]", Some(5070), None),
+            (
+                "sip:alice.smith@example.com",
+                Some("alice.smith"),
+                None,
+                "example.com",
+                None,
+                None,
+            ),
+            (
+                "sip:bob@[2001:db8::1]:5070",
+                Some("bob"),
+                None,
+                "[2001:db8::1]",
+                Some(5070),
+                None,
+            ),
             ("sip:[2001:db8::1]", None, None, "[2001:db8::1]", None, None),
             ("SIP:example.com", None, None, "example.com", None, None),
-            ("sips:a:pw@h:1;transport=tcp?Subject=x&a=b", Some("a"), Some("pw"), "h", Some(1), Some("Subject=x&a=b")),
-            ("sip:user;par=u%40example.net@example.com", Some("user;par=u%40example.net"), None, "example.com", None, None),
-            ("sip:sips%3Auser%40example.com@example.net", Some("sips%3Auser%40example.com"), None, "example.net", None, None),
+            (
+                "sips:a:pw@h:1;transport=tcp?Subject=x&a=b",
+                Some("a"),
+                Some("pw"),
+                "h",
+                Some(1),
+                Some("Subject=x&a=b"),
+            ),
+            (
+                "sip:user;par=u%40example.net@example.com",
+                Some("user;par=u%40example.net"),
+                None,
+                "example.com",
+                None,
+                None,
+            ),
+            (
+                "sip:sips%3Auser%40example.com@example.net",
+                Some("sips%3Auser%40example.com"),
+                None,
+                "example.net",
+                None,
+                None,
+            ),
             ("sip:a?b/c;d@h", Some("a?b/c;d"), None, "h", None, None),
-            ("sip:null-%00-null@h", Some("null-%00-null"), None, "h", None, None),
-            ("sip:bob@h;gr=urn:uuid:f81d4fae-7dec", Some("bob"), None, "h", None, None),
+            (
+                "sip:null-%00-null@h",
+                Some("null-%00-null"),
+                None,
+                "h",
+                None,
+                None,
+            ),
+            (
+                "sip:bob@h;gr=urn:uuid:f81d4fae-7dec",
+                Some("bob"),
+                None,
+                "h",
+                None,
+                None,
+            ),
             ("sip:jürgen@h", Some("jürgen"), None, "h", None, None),
         ] {
             let uri = Uri::parse(text).unwrap_or_else(|fault| panic!("{text}: {fault}"));
             assert_eq!(
-                (uri.user.as_deref(), uri.password.as_deref(), uri.host_str().as_str(), uri.port, uri.headers.as_deref()),
+                (
+                    uri.user.as_deref(),
+                    uri.password.as_deref(),
+                    uri.host_str().as_str(),
+                    uri.port,
+                    uri.headers.as_deref()
+                ),
                 (user, password, host, port, headers),
                 "{text}"
             );
@@ -262,27 +343,72 @@ mod tests {
 
     #[test]
     fn parameters() {
-        let uri = Uri::parse("sip:h;%6C%72;n%61me=v%61lue%25%34%31;transport=TCP;x=;ob").expect("well-formed");
+        let uri = Uri::parse("sip:h;%6C%72;n%61me=v%61lue%25%34%31;transport=TCP;x=;ob")
+            .expect("well-formed");
         assert!(uri.is_loose_route());
         assert_eq!(uri.transport(), Some(Transport::Tcp));
-        assert_eq!((uri.param("name"), uri.param("OB"), uri.param("x"), uri.param("y")), (Some("v%61lue%25%34%31"), Some(""), Some(""), None));
-        assert_eq!(Uri::parse("sip:h;transport=sctp").map(|uri| uri.transport()), Ok(None));
+        assert_eq!(
+            (
+                uri.param("name"),
+                uri.param("OB"),
+                uri.param("x"),
+                uri.param("y")
+            ),
+            (Some("v%61lue%25%34%31"), Some(""), Some(""), None)
+        );
+        assert_eq!(
+            Uri::parse("sip:h;transport=sctp").map(|uri| uri.transport()),
+            Ok(None)
+        );
     }
 
     #[test]
     fn other_schemes() {
         let tel = Uri::parse("tel:+1-(555).12;phone-context=x").expect("well-formed");
-        assert_eq!((tel.scheme, tel.user.as_deref(), tel.host_str().as_str()), (Scheme::Tel, Some("+1-(555).12"), ""));
-        for text in ["urn:service:sos", "pres:bob@example.com", "soap.beep://192.0.2.103:3002", "nobodyKnowsThisScheme:totallyopaquecontent"] {
-            assert_eq!(Uri::parse(text).map(|uri| (uri.scheme, uri.raw)), Ok((Scheme::Other, text.to_owned())));
+        assert_eq!(
+            (tel.scheme, tel.user.as_deref(), tel.host_str().as_str()),
+            (Scheme::Tel, Some("+1-(555).12"), "")
+        );
+        for text in [
+            "urn:service:sos",
+            "pres:bob@example.com",
+            "soap.beep://192.0.2.103:3002",
+            "nobodyKnowsThisScheme:totallyopaquecontent",
+        ] {
+            assert_eq!(
+                Uri::parse(text).map(|uri| (uri.scheme, uri.raw)),
+                Ok((Scheme::Other, text.to_owned()))
+            );
         }
     }
 
     #[test]
     fn faults() {
         for text in [
-            "", "alice", "sip:", ":x", "1sip:h", "<sip:a@h>", "sip:a b@h", "sip:@h", "sip:a@", "sip:a@b@c", "sip:a@h:", "sip:a@h:x", "sip:a@h:99999",
-            "sip:a@[::1", "sip:a%zz@h", "sip:a%4@h", "sip:a@h;=x", "sip:a\"@h", "sip:a\0@h", "sip:a@h\r\nX: y", "tel:", "tel:abc-xyz", "tel:;x", "sip:a@h,b",
+            "",
+            "alice",
+            "sip:",
+            ":x",
+            "1sip:h",
+            "<sip:a@h>",
+            "sip:a b@h",
+            "sip:@h",
+            "sip:a@",
+            "sip:a@b@c",
+            "sip:a@h:",
+            "sip:a@h:x",
+            "sip:a@h:99999",
+            "sip:a@[::1",
+            "sip:a%zz@h",
+            "sip:a%4@h",
+            "sip:a@h;=x",
+            "sip:a\"@h",
+            "sip:a\0@h",
+            "sip:a@h\r\nX: y",
+            "tel:",
+            "tel:abc-xyz",
+            "tel:;x",
+            "sip:a@h,b",
         ] {
             assert!(Uri::parse(text).is_err(), "{text:?}");
         }
@@ -292,11 +418,17 @@ mod tests {
     fn request_uris_have_no_headers_and_no_method() {
         for (text, expected) in [
             ("sip:a@h;transport=tcp", "sip:a@h;transport=tcp"),
-            ("sip:a;b?c@h:1;method=REFER;x=y;z?Route=%3Csip:e%3E", "sip:a;b?c@h:1;x=y;z"),
+            (
+                "sip:a;b?c@h:1;method=REFER;x=y;z?Route=%3Csip:e%3E",
+                "sip:a;b?c@h:1;x=y;z",
+            ),
             ("sip:h?a=b", "sip:h"),
             ("tel:1;method=x", "tel:1;method=x"),
         ] {
-            assert_eq!(Uri::parse(text).map(|uri| uri.request_uri().into_owned()), Ok(expected.to_owned()));
+            assert_eq!(
+                Uri::parse(text).map(|uri| uri.request_uri().into_owned()),
+                Ok(expected.to_owned())
+            );
         }
     }
 }

@@ -25,7 +25,10 @@ impl CSeq {
         if !is_token(method.as_bytes()) {
             return Err(fault());
         }
-        Ok(CSeq { number: digits(number.as_bytes()).ok_or_else(fault)?, method: Method::new(method) })
+        Ok(CSeq {
+            number: digits(number.as_bytes()).ok_or_else(fault)?,
+            method: Method::new(method),
+        })
     }
 }
 
@@ -35,12 +38,32 @@ mod tests {
 
     #[test]
     fn numbers_and_methods() {
-        for (text, number, method) in
-            [("1 PUBLISH", 1, "PUBLISH"), ("0009 \t  INVITE", 9, "INVITE"), ("4294967295 FOO", u32::MAX, "FOO"), (" 0 invite ", 0, "invite")]
-        {
-            assert_eq!(CSeq::parse(text), Ok(CSeq { number, method: Method::new(method) }), "{text:?}");
+        for (text, number, method) in [
+            ("1 PUBLISH", 1, "PUBLISH"),
+            ("0009 \t  INVITE", 9, "INVITE"),
+            ("4294967295 FOO", u32::MAX, "FOO"),
+            (" 0 invite ", 0, "invite"),
+        ] {
+            assert_eq!(
+                CSeq::parse(text),
+                Ok(CSeq {
+                    number,
+                    method: Method::new(method)
+                }),
+                "{text:?}"
+            );
         }
-        for text in ["", "1", "INVITE", "x INVITE", "-1 INVITE", "4294967296 INVITE", "36893488147419103232 REGISTER", "1 IN VITE", "1 <x>"] {
+        for text in [
+            "",
+            "1",
+            "INVITE",
+            "x INVITE",
+            "-1 INVITE",
+            "4294967296 INVITE",
+            "36893488147419103232 REGISTER",
+            "1 IN VITE",
+            "1 <x>",
+        ] {
             assert!(CSeq::parse(text).is_err(), "{text:?}");
         }
     }

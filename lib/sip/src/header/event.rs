@@ -27,7 +27,11 @@ impl Event {
             return Err(ParseError::new("Bad Event"));
         }
         let params = Params::parse(&text[end..])?;
-        Ok(Event { package: package.to_owned(), id: params.value("id").map(str::to_owned), params })
+        Ok(Event {
+            package: package.to_owned(),
+            id: params.value("id").map(str::to_owned),
+            params,
+        })
     }
 }
 
@@ -44,9 +48,15 @@ mod tests {
             ("dialog;call-id=\"a;b\";ID=x", "dialog", Some("x")),
         ] {
             let event = Event::parse(text).expect("well-formed");
-            assert_eq!((event.package.as_str(), event.id.as_deref()), (package, id), "{text:?}");
+            assert_eq!(
+                (event.package.as_str(), event.id.as_deref()),
+                (package, id),
+                "{text:?}"
+            );
         }
-        assert!(Event::parse("dialog;sla").is_ok_and(|event| event.params.find("sla") == Some(None)));
+        assert!(
+            Event::parse("dialog;sla").is_ok_and(|event| event.params.find("sla") == Some(None))
+        );
         for text in ["", ";id=1", "two words", "a,b", "presence;id=\"x"] {
             assert!(Event::parse(text).is_err(), "{text:?}");
         }

@@ -5,7 +5,10 @@ use crate::work;
 
 /// The pieces of `value` between separators, untrimmed, at least one.
 pub(crate) fn split(value: &[u8], separator: u8) -> Pieces<'_> {
-    Pieces { rest: Some(value), separator }
+    Pieces {
+        rest: Some(value),
+        separator,
+    }
 }
 
 pub(crate) struct Pieces<'a> {
@@ -80,15 +83,31 @@ mod tests {
             ("a", vec!["a"]),
             (" a , b ", vec!["a", "b"]),
             ("a,,b,", vec!["a", "", "b", ""]),
-            (r#""x,y" <sip:a,b@c>, <sip:d>"#, vec![r#""x,y" <sip:a,b@c>"#, "<sip:d>"]),
+            (
+                r#""x,y" <sip:a,b@c>, <sip:d>"#,
+                vec![r#""x,y" <sip:a,b@c>"#, "<sip:d>"],
+            ),
             (r#""q\",\\" <s>,t"#, vec![r#""q\",\\" <s>"#, "t"]),
             ("<sip:a?b=\"c\",d>,e", vec!["<sip:a?b=\"c\",d>", "e"]),
             (r#""open, b"#, vec![r#""open, b"#]),
             ("ä,ö", vec!["ä", "ö"]),
         ] {
-            assert_eq!(split_text(value, b',').collect::<Vec<_>>(), expected, "{value:?}");
-            let bytes: Vec<&[u8]> = split(value.as_bytes(), b',').map(<[u8]>::trim_ascii).collect();
-            assert_eq!(bytes, expected.iter().map(|text| text.as_bytes()).collect::<Vec<_>>(), "{value:?}");
+            assert_eq!(
+                split_text(value, b',').collect::<Vec<_>>(),
+                expected,
+                "{value:?}"
+            );
+            let bytes: Vec<&[u8]> = split(value.as_bytes(), b',')
+                .map(<[u8]>::trim_ascii)
+                .collect();
+            assert_eq!(
+                bytes,
+                expected
+                    .iter()
+                    .map(|text| text.as_bytes())
+                    .collect::<Vec<_>>(),
+                "{value:?}"
+            );
         }
     }
 }

@@ -105,12 +105,17 @@ impl HeaderName {
     pub fn from_bytes(name: &[u8]) -> HeaderName {
         if let [letter] = name {
             let letter = letter.to_ascii_lowercase();
-            return NAMES.iter().find(|(_, compact, _)| *compact == letter && letter != 0).map_or(H::Other, |(header, ..)| *header);
+            return NAMES
+                .iter()
+                .find(|(_, compact, _)| *compact == letter && letter != 0)
+                .map_or(H::Other, |(header, ..)| *header);
         }
         // The length tells most names apart before a byte is compared.
         NAMES
             .iter()
-            .find(|(_, _, text)| text.len() == name.len() && text.as_bytes().eq_ignore_ascii_case(name))
+            .find(|(_, _, text)| {
+                text.len() == name.len() && text.as_bytes().eq_ignore_ascii_case(name)
+            })
             .map_or(H::Other, |(header, ..)| *header)
     }
 
@@ -135,7 +140,10 @@ mod tests {
         for (index, (header, _, text)) in NAMES.iter().enumerate() {
             assert_eq!(*header as usize, index, "{text}");
             assert_eq!(header.as_str(), *text);
-            assert_eq!(HeaderName::from_bytes(text.to_ascii_uppercase().as_bytes()), *header);
+            assert_eq!(
+                HeaderName::from_bytes(text.to_ascii_uppercase().as_bytes()),
+                *header
+            );
         }
         assert_eq!(H::Other as usize, NAMES.len());
         assert_eq!(H::Other.as_str(), "");
@@ -144,11 +152,29 @@ mod tests {
     #[test]
     fn compact_forms_stand_for_their_headers() {
         for (compact, header) in [
-            ("v", H::Via), ("f", H::From), ("t", H::To), ("i", H::CallId), ("m", H::Contact), ("l", H::ContentLength),
-            ("c", H::ContentType), ("o", H::Event), ("u", H::AllowEvents), ("k", H::Supported), ("e", H::ContentEncoding),
-            ("s", H::Subject), ("r", H::ReferTo), ("V", H::Via), ("x", H::Other), ("\0", H::Other), ("", H::Other),
+            ("v", H::Via),
+            ("f", H::From),
+            ("t", H::To),
+            ("i", H::CallId),
+            ("m", H::Contact),
+            ("l", H::ContentLength),
+            ("c", H::ContentType),
+            ("o", H::Event),
+            ("u", H::AllowEvents),
+            ("k", H::Supported),
+            ("e", H::ContentEncoding),
+            ("s", H::Subject),
+            ("r", H::ReferTo),
+            ("V", H::Via),
+            ("x", H::Other),
+            ("\0", H::Other),
+            ("", H::Other),
         ] {
-            assert_eq!(HeaderName::from_bytes(compact.as_bytes()), header, "{compact:?}");
+            assert_eq!(
+                HeaderName::from_bytes(compact.as_bytes()),
+                header,
+                "{compact:?}"
+            );
         }
     }
 }

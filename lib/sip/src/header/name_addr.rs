@@ -27,15 +27,27 @@ impl NameAddr {
     /// The display name, the URI or a parameter is malformed.
     pub fn parse(text: &str) -> Result<NameAddr, ParseError> {
         let text = trim(text);
-        let (display, open) = display_name(text).ok_or_else(|| ParseError::new("Bad display name"))?;
-        let Some(open) = open else { return addr_spec(text) };
-        let close = text[open..].find('>').map(|index| open + index).ok_or_else(|| ParseError::new("Bad address").at(open))?;
+        let (display, open) =
+            display_name(text).ok_or_else(|| ParseError::new("Bad display name"))?;
+        let Some(open) = open else {
+            return addr_spec(text);
+        };
+        let close = text[open..]
+            .find('>')
+            .map(|index| open + index)
+            .ok_or_else(|| ParseError::new("Bad address").at(open))?;
         // Spaces inside of the brackets are wrong, and harmless (RFC 4475 section 3.1.2.15).
         let uri = Uri::parse(trim(&text[open + 1..close]))?;
         let params = Params::parse(&text[close + 1..])?;
         // A display name may hold control characters by quoted pairs; what we store and send on does without such a name.
         let start = if has_controls(&text[..open]) { open } else { 0 };
-        Ok(NameAddr { display, uri, params, raw: text.to_owned(), addr: start..close + 1 })
+        Ok(NameAddr {
+            display,
+            uri,
+            params,
+            raw: text.to_owned(),
+            addr: start..close + 1,
+        })
     }
 
     /// The `tag` parameter.
@@ -59,13 +71,19 @@ fn display_name(text: &str) -> Option<(Option<String>, Option<usize>)> {
     if text.starts_with('"') {
         let (name, rest) = unquote(text)?;
         let rest = trim(rest);
-        return rest.starts_with('<').then(|| (Some(name), Some(text.len() - rest.len())));
+        return rest
+            .starts_with('<')
+            .then(|| (Some(name), Some(text.len() - rest.len())));
     }
     crate::work::note(text.len());
-    let Some(open) = text.find('<') else { return Some((None, None)) };
+    let Some(open) = text.find('<') else {
+        return Some((None, None));
+    };
     let name = trim(&text[..open]);
     // `*(token LWS)`, and more: what is not ASCII, and punctuation that separates nothing.
-    let is_name = !name.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t' || matches!(byte, b'"' | b',' | b';' | b'>'));
+    let is_name = !name.bytes().any(|byte| {
+        byte.is_ascii_control() && byte != b'\t' || matches!(byte, b'"' | b',' | b';' | b'>')
+    });
     is_name.then(|| ((!name.is_empty()).then(|| name.to_owned()), Some(open)))
 }
 
@@ -78,7 +96,13 @@ fn addr_spec(text: &str) -> Result<NameAddr, ParseError> {
         return Err(ParseError::new("Address needs angle brackets").at(at));
     }
     let uri = Uri::parse(addr)?;
-    Ok(NameAddr { display: None, uri, params: Params::parse(&text[end..])?, raw: text.to_owned(), addr: 0..addr.len() })
+    Ok(NameAddr {
+        display: None,
+        uri,
+        params: Params::parse(&text[end..])?,
+        raw: text.to_owned(),
+        addr: 0..addr.len(),
+    })
 }
 
 #[cfg(test)]
@@ -91,17 +115,70 @@ mod tests {
             ("<sip:a@b>", None, "sip:a@b", None, "<sip:a@b>"),
             ("sip:a@b;tag=1", None, "sip:a@b", Some("1"), "sip:a@b"),
             ("sip:a@b ; tag = 1", None, "sip:a@b", Some("1"), "sip:a@b"),
-            ("tel:+1-555;tag=1", None, "tel:+1-555", Some("1"), "tel:+1-555"),
-            ("<tel:+1555;phone-context=x>;tag=2", None, "tel:+1555;phone-context=x", Some("2"), "<tel:+1555;phone-context=x>"),
-            ("caller<sip:a@b>;tag=323", Some("caller"), "sip:a@b", Some("323"), "caller<sip:a@b>"),
-            (r#""A, <B> \"C\"" <sip:a@b;lr>;x;tag=t"#, Some(r#"A, <B> "C""#), "sip:a@b;lr", Some("t"), r#""A, <B> \"C\"" <sip:a@b;lr>"#),
-            (r#""" <sip:a@b>"#, Some(""), "sip:a@b", None, r#""" <sip:a@b>"#),
-            ("J. Rosenberg <sip:a@b>", Some("J. Rosenberg"), "sip:a@b", None, "J. Rosenberg <sip:a@b>"),
-            ("Müller <sip:a@b>", Some("Müller"), "sip:a@b", None, "Müller <sip:a@b>"),
+            (
+                "tel:+1-555;tag=1",
+                None,
+                "tel:+1-555",
+                Some("1"),
+                "tel:+1-555",
+            ),
+            (
+                "<tel:+1555;phone-context=x>;tag=2",
+                None,
+                "tel:+1555;phone-context=x",
+                Some("2"),
+                "<tel:+1555;phone-context=x>",
+            ),
+            (
+                "caller<sip:a@b>;tag=323",
+                Some("caller"),
+                "sip:a@b",
+                Some("323"),
+                "caller<sip:a@b>",
+            ),
+            (
+                r#""A, <B> \"C\"" <sip:a@b;lr>;x;tag=t"#,
+                Some(r#"A, <B> "C""#),
+                "sip:a@b;lr",
+                Some("t"),
+                r#""A, <B> \"C\"" <sip:a@b;lr>"#,
+            ),
+            (
+                r#""" <sip:a@b>"#,
+                Some(""),
+                "sip:a@b",
+                None,
+                r#""" <sip:a@b>"#,
+            ),
+            (
+                "J. Rosenberg <sip:a@b>",
+                Some("J. Rosenberg"),
+                "sip:a@b",
+                None,
+                "J. Rosenberg <sip:a@b>",
+            ),
+            (
+                "Müller <sip:a@b>",
+                Some("Müller"),
+                "sip:a@b",
+                None,
+                "Müller <sip:a@b>",
+            ),
             ("< sip:a@b >", None, "sip:a@b", None, "< sip:a@b >"),
-            ("\"NUL:\\\0\" <sip:a@b>", Some("NUL:\u{FFFD}"), "sip:a@b", None, "<sip:a@b>"),
-            ("<sip:alice.smith;x=%40y@[2001:db8::1]:5070?a=b>", None, "sip:alice.smith;x=%40y@[2001:db8::1]:5070?a=b", None,
-             "<sip:alice.smith;x=%40y@[2001:db8::1]:5070?a=b>"),
+            (
+                "\"NUL:\\\0\" <sip:a@b>",
+                Some("NUL:\u{FFFD}"),
+                "sip:a@b",
+                None,
+                "<sip:a@b>",
+            ),
+            (
+                "<sip:alice.smith;x=%40y@[2001:db8::1]:5070?a=b>",
+                None,
+                "sip:alice.smith;x=%40y@[2001:db8::1]:5070?a=b",
+                None,
+                "<sip:alice.smith;x=%40y@[2001:db8::1]:5070?a=b>",
+            ),
         ] {
             let parsed = NameAddr::parse(text).unwrap_or_else(|fault| panic!("{text:?}: {fault}"));
             assert_eq!(parsed.display.as_deref(), display, "{text:?}");
@@ -109,15 +186,36 @@ mod tests {
             assert_eq!(parsed.tag(), tag, "{text:?}");
             assert_eq!(parsed.raw_addr(), raw_addr, "{text:?}");
         }
-        let contact = NameAddr::parse(r#"<sip:a@b>;+sip.instance="<urn:uuid:1>";isfocus"#).expect("well-formed");
-        assert_eq!((contact.param("+SIP.instance"), contact.param("isfocus"), contact.param("q")), (Some("<urn:uuid:1>"), Some(""), None));
+        let contact = NameAddr::parse(r#"<sip:a@b>;+sip.instance="<urn:uuid:1>";isfocus"#)
+            .expect("well-formed");
+        assert_eq!(
+            (
+                contact.param("+SIP.instance"),
+                contact.param("isfocus"),
+                contact.param("q")
+            ),
+            (Some("<urn:uuid:1>"), Some(""), None)
+        );
     }
 
     #[test]
     fn faults() {
         for text in [
-            "", "*", "<>", "<sip:a@b", "sip:a@b>", "\"open <sip:a@b>", "\"a\" sip:a@b", "Bell, A <sip:a@b>", "sip:a@b?Route=x", "sip:a@b,c",
-            "<sip:a@b>x", "<sip:a@b>;;;;", "<sip:a@b>, <sip:c@d>", "a b c", "\"a\" \"b\" <sip:a@b>",
+            "",
+            "*",
+            "<>",
+            "<sip:a@b",
+            "sip:a@b>",
+            "\"open <sip:a@b>",
+            "\"a\" sip:a@b",
+            "Bell, A <sip:a@b>",
+            "sip:a@b?Route=x",
+            "sip:a@b,c",
+            "<sip:a@b>x",
+            "<sip:a@b>;;;;",
+            "<sip:a@b>, <sip:c@d>",
+            "a b c",
+            "\"a\" \"b\" <sip:a@b>",
         ] {
             assert!(NameAddr::parse(text).is_err(), "{text:?}");
         }

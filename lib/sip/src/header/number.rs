@@ -15,7 +15,10 @@ pub(crate) fn digits(text: &[u8]) -> Option<u32> {
 
 /// The seconds of a Retry-After: `18000;duration=3600`, `120 (I'm in a meeting)`.
 pub(crate) fn retry_after(text: &[u8]) -> Option<u32> {
-    let end = text.iter().position(|byte| matches!(byte, b';' | b'(' | b' ' | b'\t')).unwrap_or(text.len());
+    let end = text
+        .iter()
+        .position(|byte| matches!(byte, b';' | b'(' | b' ' | b'\t'))
+        .unwrap_or(text.len());
     digits(&text[..end])
 }
 
@@ -45,9 +48,13 @@ mod tests {
 
     #[test]
     fn retry_after_may_explain_itself() {
-        for (text, expected) in
-            [("120 (I'm in a meeting)", Some(120)), ("18000;duration=3600", Some(18_000)), ("5(x)", Some(5)), ("soon", None), ("(x)", None)]
-        {
+        for (text, expected) in [
+            ("120 (I'm in a meeting)", Some(120)),
+            ("18000;duration=3600", Some(18_000)),
+            ("5(x)", Some(5)),
+            ("soon", None),
+            ("(x)", None),
+        ] {
             assert_eq!(retry_after(text.as_bytes()), expected, "{text:?}");
         }
     }

@@ -17,12 +17,18 @@ impl Params {
         }
         let fault = || ParseError::new("Bad parameter");
         let text = text.strip_prefix(';').ok_or_else(fault)?;
-        split_text(text, b';').map(|piece| param(piece).ok_or_else(fault)).collect::<Result<_, _>>().map(Params)
+        split_text(text, b';')
+            .map(|piece| param(piece).ok_or_else(fault))
+            .collect::<Result<_, _>>()
+            .map(Params)
     }
 
     /// The value of the first parameter of that name; `Some(None)` for a flag.
     pub fn find(&self, name: &str) -> Option<Option<&str>> {
-        self.0.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_deref())
+        self.0
+            .iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_deref())
     }
 
     /// The value of the first parameter of that name, if it has one.
@@ -32,7 +38,9 @@ impl Params {
 
     /// All parameters, in wire order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_deref()))
+        self.0
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_deref()))
     }
 
     /// Whether there are none.
@@ -63,7 +71,9 @@ fn param(piece: &str) -> Option<(String, Option<String>)> {
 /// More than `token / host`: peers leave quotes away around URNs and IPv6 addresses, and the meaning is clear.
 fn is_plain_value(text: &str) -> bool {
     work::note(text.len());
-    !text.bytes().any(|byte| byte <= b' ' || byte == 0x7F || matches!(byte, b'"' | b'<' | b'>' | b',' | b';'))
+    !text.bytes().any(|byte| {
+        byte <= b' ' || byte == 0x7F || matches!(byte, b'"' | b'<' | b'>' | b',' | b';')
+    })
 }
 
 #[cfg(test)]
@@ -72,7 +82,9 @@ mod tests {
 
     #[test]
     fn good_parameters() {
-        let params = Params::parse(r#" ; tag = 98asjd8 ;lr; Q=0.33;+sip.instance="<urn:uuid:f81d;4f>";gr=urn:uuid:1;received=2001:db8::1;e="#);
+        let params = Params::parse(
+            r#" ; tag = 98asjd8 ;lr; Q=0.33;+sip.instance="<urn:uuid:f81d;4f>";gr=urn:uuid:1;received=2001:db8::1;e="#,
+        );
         let params = params.expect("these are well-formed");
         for (name, expected) in [
             ("TAG", Some(Some("98asjd8"))),
@@ -91,7 +103,19 @@ mod tests {
 
     #[test]
     fn bad_parameters() {
-        for text in ["x", ";", ";;", ";a;;b", ";a=\"open", ";a=\"b\"c", ";=b", ";a b", ";a=b c", ";a=<b>", ";a=b\0"] {
+        for text in [
+            "x",
+            ";",
+            ";;",
+            ";a;;b",
+            ";a=\"open",
+            ";a=\"b\"c",
+            ";=b",
+            ";a b",
+            ";a=b c",
+            ";a=<b>",
+            ";a=b\0",
+        ] {
             assert!(Params::parse(text).is_err(), "{text:?}");
         }
         assert!(Params::parse("  ").is_ok_and(|params| params.is_empty()));

@@ -4,7 +4,11 @@ use crate::work;
 
 /// `token` characters.
 pub(crate) const fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~')
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~'
+        )
 }
 
 pub(crate) fn is_token(text: &[u8]) -> bool {
@@ -20,7 +24,8 @@ pub(crate) fn trim(text: &str) -> &str {
 /// Whether text has a control character other than tab.
 pub(crate) fn has_controls(text: &str) -> bool {
     work::note(text.len());
-    text.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t')
+    text.bytes()
+        .any(|byte| byte.is_ascii_control() && byte != b'\t')
 }
 
 /// Reads the quoted string that `text` begins with: its content without escapes, and what follows it.
@@ -37,7 +42,11 @@ pub(crate) fn unquote(text: &str) -> Option<(String, &str)> {
             '\\' => characters.next()?.1,
             other => other,
         };
-        content.push(if character == '\0' { char::REPLACEMENT_CHARACTER } else { character });
+        content.push(if character == '\0' {
+            char::REPLACEMENT_CHARACTER
+        } else {
+            character
+        });
     }
     work::note(text.len());
     None
@@ -60,7 +69,11 @@ mod tests {
             (r#""open\"#, None),
             ("a", None),
         ] {
-            assert_eq!(unquote(text), expected.map(|(content, rest)| (content.to_owned(), rest)), "{text:?}");
+            assert_eq!(
+                unquote(text),
+                expected.map(|(content, rest)| (content.to_owned(), rest)),
+                "{text:?}"
+            );
         }
     }
 }

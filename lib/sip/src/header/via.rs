@@ -40,7 +40,10 @@ impl Via {
         let (version, rest) = rest.split_once('/').ok_or_else(fault)?;
         let rest = rest.trim_start_matches([' ', '\t']);
         let (transport, rest) = rest.split_once([' ', '\t']).ok_or_else(fault)?;
-        if ![protocol, version, transport].iter().all(|part| is_token(trim(part).as_bytes())) {
+        if ![protocol, version, transport]
+            .iter()
+            .all(|part| is_token(trim(part).as_bytes()))
+        {
             return Err(fault());
         }
         let end = rest.find(';').unwrap_or(rest.len());
@@ -68,12 +71,18 @@ impl Via {
     pub fn target(&self) -> Option<SocketAddr> {
         let ip = self.received.or_else(|| self.host.ip())?;
         let port = self.rport.flatten().or(self.port).filter(|port| *port != 0);
-        Some(SocketAddr::new(ip, port.unwrap_or(self.transport.map_or(5060, Transport::default_port))))
+        Some(SocketAddr::new(
+            ip,
+            port.unwrap_or(self.transport.map_or(5060, Transport::default_port)),
+        ))
     }
 }
 
 fn address(text: &str) -> Option<IpAddr> {
-    match text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
+    match text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'))
+    {
         Some(inner) => inner.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
         None => text.parse().ok(),
     }
@@ -87,7 +96,11 @@ pub(crate) fn write_as_received(out: &mut Vec<u8>, value: &[u8], source: SocketA
     let mut asked = false;
     for (index, piece) in split(value, b';').enumerate() {
         let piece = piece.trim_ascii();
-        let name = piece.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii();
+        let name = piece
+            .split(|byte| *byte == b'=')
+            .next()
+            .unwrap_or_default()
+            .trim_ascii();
         if index > 0 {
             if name.eq_ignore_ascii_case(b"received") {
                 continue;
@@ -102,7 +115,9 @@ pub(crate) fn write_as_received(out: &mut Vec<u8>, value: &[u8], source: SocketA
             out.extend_from_slice(piece);
         }
     }
-    let sent_by = Via::parse(&String::from_utf8_lossy(value)).ok().and_then(|via| via.host.ip());
+    let sent_by = Via::parse(&String::from_utf8_lossy(value))
+        .ok()
+        .and_then(|via| via.host.ip());
     if asked || sent_by != Some(ip) {
         out.extend_from_slice(format!(";received={ip}").as_bytes());
     }
@@ -115,22 +130,67 @@ mod tests {
     #[test]
     fn values() {
         for (text, transport, host, port, branch, rport) in [
-            ("SIP/2.0/UDP h.example.com;branch=z9hG4bK1", Some(Transport::Udp), "h.example.com", None, Some("z9hG4bK1"), None),
-            ("SIP  /   2.0  /UDP     192.0.2.2;rport;branch=390skdjuw", Some(Transport::Udp), "192.0.2.2", None, Some("390skdjuw"), Some(None)),
-            ("sip/2.0/tcp [2001:db8::1] : 5070 ; branch = x ; rport = 99", Some(Transport::Tcp), "[2001:db8::1]", Some(5070), Some("x"), Some(Some(99))),
+            (
+                "SIP/2.0/UDP h.example.com;branch=z9hG4bK1",
+                Some(Transport::Udp),
+                "h.example.com",
+                None,
+                Some("z9hG4bK1"),
+                None,
+            ),
+            (
+                "SIP  /   2.0  /UDP     192.0.2.2;rport;branch=390skdjuw",
+                Some(Transport::Udp),
+                "192.0.2.2",
+                None,
+                Some("390skdjuw"),
+                Some(None),
+            ),
+            (
+                "sip/2.0/tcp [2001:db8::1] : 5070 ; branch = x ; rport = 99",
+                Some(Transport::Tcp),
+                "[2001:db8::1]",
+                Some(5070),
+                Some("x"),
+                Some(Some(99)),
+            ),
             ("SIP/2.0/TLS-SCTP h:1", None, "h", Some(1), None, None),
-            ("SIP/7.0/WSS a_b.invalid;rport=", Some(Transport::Wss), "a_b.invalid", None, None, Some(None)),
+            (
+                "SIP/7.0/WSS a_b.invalid;rport=",
+                Some(Transport::Wss),
+                "a_b.invalid",
+                None,
+                None,
+                Some(None),
+            ),
         ] {
             let via = Via::parse(text).unwrap_or_else(|fault| panic!("{text:?}: {fault}"));
             assert_eq!(
-                (via.transport, via.host.to_string().as_str(), via.port, via.branch.as_deref(), via.rport),
+                (
+                    via.transport,
+                    via.host.to_string().as_str(),
+                    via.port,
+                    via.branch.as_deref(),
+                    via.rport
+                ),
                 (transport, host, port, branch, rport),
                 "{text:?}"
             );
         }
         for text in [
-            "", "SIP/2.0/UDP", "SIP/2.0/UDP ", "SIP/2.0 h", "SIP/2.0/U DP/h", "SIP/2.0/UDP h:", "SIP/2.0/UDP h:99999", "SIP/2.0/UDP [::1", "SIP/2.0/UDP h;;",
-            "SIP/2.0/UDP h;rport=x", "SIP/2.0/UDP h x", "SIP/2.0/UDP ;branch=1", "SIP/2.0/UDP h,x",
+            "",
+            "SIP/2.0/UDP",
+            "SIP/2.0/UDP ",
+            "SIP/2.0 h",
+            "SIP/2.0/U DP/h",
+            "SIP/2.0/UDP h:",
+            "SIP/2.0/UDP h:99999",
+            "SIP/2.0/UDP [::1",
+            "SIP/2.0/UDP h;;",
+            "SIP/2.0/UDP h;rport=x",
+            "SIP/2.0/UDP h x",
+            "SIP/2.0/UDP ;branch=1",
+            "SIP/2.0/UDP h,x",
         ] {
             assert!(Via::parse(text).is_err(), "{text:?}");
         }
@@ -139,17 +199,53 @@ mod tests {
     #[test]
     fn the_receiver_writes_received_and_rport() {
         for (value, source, expected) in [
-            ("SIP/2.0/UDP 192.0.2.1;branch=b", "192.0.2.1:5060", "SIP/2.0/UDP 192.0.2.1;branch=b"),
-            ("SIP/2.0/UDP 192.0.2.1;branch=b", "192.0.2.9:7", "SIP/2.0/UDP 192.0.2.1;branch=b;received=192.0.2.9"),
-            ("SIP/2.0/UDP 192.0.2.1;rport;branch=b", "192.0.2.1:7", "SIP/2.0/UDP 192.0.2.1;rport=7;branch=b;received=192.0.2.1"),
-            ("SIP/2.0/UDP h ; RPORT = 1;Received=6.6.6.6", "192.0.2.1:7", "SIP/2.0/UDP h;rport=7;received=192.0.2.1"),
-            ("SIP/2.0/UDP [2001:db8::1]:5060;branch=b", "[2001:db8::1]:9", "SIP/2.0/UDP [2001:db8::1]:5060;branch=b"),
-            ("SIP/2.0/UDP [2001:db8::1];rport", "[2001:db8::2]:9", "SIP/2.0/UDP [2001:db8::1];rport=9;received=2001:db8::2"),
-            ("SIP/2.0/UDP 192.0.2.1", "[::ffff:192.0.2.1]:9", "SIP/2.0/UDP 192.0.2.1"),
+            (
+                "SIP/2.0/UDP 192.0.2.1;branch=b",
+                "192.0.2.1:5060",
+                "SIP/2.0/UDP 192.0.2.1;branch=b",
+            ),
+            (
+                "SIP/2.0/UDP 192.0.2.1;branch=b",
+                "192.0.2.9:7",
+                "SIP/2.0/UDP 192.0.2.1;branch=b;received=192.0.2.9",
+            ),
+            (
+                "SIP/2.0/UDP 192.0.2.1;rport;branch=b",
+                "192.0.2.1:7",
+                "SIP/2.0/UDP 192.0.2.1;rport=7;branch=b;received=192.0.2.1",
+            ),
+            (
+                "SIP/2.0/UDP h ; RPORT = 1;Received=6.6.6.6",
+                "192.0.2.1:7",
+                "SIP/2.0/UDP h;rport=7;received=192.0.2.1",
+            ),
+            (
+                "SIP/2.0/UDP [2001:db8::1]:5060;branch=b",
+                "[2001:db8::1]:9",
+                "SIP/2.0/UDP [2001:db8::1]:5060;branch=b",
+            ),
+            (
+                "SIP/2.0/UDP [2001:db8::1];rport",
+                "[2001:db8::2]:9",
+                "SIP/2.0/UDP [2001:db8::1];rport=9;received=2001:db8::2",
+            ),
+            (
+                "SIP/2.0/UDP 192.0.2.1",
+                "[::ffff:192.0.2.1]:9",
+                "SIP/2.0/UDP 192.0.2.1",
+            ),
         ] {
             let mut out = Vec::new();
-            write_as_received(&mut out, value.as_bytes(), source.parse().expect("an address"));
-            assert_eq!(String::from_utf8_lossy(&out), expected, "{value:?} from {source}");
+            write_as_received(
+                &mut out,
+                value.as_bytes(),
+                source.parse().expect("an address"),
+            );
+            assert_eq!(
+                String::from_utf8_lossy(&out),
+                expected,
+                "{value:?} from {source}"
+            );
         }
     }
 
@@ -157,13 +253,26 @@ mod tests {
     fn targets() {
         for (text, expected) in [
             ("SIP/2.0/UDP 192.0.2.1", Some("192.0.2.1:5060")),
-            ("SIP/2.0/UDP 192.0.2.1:7;received=192.0.2.9", Some("192.0.2.9:7")),
-            ("SIP/2.0/UDP h:7;received=192.0.2.9;rport=8", Some("192.0.2.9:8")),
-            ("SIP/2.0/UDP h:7;received=[2001:db8::1]", Some("[2001:db8::1]:7")),
+            (
+                "SIP/2.0/UDP 192.0.2.1:7;received=192.0.2.9",
+                Some("192.0.2.9:7"),
+            ),
+            (
+                "SIP/2.0/UDP h:7;received=192.0.2.9;rport=8",
+                Some("192.0.2.9:8"),
+            ),
+            (
+                "SIP/2.0/UDP h:7;received=[2001:db8::1]",
+                Some("[2001:db8::1]:7"),
+            ),
             ("SIP/2.0/UDP h", None),
         ] {
             let via = Via::parse(text).expect("well-formed");
-            assert_eq!(via.target().map(|target| target.to_string()).as_deref(), expected, "{text:?}");
+            assert_eq!(
+                via.target().map(|target| target.to_string()).as_deref(),
+                expected,
+                "{text:?}"
+            );
         }
     }
 }

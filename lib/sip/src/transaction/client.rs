@@ -78,20 +78,35 @@ struct Open<K> {
 
 impl<K> Open<K> {
     fn deadline_ms(&self) -> u64 {
-        self.retransmits_ms.map_or(self.times_out_ms, |retransmits| retransmits.min(self.times_out_ms))
+        self.retransmits_ms
+            .map_or(self.times_out_ms, |retransmits| {
+                retransmits.min(self.times_out_ms)
+            })
     }
 }
 
 impl<K> ClientTransactions<K> {
     /// No transactions yet.
     pub fn new(timers: Timers) -> ClientTransactions<K> {
-        ClientTransactions { timers, transactions: HashMap::new(), deadlines: BTreeSet::new(), open: 0 }
+        ClientTransactions {
+            timers,
+            transactions: HashMap::new(),
+            deadlines: BTreeSet::new(),
+            open: 0,
+        }
     }
 
     /// Opens a transaction; the caller sends `bytes` for the first time. Branches are unique: a second start with the
     /// same one replaces the first.
-    #[expect(clippy::too_many_arguments, reason = "each is one fact about the request")]
-    pub fn start(&mut self, now_ms: u64, branch: String, method: Method, key: K, bytes: Bytes, reliable: bool) {
+    pub fn start(
+        &mut self,
+        now_ms: u64,
+        branch: String,
+        method: Method,
+        key: K,
+        bytes: Bytes,
+        reliable: bool,
+    ) {
         self.remove(&branch);
         let branch: Arc<str> = branch.into();
         let open = Open {
@@ -105,7 +120,14 @@ impl<K> ClientTransactions<K> {
         };
         let deadline_ms = open.deadline_ms();
         self.deadlines.insert((deadline_ms, Arc::clone(&branch)));
-        self.transactions.insert(branch, Transaction { method, state: State::Open(open), deadline_ms });
+        self.transactions.insert(
+            branch,
+            Transaction {
+                method,
+                state: State::Open(open),
+                deadline_ms,
+            },
+        );
         self.open += 1;
     }
 
@@ -113,16 +135,28 @@ impl<K> ClientTransactions<K> {
     pub fn on_response(&mut self, now_ms: u64, response: &Response) -> Option<ClientEvent<K>> {
         let branch = response.top_via().ok()?.branch?;
         let method = response.cseq().ok()?.method;
-        let transaction = self.transactions.get_mut(branch.as_str()).filter(|transaction| transaction.method == method)?;
-        let State::Open(open) = &mut transaction.state else { return None };
+        let transaction = self
+            .transactions
+            .get_mut(branch.as_str())
+            .filter(|transaction| transaction.method == method)?;
+        let State::Open(open) = &mut transaction.state else {
+            return None;
+        };
         if response.status().is_provisional() {
             // Timer E runs on; when it fires in "Proceeding" it is set to T2.
             open.proceeding = true;
             return None;
         }
         let reliable = open.reliable;
-        let open = if reliable { self.remove(&branch)? } else { self.complete(now_ms, &branch)? };
-        Some(ClientEvent::Final { key: open.key, status: response.status() })
+        let open = if reliable {
+            self.remove(&branch)?
+        } else {
+            self.complete(now_ms, &branch)?
+        };
+        Some(ClientEvent::Final {
+            key: open.key,
+            status: response.status(),
+        })
     }
 
     /// Ends a transaction whose request could not be sent.
@@ -170,7 +204,14 @@ impl<K> ClientTransactions<K> {
         let deadline_ms = now_ms + self.timers.t4_ms;
         let branch: Arc<str> = branch.into();
         self.deadlines.insert((deadline_ms, Arc::clone(&branch)));
-        self.transactions.insert(branch, Transaction { method, state: State::Completed, deadline_ms });
+        self.transactions.insert(
+            branch,
+            Transaction {
+                method,
+                state: State::Completed,
+                deadline_ms,
+            },
+        );
         Some(open)
     }
 }
@@ -179,7 +220,12 @@ impl<K: Clone> ClientTransactions<K> {
     /// Does what is due at `now_ms`, in the order of its deadlines. Called late, it sends each request once, not as often
     /// as it would have been sent in time.
     pub fn on_time(&mut self, now_ms: u64, out: &mut Vec<ClientAction<K>>) {
-        while let Some(branch) = self.deadlines.first().filter(|(deadline, _)| *deadline <= now_ms).map(|(_, branch)| Arc::clone(branch)) {
+        while let Some(branch) = self
+            .deadlines
+            .first()
+            .filter(|(deadline, _)| *deadline <= now_ms)
+            .map(|(_, branch)| Arc::clone(branch))
+        {
             if let Some(action) = self.fire(now_ms, &branch) {
                 out.push(action);
             }
@@ -188,13 +234,24 @@ impl<K: Clone> ClientTransactions<K> {
 
     fn fire(&mut self, now_ms: u64, branch: &Arc<str>) -> Option<ClientAction<K>> {
         let t2_ms = self.timers.t2_ms;
-        if let Some(Transaction { state: State::Open(open), deadline_ms, .. }) = self.transactions.get_mut(branch)
+        if let Some(Transaction {
+            state: State::Open(open),
+            deadline_ms,
+            ..
+        }) = self.transactions.get_mut(branch)
             && now_ms < open.times_out_ms
         {
             // Timer E: MIN(2*T1, T2), MIN(4*T1, T2) ... in "Trying", T2 in "Proceeding".
-            open.interval_ms = if open.proceeding { t2_ms } else { (2 * open.interval_ms).min(t2_ms) };
+            open.interval_ms = if open.proceeding {
+                t2_ms
+            } else {
+                (2 * open.interval_ms).min(t2_ms)
+            };
             open.retransmits_ms = Some(now_ms + open.interval_ms.max(1));
-            let action = ClientAction::Retransmit { key: open.key.clone(), bytes: open.bytes.clone() };
+            let action = ClientAction::Retransmit {
+                key: open.key.clone(),
+                bytes: open.bytes.clone(),
+            };
             let next_ms = open.deadline_ms();
             self.deadlines.remove(&(*deadline_ms, Arc::clone(branch)));
             *deadline_ms = next_ms;
@@ -202,6 +259,7 @@ impl<K: Clone> ClientTransactions<K> {
             return Some(action);
         }
         // Timer F if it was open, timer K if not.
-        self.remove(branch).map(|open| ClientAction::TimedOut { key: open.key })
+        self.remove(branch)
+            .map(|open| ClientAction::TimedOut { key: open.key })
     }
 }

@@ -16,6 +16,10 @@ pub struct Timers {
 
 impl Default for Timers {
     fn default() -> Timers {
-        Timers { t1_ms: 500, t2_ms: 4_000, t4_ms: 5_000 }
+        Timers {
+            t1_ms: 500,
+            t2_ms: 4_000,
+            t4_ms: 5_000,
+        }
     }
 }
