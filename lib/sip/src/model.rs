@@ -64,3 +64,32 @@ impl From<rsip::StatusCode> for StatusCode {
         StatusCode::new(u16::from(status)).unwrap_or(StatusCode::SERVER_INTERNAL_ERROR)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn methods_and_codes_translate_both_ways() {
+        for text in ["PUBLISH", "SUBSCRIBE", "NOTIFY", "OPTIONS", "PRACK"] {
+            let method = Method::new(text);
+            let model = rsip::Method::try_from(&method).expect("rsip has it");
+            assert_eq!(
+                (model.to_string().as_str(), Method::from(model)),
+                (text, method)
+            );
+        }
+        assert_eq!(
+            rsip::Method::try_from(&Method::new("subscribe")),
+            Err(ExtensionMethod)
+        );
+        for code in [200, 489, 298] {
+            let status = StatusCode::new(code).expect("a code");
+            assert_eq!(StatusCode::from(rsip::StatusCode::from(status)), status);
+        }
+        assert_eq!(
+            StatusCode::from(rsip::StatusCode::Other(99, String::new())),
+            StatusCode::SERVER_INTERNAL_ERROR
+        );
+    }
+}

@@ -1,8 +1,6 @@
 //! Whole messages as phones and proxies really send them: what the scanner, the typed headers and the limits make of them.
 //! Many of these are the ones that common parsers get wrong.
 
-#![expect(clippy::unwrap_used, reason = "tests end there")]
-
 use sip::{
     HeaderName, Host, Limits, Message, Method, ParseError, Request, Response, Scheme, StatusCode,
     Transport,
