@@ -26,17 +26,26 @@ pub(crate) struct FlightKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct HoldId(u64);
 
+/// What the dialog looked like when it was taken: a verdict on this NOTIFY is void once it looks different.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Guard {
+    /// Grows with a new Contact or flow: the NOTIFY went elsewhere.
+    pub(crate) target_version: i32,
+    /// CSeq of the last SUBSCRIBE.
+    pub(crate) remote_cseq: u32,
+}
+
 /// What is to be taken for one held resource, or what was taken when it is settled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Work<R> {
     pub(crate) hold: HoldId,
     pub(crate) resource: R,
+    /// Number of the latest claim, as the database gave it.
+    pub(crate) claim: i64,
     pub(crate) version: i64,
     pub(crate) state_due: bool,
     /// The resource is given back with work undone (shutting down): it's due at once for whoever comes next.
     pub(crate) give_back: bool,
-    /// How many claims this hold had seen when the work was handed out.
-    claims: u32,
 }
 
 /// The record of everything this notifier holds.
@@ -60,9 +69,9 @@ const CUT_TOGETHER: usize = 16;
 #[derive(Debug)]
 struct Hold<R> {
     resource: R,
+    claim: i64,
     version: i64,
     state_due: bool,
-    claims: u32,
     lease_end: Instant,
     dialogs: HashSet<i64>,
     phase: Phase,
@@ -83,7 +92,7 @@ enum Phase {
 struct Flight {
     serial: u64,
     hold: HoldId,
-    target_version: i32,
+    guard: Guard,
     /// Branch of the client transaction once there is one.
     branch: Option<String>,
     /// Something new is owed to this dialog: its resource is taken again when it comes back.
@@ -120,7 +129,7 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
     ///
     /// A claim of flagged dialogs only (`state_due` false) doesn't hide a state change that this hold already owes: the
     /// version of that change stays the one that is taken and settled.
-    pub(crate) fn claimed(&mut self, resource: R, version: i64, state_due: bool, lease_end: Instant) -> HoldId {
+    pub(crate) fn claimed(&mut self, resource: R, claim: i64, version: i64, state_due: bool, lease_end: Instant) {
         if let Some(&id) = self.by_resource.get(&resource)
             && let Some(hold) = self.holds.get_mut(&id)
         {
@@ -128,7 +137,7 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
                 hold.version = version;
             }
             hold.state_due |= state_due;
-            hold.claims += 1;
+            hold.claim = claim;
             hold.lease_end = hold.lease_end.max(lease_end);
             // A settling statement that is under way was issued for the earlier claim; its result no longer ends this hold.
             if hold.phase == Phase::Settling {
@@ -141,14 +150,14 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
             }
             self.want(id, false);
             self.look(id);
-            return id;
+            return;
         }
         let id = HoldId(self.serial());
         let hold = Hold {
             resource: resource.clone(),
+            claim,
             version,
             state_due,
-            claims: 1,
             lease_end,
             dialogs: HashSet::new(),
             phase: Phase::Idle,
@@ -159,7 +168,6 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
         self.by_resource.insert(resource, id);
         self.want(id, false);
         self.look(id);
-        id
     }
 
     /// Whether a resource waits to be taken.
@@ -167,8 +175,8 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
         !self.fresh.is_empty() || !self.cut.is_empty()
     }
 
-    /// Hands out the resources to take: all the fresh ones, or else a few of those whose take was cut short. Each must come back through [`Ledger::taken`] or
-    /// [`Ledger::take_failed`].
+    /// Hands out the resources to take: all the fresh ones, or else a few of those whose take was cut short. Each must
+    /// come back through [`Ledger::taken`] or [`Ledger::abandon`].
     pub(crate) fn begin_take(&mut self, limit: usize) -> Vec<Work<R>> {
         let (queue, limit) = match self.fresh.is_empty() {
             true => (&mut self.cut, limit.min(CUT_TOGETHER)),
@@ -191,7 +199,7 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
     pub(crate) fn in_flight_of(&self, works: &[Work<R>]) -> Vec<(i64, i32)> {
         let holds = works.iter().filter_map(|work| self.holds.get(&work.hold));
         let dialogs = holds.flat_map(|hold| hold.dialogs.iter());
-        dialogs.filter_map(|dialog| self.flights.get(dialog).map(|flight| (*dialog, flight.target_version))).collect()
+        dialogs.filter_map(|dialog| self.flights.get(dialog).map(|flight| (*dialog, flight.guard.target_version))).collect()
     }
 
     /// Opens a flight for a dialog that was taken for `work`. `None`: the resource was abandoned meanwhile, nothing may
@@ -200,14 +208,14 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
         &mut self,
         work: &Work<R>,
         dialog: i64,
-        target_version: i32,
+        guard: Guard,
         cancelled: &mut Vec<String>,
     ) -> Option<FlightKey> {
         let serial = self.serial();
         let hold = self.holds.get_mut(&work.hold)?;
-        let again = hold.claims != work.claims;
+        let again = hold.claim != work.claim;
         hold.dialogs.insert(dialog);
-        let flight = Flight { serial, hold: work.hold, target_version, branch: None, again };
+        let flight = Flight { serial, hold: work.hold, guard, branch: None, again };
         if let Some(earlier) = self.flights.insert(dialog, flight) {
             cancelled.extend(earlier.branch);
             if earlier.hold != work.hold
@@ -231,11 +239,6 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
         }
     }
 
-    /// A take failed and certainly changed nothing: its resources are taken again.
-    pub(crate) fn take_failed(&mut self, works: &[Work<R>]) {
-        self.taken(works, false);
-    }
-
     /// Whether this flight may be sent now: it's still the dialog's current one, and more than `margin` of the lease is
     /// left. Remembers the branch, so that the transaction can be cancelled.
     pub(crate) fn may_send(&mut self, key: FlightKey, branch: &str, now: Instant, margin: Duration) -> bool {
@@ -250,14 +253,14 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
         true
     }
 
-    /// The target version of a flight that is still the dialog's current one; `None` for a late outcome.
-    pub(crate) fn target_version(&self, key: FlightKey) -> Option<i32> {
-        self.flights.get(&key.dialog).filter(|flight| flight.serial == key.serial).map(|flight| flight.target_version)
+    /// The guard of a flight that is still the dialog's current one; `None` for a late outcome.
+    pub(crate) fn guard(&self, key: FlightKey) -> Option<Guard> {
+        self.flights.get(&key.dialog).filter(|flight| flight.serial == key.serial).map(|flight| flight.guard)
     }
 
     /// A flight is over: its outcome needs no writing, or has been written.
     pub(crate) fn landed(&mut self, key: FlightKey) {
-        if self.target_version(key).is_none() {
+        if self.guard(key).is_none() {
             return;
         }
         let Some(flight) = self.flights.remove(&key.dialog) else { return };
@@ -343,14 +346,18 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
         (ids.len(), branches)
     }
 
-    /// Abandons these resources at once (a statement whose effect is unknown). Returns the branches to cancel.
+    /// Abandons these resources at once. Returns the branches to cancel.
+    ///
+    /// For a take that failed: it may have been committed with only its result lost, and its dialogs would then look
+    /// notified. Left to run out of its lease, the resource is claimed as recovered and everything of it is sent again.
     pub(crate) fn abandon(&mut self, works: &[Work<R>]) -> Vec<String> {
         works.iter().flat_map(|work| self.forget(work.hold)).collect()
     }
 
-    /// The flights that are still open, for shutting down.
-    pub(crate) fn open_flights(&self) -> Vec<FlightKey> {
-        self.flights.iter().map(|(dialog, flight)| FlightKey { dialog: *dialog, serial: flight.serial }).collect()
+    /// The flights that are still open with the branches of those that were sent, for shutting down.
+    pub(crate) fn open_flights(&self) -> Vec<(FlightKey, Option<String>)> {
+        let flights = self.flights.iter();
+        flights.map(|(dialog, flight)| (FlightKey { dialog: *dialog, serial: flight.serial }, flight.branch.clone())).collect()
     }
 
     /// Stops taking for good (shutting down): what waits to be taken, now or later, is given back when it's drained.
@@ -365,9 +372,10 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
         }
     }
 
-    /// Branch of an open flight, if it has been sent.
-    pub(crate) fn branch(&self, key: FlightKey) -> Option<&str> {
-        self.flights.get(&key.dialog).filter(|flight| flight.serial == key.serial)?.branch.as_deref()
+    /// Abandons everything (this process was taken for dead). Returns the branches to cancel.
+    pub(crate) fn abandon_all(&mut self) -> Vec<String> {
+        let ids: Vec<HoldId> = self.holds.keys().copied().collect();
+        ids.into_iter().flat_map(|id| self.forget(id)).collect()
     }
 
     fn serial(&mut self) -> u64 {
@@ -416,10 +424,10 @@ impl<R: Clone> Hold<R> {
         Work {
             hold: id,
             resource: self.resource.clone(),
+            claim: self.claim,
             version: self.version,
             state_due: self.state_due,
             give_back: self.give_back,
-            claims: self.claims,
         }
     }
 }

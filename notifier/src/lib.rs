@@ -1,1 +1,177 @@
-//! notifier
+//! The NOTIFY engine: the only sender of NOTIFY in dialogs.
+//!
+//! A notifier claims resources of which watchers are owed something, takes the dialogs that owe a NOTIFY with their next
+//! CSeq, renders one document per resource, sends, and settles the answers ([`engine`]). It also ends what has expired
+//! ([`sweep`]). It has no state that matters: everything it holds is a lease in PostgreSQL, and whoever claims after the lease
+//! repeats what may have been lost. Any number of notifiers work side by side.
+//!
+//! The walk of one NOTIFY: [`claim`], [`engine`], [`render`], [`send`], [`settle`]; [`in_flight`] keeps the books.
+
+mod claim;
+mod engine;
+mod heartbeat;
+mod in_flight;
+mod render;
+mod send;
+mod settle;
+mod sweep;
+
+use engine::{Engine, Inputs};
+use net::{Client, Endpoint, EndpointOptions, Incoming, ListenAddr, Resolver};
+use send::Sender;
+use settle::FailurePolicy;
+use sip::{Limits, Message};
+use sql::{Store, StoreError, StoreOptions};
+use std::time::Duration;
+use sweep::SweepSettings;
+use tokio::sync::{mpsc, watch};
+use tokio_util::task::AbortOnDropHandle;
+
+/// Why the notifier can't start, or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// `presence.db_url` isn't set. Remedy: set it.
+    #[error("presence.db_url is not set")]
+    NoDatabase,
+    /// `presence.db_url` makes no sense. Remedy: correct it.
+    #[error(transparent)]
+    Database(#[from] StoreError),
+    /// The address of `notifier.listen` can't be bound. Remedy: free it, or choose another.
+    #[error(transparent)]
+    Bind(#[from] net::BindError),
+    /// A task that runs for ever has ended: a bug. Nothing is lost, the leases run out; start again.
+    #[error("the task `{0}` of the notifier ended")]
+    TaskEnded(&'static str),
+}
+
+/// What the engine takes from the configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// Most NOTIFYs in flight at a time.
+    pub(crate) in_flight: usize,
+    pub(crate) lease: Duration,
+    /// `waitn_time`: at most one NOTIFY of changed state per resource in this time; 0 when the server itself notifies.
+    pub(crate) waitn: Duration,
+    /// `notifier_poll_rate`: polls per second.
+    pub(crate) poll_rate: u32,
+    /// `fetch_rows`: most resources of one claim.
+    pub(crate) fetch_rows: u32,
+    pub(crate) failure: FailurePolicy,
+}
+
+// === impl Settings ===
+
+impl Settings {
+    fn new(config: &node::Config) -> Settings {
+        let (notifier, presence) = (&config.notifier, &config.presence);
+        Settings {
+            in_flight: notifier.in_flight.usize(),
+            lease: notifier.lease_s.seconds(),
+            waitn: match presence.notifier_processes.get() {
+                0 => Duration::ZERO,
+                _ => presence.waitn_time.seconds(),
+            },
+            poll_rate: presence.notifier_poll_rate.get(),
+            fetch_rows: presence.fetch_rows.get(),
+            failure: FailurePolicy {
+                timeout_ends: presence.timeout_rm_subs,
+                retry_min: notifier.retry_min_s.seconds(),
+                retry_max: notifier.retry_max_s.seconds(),
+                give_up: notifier.retry_give_up.get(),
+            },
+        }
+    }
+
+    /// What must be left of a lease for a NOTIFY to be sent or awaited under it: time for the clocks of two machines to run
+    /// apart, and for a request that was just sent to arrive before whoever recovers the resource sends the next.
+    pub(crate) fn lease_margin(&self) -> Duration {
+        self.lease / 5
+    }
+}
+
+/// Runs a notifier until `shutdown`; calls `ready` once it's bound, registered and about to claim.
+///
+/// A database that is away is waited for, at the start as later. On shutdown it stops claiming, lets NOTIFYs in flight
+/// finish for two seconds, and hands the rest to the other notifiers.
+///
+/// # Errors
+/// See [`RunError`].
+pub async fn run(config: node::Config, shutdown: node::Shutdown, ready: impl FnOnce() + Send) -> Result<(), RunError> {
+    let store = connect(&config)?;
+    let settings = Settings::new(&config);
+    let listen = config.notifier.listen.to_string().parse::<ListenAddr>();
+    let listen = listen.unwrap_or(ListenAddr { transport: sip::Transport::Udp, addr: config.notifier.listen.addr });
+    let (endpoint, incoming) = Endpoint::bind(&[listen], Limits::default(), EndpointOptions::default()).await?;
+    let address = endpoint.local_addrs().first().map(ToString::to_string).unwrap_or_default();
+    let node = heartbeat::this_node(address);
+    let id = tokio::select! {
+        id = heartbeat::register(&store, &node) => id,
+        () = shutdown.triggered() => {
+            endpoint.close().await;
+            return Ok(());
+        }
+    };
+    tracing::info!(node = id, address = node.address, "notifier registered");
+
+    let resolver = Resolver::system();
+    let (client, outcomes) = Client::new(endpoint.clone(), resolver.clone(), sip::transaction::Timers::default());
+    let (prepared_in, prepared) = mpsc::unbounded_channel();
+    let sender = Sender::new(client.clone(), resolver, config.presence.send_fast_notify, prepared_in);
+    let (owner_in, owner) = watch::channel(id);
+
+    let receive = AbortOnDropHandle::new(tokio::spawn(receive(incoming, client.clone())));
+    let beat = AbortOnDropHandle::new(tokio::spawn(heartbeat::keep(store.clone(), node, owner_in)));
+    let sweep = AbortOnDropHandle::new(tokio::spawn(sweep(store.clone(), config)));
+    let engine = Engine::new(settings, store.clone(), client, sender, id);
+    let latest = owner.clone();
+    let engine = engine.run(Inputs { outcomes, prepared, owner, shutdown });
+    ready();
+    let ended = tokio::select! {
+        result = engine => result,
+        _ = receive => Err("receive"),
+        _ = beat => Err("heartbeat"),
+        _ = sweep => Err("sweep"),
+    };
+    let id = *latest.borrow();
+    if ended.is_ok()
+        && let Err(error) = store.node().deregister(id).await
+    {
+        tracing::warn!(error = %error, "this process couldn't be struck from the list of nodes");
+    }
+    endpoint.close().await;
+    ended.map_err(RunError::TaskEnded)
+}
+
+fn connect(config: &node::Config) -> Result<Store, RunError> {
+    let url = config.presence.db_url.as_ref().ok_or(RunError::NoDatabase)?;
+    let options = StoreOptions {
+        pool_size: config.database.pool_size.usize(),
+        connect_timeout: config.database.connect_timeout_ms.milliseconds(),
+        statement_timeout: config.database.statement_timeout_ms.milliseconds(),
+    };
+    Ok(Store::connect(url.expose(), &options)?)
+}
+
+/// Hands responses to their transactions. A notifier takes no requests; stray ones are dropped.
+async fn receive(mut incoming: Incoming, client: Client<send::Letter>) {
+    let limits = Limits::default();
+    while let Some(batch) = incoming.recv_batch().await {
+        for packet in batch {
+            match sip::parse_datagram(packet.bytes, &limits) {
+                Ok(Message::Response(response)) => client.on_response(response),
+                Ok(Message::Request(request)) => tracing::debug!(method = request.method().as_str(), "a request came to a notifier"),
+                Err(error) => tracing::debug!(reason = error.reason, "a datagram can't be read"),
+            }
+        }
+    }
+}
+
+/// Sweeps, or waits for ever when `clean_period` switches it off.
+async fn sweep(store: Store, config: node::Config) {
+    let Some(clean_period) = config.presence.clean_period.duration() else {
+        return std::future::pending().await;
+    };
+    let settings =
+        SweepSettings { batch: config.presence.fetch_rows.get(), quiet: config.presence.force_delete, clean_period };
+    sweep::run(store, settings).await;
+}

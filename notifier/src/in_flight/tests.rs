@@ -5,18 +5,24 @@ use super::*;
 const LEASE: Duration = Duration::from_secs(10);
 const MARGIN: Duration = Duration::from_secs(1);
 
+fn guard(target_version: i32) -> Guard {
+    Guard { target_version, remote_cseq: 1 }
+}
+
 struct Story {
     ledger: Ledger<&'static str>,
     now: Instant,
+    claims: i64,
 }
 
 impl Story {
     fn new() -> Story {
-        Story { ledger: Ledger::new(), now: Instant::now() }
+        Story { ledger: Ledger::new(), now: Instant::now(), claims: 0 }
     }
 
     fn claim(&mut self, resource: &'static str, version: i64, state_due: bool) {
-        self.ledger.claimed(resource, version, state_due, self.now + LEASE);
+        self.claims += 1;
+        self.ledger.claimed(resource, self.claims, version, state_due, self.now + LEASE);
     }
 
     /// Takes everything wanted; `dialogs` is what the statement returns, for the first resource wanted.
@@ -24,7 +30,7 @@ impl Story {
         let works = self.ledger.begin_take(100);
         assert!(!works.is_empty(), "nothing to take");
         let mut cancelled = Vec::new();
-        let keys = dialogs.iter().filter_map(|(id, target)| self.ledger.take_off(&works[0], *id, *target, &mut cancelled));
+        let keys = dialogs.iter().filter_map(|(id, target)| self.ledger.take_off(&works[0], *id, guard(*target), &mut cancelled));
         let keys: Vec<FlightKey> = keys.collect();
         self.ledger.taken(&works, complete);
         for key in &keys {
@@ -87,7 +93,7 @@ fn a_dialog_in_flight_at_a_new_claim_is_taken_when_it_comes_back() {
 
     let works = story.ledger.begin_take(100);
     assert_eq!(story.ledger.in_flight_of(&works), [(2, 3)], "the busy one is left out");
-    let idle = story.ledger.take_off(&works[0], 1, 3, &mut Vec::new()).unwrap();
+    let idle = story.ledger.take_off(&works[0], 1, guard(3), &mut Vec::new()).unwrap();
     story.ledger.taken(&works, true);
     story.ledger.landed(idle);
     assert!(!story.ledger.wants_take());
@@ -122,10 +128,10 @@ fn a_new_target_replaces_the_flight_and_its_late_answer_is_nobodys() {
     story.claim("bob", 7, false);
     let works = story.ledger.begin_take(100);
     let mut cancelled = Vec::new();
-    let new = story.ledger.take_off(&works[0], 1, 1, &mut cancelled).unwrap();
+    let new = story.ledger.take_off(&works[0], 1, guard(1), &mut cancelled).unwrap();
     story.ledger.taken(&works, true);
     assert_eq!(cancelled, [format!("b{}", old.serial)]);
-    assert_eq!(story.ledger.target_version(old), None);
+    assert_eq!(story.ledger.guard(old), None);
     story.ledger.landed(old);
     assert_eq!(story.ledger.flight_count(), 1, "the late answer lands nothing");
     story.ledger.landed(new);
@@ -153,7 +159,7 @@ fn what_was_abandoned_while_the_take_ran_isnt_sent() {
     story.claim("bob", 7, true);
     let works = story.ledger.begin_take(100);
     story.ledger.abandon_expired(story.now + LEASE, MARGIN);
-    assert_eq!(story.ledger.take_off(&works[0], 1, 0, &mut Vec::new()), None);
+    assert_eq!(story.ledger.take_off(&works[0], 1, guard(0), &mut Vec::new()), None);
     story.ledger.taken(&works, true);
     assert!(story.ledger.is_empty());
 }
@@ -222,7 +228,7 @@ fn a_claim_during_the_take_marks_what_that_take_returned() {
     story.claim("bob", 7, true);
     let works = story.ledger.begin_take(100);
     story.claim("bob", 8, true);
-    let key = story.ledger.take_off(&works[0], 1, 0, &mut Vec::new()).unwrap();
+    let key = story.ledger.take_off(&works[0], 1, guard(0), &mut Vec::new()).unwrap();
     story.ledger.taken(&works, true);
     story.take(&[], true);
     story.ledger.landed(key);
@@ -288,7 +294,7 @@ fn any_order_of_events_ends_drained() {
                     for dialog in base..base + random(4) as i64 {
                         let moved = busy.contains(&(dialog, 0)) && random(4) == 0;
                         if moved || !busy.iter().any(|(id, _)| *id == dialog) {
-                            let key = story.ledger.take_off(&works[0], dialog, i32::from(moved), &mut Vec::new());
+                            let key = story.ledger.take_off(&works[0], dialog, guard(i32::from(moved)), &mut Vec::new());
                             open.retain(|key| key.dialog != dialog);
                             open.extend(key);
                         }
@@ -297,7 +303,7 @@ fn any_order_of_events_ends_drained() {
                 }
                 2 if !open.is_empty() => {
                     let key = open.swap_remove(random(open.len() as u64) as usize);
-                    assert!(story.ledger.target_version(key).is_some());
+                    assert!(story.ledger.guard(key).is_some());
                     story.ledger.landed(key);
                 }
                 3 => {

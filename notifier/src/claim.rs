@@ -1,0 +1,94 @@
+//! When to claim, and how much: the doorbell, the poll, and no more than free permits allow.
+//!
+//! An idle notifier asks once a poll interval. After a full claim it asks again at once (there is more), after a ring too.
+//! Pure: the engine gives the time and the random number.
+
+use sql::Claimed;
+use std::time::{Duration, Instant};
+
+/// The rhythm of claiming.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    interval: Duration,
+    next: Instant,
+}
+
+// === impl Pace ===
+
+impl Pace {
+    /// The first claim is due at once.
+    pub(crate) fn new(polls_per_second: u32, now: Instant) -> Pace {
+        Pace { interval: Duration::from_secs(1) / polls_per_second.max(1), next: now }
+    }
+
+    /// Whether a claim is due.
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        self.next <= now
+    }
+
+    /// When the next claim is due.
+    pub(crate) fn next(&self) -> Instant {
+        self.next
+    }
+
+    /// A ring was heard: there may be work. Heard while a claim is under way, it brings another claim after it, since that
+    /// statement may have looked too early.
+    pub(crate) fn ring(&mut self, now: Instant) {
+        self.next = now;
+    }
+
+    /// A claim is being issued. Set before it, so that a ring during the claim isn't forgotten. `jitter` is from 0 to 1 and
+    /// keeps the polls of several notifiers from marching in step.
+    pub(crate) fn issued(&mut self, now: Instant, jitter: f64) {
+        self.next = now + self.interval.mul_f64(0.75 + 0.5 * jitter.clamp(0.0, 1.0));
+    }
+
+    /// A claim was answered with as much as was asked for: work-conserving, the next one follows at once.
+    pub(crate) fn full(&mut self, now: Instant) {
+        self.next = now;
+    }
+}
+
+/// How many resources to claim with `free` permits: a resource has one watcher or more, so claiming more than that would
+/// hold work that another notifier could do now.
+pub(crate) fn claim_limit(free: usize, fetch_rows: u32) -> u32 {
+    u32::try_from(free).unwrap_or(u32::MAX).min(fetch_rows)
+}
+
+/// Logs what was recovered from a notifier that died; it's rare and an operator wants to know.
+pub(crate) fn log_recovered(claimed: &[Claimed]) {
+    let recovered = claimed.iter().filter(|claimed| claimed.recovered).count();
+    if recovered > 0 {
+        tracing::warn!(resources = recovered, "took over resources whose holder's lease ran out; their watchers are notified anew");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn polls_rings_and_goes_on_while_there_is_more() {
+        let start = Instant::now();
+        let mut pace = Pace::new(10, start);
+        assert!(pace.is_due(start));
+        pace.issued(start, 0.5);
+        assert_eq!(pace.next(), start + Duration::from_millis(100));
+        let during = start + Duration::from_millis(1);
+        assert!(!pace.is_due(during));
+        pace.ring(during);
+        assert!(pace.is_due(during), "a ring during the claim brings another");
+        pace.issued(during, 0.0);
+        pace.full(during);
+        assert!(pace.is_due(during));
+        pace.issued(during, 1.0);
+        assert_eq!(pace.next(), during + Duration::from_millis(125));
+    }
+
+    #[test]
+    fn claims_no_more_than_permits() {
+        for (free, fetch_rows, expected) in [(8000, 500, 500), (20, 500, 20), (0, 500, 0)] {
+            assert_eq!(claim_limit(free, fetch_rows), expected);
+        }
+    }
+}

@@ -1,0 +1,615 @@
+//! The loop: doorbell or poll, claim, take, render, send, outcomes, settle.
+//!
+//! One task owns the [`Ledger`] and decides; everything that waits (statements, DNS, the network) runs beside it and reports
+//! back. Of the four statements that move the queue on, one runs at a time, in turn: storing verdicts, settling, taking,
+//! claiming. So a resource is never settled while it's being claimed, and batches grow by themselves under load, as in a
+//! group commit. Measured on the statements alone, one connection takes over 40,000 dialogs/s, more than one process sends.
+//!
+//! What a failed statement did is unknown. A claim that was lost runs out of its lease and is recovered. So is a take
+//! ([`Ledger::abandon`]). Verdicts and settlements may be repeated and are, as long as the lease lasts.
+
+use crate::Settings;
+use crate::claim::{Pace, claim_limit, log_recovered};
+use crate::in_flight::{FlightKey, Guard, HoldId, Ledger, Work};
+use crate::render::Rendered;
+use crate::send::{Letter, Prepared, Sender, Taken, is_terminated};
+use crate::settle::{Ending, Standing};
+use events::Registry;
+use net::{Client, Outcome, Outcomes};
+use sql::{Claimed, DialogVerdict, Resource, SettledResource, Store, StoreError, TakenDialog};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, watch};
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio_util::task::AbortOnDropHandle;
+
+/// The state of the notifier: everything in it can be lost at any moment.
+pub(crate) struct Engine {
+    settings: Settings,
+    store: Store,
+    registry: Arc<Registry>,
+    client: Client<Letter>,
+    sender: Arc<Sender>,
+    owner: i64,
+    ledger: Ledger<Arc<Resource>>,
+    /// Verdicts to store; their dialogs stay in flight until then, so that they aren't taken in between.
+    verdicts: Vec<(FlightKey, DialogVerdict)>,
+    pace: Pace,
+    /// Requests under construction, and what they are for.
+    preparing: JoinSet<()>,
+    prepared_for: HashMap<Id, Vec<Work<Arc<Resource>>>>,
+    statement: Slot<Stage, Done>,
+    renewal: Slot<Renewal, Result<Vec<Resource>, StoreError>>,
+    overdue: Slot<Instant, Result<Option<Claimed>, StoreError>>,
+    last_stage: usize,
+    outage: Outage,
+    stopping: Option<Instant>,
+    interrupted: bool,
+}
+
+/// What the loop listens to.
+pub(crate) struct Inputs {
+    pub(crate) outcomes: Outcomes<Letter>,
+    pub(crate) prepared: mpsc::UnboundedReceiver<Vec<Prepared>>,
+    pub(crate) owner: watch::Receiver<i64>,
+    pub(crate) shutdown: node::Shutdown,
+}
+
+/// A resource at work.
+type Held = Work<Arc<Resource>>;
+
+/// A statement under way: what it's for, and its task.
+type Slot<What, T> = Option<(What, AbortOnDropHandle<T>)>;
+
+/// The statements that move the queue on.
+enum Stage {
+    Verdicts(Vec<(FlightKey, DialogVerdict)>),
+    Settle(Vec<Held>),
+    Take { works: Vec<Held>, limit: u32 },
+    Claim { issued: Instant, limit: u32 },
+}
+
+enum Done {
+    Verdicts(Result<u64, StoreError>),
+    Settle(Result<u64, StoreError>),
+    Take(Result<(Vec<TakenDialog>, Rendered), StoreError>),
+    Claim(Result<Vec<Claimed>, StoreError>),
+}
+
+struct Renewal {
+    issued: Instant,
+    asked: Vec<(HoldId, Arc<Resource>)>,
+}
+
+/// Most dialogs of one take: large enough for the statement to be efficient, small enough that the first NOTIFY of a large
+/// fan-out leaves soon.
+const TAKE_CHUNK: usize = 2000;
+
+/// Most resources or verdicts of one settling statement.
+const SETTLE_CHUNK: usize = 2000;
+
+/// How often a resource that is due for long is claimed by waiting for its lock.
+const OVERDUE_PERIOD: Duration = Duration::from_secs(1);
+
+/// How long in-flight NOTIFYs may finish when stopping, and how long handing the rest back may take after that.
+const STOP_GRACE: Duration = Duration::from_secs(2);
+const STOP_LIMIT: Duration = Duration::from_secs(5);
+
+// === impl Engine ===
+
+impl Engine {
+    pub(crate) fn new(
+        settings: Settings,
+        store: Store,
+        client: Client<Letter>,
+        sender: Sender,
+        owner: i64,
+    ) -> Engine {
+        Engine {
+            pace: Pace::new(settings.poll_rate, Instant::now()),
+            settings,
+            store,
+            registry: Arc::new(Registry::standard()),
+            client,
+            sender: Arc::new(sender),
+            owner,
+            ledger: Ledger::new(),
+            verdicts: Vec::new(),
+            preparing: JoinSet::new(),
+            prepared_for: HashMap::new(),
+            statement: None,
+            renewal: None,
+            overdue: None,
+            last_stage: 0,
+            outage: Outage::default(),
+            stopping: None,
+            interrupted: false,
+        }
+    }
+
+    /// Runs until told to stop. `Err` names a task that ended although it never should.
+    pub(crate) async fn run(mut self, mut inputs: Inputs) -> Result<(), &'static str> {
+        // Registered before the first claim: a ring from now on is remembered.
+        let mut doorbell = self.store.listen();
+        let mut lease_watch = tokio::time::interval(self.settings.lease / 20);
+        lease_watch.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut overdue_watch = tokio::time::interval(OVERDUE_PERIOD);
+        overdue_watch.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while !self.is_done() {
+            self.start_statement();
+            let next_statement_at = self.next_statement_at();
+            tokio::select! {
+                done = finished(&mut self.statement) => self.statement_done(done),
+                done = finished(&mut self.renewal) => self.renewal_done(done),
+                done = finished(&mut self.overdue) => self.overdue_done(done),
+                batch = inputs.outcomes.recv_batch() => {
+                    for (letter, outcome) in batch.ok_or("client transactions")? {
+                        self.ended(letter, ending(&outcome));
+                    }
+                }
+                batch = inputs.prepared.recv() => self.send(batch.ok_or("senders")?),
+                Some(done) = self.preparing.join_next_with_id() => self.preparation_done(done),
+                () = doorbell.rung() => self.pace.ring(Instant::now()),
+                () = tokio::time::sleep_until(next_statement_at.into()) => {}
+                _ = lease_watch.tick() => self.watch_leases(),
+                _ = overdue_watch.tick() => self.start_overdue(),
+                Ok(()) = inputs.owner.changed() => self.change_owner(*inputs.owner.borrow_and_update()),
+                () = inputs.shutdown.triggered(), if self.stopping.is_none() => self.stop(),
+            }
+            self.interrupt_late_flights();
+        }
+        if !self.ledger.is_empty() {
+            tracing::warn!("stopped with resources unsettled; their leases run out and they are recovered");
+        }
+        Ok(())
+    }
+
+    // --- statements ---
+
+    /// Starts the next statement that has something to do, in turn, so that none starves another.
+    fn start_statement(&mut self) {
+        let now = Instant::now();
+        if self.statement.is_some() || self.outage.lasts(now) {
+            return;
+        }
+        for _ in 0..4 {
+            self.last_stage = (self.last_stage + 1) % 4;
+            let stage = match self.last_stage {
+                0 => self.verdicts_stage(),
+                1 => self.settle_stage(),
+                2 => self.take_stage(),
+                _ => self.claim_stage(now),
+            };
+            if let Some(stage) = stage {
+                let task = tokio::spawn(self.statement(&stage));
+                self.statement = Some((stage, AbortOnDropHandle::new(task)));
+                return;
+            }
+        }
+    }
+
+    fn verdicts_stage(&mut self) -> Option<Stage> {
+        // The flight may have been abandoned or replaced since it was judged.
+        self.verdicts.retain(|(key, _)| self.ledger.guard(*key).is_some());
+        let count = self.verdicts.len().min(SETTLE_CHUNK);
+        (count > 0).then(|| Stage::Verdicts(self.verdicts.drain(..count).collect()))
+    }
+
+    fn settle_stage(&mut self) -> Option<Stage> {
+        let works = self.ledger.begin_settle(SETTLE_CHUNK);
+        (!works.is_empty()).then_some(Stage::Settle(works))
+    }
+
+    fn take_stage(&mut self) -> Option<Stage> {
+        let limit = self.free_permits().min(TAKE_CHUNK);
+        if limit == 0 || !self.ledger.wants_take() {
+            return None;
+        }
+        let works = self.ledger.begin_take(TAKE_CHUNK);
+        Some(Stage::Take { works, limit: u32::try_from(limit).unwrap_or(u32::MAX) })
+    }
+
+    fn claim_stage(&mut self, now: Instant) -> Option<Stage> {
+        let limit = claim_limit(self.free_permits(), self.settings.fetch_rows);
+        if limit == 0 || self.stopping.is_some() || !self.pace.is_due(now) {
+            return None;
+        }
+        self.pace.issued(now, rand::random());
+        Some(Stage::Claim { issued: now, limit })
+    }
+
+    fn free_permits(&self) -> usize {
+        self.settings.in_flight.saturating_sub(self.ledger.flight_count())
+    }
+
+    /// When [`Engine::start_statement`] has to look again without anything having happened.
+    fn next_statement_at(&self) -> Instant {
+        let now = Instant::now();
+        if self.statement.is_some() {
+            return now + Duration::from_secs(1);
+        }
+        if let Some(end) = self.outage.until.filter(|end| *end > now) {
+            return end;
+        }
+        if self.free_permits() == 0 || self.stopping.is_some() {
+            return now + Duration::from_millis(100);
+        }
+        self.pace.next()
+    }
+
+    fn statement(&self, stage: &Stage) -> impl Future<Output = Done> + Send + use<> {
+        let store = self.store.clone();
+        let (owner, lease, waitn) = (self.owner, self.settings.lease, self.settings.waitn);
+        let job = match stage {
+            Stage::Verdicts(verdicts) => Job::Verdicts(verdicts.iter().map(|(_, verdict)| verdict.clone()).collect()),
+            Stage::Settle(works) => Job::Settle(works.iter().map(settled_resource).collect()),
+            Stage::Take { works, limit } => Job::Take {
+                claimed: works.iter().map(claimed).collect(),
+                in_flight: self.ledger.in_flight_of(works),
+                limit: *limit,
+                registry: self.registry.clone(),
+            },
+            Stage::Claim { limit, .. } => Job::Claim { limit: *limit, lease, waitn },
+        };
+        async move { job.run(&store, owner).await }
+    }
+
+    fn statement_done(&mut self, (stage, done): (Stage, Result<Done, JoinError>)) {
+        let now = Instant::now();
+        let failed = match (stage, done) {
+            (Stage::Verdicts(verdicts), Ok(Done::Verdicts(Ok(_)))) => {
+                for (key, _) in verdicts {
+                    self.ledger.landed(key);
+                }
+                None
+            }
+            (Stage::Settle(works), Ok(Done::Settle(Ok(_)))) => {
+                self.ledger.settled(&works);
+                None
+            }
+            (Stage::Take { works, limit }, Ok(Done::Take(Ok((dialogs, rendered))))) => {
+                self.taken(works, dialogs, rendered, limit);
+                None
+            }
+            (Stage::Claim { issued, limit }, Ok(Done::Claim(Ok(claimed)))) => {
+                if claimed.len() >= limit as usize {
+                    self.pace.full(now);
+                }
+                self.claimed(claimed, issued);
+                None
+            }
+            (Stage::Verdicts(verdicts), done) => {
+                self.verdicts.extend(verdicts);
+                Some(("verdicts", done))
+            }
+            (Stage::Settle(works), done) => {
+                self.ledger.settle_failed(&works);
+                Some(("settle", done))
+            }
+            (Stage::Take { works, .. }, done) => {
+                let branches = self.ledger.abandon(&works);
+                self.cancel(branches);
+                Some(("take", done))
+            }
+            (Stage::Claim { .. }, done) => Some(("claim", done)),
+        };
+        match failed {
+            None => self.outage.over(),
+            Some((what, done)) => self.outage.note(now, what, done.map(Done::error)),
+        }
+    }
+
+    // --- claim and take ---
+
+    fn claimed(&mut self, claimed: Vec<Claimed>, issued: Instant) {
+        log_recovered(&claimed);
+        let lease_end = issued + self.settings.lease;
+        for Claimed { resource, claim, version, state_due, .. } in claimed {
+            self.ledger.claimed(Arc::new(resource), claim, version, state_due, lease_end);
+        }
+    }
+
+    fn taken(&mut self, works: Vec<Held>, dialogs: Vec<TakenDialog>, rendered: Rendered, limit: u32) {
+        let complete = dialogs.len() < limit as usize;
+        let mut cancelled = Vec::new();
+        let mut letters = Vec::with_capacity(dialogs.len());
+        for dialog in dialogs {
+            let Some(work) = works.get(dialog.resource_index) else { continue };
+            let guard = Guard { target_version: dialog.target_version, remote_cseq: dialog.remote_cseq };
+            let Some(key) = self.ledger.take_off(work, dialog.id, guard, &mut cancelled) else { continue };
+            let standing = Standing { terminated: is_terminated(&dialog), failures: dialog.failures };
+            let letter = Letter { key, standing };
+            letters.push(Taken { letter, dialog, resource: work.resource.clone(), state_due: work.state_due });
+        }
+        self.cancel(cancelled);
+        self.ledger.taken(&works, complete);
+        if self.interrupted {
+            letters.iter().for_each(|taken| self.ended(taken.letter, Ending::Interrupted));
+        } else if !letters.is_empty() {
+            let sender = self.sender.clone();
+            let task = self.preparing.spawn(async move { sender.prepare(letters, rendered).await });
+            self.prepared_for.insert(task.id(), works);
+        }
+    }
+
+    /// A preparation that panicked leaves flights that nobody will ever send: their resources are abandoned and recovered.
+    fn preparation_done(&mut self, done: Result<(Id, ()), JoinError>) {
+        match done {
+            Ok((id, ())) => {
+                self.prepared_for.remove(&id);
+            }
+            Err(error) => {
+                let works = self.prepared_for.remove(&error.id()).unwrap_or_default();
+                tracing::error!(error = %error, resources = works.len(), "building NOTIFYs failed; these resources are abandoned");
+                let branches = self.ledger.abandon(&works);
+                self.cancel(branches);
+            }
+        }
+    }
+
+    // --- send and settle ---
+
+    fn send(&mut self, prepared: Vec<Prepared>) {
+        let now = Instant::now();
+        let mut requests = Vec::with_capacity(prepared.len());
+        for (letter, request) in prepared {
+            match request {
+                Ok(request) => {
+                    let may = !self.interrupted
+                        && self.ledger.may_send(letter.key, &request.branch, now, self.settings.lease_margin());
+                    if may {
+                        requests.push(request);
+                    }
+                }
+                Err(ending) => self.ended(letter, ending),
+            }
+        }
+        if !requests.is_empty() {
+            self.client.send(requests);
+        }
+    }
+
+    /// A NOTIFY is over, one way or another. Late news of an abandoned or replaced one is ignored.
+    fn ended(&mut self, letter: Letter, ending: Ending) {
+        let Some(guard) = self.ledger.guard(letter.key) else { return };
+        match self.settings.failure.verdict(ending, letter.standing, rand::random()) {
+            None => self.ledger.landed(letter.key),
+            Some(verdict) => {
+                let Guard { target_version, remote_cseq } = guard;
+                let verdict = DialogVerdict { id: letter.key.dialog, remote_cseq, target_version, verdict };
+                tracing::debug!(subscription.id = letter.key.dialog, ?ending, verdict = ?verdict.verdict, "NOTIFY judged");
+                self.verdicts.push((letter.key, verdict));
+            }
+        }
+    }
+
+    fn cancel(&self, branches: Vec<String>) {
+        for branch in branches {
+            self.client.cancel(&branch);
+        }
+    }
+
+    // --- leases ---
+
+    fn watch_leases(&mut self) {
+        let now = Instant::now();
+        let (count, branches) = self.ledger.abandon_expired(now, self.settings.lease_margin());
+        if count > 0 {
+            tracing::warn!(resources = count, "leases ran out before their work was settled; abandoned, to be recovered");
+        }
+        self.cancel(branches);
+        if self.renewal.is_some() {
+            return;
+        }
+        let asked = self.ledger.to_renew(now, self.settings.lease / 2);
+        if asked.is_empty() {
+            return;
+        }
+        let (store, owner, lease) = (self.store.clone(), self.owner, self.settings.lease);
+        let resources: Vec<Resource> = asked.iter().map(|(_, resource)| Resource::clone(resource)).collect();
+        let task = tokio::spawn(async move { store.queue().renew(owner, &resources, lease).await });
+        self.renewal = Some((Renewal { issued: now, asked }, AbortOnDropHandle::new(task)));
+    }
+
+    fn renewal_done(&mut self, (renewal, done): (Renewal, Result<Result<Vec<Resource>, StoreError>, JoinError>)) {
+        match done {
+            Ok(Ok(granted)) => {
+                let granted: HashSet<Arc<Resource>> = granted.into_iter().map(Arc::new).collect();
+                let lease_end = renewal.issued + self.settings.lease;
+                let branches = self.ledger.renewed(&renewal.asked, &granted, lease_end);
+                self.cancel(branches);
+            }
+            Ok(Err(error)) => tracing::warn!(error = %error, "renewing leases failed"),
+            Err(error) => tracing::error!(error = %error, "renewing leases failed"),
+        }
+    }
+
+    /// Runs beside the other statements, since it may wait long for its lock. Should it claim a resource that is being
+    /// settled at that moment, the database decides: a settlement of an earlier claim settles nothing.
+    fn start_overdue(&mut self) {
+        let now = Instant::now();
+        if self.overdue.is_some() || self.stopping.is_some() || self.free_permits() == 0 || self.outage.lasts(now) {
+            return;
+        }
+        let (store, owner) = (self.store.clone(), self.owner);
+        let (lease, waitn) = (self.settings.lease, self.settings.waitn);
+        let task = tokio::spawn(async move { store.queue().claim_overdue(owner, lease, waitn).await });
+        self.overdue = Some((now, AbortOnDropHandle::new(task)));
+    }
+
+    fn overdue_done(&mut self, (issued, done): (Instant, Result<Result<Option<Claimed>, StoreError>, JoinError>)) {
+        match done {
+            Ok(Ok(claimed)) => self.claimed(claimed.into_iter().collect(), issued),
+            // A lock that can't be had within the statement's time is somebody's long transaction; the next round waits again.
+            Ok(Err(error)) => tracing::debug!(error = %error, "no overdue resource could be claimed"),
+            Err(error) => tracing::error!(error = %error, "claiming an overdue resource failed"),
+        }
+    }
+
+    fn change_owner(&mut self, owner: i64) {
+        self.owner = owner;
+        let branches = self.ledger.abandon_all();
+        self.cancel(branches);
+    }
+
+    // --- stopping ---
+
+    fn stop(&mut self) {
+        self.stopping = Some(Instant::now());
+        self.ledger.stop_taking();
+    }
+
+    /// When the grace is over, what is still in flight is owed again, and another notifier goes on with it at once.
+    fn interrupt_late_flights(&mut self) {
+        let Some(since) = self.stopping else { return };
+        if self.interrupted || since.elapsed() < STOP_GRACE {
+            return;
+        }
+        self.interrupted = true;
+        let mut judged: HashSet<FlightKey> = self.verdicts.iter().map(|(key, _)| *key).collect();
+        if let Some((Stage::Verdicts(verdicts), _)) = &self.statement {
+            judged.extend(verdicts.iter().map(|(key, _)| *key));
+        }
+        for (key, branch) in self.ledger.open_flights() {
+            self.cancel(branch.into_iter().collect());
+            if !judged.contains(&key) {
+                let standing = Standing { terminated: false, failures: 0 };
+                self.ended(Letter { key, standing }, Ending::Interrupted);
+            }
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        let Some(since) = self.stopping else { return false };
+        since.elapsed() >= STOP_LIMIT || (self.ledger.is_empty() && self.statement.is_none() && self.overdue.is_none())
+    }
+}
+
+/// A statement with all it needs, detached from the engine.
+enum Job {
+    Verdicts(Vec<DialogVerdict>),
+    Settle(Vec<SettledResource>),
+    Take { claimed: Vec<Claimed>, in_flight: Vec<(i64, i32)>, limit: u32, registry: Arc<Registry> },
+    Claim { limit: u32, lease: Duration, waitn: Duration },
+}
+
+// === impl Job ===
+
+impl Job {
+    async fn run(self, store: &Store, owner: i64) -> Done {
+        match self {
+            Job::Verdicts(verdicts) => Done::Verdicts(store.subscription().settle_batch(&verdicts).await),
+            Job::Settle(resources) => Done::Settle(store.queue().settle(owner, &resources).await),
+            Job::Take { claimed, in_flight, limit, registry } => {
+                Done::Take(take(store, owner, &claimed, &in_flight, limit, &registry).await)
+            }
+            Job::Claim { limit, lease, waitn } => Done::Claim(store.queue().claim(owner, limit, lease, waitn).await),
+        }
+    }
+}
+
+/// Takes, then reads the publications of what was taken, then renders. In this order: a phone that subscribes after a
+/// publication was acknowledged must be shown it, and only a look after the take is certain to see it.
+async fn take(
+    store: &Store,
+    owner: i64,
+    claimed: &[Claimed],
+    in_flight: &[(i64, i32)],
+    limit: u32,
+    registry: &Registry,
+) -> Result<(Vec<TakenDialog>, Rendered), StoreError> {
+    let dialogs = store.subscription().take(owner, claimed, in_flight, limit).await?;
+    let shown: HashSet<usize> = dialogs.iter().map(|dialog| dialog.resource_index).collect();
+    let shown = shown.into_iter().filter_map(|index| claimed.get(index));
+    let resources: Vec<Resource> = shown.map(|claimed| claimed.resource.clone()).collect();
+    let publications = match resources.is_empty() {
+        true => Vec::new(),
+        false => store.publication().list(&resources).await?,
+    };
+    let rendered = Rendered::new(registry, &resources, &publications);
+    Ok((dialogs, rendered))
+}
+
+// === impl Done ===
+
+impl Done {
+    fn error(self) -> Option<StoreError> {
+        match self {
+            Done::Verdicts(result) | Done::Settle(result) => result.err(),
+            Done::Take(result) => result.err(),
+            Done::Claim(result) => result.err(),
+        }
+    }
+}
+
+fn claimed(work: &Held) -> Claimed {
+    Claimed {
+        resource: Resource::clone(&work.resource),
+        claim: work.claim,
+        version: work.version,
+        state_due: work.state_due,
+        recovered: false,
+    }
+}
+
+fn settled_resource(work: &Held) -> SettledResource {
+    SettledResource { resource: Resource::clone(&work.resource), claim: work.claim, state_taken: !work.give_back }
+}
+
+fn ending(outcome: &Outcome) -> Ending {
+    match outcome {
+        Outcome::Final(response) => Ending::Answered {
+            status: response.status().code(),
+            retry_after_s: response.retry_after().ok().flatten(),
+        },
+        Outcome::TimedOut => Ending::TimedOut,
+        Outcome::Unreachable(_) => Ending::Unreachable,
+    }
+}
+
+/// Waits for the task in the slot and empties it; for ever when there is none. Cancel-safe.
+async fn finished<What, T>(slot: &mut Slot<What, T>) -> (What, Result<T, JoinError>) {
+    if let Some((_, task)) = slot {
+        let done = task.await;
+        if let Some((what, _)) = slot.take() {
+            return (what, done);
+        }
+    }
+    std::future::pending().await
+}
+
+/// A pause after failed statements, growing while they fail: a database that comes back isn't met by a storm.
+#[derive(Debug, Default)]
+struct Outage {
+    until: Option<Instant>,
+    failures: u32,
+}
+
+// === impl Outage ===
+
+impl Outage {
+    fn lasts(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| until > now)
+    }
+
+    fn over(&mut self) {
+        if self.failures > 0 {
+            tracing::info!("the database answers again");
+        }
+        *self = Outage::default();
+    }
+
+    fn note(&mut self, now: Instant, what: &'static str, error: Result<Option<StoreError>, JoinError>) {
+        let pause = Duration::from_millis(50 << self.failures.min(4)).mul_f64(0.75 + 0.5 * rand::random::<f64>());
+        self.until = Some(now + pause);
+        self.failures += 1;
+        match error {
+            Ok(Some(error)) if error.is_outage() && self.failures > 1 => tracing::debug!(what, %error, "statement failed again"),
+            Ok(Some(error)) if error.is_outage() => tracing::warn!(what, %error, "statement failed"),
+            Ok(Some(error)) => tracing::error!(what, %error, "statement failed"),
+            Ok(None) => tracing::error!(what, "statement gave the wrong result"),
+            Err(error) => tracing::error!(what, %error, "statement panicked"),
+        }
+    }
+}

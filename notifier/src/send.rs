@@ -1,0 +1,197 @@
+//! From a taken dialog to a request on its way to the next hop.
+//!
+//! The request is built by RFC 3261 section 12.2.1.1 from what the dialog's row says; the next hop is found by RFC 3263.
+//! Nothing leaves from here: requests go back to the engine in batches, which sends those whose lease still holds. A dialog
+//! whose next hop needs a DNS answer or a connection waits for it alone; the rest of its batch doesn't.
+
+use crate::in_flight::FlightKey;
+use crate::render::{Rendered, body_of};
+use crate::settle::{Ending, Standing};
+use events::Document;
+use events::notification::{SubscriptionStatus, event_value, subscription_state};
+use futures_util::StreamExt as _;
+use futures_util::future::poll_immediate;
+use futures_util::stream::FuturesUnordered;
+use net::{Client, ClientRequest, Hop, Resolver};
+use sip::dialog::DialogView;
+use sip::{Method, Uri};
+use sql::{Resource, TakenDialog};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// Names a NOTIFY on its way and what must be known to judge its end. The key of the client transactions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Letter {
+    pub(crate) key: FlightKey,
+    pub(crate) standing: Standing,
+}
+
+/// A taken dialog as the engine hands it over.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) letter: Letter,
+    pub(crate) dialog: TakenDialog,
+    pub(crate) resource: Arc<Resource>,
+    /// The take was for a change of state, not (only) for flagged dialogs.
+    pub(crate) state_due: bool,
+}
+
+/// A NOTIFY ready to leave, or the reason why it never will.
+pub(crate) type Prepared = (Letter, Result<ClientRequest<Letter>, Ending>);
+
+/// What building requests needs; one per engine.
+pub(crate) struct Sender {
+    client: Client<Letter>,
+    resolver: Resolver,
+    /// `send_fast_notify`: 0 suppresses the NOTIFY that would answer a SUBSCRIBE without a document.
+    send_fast_notify: bool,
+    prepared: mpsc::UnboundedSender<Vec<Prepared>>,
+}
+
+/// How many requests are handed to the engine at once: enough for sendmmsg to pay, few enough not to delay the first.
+const HANDED_TOGETHER: usize = 64;
+
+/// RFC 3261 section 8.1.1.6.
+const MAX_FORWARDS: &str = "70";
+
+// === impl Sender ===
+
+impl Sender {
+    pub(crate) fn new(
+        client: Client<Letter>,
+        resolver: Resolver,
+        send_fast_notify: bool,
+        prepared: mpsc::UnboundedSender<Vec<Prepared>>,
+    ) -> Sender {
+        Sender { client, resolver, send_fast_notify, prepared }
+    }
+
+    /// Builds the requests of one take and hands them to the engine; ends when the last one is handed over.
+    ///
+    /// Memory is bounded by the engine, which takes no more dialogs than it has permits for.
+    pub(crate) async fn prepare(&self, taken: Vec<Taken>, rendered: Rendered) {
+        let mut slow = FuturesUnordered::new();
+        let mut ready = Vec::with_capacity(HANDED_TOGETHER);
+        for taken in taken {
+            let document = rendered.document(&taken.resource);
+            let mut request = Box::pin(self.request(taken, document));
+            // A numeric next hop over UDP is ready at the first poll.
+            match poll_immediate(&mut request).await {
+                Some(prepared) => ready.push(prepared),
+                None => slow.push(request),
+            }
+            if ready.len() >= HANDED_TOGETHER {
+                self.hand_over(&mut ready);
+            }
+        }
+        self.hand_over(&mut ready);
+        while let Some(prepared) = slow.next().await {
+            self.hand_over(&mut vec![prepared]);
+        }
+    }
+
+    fn hand_over(&self, ready: &mut Vec<Prepared>) {
+        if !ready.is_empty() {
+            // Fails only when the engine is gone, and then nobody waits for these.
+            let _ = self.prepared.send(std::mem::take(ready));
+        }
+    }
+
+    async fn request(&self, taken: Taken, document: Option<Arc<Document>>) -> Prepared {
+        let letter = taken.letter;
+        let answers_subscribe = !taken.state_due && !letter.standing.terminated;
+        if document.is_none() && answers_subscribe && !self.send_fast_notify {
+            return (letter, Err(Ending::Skipped));
+        }
+        let request = self.build(&taken, document.as_deref()).await;
+        (letter, request)
+    }
+
+    async fn build(&self, taken: &Taken, document: Option<&Document>) -> Result<ClientRequest<Letter>, Ending> {
+        let dialog = &taken.dialog;
+        let flow = (!dialog.flow.is_empty()).then(|| dialog.flow.clone());
+        let route_set: Vec<String> = flow.into_iter().chain(dialog.record_route.iter().cloned()).collect();
+        let hop = self.next_hop(dialog, &route_set).await?;
+        let via = self.client.via_for(&hop).await.map_err(|error| {
+            tracing::debug!(subscription.id = dialog.id, error = %error, "next hop can't be reached");
+            Ending::Unreachable
+        })?;
+        let contact = match dialog.local_contact.as_str() {
+            "" => format!("sip:{}:{}", via.host, via.port),
+            contact => contact.to_owned(),
+        };
+        let view = view(dialog, &route_set, &contact);
+        let event = event_value(&taken.resource.event, &dialog.event_id);
+        let state = state_value(dialog);
+        let headers = [("Max-Forwards", MAX_FORWARDS), ("Event", &event), ("Subscription-State", &state)];
+        let built = sip::dialog::request(&view, &Method::Notify, dialog.cseq, &via, &headers, body_of(document));
+        let built = built.map_err(|error| unsendable(dialog, &error))?;
+        Ok(ClientRequest {
+            key: taken.letter,
+            branch: via.branch,
+            method: Method::Notify,
+            bytes: built.bytes.into(),
+            next_hop: hop,
+        })
+    }
+
+    /// RFC 3261 section 12.2.1.1 for the URI, RFC 3263 for the address. A flow leads through the server that holds it.
+    async fn next_hop(&self, dialog: &TakenDialog, route_set: &[String]) -> Result<Hop, Ending> {
+        let uri = sip::dialog::next_hop(&view(dialog, route_set, "")).map_err(|error| unsendable(dialog, &error))?;
+        if !dialog.flow.is_empty()
+            && let Some(server) = numeric_address(&uri)
+        {
+            return Ok(Hop::Relay(server));
+        }
+        let targets = self.resolver.resolve(&uri).await.map_err(|error| {
+            tracing::debug!(subscription.id = dialog.id, error = %error, "next hop can't be resolved");
+            Ending::Unreachable
+        })?;
+        let first = targets.into_iter().next().ok_or(Ending::Unreachable)?;
+        Ok(if dialog.flow.is_empty() { Hop::Target(first) } else { Hop::Relay(first.addr) })
+    }
+}
+
+/// The dialog as RFC 3261 sees it. We are its UAS: To and its tag are ours.
+fn view<'a>(dialog: &'a TakenDialog, route_set: &'a [String], local_contact: &'a str) -> DialogView<'a> {
+    DialogView {
+        call_id: &dialog.call_id,
+        local_uri: &dialog.local_uri,
+        local_tag: &dialog.to_tag,
+        remote_uri: &dialog.remote_uri,
+        remote_tag: &dialog.from_tag,
+        remote_target: &dialog.contact,
+        route_set,
+        local_contact,
+    }
+}
+
+/// Whether the NOTIFY of this dialog is its last one.
+pub(crate) fn is_terminated(dialog: &TakenDialog) -> bool {
+    matches!(status(dialog), SubscriptionStatus::Terminated | SubscriptionStatus::Waiting)
+}
+
+/// Subscription-State. RFC 6665 section 4.1.3: "expires" is what is left, by the database's clock.
+fn state_value(dialog: &TakenDialog) -> String {
+    subscription_state(status(dialog), dialog.expires_s, &dialog.reason)
+}
+
+/// A number without meaning can only have been written by hand; the subscription is then as good as over.
+fn status(dialog: &TakenDialog) -> SubscriptionStatus {
+    SubscriptionStatus::from_code(i32::from(dialog.status)).unwrap_or(SubscriptionStatus::Terminated)
+}
+
+fn numeric_address(uri: &Uri) -> Option<SocketAddr> {
+    Some(SocketAddr::new(uri.host.ip()?, uri.port.unwrap_or(5060)))
+}
+
+fn unsendable(dialog: &TakenDialog, reason: &dyn std::fmt::Display) -> Ending {
+    tracing::warn!(
+        subscription.id = dialog.id,
+        dialog.call_id = %dialog.call_id,
+        reason = %reason,
+        "no NOTIFY can be built for this dialog; the subscription ends"
+    );
+    Ending::Unsendable
+}

@@ -1,0 +1,166 @@
+//! What the answer to a NOTIFY means for its subscription: the failure policy.
+//!
+//! Pure. The engine stores the verdicts in batches before it settles their resource, so that a dialog that is tried again
+//! is flagged while this notifier still holds the resource. A 2xx needs no writing: taking the dialog was the record of it.
+//!
+//! RFC 6665 section 4.2.2: "If the NOTIFY request fails due to an error response, and the subscription was installed using
+//! a soft-state mechanism, the notifier SHOULD remove the corresponding subscription" unless the response has Retry-After.
+//! RFC 5057 section 5.1 says which responses end the usage and which only the transaction; the table follows it. A server
+//! error or an unreachable proxy says nothing about the phone, so the subscription outlives it and is tried again.
+
+use sql::Verdict;
+use std::time::Duration;
+
+/// How a NOTIFY ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// A final response.
+    Answered { status: u16, retry_after_s: Option<u32> },
+    /// Timer F.
+    TimedOut,
+    /// The next hop's name can't be resolved, no connection can be made, ICMP error.
+    Unreachable,
+    /// Its Contact, Route or addresses can't be made into a request. It never will be.
+    Unsendable,
+    /// Needed no NOTIFY.
+    Skipped,
+    /// The notifier stops without knowing the answer.
+    Interrupted,
+}
+
+/// What must be known of the dialog to judge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// The NOTIFY said `terminated`.
+    pub(crate) terminated: bool,
+    /// Failures in a row before this NOTIFY.
+    pub(crate) failures: u32,
+}
+
+/// The configured part of the policy.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FailurePolicy {
+    /// `timeout_rm_subs`: whether silence ends a subscription.
+    pub(crate) timeout_ends: bool,
+    pub(crate) retry_min: Duration,
+    pub(crate) retry_max: Duration,
+    /// How many refusals of an unclear kind in a row end a subscription.
+    pub(crate) give_up: u32,
+}
+
+// === impl FailurePolicy ===
+
+impl FailurePolicy {
+    /// The verdict to store for this ending, if any. `jitter` is a random number from 0 to 1.
+    pub(crate) fn verdict(&self, ending: Ending, standing: Standing, jitter: f64) -> Option<Verdict> {
+        if ending == Ending::Interrupted {
+            // Owed again, at once: whoever holds the resource next sends it with the next CSeq.
+            return Some(Verdict::Retry { after_s: 0 });
+        }
+        // The last NOTIFY of a subscription: any answer or none, there is nobody left to tell.
+        if standing.terminated {
+            return Some(Verdict::Ended);
+        }
+        let retry = |floor_s: u32| Some(Verdict::Retry { after_s: self.back_off_s(standing.failures, floor_s, jitter) });
+        match ending {
+            Ending::Skipped | Ending::Interrupted => None,
+            Ending::Unsendable => Some(Verdict::Ended),
+            Ending::TimedOut if self.timeout_ends => Some(Verdict::Ended),
+            // Not bounded by a count: an edge proxy that is away for ten minutes must not cost every phone behind it its
+            // subscription. The subscription's own expiry bounds these.
+            Ending::TimedOut | Ending::Unreachable => retry(0),
+            Ending::Answered { status, retry_after_s } => match status {
+                200..=299 => (standing.failures > 0).then_some(Verdict::Delivered),
+                404 | 405 | 410 | 416 | 480..=485 | 489 | 501 | 604 => Some(Verdict::Ended),
+                408 if self.timeout_ends => Some(Verdict::Ended),
+                408 | 430 | 500..=599 => retry(retry_after_s.unwrap_or(0)),
+                _ if standing.failures + 1 >= self.give_up => Some(Verdict::Ended),
+                _ => retry(retry_after_s.unwrap_or(0)),
+            },
+        }
+    }
+
+    /// Seconds until the next attempt: doubling, between the configured bounds, not below `floor_s`; up to a quarter more,
+    /// so that thousands of phones that failed together don't come back together.
+    fn back_off_s(&self, failures: u32, floor_s: u32, jitter: f64) -> u32 {
+        let doubled = self.retry_min.as_secs().saturating_mul(1 << failures.min(16)).min(self.retry_max.as_secs()).max(1);
+        // A Retry-After of days would outlive any subscription; an hour is enough to be obedient.
+        let base = doubled.max(u64::from(floor_s.min(3600)));
+        let spread = (base as f64 * 0.25 * jitter.clamp(0.0, 1.0)).round() as u64;
+        u32::try_from(base + spread).unwrap_or(u32::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLICY: FailurePolicy = FailurePolicy {
+        timeout_ends: true,
+        retry_min: Duration::from_secs(2),
+        retry_max: Duration::from_secs(60),
+        give_up: 10,
+    };
+
+    fn answered(status: u16) -> Ending {
+        Ending::Answered { status, retry_after_s: None }
+    }
+
+    #[test]
+    fn judges_each_ending() {
+        let retry = |after_s| Some(Verdict::Retry { after_s });
+        let patient = FailurePolicy { timeout_ends: false, ..POLICY };
+        for (policy, ending, failures, expected) in [
+            (POLICY, answered(200), 0, None),
+            (POLICY, answered(202), 0, None),
+            (POLICY, answered(200), 3, Some(Verdict::Delivered)),
+            (POLICY, answered(404), 0, Some(Verdict::Ended)),
+            (POLICY, answered(405), 0, Some(Verdict::Ended)),
+            (POLICY, answered(480), 0, Some(Verdict::Ended)),
+            (POLICY, answered(481), 0, Some(Verdict::Ended)),
+            (POLICY, answered(485), 0, Some(Verdict::Ended)),
+            (POLICY, answered(489), 0, Some(Verdict::Ended)),
+            (POLICY, answered(501), 0, Some(Verdict::Ended)),
+            (POLICY, answered(604), 0, Some(Verdict::Ended)),
+            (POLICY, answered(408), 0, Some(Verdict::Ended)),
+            (patient, answered(408), 0, retry(2)),
+            (POLICY, Ending::TimedOut, 0, Some(Verdict::Ended)),
+            (patient, Ending::TimedOut, 1, retry(4)),
+            (POLICY, Ending::Unreachable, 0, retry(2)),
+            (POLICY, Ending::Unreachable, 30, retry(60)),
+            (POLICY, Ending::Unsendable, 0, Some(Verdict::Ended)),
+            (POLICY, Ending::Skipped, 0, None),
+            (POLICY, Ending::Interrupted, 0, retry(0)),
+            (POLICY, answered(430), 2, retry(8)),
+            (POLICY, answered(500), 0, retry(2)),
+            (POLICY, answered(503), 20, retry(60)),
+            (POLICY, Ending::Answered { status: 503, retry_after_s: Some(120) }, 0, retry(120)),
+            (POLICY, Ending::Answered { status: 503, retry_after_s: Some(1) }, 3, retry(16)),
+            (POLICY, Ending::Answered { status: 503, retry_after_s: Some(u32::MAX) }, 0, retry(3600)),
+            (POLICY, answered(401), 0, retry(2)),
+            (POLICY, answered(403), 8, retry(60)),
+            (POLICY, answered(403), 9, Some(Verdict::Ended)),
+            (POLICY, answered(302), 9, Some(Verdict::Ended)),
+            (POLICY, answered(603), 0, retry(2)),
+        ] {
+            let standing = Standing { terminated: false, failures };
+            assert_eq!(policy.verdict(ending, standing, 0.0), expected, "{ending:?} after {failures}");
+        }
+    }
+
+    #[test]
+    fn the_last_notify_ends_the_dialog_whatever_comes_back() {
+        let standing = Standing { terminated: true, failures: 0 };
+        for ending in [answered(200), answered(481), answered(503), Ending::TimedOut, Ending::Unreachable, Ending::Unsendable] {
+            assert_eq!(POLICY.verdict(ending, standing, 0.5), Some(Verdict::Ended), "{ending:?}");
+        }
+        assert_eq!(POLICY.verdict(Ending::Interrupted, standing, 0.5), Some(Verdict::Retry { after_s: 0 }), "nobody knows whether it arrived");
+    }
+
+    #[test]
+    fn jitter_only_lengthens_and_by_a_quarter_at_most() {
+        let after = |jitter| POLICY.verdict(answered(500), Standing { terminated: false, failures: 9 }, jitter);
+        assert_eq!(after(0.0), Some(Verdict::Retry { after_s: 60 }));
+        assert_eq!(after(1.0), Some(Verdict::Retry { after_s: 75 }));
+    }
+}

@@ -1,0 +1,59 @@
+//! Ends what has expired and removes what nobody needs: publications, subscriptions, tombstones, idle queue rows, dead nodes.
+//!
+//! Every notifier sweeps; none is the leader. The statements skip rows that somebody else holds locked, so several sweep side
+//! by side, each in batches of `fetch_rows`, again at once while a batch comes back full. Expiry only changes rows; what
+//! the watchers are told follows from the queue like any other change.
+
+use sql::{Store, StoreError};
+use std::time::Duration;
+use tokio::time::{Instant, MissedTickBehavior};
+
+/// How the sweeper works.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SweepSettings {
+    /// Rows per statement.
+    pub(crate) batch: u32,
+    /// `force_delete`: expired publications go without telling the watchers.
+    pub(crate) quiet: bool,
+    /// `clean_period`: how often what is idle or dead is removed.
+    pub(crate) clean_period: Duration,
+}
+
+/// How often expiry is looked for. A lamp should not outlive its publication by more than this; the look costs two index
+/// probes. (The module that this replaces looked every `clean_period`, 100 s, and its users saw it.)
+const EXPIRY_PERIOD: Duration = Duration::from_secs(1);
+
+/// A process without heartbeat for so long is dead. Many heartbeats, so that a database that was away kills nobody.
+const DEAD_AFTER: Duration = Duration::from_secs(60);
+
+/// Sweeps for ever. Errors are logged and the next round tries again.
+pub(crate) async fn run(store: Store, settings: SweepSettings) {
+    let mut ticks = tokio::time::interval(EXPIRY_PERIOD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut cleaned = Instant::now();
+    loop {
+        ticks.tick().await;
+        let mut round = expire(&store, settings).await;
+        if round.is_ok() && cleaned.elapsed() >= settings.clean_period {
+            cleaned = Instant::now();
+            round = clean(&store, settings).await;
+        }
+        if let Err(error) = round {
+            tracing::warn!(error = %error, "sweeping failed; the next round tries again");
+        }
+    }
+}
+
+async fn expire(store: &Store, settings: SweepSettings) -> Result<(), StoreError> {
+    let batch = settings.batch;
+    while store.publication().expire_batch(batch, settings.quiet).await? >= u64::from(batch) {}
+    while store.subscription().expire_batch(batch).await? >= u64::from(batch) {}
+    Ok(())
+}
+
+async fn clean(store: &Store, settings: SweepSettings) -> Result<(), StoreError> {
+    let batch = settings.batch;
+    while store.maintenance().delete_idle_resources(batch).await? >= u64::from(batch) {}
+    store.maintenance().delete_dead_nodes(DEAD_AFTER).await?;
+    Ok(())
+}
