@@ -13,7 +13,7 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     let applied = runtime()?.block_on(schema::migrate(url.expose()))?;
     say(format_args!(
         "the schema is at version {}, {applied} migrations were applied now",
-        schema::VERSION
+        schema::version()
     ));
     Ok(ExitCode::SUCCESS)
 }

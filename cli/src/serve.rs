@@ -154,7 +154,7 @@ async fn check_schema(
 async fn ask_schema(url: &str, deadline: Duration) -> anyhow::Result<bool> {
     match tokio::time::timeout(deadline, schema::require_version(url)).await {
         Ok(Ok(())) => Ok(true),
-        Ok(Err(schema::SchemaError::Connect(error))) => {
+        Ok(Err(error)) if error.is_outage() => {
             tracing::debug!("the database cannot be reached: {error}");
             Ok(false)
         }

@@ -1,7 +1,7 @@
 //! `docs/CONFIGURATION.md` and `config/pgpresence.toml` are made from the doc comments of `src/config.rs`; and what those
 //! say of defaults and ranges is true.
 //!
-//! `UPDATE_REFERENCE=1 cargo test -p node --test reference` writes both files anew.
+//! `PGPRESENCE_BLESS=1 cargo test -p node --test reference` writes both files anew.
 
 #![expect(
     clippy::unwrap_used,
@@ -93,7 +93,7 @@ fn key(name: &str, comment: &[&str]) -> Key {
 fn reference_page(sections: &[Section]) -> String {
     let mut page = String::from(
         "# Configuration\n\n\
-         <!-- Made from the comments in lib/node/src/config.rs: `./dev verify --update` writes it anew. -->\n\n\
+         <!-- Made from the comments in lib/node/src/config.rs: `./dev verify` writes it anew. -->\n\n\
          One TOML file for all processes (`--config FILE`; [config/pgpresence.toml](../config/pgpresence.toml) is one with\n\
          every key at its default). The environment overrides it: `PGPRESENCE_SECTION__KEY`, such as\n\
          `PGPRESENCE_PRESENCE__MAX_EXPIRES=600`. The command line overrides both: `--set presence.max_expires=600`.\n\
@@ -125,7 +125,7 @@ fn reference_page(sections: &[Section]) -> String {
 fn sample_file(sections: &[Section]) -> String {
     let mut file = String::from(
         "# pgpresence: every key, at its default. docs/CONFIGURATION.md is the reference.\n\
-         # Made from the comments in lib/node/src/config.rs: `./dev verify --update` writes it anew.\n",
+         # Made from the comments in lib/node/src/config.rs: `./dev verify` writes it anew.\n",
     );
     for section in sections {
         write!(file, "\n[{}]\n", section.name).unwrap();
@@ -177,13 +177,13 @@ fn repository() -> PathBuf {
 
 fn check_file(path: &str, expected: &str) {
     let file = repository().join(path);
-    if std::env::var_os("UPDATE_REFERENCE").is_some() {
+    if std::env::var_os("PGPRESENCE_BLESS").is_some() {
         std::fs::write(&file, expected).unwrap();
     }
     let found = std::fs::read_to_string(&file).unwrap_or_default();
     assert!(
         found == expected,
-        "{path} is not what the comments in lib/node/src/config.rs say; ./dev verify --update"
+        "{path} is not what the comments in lib/node/src/config.rs say; ./dev verify writes it anew"
     );
 }
 

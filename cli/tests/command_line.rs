@@ -1,0 +1,123 @@
+//! What the command line says, and what is said about a wrong one.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod program;
+
+use program::{Directory, output, pgpresence};
+
+#[test]
+fn help_names_every_command_and_option() {
+    let (code, help, _) = output(&["--help"]);
+    assert_eq!(code, Some(0));
+    for word in [
+        "run",
+        "server",
+        "notifier",
+        "migrate",
+        "config",
+        "watch",
+        "publish",
+        "--config",
+        "--database-url",
+    ] {
+        assert!(help.contains(word), "{word} is missing:\n{help}");
+    }
+    for word in ["--listen", "--data-dir", "--set"] {
+        assert!(help.contains(word), "{word} is missing:\n{help}");
+    }
+    assert!(!help.contains("supervised"));
+    for command in [
+        "run", "server", "notifier", "migrate", "config", "watch", "publish",
+    ] {
+        assert_eq!(output(&[command, "--help"]).0, Some(0), "{command}");
+    }
+    assert!(output(&["--version"]).1.contains(env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn config_check_reports_all_faults_and_exits_with_2() {
+    let directory = Directory::new();
+    let file = directory.join("wrong.toml");
+    std::fs::write(&file, "[presence]\nmax_expires = 0\nwaitn = 3\n").unwrap();
+    let file = file.to_str().unwrap();
+    let faulty = pgpresence(&[
+        "config",
+        "check",
+        "--config",
+        file,
+        "--listen",
+        "5060",
+        "--set",
+        "log.level=loud",
+    ])
+    .env("PGPRESENCE_PRESENCE__FETCH_ROWS", "0")
+    .output()
+    .unwrap();
+    let errors = String::from_utf8(faulty.stderr).unwrap();
+    assert_eq!(faulty.status.code(), Some(2), "{errors}");
+    assert_eq!(faulty.stdout, b"");
+    for part in [
+        "wrong.toml:2: presence.max_expires: must be 1 to",
+        "wrong.toml:3: presence.waitn: unknown field",
+        "environment PGPRESENCE_PRESENCE__FETCH_ROWS: presence.fetch_rows: must be 1 to",
+        "command line: log.level: \"loud\" is no log level",
+        "command line: server.listen: \"5060\" is no address to listen on",
+    ] {
+        assert_eq!(
+            errors
+                .lines()
+                .filter(|line| line.starts_with("error: ") && line.contains(part))
+                .count(),
+            1,
+            "{errors}"
+        );
+    }
+    assert_eq!(errors.lines().count(), 5, "{errors}");
+
+    assert_eq!(
+        output(&["config", "check", "--config", "/nowhere.toml"]).0,
+        Some(2)
+    );
+    assert_eq!(output(&["config", "check", "--set", "nonsense"]).0, Some(2));
+    assert_eq!(output(&["fly"]).0, Some(2));
+}
+
+#[test]
+fn a_good_configuration_is_shown_without_its_password() {
+    let arguments = [
+        "--database-url",
+        "postgresql://u:secret@h/d",
+        "--set",
+        "presence.max_expires=600",
+        "config",
+    ];
+    let (code, said, errors) = output(&[&arguments[..], &["check"]].concat());
+    assert_eq!(
+        (code, said.as_str(), errors.as_str()),
+        (Some(0), "the configuration is valid\n", "")
+    );
+    let (code, shown, _) =
+        output(&[&arguments[..], &["show", "--listen", "udp:127.0.0.1:1"]].concat());
+    assert_eq!(code, Some(0));
+    for part in [
+        "max_expires = 600",
+        "postgresql://u:***@h/d",
+        "listen = [\"udp:127.0.0.1:1\"]",
+        "waitn_time = 5",
+    ] {
+        assert!(shown.contains(part), "{part} is missing:\n{shown}");
+    }
+    assert!(!shown.contains("secret"));
+}
+
+#[test]
+fn what_needs_a_database_says_so() {
+    for command in ["server", "notifier", "migrate"] {
+        let (code, _, errors) = output(&[command]);
+        assert_eq!(code, Some(2), "{command}: {errors}");
+        assert!(
+            errors.contains("--database-url") && errors.lines().count() == 1,
+            "{errors}"
+        );
+    }
+}
