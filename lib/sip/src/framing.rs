@@ -106,6 +106,12 @@ impl StreamFramer {
         Ok(Some(Frame::Message(message)))
     }
 
+    /// Whether a message, or a ping, has begun and is not complete: the peer owes the rest. Ask after
+    /// [`StreamFramer::next`] gave `None`.
+    pub fn is_partial(&self) -> bool {
+        !self.pending().is_empty()
+    }
+
     fn pending(&self) -> &[u8] {
         &self.buffer[self.start..]
     }
@@ -283,6 +289,22 @@ mod tests {
             for step in [1, 3, 1_000] {
                 assert_eq!(frames(&stream, step), Err(reason), "{stream:?} by {step}");
             }
+        }
+    }
+
+    #[test]
+    fn a_begun_message_is_partial() {
+        for (stream, partial) in [
+            ("", false),
+            ("A", true),
+            ("A\r\nl: 1\r\n\r\n", true),
+            ("A\r\nl: 1\r\n\r\nx", false),
+            ("A\r\nl: 0\r\n\r\n\r\n\r\n", false),
+        ] {
+            let mut framer = StreamFramer::new(limits());
+            framer.push(stream.as_bytes());
+            while framer.next().expect("well-formed").is_some() {}
+            assert_eq!(framer.is_partial(), partial, "{stream:?}");
         }
     }
 
