@@ -106,10 +106,10 @@ impl StreamFramer {
         Ok(Some(Frame::Message(message)))
     }
 
-    /// Whether a message, or a ping, has begun and is not complete: the peer owes the rest. Ask after
-    /// [`StreamFramer::next`] gave `None`.
+    /// Whether a message has begun and is not complete: the peer owes the rest. Ask after [`StreamFramer::next`] gave
+    /// `None`. Line ends alone are no beginning: some phones keep their flow alive with a single CRLF.
     pub fn is_partial(&self) -> bool {
-        !self.pending().is_empty()
+        !b"\r\n\r\n".starts_with(self.pending())
     }
 
     fn pending(&self) -> &[u8] {
@@ -296,6 +296,9 @@ mod tests {
     fn a_begun_message_is_partial() {
         for (stream, partial) in [
             ("", false),
+            ("\r\n", false),
+            ("A\r\nl: 0\r\n\r\n\r\n", false),
+            ("\r\nA", true),
             ("A", true),
             ("A\r\nl: 1\r\n\r\n", true),
             ("A\r\nl: 1\r\n\r\nx", false),
