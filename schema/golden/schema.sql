@@ -1,0 +1,560 @@
+-- What the migrations add up to. Written by the test of crate `schema`; do not edit.
+
+CREATE FUNCTION public.expiry_at(granted_s bigint, at timestamp with time zone) RETURNS bigint
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$ SELECT ceil(extract(epoch FROM at))::bigint + granted_s $$;
+
+COMMENT ON FUNCTION public.expiry_at(granted_s bigint, at timestamp with time zone) IS 'The epoch second at which granted_s seconds are over. Rounded up: nobody gets less than was granted.';
+
+CREATE FUNCTION public.is_live(expires bigint, at timestamp with time zone) RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$ SELECT expires = -1 OR expires > extract(epoch FROM at) $$;
+
+COMMENT ON FUNCTION public.is_live(expires bigint, at timestamp with time zone) IS 'Whether a publication or subscription with this expires (epoch second; -1 = never ends) is alive. Written here only.';
+
+CREATE FUNCTION public.presence_now() RETURNS timestamp with time zone
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$ SELECT COALESCE(NULLIF(current_setting('pgpresence.now', true), '')::timestamptz, now()) $$;
+
+COMMENT ON FUNCTION public.presence_now() IS 'The time by which triggers decide: the start of the transaction. Tests set pgpresence.now to be at another time.';
+
+CREATE FUNCTION public.queue_flagged_dialogs() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    INSERT INTO notify_queue AS q (presentity_uri, event, flagged_due, due, owed_since)
+    SELECT f.presentity_uri, f.event, f.due, f.due, presence_now()
+    FROM (SELECT n.presentity_uri, n.event, GREATEST(presence_now(), to_timestamp(min(n.retry_at))) AS due
+          FROM new_rows AS n
+          WHERE n.updated <> -1
+          GROUP BY n.presentity_uri, n.event) AS f
+    ORDER BY f.presentity_uri, f.event
+    ON CONFLICT ON CONSTRAINT notify_queue_pkey DO UPDATE
+    SET flagged_due = LEAST(q.flagged_due, EXCLUDED.flagged_due),
+        due         = LEAST(q.due, EXCLUDED.due),
+        owed_since  = COALESCE(q.owed_since, EXCLUDED.owed_since);
+    RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION public.queue_flagged_dialogs() IS 'Statement trigger of active_watchers: queues the resources of flagged dialogs, due at their retry_at.';
+
+CREATE FUNCTION public.queue_publications() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    uris   text[];
+    events text[];
+BEGIN
+    -- force_delete: publications expire without a word to their watchers.
+    IF current_setting('pgpresence.quiet', true) = 'on' THEN
+        RETURN NULL;
+    END IF;
+    IF TG_OP = 'INSERT' THEN
+        SELECT array_agg(n.presentity_uri), array_agg(n.event) INTO uris, events
+        FROM new_rows AS n WHERE NOT n.removed;
+    ELSIF TG_OP = 'DELETE' THEN
+        SELECT array_agg(o.presentity_uri), array_agg(o.event) INTO uris, events
+        FROM old_rows AS o WHERE NOT o.removed;
+    ELSE
+        -- What a watcher could see. No join of the two tables: they carry no statistics, and a cached nested loop over
+        -- them is quadratic. is_live tells when expires was moved over the present, either way, by hand.
+        SELECT array_agg(d.presentity_uri), array_agg(d.event) INTO uris, events
+        FROM (
+            (SELECT n.id, n.presentity_uri, n.event, n.content_type, n.body, n.priority, n.sender, n.removed,
+                    is_live(n.expires, presence_now()) AS live FROM new_rows AS n
+             EXCEPT
+             SELECT o.id, o.presentity_uri, o.event, o.content_type, o.body, o.priority, o.sender, o.removed,
+                    is_live(o.expires, presence_now()) FROM old_rows AS o)
+            UNION ALL
+            (SELECT o.id, o.presentity_uri, o.event, o.content_type, o.body, o.priority, o.sender, o.removed,
+                    is_live(o.expires, presence_now()) FROM old_rows AS o
+             EXCEPT
+             SELECT n.id, n.presentity_uri, n.event, n.content_type, n.body, n.priority, n.sender, n.removed,
+                    is_live(n.expires, presence_now()) FROM new_rows AS n)
+        ) AS d;
+    END IF;
+    IF uris IS NOT NULL THEN
+        PERFORM queue_state_changes(uris, events);
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION public.queue_publications() IS 'Statement trigger of presentity: queues the resources whose visible state changed. A refresh queues nothing.';
+
+CREATE FUNCTION public.queue_state_changes(uris text[], events text[]) RETURNS void
+    LANGUAGE sql
+    AS $$
+    -- nextval() is called row by row, after the ORDER BY, and again after a wait for the row's lock: a number drawn before
+    -- the wait could be lower than one that watchers have been notified of, and the change would be lost.
+    INSERT INTO notify_queue AS q (presentity_uri, event, version, due, owed_since)
+    SELECT changed.presentity_uri, changed.event, nextval('notify_version'), presence_now(), presence_now()
+    FROM (SELECT DISTINCT u.presentity_uri COLLATE "C" AS presentity_uri, u.event COLLATE "C" AS event
+          FROM unnest(uris, events) AS u (presentity_uri, event)) AS changed
+    ORDER BY changed.presentity_uri, changed.event
+    ON CONFLICT ON CONSTRAINT notify_queue_pkey DO UPDATE
+    SET version    = nextval('notify_version'),
+        due        = LEAST(q.due, GREATEST(presence_now(), q.not_before)),
+        owed_since = COALESCE(q.owed_since, presence_now())
+$$;
+
+COMMENT ON FUNCTION public.queue_state_changes(uris text[], events text[]) IS 'Records a state change of each of these resources, due at once or when the pacing allows. Takes queue locks by key.';
+
+CREATE FUNCTION public.sweep_by_expires() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    NEW.sweep_at := NEW.expires;
+    RETURN NEW;
+END
+$$;
+
+COMMENT ON FUNCTION public.sweep_by_expires() IS 'Row trigger: a row that would outlive its expires is swept then. Its WHEN clause keeps it away from all other writes.';
+
+CREATE TABLE public.active_watchers (
+    id bigint NOT NULL,
+    presentity_uri text NOT NULL COLLATE pg_catalog."C",
+    watcher_username text NOT NULL,
+    watcher_domain text NOT NULL,
+    to_user text NOT NULL,
+    to_domain text NOT NULL,
+    event text DEFAULT 'presence'::text NOT NULL COLLATE pg_catalog."C",
+    event_id text DEFAULT ''::text NOT NULL,
+    to_tag text NOT NULL COLLATE pg_catalog."C",
+    from_tag text NOT NULL COLLATE pg_catalog."C",
+    callid text NOT NULL COLLATE pg_catalog."C",
+    local_cseq bigint DEFAULT 0 NOT NULL,
+    remote_cseq bigint NOT NULL,
+    contact text NOT NULL,
+    record_route text DEFAULT ''::text NOT NULL,
+    expires bigint NOT NULL,
+    status smallint DEFAULT 2 NOT NULL,
+    reason text DEFAULT ''::text NOT NULL,
+    version bigint DEFAULT 0 NOT NULL,
+    socket_info text DEFAULT ''::text NOT NULL,
+    local_contact text DEFAULT ''::text NOT NULL,
+    from_user text NOT NULL,
+    from_domain text NOT NULL,
+    updated bigint DEFAULT 0 NOT NULL,
+    updated_winfo bigint DEFAULT '-1'::integer NOT NULL,
+    flags bigint DEFAULT 0 NOT NULL,
+    user_agent text DEFAULT ''::text NOT NULL,
+    local_uri text DEFAULT ''::text NOT NULL,
+    remote_uri text DEFAULT ''::text NOT NULL,
+    flow text DEFAULT ''::text NOT NULL,
+    accept text DEFAULT ''::text NOT NULL,
+    granted_s bigint DEFAULT 0 NOT NULL,
+    target_version integer DEFAULT 0 NOT NULL,
+    notified_version bigint DEFAULT 0 NOT NULL,
+    retry_at bigint DEFAULT 0 NOT NULL,
+    failures integer DEFAULT 0 NOT NULL,
+    ended boolean DEFAULT false NOT NULL,
+    sweep_at bigint DEFAULT '9223372036854775807'::bigint NOT NULL,
+    CONSTRAINT "a dialog retires before its CSeq reaches 2^31 (RFC 3261)" CHECK (((local_cseq >= 0) AND (local_cseq <= 2147483647))),
+    CONSTRAINT "a subscription is to an event package" CHECK ((event <> ''::text)),
+    CONSTRAINT "an ended dialog is terminated and owes nothing" CHECK (((NOT ended) OR ((status = 3) AND (updated = '-1'::integer)))),
+    CONSTRAINT "status is 1 active, 2 pending, 3 terminated or 4 waiting" CHECK (((status >= 1) AND (status <= 4)))
+)
+WITH (fillfactor='70');
+
+COMMENT ON TABLE public.active_watchers IS 'One row per subscription dialog. "Local" is our side of the dialog, "remote" the subscriber''s.';
+
+COMMENT ON COLUMN public.active_watchers.id IS 'Row id. Written by the database.';
+
+COMMENT ON COLUMN public.active_watchers.presentity_uri IS 'Canonical URI of the presentity, as in presentity.presentity_uri. Written once, by servers.';
+
+COMMENT ON COLUMN public.active_watchers.watcher_username IS 'User of the watcher. Written once, by servers.';
+
+COMMENT ON COLUMN public.active_watchers.watcher_domain IS 'Domain of the watcher. Written once, by servers.';
+
+COMMENT ON COLUMN public.active_watchers.to_user IS 'User of the To header of the first SUBSCRIBE. Written once, by servers.';
+
+COMMENT ON COLUMN public.active_watchers.to_domain IS 'Domain of the To header of the first SUBSCRIBE. Written once, by servers.';
+
+COMMENT ON COLUMN public.active_watchers.event IS 'Event package. Written once, by servers.';
+
+COMMENT ON COLUMN public.active_watchers.event_id IS 'id parameter of Event; empty if none. Written once, by servers.';
+
+COMMENT ON COLUMN public.active_watchers.to_tag IS 'Our tag, derived from the first SUBSCRIBE. Written once, by servers.';
+
+COMMENT ON COLUMN public.active_watchers.from_tag IS 'The subscriber''s tag. Written once, by servers.';
+
+COMMENT ON COLUMN public.active_watchers.callid IS 'Call-ID. Written once, by servers.';
+
+COMMENT ON COLUMN public.active_watchers.local_cseq IS 'CSeq of the last NOTIFY that was taken; 0 before the first. Written by subscription.take only.';
+
+COMMENT ON COLUMN public.active_watchers.remote_cseq IS 'CSeq of the last SUBSCRIBE. Written by servers.';
+
+COMMENT ON COLUMN public.active_watchers.contact IS 'Remote target, a URI. Written by servers.';
+
+COMMENT ON COLUMN public.active_watchers.record_route IS 'Route set in the order to be used, comma-separated. Written once, by servers.';
+
+COMMENT ON COLUMN public.active_watchers.expires IS 'Epoch second at which the subscription ends; -1 = never. Written by servers, or by hand.';
+
+COMMENT ON COLUMN public.active_watchers.status IS '1 active, 2 pending, 3 terminated, 4 waiting. Written by servers and notifiers.';
+
+COMMENT ON COLUMN public.active_watchers.reason IS 'Why it is not active (timeout, rejected, noresource); empty otherwise. Written by servers and notifiers.';
+
+COMMENT ON COLUMN public.active_watchers.version IS 'Version of the last document sent; grows by one with each NOTIFY. Written by subscription.take.';
+
+COMMENT ON COLUMN public.active_watchers.socket_info IS 'Socket that the SUBSCRIBE came to (udp:192.0.2.1:5060); for operators. Written once, by servers.';
+
+COMMENT ON COLUMN public.active_watchers.local_contact IS 'Our Contact. Written by servers.';
+
+COMMENT ON COLUMN public.active_watchers.from_user IS 'User of the From header of the first SUBSCRIBE. Written once, by servers.';
+
+COMMENT ON COLUMN public.active_watchers.from_domain IS 'Domain of the From header of the first SUBSCRIBE. Written once, by servers.';
+
+COMMENT ON COLUMN public.active_watchers.updated IS 'Flag: -1 = nothing but state changes to send; 0 or more = a NOTIFY is owed whatever the version. Set by servers, the sweep, or by hand; cleared by subscription.take.';
+
+COMMENT ON COLUMN public.active_watchers.updated_winfo IS 'Kamailio''s flag for watcher information; not used. Kept for its tools.';
+
+COMMENT ON COLUMN public.active_watchers.flags IS 'Kamailio''s branch flags; not used. Kept for its tools.';
+
+COMMENT ON COLUMN public.active_watchers.user_agent IS 'User-Agent of the SUBSCRIBE; for operators. Written once, by servers.';
+
+COMMENT ON COLUMN public.active_watchers.local_uri IS 'To of the first SUBSCRIBE without tag: From of each NOTIFY. Written once, by servers.';
+
+COMMENT ON COLUMN public.active_watchers.remote_uri IS 'From of the first SUBSCRIBE without tag: To of each NOTIFY. Written once, by servers.';
+
+COMMENT ON COLUMN public.active_watchers.flow IS 'Route URI of the server that holds the phone''s flow, with the signed token; empty = none. Written by servers.';
+
+COMMENT ON COLUMN public.active_watchers.accept IS 'Accept of the SUBSCRIBE; empty = the package''s default. Written once, by servers.';
+
+COMMENT ON COLUMN public.active_watchers.granted_s IS 'Seconds granted to the last SUBSCRIBE, for the answer to its retransmission. Written by servers.';
+
+COMMENT ON COLUMN public.active_watchers.target_version IS 'Grows by one when contact or flow change: a NOTIFY in flight to the old target is given up. Written by servers.';
+
+COMMENT ON COLUMN public.active_watchers.notified_version IS 'notify_queue.version that the last NOTIFY taken shows at least. Written by subscription.take.';
+
+COMMENT ON COLUMN public.active_watchers.retry_at IS 'Epoch second before which no NOTIFY is taken, after a failure; 0 = at once. Written by notifiers, reset by servers.';
+
+COMMENT ON COLUMN public.active_watchers.failures IS 'NOTIFYs failed since the last good one. Written by notifiers, reset by servers.';
+
+COMMENT ON COLUMN public.active_watchers.ended IS 'The last NOTIFY was answered, or given up. The row stays for 64*T1 = 32 s, so that a retransmitted SUBSCRIBE gets its answer. Written by notifiers.';
+
+COMMENT ON COLUMN public.active_watchers.sweep_at IS 'Epoch second at which the sweep looks at the row next: never later than expires, often earlier, because a refresh leaves it alone. Written by servers, notifiers, the sweep and a trigger.';
+
+ALTER TABLE public.active_watchers ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME public.active_watchers_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.cluster (
+    only_row boolean DEFAULT true NOT NULL,
+    secret bytea NOT NULL,
+    CONSTRAINT "there is one cluster" CHECK (only_row)
+);
+
+COMMENT ON TABLE public.cluster IS 'What all processes on this database share. One row.';
+
+COMMENT ON COLUMN public.cluster.only_row IS 'Always true: keeps the table at one row. Written by the migration.';
+
+COMMENT ON COLUMN public.cluster.secret IS 'Key of entity-tags, To-tags and flow tokens. Written by the migration; changing it orphans what phones hold.';
+
+CREATE TABLE public.node (
+    id bigint NOT NULL,
+    kind text NOT NULL,
+    host text NOT NULL,
+    pid integer NOT NULL,
+    address text DEFAULT ''::text NOT NULL,
+    version text DEFAULT ''::text NOT NULL,
+    started timestamp with time zone DEFAULT now() NOT NULL,
+    heartbeat timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT "a node has a kind" CHECK ((kind <> ''::text))
+);
+
+COMMENT ON TABLE public.node IS 'One row per running process. Written by that process.';
+
+COMMENT ON COLUMN public.node.id IS 'Never used twice: owner of leases in notify_queue. Written by the database.';
+
+COMMENT ON COLUMN public.node.kind IS 'server or notifier. Written once, at the start.';
+
+COMMENT ON COLUMN public.node.host IS 'Name of the machine. Written once, at the start.';
+
+COMMENT ON COLUMN public.node.pid IS 'Process id on that machine. Written once, at the start.';
+
+COMMENT ON COLUMN public.node.address IS 'Where other processes reach it; empty if nowhere. Written once, at the start.';
+
+COMMENT ON COLUMN public.node.version IS 'Version of the program. Written once, at the start.';
+
+COMMENT ON COLUMN public.node.started IS 'When it started. Written once, at the start.';
+
+COMMENT ON COLUMN public.node.heartbeat IS 'When it last said that it lives. Written every few seconds.';
+
+ALTER TABLE public.node ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.node_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.notify_queue (
+    presentity_uri text NOT NULL COLLATE pg_catalog."C",
+    event text NOT NULL COLLATE pg_catalog."C",
+    version bigint DEFAULT 0 NOT NULL,
+    claimed_version bigint DEFAULT 0 NOT NULL,
+    flagged_due timestamp with time zone DEFAULT 'infinity'::timestamp with time zone NOT NULL,
+    due timestamp with time zone NOT NULL,
+    not_before timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    owner bigint,
+    lease_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    claim bigint DEFAULT 0 NOT NULL,
+    owed_since timestamp with time zone,
+    CONSTRAINT "nobody works on a state change that has not happened" CHECK ((claimed_version <= version))
+)
+WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0.0', autovacuum_vacuum_threshold='2000', autovacuum_vacuum_cost_delay='0', autovacuum_analyze_scale_factor='0.0', autovacuum_analyze_threshold='20000');
+
+COMMENT ON TABLE public.notify_queue IS 'One row per resource whose watchers are owed a NOTIFY, or were lately. Written by triggers and notifiers, never by hand.';
+
+COMMENT ON COLUMN public.notify_queue.presentity_uri IS 'Canonical URI of the presentity. Written once, by triggers.';
+
+COMMENT ON COLUMN public.notify_queue.event IS 'Event package. Written once, by triggers.';
+
+COMMENT ON COLUMN public.notify_queue.version IS 'Number of the last state change that is owed; 0 = none. Written by triggers, by a claim that recovers, zeroed by settle.';
+
+COMMENT ON COLUMN public.notify_queue.claimed_version IS 'Number of the state change that the holder is at; 0 = none. Written by claim and settle.';
+
+COMMENT ON COLUMN public.notify_queue.flagged_due IS 'When a flagged dialog is to be taken next; infinity = none known. Written by triggers, claim and settle.';
+
+COMMENT ON COLUMN public.notify_queue.due IS 'When a notifier looks at the row next; infinity = idle. Written by triggers, claim, renew and settle.';
+
+COMMENT ON COLUMN public.notify_queue.not_before IS 'Before this no further state change is notified (waitn_time after the last). Written by claim and settle.';
+
+COMMENT ON COLUMN public.notify_queue.owner IS 'node.id of the holder; null = free. Written by claim and settle.';
+
+COMMENT ON COLUMN public.notify_queue.lease_until IS 'When the holder loses the row, unless it renews. Written by claim and renew.';
+
+COMMENT ON COLUMN public.notify_queue.claim IS 'Number of the last claim, never used twice. Written by claim.';
+
+COMMENT ON COLUMN public.notify_queue.owed_since IS 'Since when something has been owed without a break; null = nothing is. For operators. Written by triggers and settle.';
+
+CREATE SEQUENCE public.notify_version
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+COMMENT ON SEQUENCE public.notify_version IS 'Numbers of state changes and of claims. CACHE 1: they must ascend over all sessions.';
+
+CREATE TABLE public.presentity (
+    id bigint NOT NULL,
+    username text NOT NULL,
+    domain text NOT NULL,
+    event text NOT NULL COLLATE pg_catalog."C",
+    etag text DEFAULT (gen_random_uuid())::text NOT NULL,
+    expires bigint NOT NULL,
+    received_time bigint DEFAULT (EXTRACT(epoch FROM now()))::bigint NOT NULL,
+    body bytea NOT NULL,
+    sender text DEFAULT ''::text NOT NULL,
+    priority bigint DEFAULT 0 NOT NULL,
+    ruid text DEFAULT (gen_random_uuid())::text NOT NULL COLLATE pg_catalog."C",
+    presentity_uri text GENERATED ALWAYS AS (
+CASE
+    WHEN (domain = ''::text) THEN ('tel:'::text || username)
+    WHEN (username = ''::text) THEN ('sip:'::text || lower(domain))
+    ELSE ((('sip:'::text || username) || '@'::text) || lower(domain))
+END) STORED NOT NULL COLLATE pg_catalog."C",
+    content_type text DEFAULT ''::text NOT NULL,
+    past_etags text[] DEFAULT '{}'::text[] NOT NULL,
+    removed boolean DEFAULT false NOT NULL,
+    modified timestamp with time zone DEFAULT now() NOT NULL,
+    sweep_at bigint DEFAULT '9223372036854775807'::bigint NOT NULL,
+    CONSTRAINT "a publication belongs to an event package" CHECK ((event <> ''::text)),
+    CONSTRAINT "a publication has an entity-tag" CHECK ((etag <> ''::text)),
+    CONSTRAINT "a publication remembers at most four past entity-tags" CHECK ((cardinality(past_etags) <= 4)),
+    CONSTRAINT "expires is an epoch second, or -1 for never" CHECK ((expires >= '-1'::integer))
+)
+WITH (fillfactor='70');
+
+COMMENT ON TABLE public.presentity IS 'One row per publication. SQL is an interface: a row written by hand notifies the watchers as a PUBLISH does.';
+
+COMMENT ON COLUMN public.presentity.id IS 'Row id, ascending with creation. Written by the database.';
+
+COMMENT ON COLUMN public.presentity.username IS 'User part of the presentity; empty for a bare domain. Written by servers, or by hand.';
+
+COMMENT ON COLUMN public.presentity.domain IS 'Host of the presentity; empty for tel: URIs. Written by servers, or by hand.';
+
+COMMENT ON COLUMN public.presentity.event IS 'Event package, as in the Event header: presence, dialog;sla. Written by servers, or by hand.';
+
+COMMENT ON COLUMN public.presentity.etag IS 'Current entity-tag (RFC 3903 section 2); changes with each PUBLISH. Written by servers.';
+
+COMMENT ON COLUMN public.presentity.expires IS 'Epoch second at which the publication ends; -1 = never (hard state). Written by servers, or by hand.';
+
+COMMENT ON COLUMN public.presentity.received_time IS 'Epoch second at which the present body came; orders the merge. Written by servers, or by hand.';
+
+COMMENT ON COLUMN public.presentity.body IS 'The published document, as received. Written by servers, or by hand.';
+
+COMMENT ON COLUMN public.presentity.sender IS 'Who published, a URI; empty if unknown. Written by servers, or by hand.';
+
+COMMENT ON COLUMN public.presentity.priority IS 'Kamailio''s priority; kept, shown, not used to order. Written by hand.';
+
+COMMENT ON COLUMN public.presentity.ruid IS 'Entity-tag of the initial PUBLISH: names the publication for good, and finds a retransmission of that PUBLISH. Written once, by servers.';
+
+COMMENT ON COLUMN public.presentity.presentity_uri IS 'Canonical URI: sip:user@domain with the domain in lower case, or tel:number. Computed.';
+
+COMMENT ON COLUMN public.presentity.content_type IS 'Media type of the body; empty = the one that the event package usually has. Written by servers, or by hand.';
+
+COMMENT ON COLUMN public.presentity.past_etags IS 'The last four entity-tags before the current one, newest first: a late retransmission of a modify finds its own. Written by servers.';
+
+COMMENT ON COLUMN public.presentity.removed IS 'Ended, and kept for 64*T1 = 32 s so that a retransmitted removal gets its answer. Written by servers and by the sweep.';
+
+COMMENT ON COLUMN public.presentity.modified IS 'When the present body came, finer than received_time. Written by servers.';
+
+COMMENT ON COLUMN public.presentity.sweep_at IS 'Epoch second at which the sweep looks at the row next: never later than expires, often earlier, because a refresh leaves it alone. Written by servers, the sweep and a trigger.';
+
+ALTER TABLE public.presentity ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME public.presentity_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.watchers (
+    id bigint NOT NULL,
+    presentity_uri text NOT NULL COLLATE pg_catalog."C",
+    watcher_username text NOT NULL COLLATE pg_catalog."C",
+    watcher_domain text NOT NULL COLLATE pg_catalog."C",
+    event text DEFAULT 'presence'::text NOT NULL COLLATE pg_catalog."C",
+    status smallint NOT NULL,
+    reason text DEFAULT ''::text NOT NULL,
+    inserted_time bigint DEFAULT (EXTRACT(epoch FROM now()))::bigint NOT NULL,
+    CONSTRAINT "a decision is 1 active, 2 pending, 3 terminated or 4 waiting" CHECK (((status >= 1) AND (status <= 4)))
+);
+
+COMMENT ON TABLE public.watchers IS 'One row per authorization decision.';
+
+COMMENT ON COLUMN public.watchers.id IS 'Row id. Written by the database.';
+
+COMMENT ON COLUMN public.watchers.presentity_uri IS 'Canonical URI of the presentity. Written once, with the decision.';
+
+COMMENT ON COLUMN public.watchers.watcher_username IS 'User of the watcher. Written once, with the decision.';
+
+COMMENT ON COLUMN public.watchers.watcher_domain IS 'Domain of the watcher. Written once, with the decision.';
+
+COMMENT ON COLUMN public.watchers.event IS 'Event package. Written once, with the decision.';
+
+COMMENT ON COLUMN public.watchers.status IS '1 active, 2 pending, 3 terminated, 4 waiting. Written with each decision.';
+
+COMMENT ON COLUMN public.watchers.reason IS 'Why not active (rejected, deactivated); empty otherwise. Written with each decision.';
+
+COMMENT ON COLUMN public.watchers.inserted_time IS 'Epoch second of the decision. Written with each decision.';
+
+ALTER TABLE public.watchers ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME public.watchers_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.xcap (
+    id bigint NOT NULL,
+    username text NOT NULL COLLATE pg_catalog."C",
+    domain text NOT NULL COLLATE pg_catalog."C",
+    doc bytea NOT NULL,
+    doc_type bigint NOT NULL,
+    etag text NOT NULL,
+    source bigint DEFAULT 0 NOT NULL,
+    doc_uri text NOT NULL COLLATE pg_catalog."C",
+    port bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT "a document has an address" CHECK ((doc_uri <> ''::text))
+);
+
+COMMENT ON TABLE public.xcap IS 'One row per XCAP document.';
+
+COMMENT ON COLUMN public.xcap.id IS 'Row id. Written by the database.';
+
+COMMENT ON COLUMN public.xcap.username IS 'User whose document it is. Written by XCAP tools, or by hand.';
+
+COMMENT ON COLUMN public.xcap.domain IS 'Domain of that user. Written by XCAP tools, or by hand.';
+
+COMMENT ON COLUMN public.xcap.doc IS 'The document, XML. Written by XCAP tools, or by hand.';
+
+COMMENT ON COLUMN public.xcap.doc_type IS '2 pres-rules, 4 resource-lists, 8 rls-services, 16 pidf-manipulation, 32 xcap-caps, 64 user-profile, 128 pres-content, 256 search, 512 directory. Written by XCAP tools, or by hand.';
+
+COMMENT ON COLUMN public.xcap.etag IS 'Entity-tag of the document. Written by XCAP tools, or by hand.';
+
+COMMENT ON COLUMN public.xcap.source IS 'Kamailio''s mark of who stored it; 0 = an XCAP server. Written by XCAP tools.';
+
+COMMENT ON COLUMN public.xcap.doc_uri IS 'Address of the document within the XCAP root. Written by XCAP tools, or by hand.';
+
+COMMENT ON COLUMN public.xcap.port IS 'Kamailio''s port of the XCAP server; not used. Written by XCAP tools.';
+
+ALTER TABLE public.xcap ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME public.xcap_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+ALTER TABLE ONLY public.active_watchers
+    ADD CONSTRAINT active_watchers_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.cluster
+    ADD CONSTRAINT cluster_pkey PRIMARY KEY (only_row);
+
+ALTER TABLE ONLY public.node
+    ADD CONSTRAINT node_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.notify_queue
+    ADD CONSTRAINT notify_queue_pkey PRIMARY KEY (presentity_uri, event);
+
+ALTER TABLE ONLY public.presentity
+    ADD CONSTRAINT presentity_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.watchers
+    ADD CONSTRAINT watchers_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.xcap
+    ADD CONSTRAINT xcap_pkey PRIMARY KEY (id);
+
+CREATE UNIQUE INDEX active_watchers_dialog_idx ON public.active_watchers USING btree (callid, to_tag, from_tag);
+
+CREATE INDEX active_watchers_flagged_idx ON public.active_watchers USING btree (presentity_uri, event, id) WHERE (updated <> '-1'::integer);
+
+CREATE INDEX active_watchers_resource_idx ON public.active_watchers USING btree (presentity_uri, event, id);
+
+CREATE INDEX active_watchers_sweep_idx ON public.active_watchers USING btree (sweep_at);
+
+CREATE INDEX notify_queue_due_idx ON public.notify_queue USING btree (due);
+
+CREATE UNIQUE INDEX presentity_resource_idx ON public.presentity USING btree (presentity_uri, event, ruid);
+
+CREATE INDEX presentity_sweep_idx ON public.presentity USING btree (sweep_at);
+
+CREATE INDEX watchers_time_status_idx ON public.watchers USING btree (inserted_time, status);
+
+CREATE UNIQUE INDEX watchers_watcher_idx ON public.watchers USING btree (presentity_uri, watcher_username, watcher_domain, event);
+
+CREATE INDEX xcap_account_doc_type_idx ON public.xcap USING btree (username, domain, doc_type);
+
+CREATE UNIQUE INDEX xcap_doc_uri_idx ON public.xcap USING btree (doc_uri);
+
+CREATE TRIGGER active_watchers_inserted AFTER INSERT ON public.active_watchers REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.queue_flagged_dialogs();
+
+CREATE TRIGGER active_watchers_sweep_by_expires BEFORE INSERT OR UPDATE ON public.active_watchers FOR EACH ROW WHEN (((new.status <> 3) AND (new.expires <> '-1'::integer) AND (new.expires < new.sweep_at))) EXECUTE FUNCTION public.sweep_by_expires();
+
+CREATE TRIGGER active_watchers_updated AFTER UPDATE ON public.active_watchers REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.queue_flagged_dialogs();
+
+CREATE TRIGGER presentity_deleted AFTER DELETE ON public.presentity REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.queue_publications();
+
+CREATE TRIGGER presentity_inserted AFTER INSERT ON public.presentity REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.queue_publications();
+
+CREATE TRIGGER presentity_sweep_by_expires BEFORE INSERT OR UPDATE ON public.presentity FOR EACH ROW WHEN (((NOT new.removed) AND (new.expires <> '-1'::integer) AND (new.expires < new.sweep_at))) EXECUTE FUNCTION public.sweep_by_expires();
+
+CREATE TRIGGER presentity_updated AFTER UPDATE ON public.presentity REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.queue_publications();
+

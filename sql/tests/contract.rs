@@ -1,0 +1,98 @@
+//! Every statement is what its header says: registered, named after its path, prepared, with these parameters and columns.
+
+mod database;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use database::Database;
+use sql::{STATEMENTS, SESSION_SETTINGS, Statement};
+
+const KEYS: [&str; 8] = ["Purpose", "Called by", "Parameters", "Returns", "Locks", "Plan", "Retry", "RFC"];
+
+#[test]
+fn every_file_is_registered_once_under_its_path() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("statements");
+    let mut files = Vec::new();
+    for area in std::fs::read_dir(folder).unwrap() {
+        let area = area.unwrap();
+        for file in std::fs::read_dir(area.path()).unwrap() {
+            let file = file.unwrap().file_name().into_string().unwrap();
+            let object = file.strip_suffix(".sql").unwrap_or_else(|| panic!("{file} is no statement"));
+            files.push(format!("{}.{object}", area.file_name().to_str().unwrap()));
+        }
+    }
+    files.sort();
+    let mut registered: Vec<&str> = STATEMENTS.iter().map(|statement| statement.name).collect();
+    registered.sort_unstable();
+    assert_eq!(files, registered);
+}
+
+#[test]
+fn every_header_is_complete_and_in_order() {
+    for statement in STATEMENTS {
+        let mut lines = statement.text.lines();
+        assert_eq!(lines.next(), Some(format!("-- {}", statement.name).as_str()));
+        for key in KEYS {
+            let line = lines.next().unwrap();
+            let value = line.strip_prefix(&format!("-- {key}:")).unwrap_or_else(|| panic!("{}: {line}", statement.name));
+            assert!(!value.trim().is_empty(), "{}: {key} is empty", statement.name);
+        }
+    }
+}
+
+#[tokio::test]
+async fn parameters_and_columns_are_as_declared() {
+    let database = Database::new().await;
+    for (name, value) in SESSION_SETTINGS {
+        database.by_hand(&format!("SET {name} = {value}")).await;
+    }
+    for statement in STATEMENTS {
+        let name = statement.name;
+        let prepared = database.hand.prepare(statement.text).await.unwrap_or_else(|error| panic!("{name}: {error:?}"));
+
+        let declared: Vec<String> = declared(header(statement, "Parameters")).into_iter().map(|(_, kind)| kind).collect();
+        let found: Vec<String> = prepared.params().iter().map(|kind| spelled(kind.name())).collect();
+        assert_eq!(declared, found, "{name}: parameters");
+
+        let declared_columns = declared_columns(statement);
+        let columns: Vec<(String, String)> =
+            prepared.columns().iter().map(|column| (column.name().to_owned(), spelled(column.type_().name()))).collect();
+        assert_eq!(declared_columns, columns, "{name}: columns");
+    }
+}
+
+fn declared_columns(statement: &Statement) -> Vec<(String, String)> {
+    let returns = header(statement, "Returns");
+    declared(returns.strip_prefix("one row per input, input order: ").unwrap_or(returns))
+}
+
+fn header<'a>(statement: &'a Statement, key: &str) -> &'a str {
+    let prefix = format!("-- {key}:");
+    statement.text.lines().find_map(|line| line.strip_prefix(&prefix)).unwrap().trim()
+}
+
+/// `$1 name type (remark) | …` as names and types; `none` and `nothing; …` as none.
+fn declared(list: &str) -> Vec<(String, String)> {
+    if list == "none" || list.starts_with("nothing") {
+        return Vec::new();
+    }
+    let mut numbered = BTreeMap::new();
+    for (index, part) in list.split(" | ").enumerate() {
+        let mut words = part.split_whitespace().peekable();
+        if let Some(number) = words.peek().and_then(|word| word.strip_prefix('$')) {
+            assert_eq!(number, (index + 1).to_string(), "{list}");
+            words.next();
+        }
+        let (name, kind) = (words.next().unwrap(), words.next().unwrap());
+        numbered.insert(index, (name.to_owned(), kind.to_owned()));
+    }
+    numbered.into_values().collect()
+}
+
+fn spelled(kind: &str) -> String {
+    match kind.strip_prefix('_') {
+        Some(element) => format!("{element}[]"),
+        None => kind.to_owned(),
+    }
+}

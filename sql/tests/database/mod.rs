@@ -1,0 +1,178 @@
+//! A database for one test: a clone of a migrated template in this process's throw-away cluster.
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use postgres_dev::Cluster;
+use sql::*;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, NoTls, Row};
+
+static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+static DATABASES: AtomicU32 = AtomicU32::new(0);
+
+pub struct Database {
+    pub url: String,
+    pub store: Store,
+    /// A session of its own, for what the test itself looks at and changes by hand.
+    pub hand: Client,
+}
+
+impl Database {
+    pub async fn new() -> Database {
+        let cluster = tokio::task::spawn_blocking(|| CLUSTER.get_or_init(migrated_cluster)).await.unwrap();
+        let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
+        cluster.create_from_template(&name, "migrated").unwrap();
+        let url = cluster.url(&name);
+        let store = Store::connect(&url, &StoreOptions::default()).unwrap();
+        let hand = session(&url).await;
+        Database { url, store, hand }
+    }
+
+    pub async fn session(&self) -> Client {
+        session(&self.url).await
+    }
+
+    pub async fn by_hand(&self, sql: &str) -> u64 {
+        self.hand.execute(sql, &[]).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"))
+    }
+
+    /// One value of one row.
+    pub async fn value<T: for<'a> tokio_postgres::types::FromSql<'a>>(&self, sql: &str) -> T {
+        self.hand.query_one(sql, &[]).await.unwrap_or_else(|error| panic!("{sql}: {error:?}")).get(0)
+    }
+
+    pub async fn rows(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Vec<Row> {
+        self.hand.query(sql, parameters).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"))
+    }
+
+    /// The queue as text: `version>0, claimed, flagged, due within a second, held`, one line a row.
+    pub async fn queue(&self) -> Vec<String> {
+        self.rows(
+            "SELECT presentity_uri || ' ' || event
+                 || CASE WHEN version > claimed_version THEN ' state' ELSE '' END
+                 || CASE WHEN claimed_version > 0 THEN ' claimed' ELSE '' END
+                 || CASE WHEN flagged_due < 'infinity' THEN ' flagged' ELSE '' END
+                 || CASE WHEN due = 'infinity' THEN ' idle' WHEN due <= now() THEN ' due' ELSE ' later' END
+             FROM notify_queue ORDER BY 1",
+            &[],
+        )
+        .await
+        .iter()
+        .map(|row| row.get(0))
+        .collect()
+    }
+
+    pub async fn settle_all(&self, owner: i64, claimed: &[Claimed]) -> u64 {
+        let settled: Vec<SettledResource> = claimed.iter().map(|claimed| done(claimed, true)).collect();
+        self.store.queue().settle(owner, &settled).await.unwrap()
+    }
+}
+
+async fn session(url: &str) -> Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+fn migrated_cluster() -> Cluster {
+    let cluster = Cluster::start_throwaway().unwrap();
+    cluster.create_database("migrated").unwrap();
+    let url = cluster.url("migrated");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(schema::migrate(&url)).unwrap();
+        });
+    });
+    cluster
+}
+
+pub const LEASE: Duration = Duration::from_secs(10);
+pub const WAITN: Duration = Duration::from_secs(5);
+
+/// `now` moved by seconds.
+pub fn after(seconds: f64) -> SystemTime {
+    SystemTime::now() + Duration::from_secs_f64(seconds)
+}
+
+pub fn resource(user: &str) -> Resource {
+    Resource { presentity_uri: format!("sip:{user}@example.org"), event: "presence".into() }
+}
+
+pub fn publication(user: &str, tag: &str, body: &str) -> NewPublication {
+    NewPublication {
+        username: user.into(),
+        domain: "example.org".into(),
+        event: "presence".into(),
+        entity_tag: tag.into(),
+        granted_s: 3600,
+        content_type: "application/pidf+xml".into(),
+        body: Bytes::copy_from_slice(body.as_bytes()),
+        sender: String::new(),
+    }
+}
+
+pub fn change(user: &str, if_match: &str, tag: &str, kind: ChangeKind) -> PublicationChange {
+    PublicationChange {
+        resource: resource(user),
+        if_match: if_match.into(),
+        entity_tag: tag.into(),
+        kind,
+        granted_s: 3600,
+    }
+}
+
+pub fn modify(body: &str) -> ChangeKind {
+    ChangeKind::Modify {
+        content_type: "application/pidf+xml".into(),
+        body: Bytes::copy_from_slice(body.as_bytes()),
+    }
+}
+
+pub fn subscription(user: &str, call_id: &str) -> NewSubscription {
+    NewSubscription {
+        presentity_uri: resource(user).presentity_uri,
+        event: "presence".into(),
+        watcher_username: "watcher".into(),
+        watcher_domain: "example.org".into(),
+        to_user: user.into(),
+        to_domain: "example.org".into(),
+        from_user: "watcher".into(),
+        from_domain: "example.org".into(),
+        local_uri: format!("<sip:{user}@example.org>"),
+        remote_uri: "\"W\" <sip:watcher@example.org>".into(),
+        to_tag: "ours".into(),
+        from_tag: "theirs".into(),
+        call_id: call_id.into(),
+        remote_cseq: 1,
+        contact: "sip:watcher@192.0.2.1:5062".into(),
+        record_route: vec!["<sip:edge.example.org;lr>".into(), "\"a, b\" <sip:b.example.org;lr>".into()],
+        granted_s: 600,
+        local_contact: "sip:presence@192.0.2.9".into(),
+        ..NewSubscription::default()
+    }
+}
+
+pub fn refresh(call_id: &str, cseq: u32, granted_s: u32) -> SubscriptionRefresh {
+    SubscriptionRefresh {
+        call_id: call_id.into(),
+        to_tag: "ours".into(),
+        from_tag: "theirs".into(),
+        event: "presence".into(),
+        remote_cseq: cseq,
+        granted_s,
+        ..SubscriptionRefresh::default()
+    }
+}
+
+pub fn done(claimed: &Claimed, state_taken: bool) -> SettledResource {
+    SettledResource { resource: claimed.resource.clone(), claim: claimed.claim, state_taken }
+}
+
+pub fn verdict(taken: &TakenDialog, verdict: Verdict) -> DialogVerdict {
+    DialogVerdict { id: taken.id, remote_cseq: taken.remote_cseq, target_version: taken.target_version, verdict }
+}
