@@ -1,1 +1,20 @@
-//! net
+//! Sockets, name resolution and timers: what carries SIP messages from process to process. Drives `sip`, knows nothing of presence.
+//!
+//! - [`Endpoint`]: the UDP sockets, TCP listeners and TCP connections of one process (RFC 3261 section 18, RFC 5626 section 4.4.1).
+//! - [`Resolver`]: from a URI to addresses (RFC 3263).
+//! - [`Client`]: client transactions in thousands, their outcomes in batches (RFC 3261 section 17.1.2).
+//!
+//! RFC-GAP: RFC 3261 section 18.1.1 wants requests larger than the path MTU sent by TCP; we keep to the transport that the URI
+//! names, as Kamailio does, because most phones have no TCP listener.
+
+mod client;
+mod endpoint;
+mod flow;
+mod listen;
+mod resolver;
+
+pub use client::{Client, ClientRequest, Hop, Outcome, Outcomes};
+pub use endpoint::{BindError, Drops, Endpoint, EndpointOptions, Incoming};
+pub use flow::{FlowGone, FlowKey, Packet};
+pub use listen::{ListenAddr, ListenAddrError};
+pub use resolver::{ResolveError, Resolver, Target};

@@ -1,0 +1,278 @@
+//! All sockets of one process behind one cheap handle. Never blocks its callers: what cannot be sent is dropped and counted.
+//!
+//! Back-pressure goes towards the network: when nobody takes what has arrived, sockets are no longer read, so that the
+//! kernel drops datagrams and slows TCP peers down, and our memory stays bounded.
+
+mod batch;
+mod connection;
+mod source_ip;
+mod tcp;
+mod udp;
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use sip::{Limits, Transport};
+use tokio::sync::mpsc;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::task::TaskTracker;
+
+pub(crate) use batch::{Outgoing, ReceiveBuffer, receive, send};
+pub(crate) use udp::open_connected;
+
+use crate::{FlowGone, FlowKey, ListenAddr, Packet};
+use source_ip::SourceIps;
+use tcp::TcpTable;
+use udp::UdpSender;
+
+/// What may be tuned. The defaults suit a server with thousands of phones.
+#[derive(Clone, Debug)]
+pub struct EndpointOptions {
+    /// SO_RCVBUF of UDP sockets, in bytes. A burst of 10,000 answers must fit, for nobody reads while a core is busy.
+    pub receive_buffer_bytes: usize,
+    /// Datagrams that may wait for a UDP socket; beyond that they are dropped.
+    pub udp_queue_count: usize,
+    /// Bytes that may wait for a slow TCP peer; beyond that its connection is closed.
+    pub write_queue_bytes: usize,
+    /// TCP connections, both directions together; beyond that new ones are closed at once.
+    pub max_connections: usize,
+    /// How long an outgoing TCP connection may take to open.
+    pub connect_timeout: Duration,
+    /// How long a peer may take from the first byte of a message to its last.
+    pub message_timeout: Duration,
+    /// How long a new incoming connection may take to bring its first whole message.
+    pub first_message_timeout: Duration,
+    /// How long a connection may be silent in both directions. Longer than a subscription lives (`max_expires`): a phone
+    /// that sends no keep-alives is reachable only as long as we don't close.
+    pub idle_timeout: Duration,
+    /// How long a write may make no progress.
+    pub write_timeout: Duration,
+    /// Batches of packets that may wait for [`Incoming::recv_batch`].
+    pub incoming_queue_count: usize,
+}
+
+impl Default for EndpointOptions {
+    fn default() -> EndpointOptions {
+        EndpointOptions {
+            receive_buffer_bytes: 8 << 20,
+            udp_queue_count: 65_536,
+            write_queue_bytes: 1 << 20,
+            max_connections: 20_000,
+            connect_timeout: Duration::from_secs(4),
+            message_timeout: Duration::from_secs(10),
+            first_message_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(7_200),
+            write_timeout: Duration::from_secs(10),
+            incoming_queue_count: 256,
+        }
+    }
+}
+
+/// Why the endpoint could not open its sockets.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The address is taken, not ours, or not permitted. Remedy: another `--listen`, or end the other process.
+    #[error("cannot listen on {listen}: {source}")]
+    Socket {
+        /// The address that was asked for.
+        listen: ListenAddr,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// Only UDP and TCP can be listened on. Remedy: `udp:` or `tcp:`.
+    #[error("cannot listen on {0}: only udp and tcp are supported")]
+    Transport(ListenAddr),
+}
+
+/// What was dropped or closed for want of room, since the start.
+#[derive(Debug, Default)]
+pub struct Drops {
+    datagrams: AtomicU64,
+    connections: AtomicU64,
+}
+
+impl Drops {
+    /// Datagrams that were not sent: full queue, no socket of the family, or refused by the kernel.
+    pub fn datagrams(&self) -> u64 {
+        self.datagrams.load(Ordering::Relaxed)
+    }
+
+    /// Connections closed on our side: slow readers, garbage, timeouts, too many.
+    pub fn connections(&self) -> u64 {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    fn count_datagram(&self) {
+        self.datagrams.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn count_connection(&self) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The sockets of one process. Clones are handles to the same sockets.
+#[derive(Clone)]
+pub struct Endpoint {
+    shared: Arc<Shared>,
+}
+
+/// What arrives. Dropping it closes the endpoint's ears, not its mouth.
+pub struct Incoming {
+    receiver: mpsc::Receiver<Vec<Packet>>,
+}
+
+struct Shared {
+    listens: Vec<ListenAddr>,
+    udp: Vec<UdpSender>,
+    tcp: Arc<TcpTable>,
+    source_ips: SourceIps,
+    instance: u64,
+    closing: CancellationToken,
+    tasks: TaskTracker,
+    drops: Arc<Drops>,
+}
+
+/// Packets handed over at once: enough to pay for the wake-up, few enough to keep the others waiting briefly.
+const PACKETS_TOGETHER: usize = 256;
+
+// === impl Incoming ===
+
+impl Incoming {
+    /// Waits for packets and gives all that are there, in order of arrival per flow. `None`: the endpoint is closed.
+    pub async fn recv_batch(&mut self) -> Option<Vec<Packet>> {
+        let mut batch = self.receiver.recv().await?;
+        while batch.len() < PACKETS_TOGETHER {
+            match self.receiver.try_recv() {
+                Ok(more) => batch.extend(more),
+                Err(_) => break,
+            }
+        }
+        Some(batch)
+    }
+}
+
+// === impl Endpoint ===
+
+impl Endpoint {
+    /// Opens the sockets and begins to read them. Must be called inside a tokio runtime.
+    ///
+    /// An empty list is allowed: such an endpoint can only open TCP connections.
+    ///
+    /// # Errors
+    /// The first address that cannot be bound; nothing stays open then.
+    pub async fn bind(listen: &[ListenAddr], limits: Limits, options: EndpointOptions) -> Result<(Endpoint, Incoming), BindError> {
+        let (packets, receiver) = mpsc::channel(options.incoming_queue_count.max(1));
+        let closing = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        let drops = Arc::new(Drops::default());
+        let mut sockets = Vec::new();
+        let mut listeners = Vec::new();
+        let mut listens = Vec::new();
+        for listen in listen {
+            let fault = |source| BindError::Socket { listen: *listen, source };
+            let addr = match listen.transport {
+                Transport::Udp => {
+                    let socket = udp::open(listen.addr, options.receive_buffer_bytes).map_err(fault)?;
+                    let addr = socket.local_addr().map_err(fault)?;
+                    sockets.push((socket, addr));
+                    addr
+                }
+                Transport::Tcp => {
+                    let listener = tcp::listen(listen.addr).map_err(fault)?;
+                    let addr = listener.local_addr().map_err(fault)?;
+                    listeners.push(listener);
+                    addr
+                }
+                _ => return Err(BindError::Transport(*listen)),
+            };
+            listens.push(ListenAddr { transport: listen.transport, addr });
+        }
+        let udp_queue_count = options.udp_queue_count;
+        let tcp = TcpTable::new(limits, options, packets.clone(), closing.clone(), tasks.clone(), Arc::clone(&drops));
+        let udp = sockets
+            .into_iter()
+            .map(|(socket, addr)| UdpSender::start(socket, addr, udp_queue_count, packets.clone(), &closing, &tasks, &drops))
+            .collect();
+        for listener in listeners {
+            tasks.spawn(Arc::clone(&tcp).accept(listener));
+        }
+        let shared =
+            Shared { listens, udp, tcp, source_ips: SourceIps::default(), instance: rand::random(), closing, tasks, drops };
+        Ok((Endpoint { shared: Arc::new(shared) }, Incoming { receiver }))
+    }
+
+    /// Where we listen, with the ports that the kernel chose, in the order given to [`Endpoint::bind`].
+    pub fn local_addrs(&self) -> &[ListenAddr] {
+        &self.shared.listens
+    }
+
+    /// Queues a datagram. `local` names the socket by its address in [`Endpoint::local_addrs`]; `None` takes the first of the
+    /// family of `to`. A full queue or a missing socket drops the datagram and counts it: UDP promises nothing.
+    pub fn send_udp(&self, local: Option<SocketAddr>, to: SocketAddr, bytes: Bytes) {
+        let socket = match local {
+            Some(local) => self.shared.udp.iter().find(|socket| socket.local() == local),
+            None => self.shared.udp.iter().find(|socket| socket.local().is_ipv4() == to.is_ipv4()),
+        };
+        if !socket.is_some_and(|socket| socket.send(to, bytes)) {
+            self.shared.drops.count_datagram();
+        }
+    }
+
+    /// Sends down a flow; for UDP the same as [`Endpoint::send_udp`]. A peer that does not read fast enough loses its connection.
+    ///
+    /// # Errors
+    /// [`FlowGone`]: the connection is closed, or was closed just now because its queue was full.
+    pub fn send_flow(&self, flow: &FlowKey, bytes: Bytes) -> Result<(), FlowGone> {
+        if flow.transport == Transport::Udp {
+            self.send_udp(Some(flow.local), flow.remote, bytes);
+            return Ok(());
+        }
+        self.shared.tcp.send(flow.connection, bytes)
+    }
+
+    /// A connection to `to`: one that is open already, or a new one. Several callers at once share one attempt.
+    ///
+    /// # Errors
+    /// Refused, unreachable, timed out, or too many connections.
+    pub async fn connect_tcp(&self, to: SocketAddr) -> io::Result<FlowKey> {
+        Arc::clone(&self.shared.tcp).connect(to).await
+    }
+
+    /// The open connection to `to`, if there is one.
+    pub fn open_tcp(&self, to: SocketAddr) -> Option<FlowKey> {
+        self.shared.tcp.open_to(to)
+    }
+
+    /// Resolves when the flow's connection has closed (at once if it has already). `None` for UDP, which never closes.
+    pub fn closed(&self, flow: &FlowKey) -> Option<WaitForCancellationFutureOwned> {
+        (flow.transport != Transport::Udp).then(|| self.shared.tcp.closed(flow.connection))
+    }
+
+    /// The address of ours that the kernel would send from to reach `to`; for Via and Contact when bound to a wildcard.
+    /// Kept for a minute; asking costs no packet. The unspecified address when there is no route.
+    pub fn source_ip_for(&self, to: IpAddr) -> IpAddr {
+        self.shared.source_ips.find(to)
+    }
+
+    /// A random number that names this process in flow tokens: a connection number means nothing in another process.
+    pub fn instance(&self) -> u64 {
+        self.shared.instance
+    }
+
+    /// What was dropped so far.
+    pub fn drops(&self) -> &Drops {
+        &self.shared.drops
+    }
+
+    /// Flushes what is queued for UDP, closes all sockets and waits until that is done.
+    pub async fn close(&self) {
+        self.shared.closing.cancel();
+        self.shared.tasks.close();
+        self.shared.tasks.wait().await;
+    }
+}

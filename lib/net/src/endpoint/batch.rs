@@ -1,0 +1,122 @@
+//! Several datagrams in one system call, both ways. Knows sockets and buffers, nothing of SIP.
+//!
+//! Sending goes through rustix' safe `sendmmsg`. rustix 1.1 has no `recvmmsg`, so receiving goes through nix, whose wrapper
+//! is safe too; quinn-udp was the alternative, but it turns GRO on and hands out segments to be cut again.
+//! Where the kernel is not Linux, the same functions move one datagram per call.
+
+use std::io;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
+
+/// Datagrams per system call. 32 × 64 KiB of buffer per socket; more gains nothing measurable.
+pub(super) const BATCH: usize = 32;
+const DATAGRAM_BYTES: usize = 65_535;
+
+/// A datagram to be sent: where to (`None` on a connected socket) and what.
+pub(crate) type Outgoing = (Option<SocketAddr>, Bytes);
+
+/// The receive buffer of one socket, reused for its whole life.
+pub(crate) struct ReceiveBuffer(Vec<u8>);
+
+impl ReceiveBuffer {
+    /// Room for one batch. The pages are touched only as far as datagrams fill them.
+    pub(crate) fn new() -> ReceiveBuffer {
+        ReceiveBuffer(vec![0; BATCH * DATAGRAM_BYTES])
+    }
+}
+
+/// Waits until something has arrived and hands over all that one system call gives (at most `BATCH` datagrams).
+///
+/// # Errors
+/// What the socket reports: on a connected socket `ConnectionRefused` when an ICMP "port unreachable" came back.
+pub(crate) async fn receive(socket: &UdpSocket, buffer: &mut ReceiveBuffer, out: &mut Vec<(SocketAddr, Vec<u8>)>) -> io::Result<()> {
+    socket.async_io(Interest::READABLE, || receive_now(socket, &mut buffer.0, out)).await
+}
+
+/// Sends as many of `datagrams` as one system call takes; gives how many went.
+///
+/// # Errors
+/// The error belongs to the first datagram: none was sent. The caller decides whether to skip it or to try it again.
+pub(crate) async fn send(socket: &UdpSocket, datagrams: &[Outgoing]) -> io::Result<usize> {
+    socket.async_io(Interest::WRITABLE, || send_now(socket, &datagrams[..datagrams.len().min(BATCH)])).await
+}
+
+#[cfg(target_os = "linux")]
+fn receive_now(socket: &UdpSocket, buffer: &mut [u8], out: &mut Vec<(SocketAddr, Vec<u8>)>) -> io::Result<()> {
+    use std::io::IoSliceMut;
+    use std::os::fd::AsRawFd;
+
+    use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg};
+
+    // Made anew for each call: the headers hold raw pointers, and a future that kept them over an await could not be sent
+    // between threads. 6 KiB from the allocator is small against the call itself.
+    let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(BATCH, None);
+    let mut lengths = [(0_usize, None::<SocketAddr>); BATCH];
+    let mut received = 0;
+    {
+        let mut slices: Vec<[IoSliceMut<'_>; 1]> = buffer.chunks_exact_mut(DATAGRAM_BYTES).map(|chunk| [IoSliceMut::new(chunk)]).collect();
+        let messages = recvmmsg(socket.as_raw_fd(), &mut headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None)?;
+        for (slot, message) in lengths.iter_mut().zip(messages) {
+            *slot = (message.bytes, message.address.and_then(std_address));
+            received += 1;
+        }
+    }
+    for ((length, from), chunk) in lengths.into_iter().take(received).zip(buffer.chunks_exact(DATAGRAM_BYTES)) {
+        if let Some(from) = from {
+            out.push((from, chunk[..length].to_vec()));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(target_os = "linux")]
+fn std_address(address: nix::sys::socket::SockaddrStorage) -> Option<SocketAddr> {
+    if let Some(v4) = address.as_sockaddr_in() {
+        return Some(SocketAddr::new(v4.ip().into(), v4.port()));
+    }
+    // The scope is kept: a link-local peer can be answered only through its interface.
+    address.as_sockaddr_in6().map(|v6| std::net::SocketAddrV6::new(v6.ip(), v6.port(), v6.flowinfo(), v6.scope_id()).into())
+}
+
+#[cfg(target_os = "linux")]
+fn send_now(socket: &UdpSocket, datagrams: &[Outgoing]) -> io::Result<usize> {
+    use std::io::IoSlice;
+
+    use rustix::net::addr::SocketAddrArg;
+    use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, sendmmsg};
+
+    let slices: Vec<[IoSlice<'_>; 1]> = datagrams.iter().map(|(_, bytes)| [IoSlice::new(bytes)]).collect();
+    let addresses: Vec<_> = datagrams.iter().map(|(to, _)| to.map(|to| to.as_any())).collect();
+    let mut controls: Vec<_> = datagrams.iter().map(|_| SendAncillaryBuffer::default()).collect();
+    let mut headers: Vec<MMsgHdr<'_>> = slices
+        .iter()
+        .zip(&addresses)
+        .zip(&mut controls)
+        .map(|((slice, address), control)| match address {
+            Some(address) => MMsgHdr::new_with_addr(address, slice, control),
+            None => MMsgHdr::new(slice, control),
+        })
+        .collect();
+    Ok(sendmmsg(socket, &mut headers, SendFlags::DONTWAIT)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn receive_now(socket: &UdpSocket, buffer: &mut [u8], out: &mut Vec<(SocketAddr, Vec<u8>)>) -> io::Result<()> {
+    let (length, from) = socket.try_recv_from(buffer)?;
+    out.push((from, buffer[..length].to_vec()));
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn send_now(socket: &UdpSocket, datagrams: &[Outgoing]) -> io::Result<usize> {
+    if let Some((to, bytes)) = datagrams.first() {
+        match to {
+            Some(to) => socket.try_send_to(bytes, *to)?,
+            None => socket.try_send(bytes)?,
+        };
+    }
+    Ok(datagrams.len().min(1))
+}
