@@ -162,10 +162,7 @@ impl Store {
         statement: &'static Statement,
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, StoreError> {
-        self.run(statement, parameters, async |object, prepared, parameters| {
-            object.query(prepared, parameters).await
-        })
-        .await
+        self.run(statement, parameters, Wanted::Rows).await.map(|answer| answer.rows)
     }
 
     /// Runs a statement for its row count.
@@ -174,21 +171,18 @@ impl Store {
         statement: &'static Statement,
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<u64, StoreError> {
-        self.run(statement, parameters, async |object, prepared, parameters| {
-            object.execute(prepared, parameters).await
-        })
-        .await
+        self.run(statement, parameters, Wanted::Count).await.map(|answer| answer.count)
     }
 
     /// The only loop around the database. Runs again what PostgreSQL rolled back because of a race, a few times with jitter,
     /// and once more after clearing outdated plans. Nothing else: after a broken connection nobody knows whether the
     /// statement took place, and only the caller knows whether it may be repeated.
-    async fn run<T>(
+    async fn run(
         &self,
         statement: &'static Statement,
         parameters: &[&(dyn ToSql + Sync)],
-        call: impl AsyncFn(&Object, &tokio_postgres::Statement, &[&(dyn ToSql + Sync)]) -> Result<T, tokio_postgres::Error>,
-    ) -> Result<T, StoreError> {
+        wanted: Wanted,
+    ) -> Result<Answer, StoreError> {
         let name = statement.name;
         let mut attempt = 1;
         loop {
@@ -196,7 +190,10 @@ impl Store {
             let result = tokio::time::timeout(self.shared.statement_timeout + GRACE, async {
                 let prepared = object.prepare_cached(statement.text).await?;
                 self.put_clock(&object, self.now).await?;
-                let result = call(&object, &prepared, parameters).await;
+                let result = match wanted {
+                    Wanted::Rows => object.query(&prepared, parameters).await.map(|rows| Answer { rows, count: 0 }),
+                    Wanted::Count => object.execute(&prepared, parameters).await.map(|count| Answer { rows: Vec::new(), count }),
+                };
                 self.put_clock(&object, self.now.and(None)).await?;
                 result
             })
@@ -240,6 +237,19 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// What the caller of a statement asks for.
+#[derive(Clone, Copy)]
+enum Wanted {
+    Rows,
+    Count,
+}
+
+/// What a statement gave: its rows, or how many it wrote.
+struct Answer {
+    rows: Vec<Row>,
+    count: u64,
 }
 
 /// The URL plus everything that must not be left to the operating system's patience.
