@@ -9,7 +9,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Counts the requests that wait for the database.
 #[derive(Clone, Debug)]
-pub struct Admission(Arc<Semaphore>);
+pub struct Admission {
+    places: Arc<Semaphore>,
+    backlog: u32,
+}
 
 /// One admitted request; the place is free again when this is dropped.
 #[derive(Debug)]
@@ -17,13 +20,19 @@ pub struct Admitted(#[expect(dead_code, reason = "held for its Drop")] OwnedSema
 
 impl Admission {
     /// Lets `backlog` requests wait at a time.
-    pub fn new(backlog: usize) -> Self {
-        Self(Arc::new(Semaphore::new(backlog.clamp(1, Semaphore::MAX_PERMITS))))
+    pub fn new(backlog: u32) -> Self {
+        let backlog = backlog.max(1);
+        Self { places: Arc::new(Semaphore::new(backlog as usize)), backlog }
     }
 
     /// Takes a place, or says that there is none.
     pub fn admit(&self) -> Option<Admitted> {
-        Arc::clone(&self.0).try_acquire_owned().ok().map(Admitted)
+        Arc::clone(&self.places).try_acquire_owned().ok().map(Admitted)
+    }
+
+    /// Returns when all places are free.
+    pub async fn drained(&self) {
+        drop(self.places.acquire_many(self.backlog).await);
     }
 }
 

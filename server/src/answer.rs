@@ -20,7 +20,7 @@ const RETRY_AFTER_S: u32 = 5;
 
 /// A response before it has met its request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub(crate) struct Answer {
     status: StatusCode,
     reason: Option<Cow<'static, str>>,
     to_tag: Option<String>,
@@ -43,7 +43,7 @@ impl Answer {
     }
 
     /// The response on the wire. `to_tag` is used where neither the request nor the outcome has one.
-    pub fn encode(&self, request: &Request, source: SocketAddr, to_tag: &str) -> Vec<u8> {
+    pub(crate) fn encode(&self, request: &Request, source: SocketAddr, to_tag: &str) -> Vec<u8> {
         let mut reply = Reply::new(request, self.status).to_tag(self.to_tag.as_deref().unwrap_or(to_tag));
         if let Some(reason) = &self.reason {
             reply = reply.reason(reason);
@@ -58,42 +58,42 @@ impl Answer {
 // === requests that reach no handler ===
 
 /// A message that cannot be understood, but whose sender can be told so: 400, or what says it better (505, 513).
-pub fn malformed(error: &ParseError) -> Answer {
+pub(crate) fn malformed(error: &ParseError) -> Answer {
     Answer::new(error.status).reason(error.reason)
 }
 
 /// A method that we know, but do not serve (RFC 3261 section 8.2.1).
-pub fn method_not_allowed() -> Answer {
+pub(crate) fn method_not_allowed() -> Answer {
     Answer::new(StatusCode::METHOD_NOT_ALLOWED).header("Allow", ALLOW)
 }
 
 /// A method that we never heard of (RFC 3261 section 21.5.2).
-pub fn not_implemented() -> Answer {
+pub(crate) fn not_implemented() -> Answer {
     Answer::new(StatusCode::NOT_IMPLEMENTED).header("Allow", ALLOW)
 }
 
 /// CANCEL: requests are answered at once, there is never anything to cancel (RFC 3261 section 9.2).
-pub fn no_transaction() -> Answer {
+pub(crate) fn no_transaction() -> Answer {
     Answer::new(StatusCode::CALL_DOES_NOT_EXIST)
 }
 
 /// Max-Forwards has come to 0.
-pub fn too_many_hops() -> Answer {
+pub(crate) fn too_many_hops() -> Answer {
     Answer::new(StatusCode::TOO_MANY_HOPS)
 }
 
 /// Require names what we do not do (RFC 3261 section 8.2.2.3).
-pub fn bad_extension(unsupported: &[String]) -> Answer {
+pub(crate) fn bad_extension(unsupported: &[String]) -> Answer {
     Answer::new(StatusCode::BAD_EXTENSION).header("Unsupported", unsupported.join(", "))
 }
 
 /// The flow of a token has ended, or never was ours (RFC 5626 section 5.3).
-pub fn flow_failed() -> Answer {
+pub(crate) fn flow_failed() -> Answer {
     Answer::new(StatusCode::FLOW_FAILED)
 }
 
 /// What we can do (RFC 3261 section 11.2).
-pub fn capabilities(registry: &Registry) -> Answer {
+pub(crate) fn capabilities(registry: &Registry) -> Answer {
     Answer::new(StatusCode::OK)
         .header("Allow", ALLOW)
         .header("Accept", registry.accept())
@@ -103,19 +103,19 @@ pub fn capabilities(registry: &Registry) -> Answer {
 }
 
 /// Too many requests wait for the database, or it is away.
-pub fn unavailable() -> Answer {
+pub(crate) fn unavailable() -> Answer {
     Answer::new(StatusCode::SERVICE_UNAVAILABLE).header("Retry-After", RETRY_AFTER_S.to_string())
 }
 
 /// A bug of ours.
-pub fn server_error() -> Answer {
+pub(crate) fn server_error() -> Answer {
     Answer::new(StatusCode::SERVER_INTERNAL_ERROR)
 }
 
 // === rejections ===
 
 /// RFC 3903 section 6.
-pub fn publish_reject(reject: &PublishReject, registry: &Registry) -> Answer {
+pub(crate) fn publish_reject(reject: &PublishReject, registry: &Registry) -> Answer {
     match reject {
         PublishReject::BadRequest(reason) => bad_request(reason),
         PublishReject::UnsupportedScheme => Answer::new(StatusCode::UNSUPPORTED_URI_SCHEME),
@@ -134,7 +134,7 @@ pub fn publish_reject(reject: &PublishReject, registry: &Registry) -> Answer {
 }
 
 /// RFC 6665 section 4.2.1.1.
-pub fn subscribe_reject(reject: &SubscribeReject, registry: &Registry) -> Answer {
+pub(crate) fn subscribe_reject(reject: &SubscribeReject, registry: &Registry) -> Answer {
     match reject {
         SubscribeReject::BadRequest(reason) => bad_request(reason),
         SubscribeReject::UnsupportedScheme => Answer::new(StatusCode::UNSUPPORTED_URI_SCHEME),
@@ -160,7 +160,7 @@ fn interval_too_brief(min_s: u32) -> Answer {
 // === outcomes and errors ===
 
 /// The database has spoken about a PUBLISH (RFC 3903 section 6, steps 3 and 6).
-pub fn published(outcome: &PublishOutcome, policy: &Policy) -> Answer {
+pub(crate) fn published(outcome: &PublishOutcome, policy: &Policy) -> Answer {
     match outcome {
         PublishOutcome::Stored { entity_tag, expires_s } => Answer::new(StatusCode::OK)
             .header("Expires", policy.told_expires_s(*expires_s).to_string())
@@ -170,7 +170,7 @@ pub fn published(outcome: &PublishOutcome, policy: &Policy) -> Answer {
 }
 
 /// The database has spoken about a SUBSCRIBE (RFC 6665 section 4.2.1.1; RFC 3261 section 12.2.2 for the order of CSeq).
-pub fn subscribed(outcome: &SubscribeOutcome) -> Answer {
+pub(crate) fn subscribed(outcome: &SubscribeOutcome) -> Answer {
     match outcome {
         SubscribeOutcome::Accepted { granted_s, to_tag, local_contact } => {
             let mut answer = Answer::new(StatusCode::OK)
@@ -187,7 +187,7 @@ pub fn subscribed(outcome: &SubscribeOutcome) -> Answer {
 }
 
 /// There is no outcome: 503 where trying again helps, else 500, which is logged here, once.
-pub fn write_error(error: &WriteError) -> Answer {
+pub(crate) fn write_error(error: &WriteError) -> Answer {
     match error {
         WriteError::Deadline => unavailable(),
         WriteError::Store(error) => store_error(error),
@@ -199,7 +199,7 @@ pub fn write_error(error: &WriteError) -> Answer {
 }
 
 /// See [`write_error`].
-pub fn store_error(error: &StoreError) -> Answer {
+pub(crate) fn store_error(error: &StoreError) -> Answer {
     match error {
         StoreError::Unavailable { .. } | StoreError::Deadline { .. } => {
             tracing::debug!(%error, "no database for a request");

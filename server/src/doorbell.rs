@@ -17,11 +17,11 @@ const REST_AFTER_FAILURE: Duration = Duration::from_millis(500);
 
 /// Asks for a ring; cheap, never waits.
 #[derive(Clone, Debug, Default)]
-pub struct Doorbell(Arc<Notify>);
+pub(crate) struct Doorbell(Arc<Notify>);
 
 impl Doorbell {
     /// Notes that something was committed. Many calls within the interval are one ring.
-    pub fn press(&self) {
+    pub(crate) fn press(&self) {
         self.0.notify_one();
     }
 

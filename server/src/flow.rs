@@ -17,6 +17,8 @@ pub(crate) struct Addresses {
     pub(crate) contact: Option<String>,
     /// Where notifiers reach this server.
     pub(crate) internal: SocketAddr,
+    /// The socket behind it, by its name in the endpoint.
+    pub(crate) internal_socket: SocketAddr,
 }
 
 impl Addresses {
@@ -24,7 +26,7 @@ impl Addresses {
     pub(crate) fn local_contact(&self, endpoint: &Endpoint, flow: &FlowKey) -> String {
         let mut contact = match &self.contact {
             Some(address) => address.clone(),
-            None => format!("sip:{}", reachable(endpoint, flow.local, flow.remote.ip())),
+            None => format!("sip:{}", listener(endpoint, flow)),
         };
         if flow.transport != Transport::Udp && !contact.to_ascii_lowercase().contains(";transport=") {
             contact.push_str(";transport=");
@@ -46,6 +48,16 @@ impl Addresses {
             connection: flow.connection,
         };
         format!("<sip:{}@{};transport=udp;lr>", token.sign(secret), self.internal)
+    }
+}
+
+/// The listener that `flow` came to; a connection that we opened ourselves came to the first one of its transport.
+fn listener(endpoint: &Endpoint, flow: &FlowKey) -> SocketAddr {
+    let local = reachable(endpoint, flow.local, flow.remote.ip());
+    let mut ports = endpoint.local_addrs().iter().filter(|listen| listen.transport == flow.transport).map(|listen| listen.addr.port());
+    match ports.clone().find(|port| *port == local.port()).or_else(|| ports.next()) {
+        Some(port) => SocketAddr::new(local.ip(), port),
+        None => local,
     }
 }
 

@@ -13,7 +13,7 @@ use sip::token::Secret;
 use sip::{Limits, Request};
 use sql::{Store, StoreError};
 use tokio::sync::Mutex;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::admission::{Admission, Admitted};
 use crate::answer::{self, Answer};
@@ -35,25 +35,12 @@ pub(crate) struct Front {
     pub(crate) creates_subscriptions: Arc<WriteQueue<subscribe::Create>>,
     pub(crate) refreshes_subscriptions: Arc<WriteQueue<subscribe::Refresh>>,
     pub(crate) doorbell: Doorbell,
-    /// `send_fast_notify`: whether a SUBSCRIBE rings for its NOTIFY, or leaves it to the next poll.
-    pub(crate) fast_notify: bool,
     request_deadline: Duration,
     store: Store,
     secret: OnceLock<Secret>,
     secret_lookup: Mutex<()>,
     /// Tags answers that are given before the cluster's secret is known.
     boot_secret: Secret,
-}
-
-/// How much of the server one request may take.
-#[derive(Debug, Clone)]
-pub(crate) struct Budgets {
-    pub(crate) write_connections: usize,
-    pub(crate) batch_size: usize,
-    pub(crate) backlog: usize,
-    pub(crate) request_deadline: Duration,
-    pub(crate) cseq_offset: u32,
-    pub(crate) fast_notify: bool,
 }
 
 /// A request and the way it came.
@@ -70,28 +57,27 @@ impl Front {
         policy: Policy,
         addresses: Addresses,
         store: Store,
-        budgets: &Budgets,
+        config: &node::Config,
     ) -> Self {
-        let writers = Writers::new(budgets.write_connections);
-        let batch_size = budgets.batch_size;
+        let writers = Writers::new(config.server.write_connections.usize());
+        let batch_size = config.server.batch_size.usize();
         Self {
             endpoint,
             limits,
             registry: Registry::standard(),
             policy,
             addresses,
-            admission: Admission::new(budgets.backlog),
+            admission: Admission::new(config.server.backlog.get()),
             creates_publications: WriteQueue::new(publish::Create(store.clone()), writers.clone(), batch_size),
             changes_publications: WriteQueue::new(publish::Change(store.clone()), writers.clone(), batch_size),
             creates_subscriptions: WriteQueue::new(subscribe::Create(store.clone()), writers.clone(), batch_size),
             refreshes_subscriptions: WriteQueue::new(
-                subscribe::Refresh { store: store.clone(), cseq_offset: budgets.cseq_offset },
+                subscribe::Refresh { store: store.clone(), cseq_offset: config.presence.cseq_offset.get() },
                 writers,
                 batch_size,
             ),
             doorbell: Doorbell::default(),
-            fast_notify: budgets.fast_notify,
-            request_deadline: budgets.request_deadline,
+            request_deadline: config.server.request_deadline_ms.milliseconds(),
             store,
             secret: OnceLock::new(),
             secret_lookup: Mutex::new(()),
@@ -117,8 +103,22 @@ impl Front {
         if let Some(secret) = self.secret.get() {
             return Ok(secret);
         }
-        let bytes = self.store.cluster_secret().await?;
+        let bytes = self.store.node().cluster_secret().await?;
         Ok(self.secret.get_or_init(|| Secret::new(&bytes)))
+    }
+
+    /// Learns the secret ahead of the first request; with the database away, the first request after its return does.
+    pub(crate) async fn learn_secret(self: Arc<Self>) {
+        if let Err(error) = self.secret().await {
+            tracing::warn!(%error, "started without a database; requests that need it are answered 503 until it is there");
+        }
+    }
+
+    /// Returns when no request waits for the database any more, or its time is over.
+    pub(crate) async fn drained(&self) {
+        if timeout(self.request_deadline, self.admission.drained()).await.is_err() {
+            tracing::warn!("stopped with requests unanswered");
+        }
     }
 
     /// A place for a request that needs the database, or the answer that there is none.

@@ -17,9 +17,8 @@ mod relay;
 pub mod subscribe;
 pub mod write_batch;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use events::{MinExpiresAction, Policy};
 use net::{Endpoint, EndpointOptions, Incoming, ListenAddr};
@@ -27,11 +26,13 @@ use node::{Config, Shutdown};
 use sip::{Limits, Transport};
 use sql::{Store, StoreError, StoreOptions};
 use thiserror::Error;
+use tokio::task::JoinHandle;
 
 pub use admission::{Admission, Admitted};
 
 use crate::flow::Addresses;
-use crate::front::{Budgets, Front};
+use crate::front::Front;
+use crate::node_row::NodeRow;
 
 /// Where a server listens, once it does.
 #[derive(Debug, Clone)]
@@ -45,32 +46,136 @@ pub struct Ready {
 /// Why a server cannot start. Each is for the operator to mend; a missing database is none of them.
 #[derive(Debug, Error)]
 pub enum RunError {
-    /// `server.listen` or `server.internal_listen` is not of the form `udp:127.0.0.1:5060`.
-    #[error("cannot listen on {value:?}: want udp: or tcp:, an IP address, and a port")]
-    Listen {
-        /// What the configuration says.
-        value: String,
-    },
-    /// `server.internal_listen` is not a UDP address.
-    #[error("internal_listen {0} must be udp")]
-    InternalNotUdp(ListenAddr),
-    /// `server.listen` is empty.
-    #[error("server.listen names no address")]
-    NothingToListenOn,
     /// An address is taken, or not of this machine.
     #[error(transparent)]
     Bind(#[from] net::BindError),
+    /// No UDP address that notifiers could use. Remedy: `server.internal_listen`.
+    #[error("server.internal_listen must be set when server.listen has no UDP address")]
+    NoInternalListener,
+    /// No database is named. Remedy: `presence.db_url`.
+    #[error("presence.db_url names no database")]
+    NoDatabase,
     /// The database's URL cannot be understood.
-    #[error("database: {0}")]
+    #[error("presence.db_url: {0}")]
     Database(#[from] StoreError),
 }
 
 /// Runs a server until `shutdown`. Calls `ready` when it listens, whether the database is there or not.
 ///
-/// At the end, no more requests are taken, and those in flight are answered before the sockets close.
+/// At the end no more requests are taken, and those in flight are answered before the sockets close.
 ///
 /// # Errors
 /// [`RunError`], only before `ready`.
 pub async fn run(config: Config, shutdown: Shutdown, ready: impl FnOnce(Ready) + Send) -> Result<(), RunError> {
-    todo!()
+    let url = config.presence.db_url.as_ref().ok_or(RunError::NoDatabase)?.expose();
+    let store = Store::connect(url, &store_options(&config, config.database.pool_size.usize()))?;
+    let doorbell_store = Store::connect(url, &store_options(&config, 1))?;
+
+    let limits = Limits::default();
+    let (endpoint, incoming) = Endpoint::bind(&listeners(&config), limits.clone(), EndpointOptions::default()).await?;
+    let internal_socket = internal_socket(&config, endpoint.local_addrs()).ok_or(RunError::NoInternalListener)?;
+    let internal = flow::reachable(&endpoint, internal_socket, ANYWHERE);
+    let addresses = Addresses {
+        contact: config.presence.server_address.as_ref().map(|address| address.as_str().to_owned()),
+        internal,
+        internal_socket,
+    };
+    let front = Arc::new(Front::new(endpoint.clone(), limits, policy(&config), addresses, store.clone(), &config));
+
+    let background = Background(vec![
+        tokio::spawn(front.doorbell.clone().ring(doorbell_store)),
+        tokio::spawn(Arc::clone(&front).learn_secret()),
+    ]);
+    let node = NodeRow::keep(store, internal);
+    ready(Ready { listen: endpoint.local_addrs().to_vec(), internal });
+
+    receive(&front, incoming, &shutdown).await;
+
+    front.drained().await;
+    endpoint.close().await;
+    drop(background);
+    node.remove().await;
+    Ok(())
+}
+
+/// An address for which the route is the default one (RFC 5737): stands for notifiers, of which a server knows nothing.
+const ANYWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+
+/// Handles packets in order of arrival until the word to stop.
+async fn receive(front: &Arc<Front>, mut incoming: Incoming, shutdown: &Shutdown) {
+    loop {
+        let batch = tokio::select! {
+            biased;
+            () = shutdown.triggered() => return,
+            batch = incoming.recv_batch() => batch,
+        };
+        let Some(packets) = batch else { return };
+        for packet in packets {
+            dispatch::receive(front, packet);
+        }
+    }
+}
+
+/// Tasks that end with the server.
+struct Background(Vec<JoinHandle<()>>);
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        for task in &self.0 {
+            task.abort();
+        }
+    }
+}
+
+fn store_options(config: &Config, pool_size: usize) -> StoreOptions {
+    StoreOptions {
+        pool_size,
+        connect_timeout: config.database.connect_timeout_ms.milliseconds(),
+        statement_timeout: config.database.statement_timeout_ms.milliseconds(),
+    }
+}
+
+fn policy(config: &Config) -> Policy {
+    let presence = &config.presence;
+    Policy {
+        min_expires_s: presence.min_expires.get(),
+        max_expires_s: presence.max_expires.get(),
+        min_expires_action: match presence.min_expires_action {
+            node::MinExpiresAction::Refuse => MinExpiresAction::Refuse,
+            node::MinExpiresAction::Raise => MinExpiresAction::Raise,
+        },
+        expires_offset_s: presence.expires_offset.get(),
+        fold_case: presence.sip_uri_match == node::UriMatch::CaseInsensitive,
+    }
+}
+
+/// All listeners, `internal_listen` last if it is none of the others.
+fn listeners(config: &Config) -> Vec<ListenAddr> {
+    let server = &config.server;
+    let mut all: Vec<ListenAddr> = server.listen.iter().map(listen_addr).collect();
+    if let Some(internal) = server.internal_listen.as_ref().map(listen_addr)
+        && (internal.addr.port() == 0 || !all.contains(&internal))
+    {
+        all.push(internal);
+    }
+    all
+}
+
+/// The socket that notifiers send to, by its real address.
+fn internal_socket(config: &Config, bound: &[ListenAddr]) -> Option<SocketAddr> {
+    let wanted = config.server.internal_listen.as_ref().map(listen_addr);
+    let bound = match wanted {
+        Some(wanted) if wanted.addr.port() == 0 => bound.last(),
+        Some(wanted) => bound.iter().find(|listen| **listen == wanted),
+        None => bound.iter().find(|listen| listen.transport == Transport::Udp),
+    };
+    bound.filter(|listen| listen.transport == Transport::Udp).map(|listen| listen.addr)
+}
+
+fn listen_addr(listen: &node::Listen) -> ListenAddr {
+    let transport = match listen.transport {
+        node::Transport::Udp => Transport::Udp,
+        node::Transport::Tcp => Transport::Tcp,
+    };
+    ListenAddr { transport, addr: listen.addr }
 }

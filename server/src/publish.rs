@@ -87,7 +87,7 @@ impl Lane for Create {
     }
 
     async fn write(&self, rows: &[NewPublication]) -> Result<Vec<PublishOutcome>, StoreError> {
-        self.0.create_publications(rows).await
+        self.0.publication().create_batch(rows).await
     }
 }
 
@@ -110,6 +110,6 @@ impl Lane for Change {
     }
 
     async fn write(&self, rows: &[PublicationChange]) -> Result<Vec<PublishOutcome>, StoreError> {
-        self.0.change_publications(rows).await
+        self.0.publication().change_batch(rows).await
     }
 }

@@ -4,7 +4,8 @@
 
 use std::sync::Arc;
 
-use events::subscription::{SubscribeIntent, decide};
+use events::subscription::{self, SubscribeIntent, decide};
+use net::FlowKey;
 use sip::token::Secret;
 use sql::{NewSubscription, Store, StoreError, SubscribeOutcome, SubscriptionRefresh};
 
@@ -19,16 +20,16 @@ pub(crate) fn subscribe(front: &Arc<Front>, arrival: Arrival, secret: &Secret) {
         Err(reject) => return front.reply(&arrival, &answer::subscribe_reject(&reject, &front.registry)),
     };
     let Some(admitted) = front.admit(&arrival) else { return };
-    let flow = front.addresses.route(&front.endpoint, &arrival.request, &arrival.flow, secret);
-    let local_contact = front.addresses.local_contact(&front.endpoint, &arrival.flow);
+    let reach = Reach {
+        flow: front.addresses.route(&front.endpoint, &arrival.request, &arrival.flow, secret),
+        local_contact: front.addresses.local_contact(&front.endpoint, &arrival.flow),
+    };
     let ticket = match intent {
-        SubscribeIntent::Create(subscription) => {
-            let row = NewSubscription { subscription, flow, local_contact, socket_info: String::new() };
-            front.creates_subscriptions.submit(row, admitted)
+        SubscribeIntent::Create(new) => {
+            front.creates_subscriptions.submit(new_row(new, reach, &arrival.flow), admitted)
         }
         SubscribeIntent::Refresh(refresh) => {
-            let row = SubscriptionRefresh { refresh, flow, local_contact };
-            front.refreshes_subscriptions.submit(row, admitted)
+            front.refreshes_subscriptions.submit(refresh_row(refresh, reach), admitted)
         }
     };
     tokio::spawn(answer_after_commit(Arc::clone(front), arrival, ticket));
@@ -38,7 +39,7 @@ async fn answer_after_commit(front: Arc<Front>, arrival: Arrival, ticket: Ticket
     match ticket.outcome(arrival.deadline).await {
         Ok(outcome) => {
             front.reply(&arrival, &answer::subscribed(&outcome));
-            if front.fast_notify && matches!(outcome, SubscribeOutcome::Accepted { .. }) {
+            if matches!(outcome, SubscribeOutcome::Accepted { .. }) {
                 front.doorbell.press();
             }
         }
@@ -46,8 +47,75 @@ async fn answer_after_commit(front: Arc<Front>, arrival: Arrival, ticket: Ticket
     }
 }
 
+/// How phone and server reach one another from now on.
+struct Reach {
+    flow: String,
+    local_contact: String,
+}
+
+fn new_row(new: subscription::NewSubscription, reach: Reach, came_by: &FlowKey) -> NewSubscription {
+    NewSubscription {
+        presentity_uri: new.aor.uri(),
+        event: new.event,
+        event_id: new.event_id,
+        watcher_username: new.watcher.username,
+        watcher_domain: new.watcher.domain,
+        to_user: new.to_user,
+        to_domain: new.to_domain,
+        from_user: new.from_user,
+        from_domain: new.from_domain,
+        local_uri: new.local_uri,
+        remote_uri: new.remote_uri,
+        to_tag: new.to_tag,
+        from_tag: new.from_tag,
+        call_id: new.call_id,
+        remote_cseq: new.remote_cseq,
+        contact: new.contact,
+        record_route: new.record_route,
+        granted_s: new.granted_s,
+        accept: new.accept,
+        user_agent: new.user_agent,
+        flow: reach.flow,
+        local_contact: reach.local_contact,
+        socket_info: format!("{}:{}", came_by.transport.as_str(), came_by.local),
+    }
+}
+
+fn refresh_row(refresh: subscription::SubscriptionRefresh, reach: Reach) -> SubscriptionRefresh {
+    SubscriptionRefresh {
+        call_id: refresh.call_id,
+        to_tag: refresh.to_tag,
+        from_tag: refresh.from_tag,
+        event: refresh.event,
+        event_id: refresh.event_id,
+        remote_cseq: refresh.remote_cseq,
+        contact: refresh.contact,
+        granted_s: refresh.granted_s,
+        flow: reach.flow,
+        local_contact: reach.local_contact,
+    }
+}
+
 /// The lane of initial SUBSCRIBEs.
 pub struct Create(pub Store);
+
+impl Lane for Create {
+    type Row = NewSubscription;
+    type Outcome = SubscribeOutcome;
+
+    fn keys(row: &NewSubscription, key: &mut dyn FnMut(&dyn DynHash)) {
+        key(&(&row.call_id, &row.to_tag, &row.from_tag));
+    }
+
+    /// The To-tag is a keyed hash of all that makes a request this request.
+    fn is_same_request(earlier: &NewSubscription, later: &NewSubscription) -> bool {
+        earlier.to_tag == later.to_tag && earlier.from_tag == later.from_tag && earlier.call_id == later.call_id
+    }
+
+    async fn write(&self, rows: &[NewSubscription]) -> Result<Vec<SubscribeOutcome>, StoreError> {
+        self.0.subscription().create_batch(rows).await
+    }
+}
 
 /// The lane of SUBSCRIBEs inside a dialog: refresh and remove.
 pub struct Refresh {
@@ -55,4 +123,21 @@ pub struct Refresh {
     pub store: Store,
     /// `cseq_offset`.
     pub cseq_offset: u32,
+}
+
+impl Lane for Refresh {
+    type Row = SubscriptionRefresh;
+    type Outcome = SubscribeOutcome;
+
+    fn keys(row: &SubscriptionRefresh, key: &mut dyn FnMut(&dyn DynHash)) {
+        key(&(&row.call_id, &row.to_tag, &row.from_tag));
+    }
+
+    fn is_same_request(earlier: &SubscriptionRefresh, later: &SubscriptionRefresh) -> bool {
+        earlier == later
+    }
+
+    async fn write(&self, rows: &[SubscriptionRefresh]) -> Result<Vec<SubscribeOutcome>, StoreError> {
+        self.store.subscription().refresh_batch(rows, self.cseq_offset).await
+    }
 }

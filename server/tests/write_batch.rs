@@ -291,3 +291,11 @@ async fn a_place_in_the_backlog_is_free_after_the_outcome() {
     fixture.next().await.succeed();
     outcome(second).await.unwrap();
 }
+
+fn bug() -> StoreError {
+    StoreError::Bug { statement: "scripted", reason: "a bad row".to_owned() }
+}
+
+fn unavailable() -> StoreError {
+    StoreError::Unavailable { statement: "scripted", reason: "no database".to_owned() }
+}
