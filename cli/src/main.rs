@@ -28,12 +28,12 @@ fn main() -> ExitCode {
         Err(error) => match error.downcast_ref::<ConfigError>() {
             Some(faults) => {
                 for line in faults.to_string().lines() {
-                    eprintln!("error: {line}");
+                    complain(line);
                 }
                 ExitCode::from(2)
             }
             None => {
-                eprintln!("error: {error:#}");
+                complain(format_args!("{error:#}"));
                 ExitCode::FAILURE
             }
         },
@@ -63,4 +63,9 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 /// A line on standard output. Whoever reads it may have gone: that is no reason to stop.
 fn say(line: impl Display) {
     let _ = writeln!(std::io::stdout().lock(), "{line}");
+}
+
+/// An error on standard error.
+fn complain(line: impl Display) {
+    let _ = writeln!(std::io::stderr().lock(), "error: {line}");
 }

@@ -3,11 +3,12 @@
 
 mod program;
 
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 
 use postgres_dev::Cluster;
 use program::{
-    Directory, Program, children, eventually, is_alive, output, pgpresence, processes, send,
+    Directory, Killed, Program, children, eventually, is_alive, output, pgpresence, processes, send,
 };
 
 const SERVER: &str = "pgpresence server --supervised";
@@ -255,4 +256,39 @@ fn run_uses_a_database_that_is_given() {
         "no data directory is needed then"
     );
     assert!(cluster.is_running(), "it is not ours to stop");
+}
+
+#[test]
+fn nobody_has_to_read_what_is_printed() {
+    let cluster = Cluster::start_throwaway().unwrap();
+    let (code, _, errors) = output(&["migrate", "--database-url", &cluster.url("postgres")]);
+    assert_eq!(code, Some(0), "{errors}");
+    let mut command = pgpresence(&[
+        "server",
+        "--database-url",
+        &cluster.url("postgres"),
+        "--listen",
+        "udp:127.0.0.1:0",
+    ]);
+    let mut child = Killed(
+        command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap(),
+    );
+    let mut line = String::new();
+    let mut stdout = BufReader::new(child.0.stdout.take().unwrap());
+    while line != "ready\n" {
+        line.clear();
+        assert!(stdout.read_line(&mut line).unwrap() > 0, "it has ended");
+    }
+    drop((stdout, child.0.stderr.take())); // as `| head` does
+    send("TERM", child.0.id());
+    let mut status = None;
+    eventually("it has stopped", || {
+        status = child.0.try_wait().unwrap();
+        status.is_some()
+    });
+    assert_eq!(status.unwrap().code(), Some(0));
 }

@@ -173,6 +173,16 @@ pub fn is_alive(pid: u32) -> bool {
     processes().iter().any(|(other, ..)| *other == pid)
 }
 
+/// A child that is killed when the test ends, in whatever way.
+pub struct Killed(pub Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Polls, for what happens in processes that are not ours.
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + SOON;

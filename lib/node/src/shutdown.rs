@@ -26,11 +26,12 @@ impl Shutdown {
         );
         let token = shutdown.token.clone();
         tokio::spawn(async move {
-            tokio::select! {
-                _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
-                _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
-            }
+            let name = tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+            };
             token.cancel();
+            tracing::info!("{name}: stopping");
         });
         Ok(shutdown)
     }
