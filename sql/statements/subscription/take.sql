@@ -55,6 +55,12 @@ locked AS MATERIALIZED (
       AND (a.updated = -1 OR a.retry_at <= extract(epoch FROM o.now))
     ORDER BY a.presentity_uri, a.event, a.id
     FOR UPDATE OF a
+),
+still_held AS MATERIALIZED (
+    -- The sort holds back the first row until the last one is locked: only then the clock is read, below.
+    SELECT l.id, l.ord, l.version, l.lease_until, l.now, l.over
+    FROM locked AS l
+    ORDER BY l.ord, l.id
 )
 UPDATE active_watchers AS a
 SET local_cseq       = a.local_cseq + 1,
@@ -64,7 +70,7 @@ SET local_cseq       = a.local_cseq + 1,
     status           = CASE WHEN l.over THEN 3 ELSE a.status END,
     reason           = CASE WHEN l.over AND a.status <> 3 THEN 'timeout' ELSE a.reason END,
     sweep_at         = CASE WHEN l.over AND a.status <> 3 THEN expiry_at(300, l.now) ELSE a.sweep_at END
-FROM locked AS l
+FROM still_held AS l
 WHERE a.id = l.id AND l.lease_until > COALESCE($7::timestamptz, clock_timestamp())
 RETURNING
     l.ord AS resource, a.id, a.event_id, a.callid, a.to_tag, a.from_tag, a.local_uri, a.remote_uri, a.contact,
@@ -72,5 +78,6 @@ RETURNING
     a.target_version, a.remote_cseq, a.status, a.reason,
     CASE WHEN l.over THEN 0
          WHEN a.expires = -1 THEN -1
-         ELSE ceil(a.expires - extract(epoch FROM l.now))::bigint END AS expires_s,
+         -- Rounded down: a NOTIFY never promises more than was granted.
+         ELSE GREATEST(1, floor(a.expires - extract(epoch FROM l.now))::bigint) END AS expires_s,
     a.failures

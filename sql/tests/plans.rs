@@ -1,0 +1,195 @@
+//! Plans on 20,000 presentities and 200,000 subscriptions, as the pool's sessions make them: generic, and only by the indexes
+//! that the header names. The same plans on empty tables, since a plan stays cached while the tables fill.
+
+mod database;
+
+use database::*;
+use sql::{SESSION_SETTINGS, STATEMENTS, Statement};
+
+const LARGE: [&str; 3] = ["presentity", "active_watchers", "notify_queue"];
+
+const FIXTURE: &str = "
+    SET session_replication_role = replica;
+    INSERT INTO presentity (username, domain, event, etag, expires, body, sweep_at)
+    SELECT 'u' || n, 'example.org', 'presence', 'tag' || n, e, convert_to(repeat('x', 500), 'UTF8'), e
+    FROM generate_series(1, 20000) AS n, LATERAL (SELECT extract(epoch FROM now())::bigint + n % 3600 AS e) AS expiry;
+    INSERT INTO active_watchers (presentity_uri, watcher_username, watcher_domain, to_user, to_domain, from_user, from_domain,
+        event, to_tag, from_tag, callid, remote_cseq, contact, expires, status, updated, sweep_at)
+    SELECT 'sip:u' || n % 20000 || '@example.org', 'w', 'example.org', 'u', 'example.org', 'w', 'example.org',
+        'presence', 'ours' || n, 'theirs' || n, 'call' || n, 1, 'sip:w@192.0.2.1', e, 1,
+        CASE WHEN n % 100 = 0 THEN 0 ELSE -1 END, e
+    FROM generate_series(1, 200000) AS n, LATERAL (SELECT extract(epoch FROM now())::bigint + n % 3600 AS e) AS expiry;
+    INSERT INTO notify_queue (presentity_uri, event, version, due)
+    SELECT 'sip:u' || n || '@example.org', 'presence', n, CASE WHEN n % 10 = 0 THEN now() ELSE 'infinity' END
+    FROM generate_series(1, 20000) AS n;
+    SET session_replication_role = origin;";
+
+#[tokio::test]
+async fn every_plan_uses_the_indexes_of_its_header() {
+    let database = Database::new().await;
+    for (name, value) in SESSION_SETTINGS {
+        database.by_hand(&format!("SET {name} = {value}")).await;
+    }
+    let mut faults = Vec::new();
+    check(&database, "empty", &mut faults).await;
+    database.hand.batch_execute(FIXTURE).await.unwrap();
+    database.hand.batch_execute("VACUUM ANALYZE").await.unwrap();
+    check(&database, "large", &mut faults).await;
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+async fn check(database: &Database, tables: &str, faults: &mut Vec<String>) {
+    for (number, statement) in STATEMENTS.iter().enumerate().filter(|(_, statement)| is_planned(statement)) {
+        let prepared = format!("{tables}_{number}");
+        let types = parameter_types(statement);
+        let list = if types.is_empty() { String::new() } else { format!("({})", types.join(", ")) };
+        database.hand.batch_execute(&format!("PREPARE {prepared} {list} AS {}", statement.text)).await.unwrap();
+        let nulls = vec!["NULL"; types.len()].join(", ");
+        let arguments = if types.is_empty() { String::new() } else { format!("({nulls})") };
+        let explain = format!("EXPLAIN (FORMAT JSON) EXECUTE {prepared} {arguments}");
+        let plan: serde_json::Value = {
+            let row = database.hand.simple_query(&explain).await.unwrap();
+            let text: String = row
+                .iter()
+                .filter_map(|message| match message {
+                    tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+                    _ => None,
+                })
+                .collect();
+            serde_json::from_str(&text).unwrap()
+        };
+        let allowed = allowed_indexes(statement);
+        let before = faults.len();
+        walk(&plan[0]["Plan"], &mut |node| {
+            let kind = node["Node Type"].as_str().unwrap_or_default();
+            let relation = node["Relation Name"].as_str().unwrap_or_default();
+            if kind == "Seq Scan" && LARGE.contains(&relation) {
+                faults.push(format!("{} ({tables}): Seq Scan of {relation}", statement.name));
+            }
+            // An index that is read from end to end is a Seq Scan in disguise.
+            if let Some(index) = node["Index Name"].as_str() {
+                if !allowed.contains(&index) {
+                    faults.push(format!("{} ({tables}): {index}, not in the header", statement.name));
+                } else if node["Index Cond"].is_null() && !kind.contains("Bitmap Heap") {
+                    faults.push(format!("{} ({tables}): {index} without a condition", statement.name));
+                }
+            }
+            if kind.contains("Hash Join") || kind.contains("Merge Join") {
+                faults.push(format!("{} ({tables}): {kind}", statement.name));
+            }
+        });
+        if faults.len() > before {
+            faults.push(serde_json::to_string_pretty(&plan).unwrap());
+        }
+    }
+}
+
+/// Statements on the large tables; `LISTEN` and the like have no plan.
+fn is_planned(statement: &Statement) -> bool {
+    !statement.name.starts_with("node.") && !["queue.listen", "maintenance.delete_dead_nodes"].contains(&statement.name)
+}
+
+fn walk(node: &serde_json::Value, visit: &mut impl FnMut(&serde_json::Value)) {
+    visit(node);
+    for child in node["Plans"].as_array().into_iter().flatten() {
+        walk(child, visit);
+    }
+}
+
+fn header<'a>(statement: &'a Statement, key: &str) -> &'a str {
+    statement.text.lines().find_map(|line| line.strip_prefix(&format!("-- {key}:"))).unwrap().trim()
+}
+
+fn allowed_indexes(statement: &Statement) -> Vec<&str> {
+    header(statement, "Plan").split([',', ' ']).filter(|word| word.ends_with("_idx") || word.ends_with("_pkey")).collect()
+}
+
+fn parameter_types(statement: &Statement) -> Vec<&str> {
+    let parameters = header(statement, "Parameters");
+    if parameters == "none" {
+        return Vec::new();
+    }
+    parameters.split(" | ").map(|part| part.split_whitespace().nth(2).unwrap()).collect()
+}
+
+// === HOT ===
+
+/// Updates of a table, and how many of them were HOT. A session reports its counts when it is idle for a while or when asked.
+async fn updates(session: &tokio_postgres::Client, table: &str) -> (i64, i64) {
+    let row = session
+        .query_one("SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_xact_user_tables WHERE relname = $1", &[&table])
+        .await
+        .unwrap();
+    (row.get(0), row.get(1))
+}
+
+/// Runs a statement by hand within a transaction whose own counters can then be read.
+async fn hot(database: &Database, table: &str, statement: &str, parameters: &[&(dyn tokio_postgres::types::ToSql + Sync)]) -> (i64, i64) {
+    let text = STATEMENTS.iter().find(|found| found.name == statement).unwrap().text;
+    database.hand.batch_execute("BEGIN").await.unwrap();
+    database.hand.query(text, parameters).await.unwrap();
+    let counts = updates(&database.hand, table).await;
+    database.hand.batch_execute("COMMIT").await.unwrap();
+    counts
+}
+
+#[tokio::test]
+async fn a_refresh_of_a_publication_is_hot() {
+    let database = Database::new().await;
+    let batch: Vec<_> = (0..50).map(|n| publication(&format!("u{n}"), "t1", &"x".repeat(400))).collect();
+    database.store.publication().create_batch(&batch).await.unwrap();
+    let uris: Vec<String> = (0..50).map(|n| resource(&format!("u{n}")).presentity_uri).collect();
+    let all = |text: &'static str| vec![text; 50];
+    let nothing: Vec<Option<&str>> = vec![None; 50];
+    let no_body: Vec<Option<&[u8]>> = vec![None; 50];
+    let counts = hot(
+        &database,
+        "presentity",
+        "publication.change_batch",
+        &[
+            &uris,
+            &all("presence"),
+            &all("t1"),
+            &all("t2"),
+            &all("refresh"),
+            &vec![3600_i64; 50],
+            &nothing,
+            &no_body,
+            &None::<std::time::SystemTime>,
+        ],
+    )
+    .await;
+    assert_eq!(counts.0, 50);
+    // The last page of a fresh table is packed less neatly than the others: a few may not fit.
+    assert!(counts.1 >= 45, "{counts:?}");
+}
+
+#[tokio::test]
+async fn taking_dialogs_for_a_state_change_is_hot() {
+    let database = Database::new().await;
+    let rows: Vec<_> = (0..50).map(|n| subscription("bob", &format!("call-{n}"))).collect();
+    database.store.subscription().create_batch(&rows).await.unwrap();
+    let claimed = database.store.queue().claim(1, 10, LEASE, WAITN).await.unwrap();
+    database.store.subscription().take(1, &claimed, &[], 100).await.unwrap();
+    database.hand.batch_execute("VACUUM active_watchers").await.unwrap();
+    database.store.publication().create_batch(&[publication("bob", "t1", "x")]).await.unwrap();
+    let claimed = database.store.queue().claim(1, 10, LEASE, WAITN).await.unwrap();
+    assert!(claimed[0].state_due);
+    let counts = hot(
+        &database,
+        "active_watchers",
+        "subscription.take",
+        &[
+            &1_i64,
+            &vec![resource("bob").presentity_uri],
+            &vec!["presence"],
+            &Vec::<i64>::new(),
+            &Vec::<i32>::new(),
+            &100_i64,
+            &None::<std::time::SystemTime>,
+        ],
+    )
+    .await;
+    assert_eq!(counts.0, 50);
+    assert!(counts.1 >= 45, "{counts:?}");
+}
