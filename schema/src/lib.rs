@@ -76,6 +76,7 @@ pub async fn migrate(url: &str) -> Result<usize, SchemaError> {
     let report = embedded::migrations::runner().run_async(&mut session.client).await;
     // The session ends here, and the lock with it; unlocking by hand spares the next migrator the time until it does.
     let unlocked = session.client.execute(UNLOCK_MIGRATION, &[&LOCK_KEY]).await;
+    session.close().await;
     let report = report.map_err(|error| SchemaError::Migration(Box::new(error)))?;
     unlocked.map_err(SchemaError::Query)?;
     Ok(report.applied_migrations().len())
@@ -89,7 +90,9 @@ pub async fn migrate(url: &str) -> Result<usize, SchemaError> {
 pub async fn require_version(url: &str) -> Result<(), SchemaError> {
     let session = Session::open(url).await?;
     let needed = version();
-    let found = session.version().await?;
+    let found = session.version().await;
+    session.close().await;
+    let found = found?;
     if found < needed { Err(SchemaError::TooOld { found, needed }) } else { Ok(()) }
 }
 
@@ -120,11 +123,12 @@ impl Session {
         let newest = self.client.query_one(FIND_VERSION, &[]).await.map_err(SchemaError::Query)?;
         Ok(newest.get(0))
     }
-}
 
-impl Drop for Session {
-    fn drop(&mut self) {
-        self.driver.abort();
+    /// Says goodbye: a process that just ends leaves a "connection to client lost" in PostgreSQL's log.
+    async fn close(self) {
+        drop(self.client);
+        // It ends by itself once there is no client; how, is of no interest any more.
+        let _ = self.driver.await;
     }
 }
 
