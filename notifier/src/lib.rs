@@ -89,9 +89,12 @@ impl Settings {
     }
 }
 
+/// After this time without its database a notifier calls itself ready all the same: all that is missing is the database.
+const READY_WITHOUT_DATABASE: Duration = Duration::from_secs(1);
+
 /// Runs a notifier until `shutdown`; calls `ready` once it's bound, registered and about to claim.
 ///
-/// A database that is away is waited for, at the start as later. On shutdown it stops claiming, lets NOTIFYs in flight
+/// A database that is away is waited for, at the start (then `ready` doesn't wait for it) as later. On shutdown it stops claiming, lets NOTIFYs in flight
 /// finish for two seconds, and hands the rest to the other notifiers.
 ///
 /// # Errors
@@ -104,11 +107,22 @@ pub async fn run(config: node::Config, shutdown: node::Shutdown, ready: impl FnO
     let (endpoint, incoming) = Endpoint::bind(&[listen], Limits::default(), EndpointOptions::default()).await?;
     let address = endpoint.local_addrs().first().map(ToString::to_string).unwrap_or_default();
     let node = heartbeat::this_node(address);
-    let id = tokio::select! {
-        id = heartbeat::register(&store, &node) => id,
-        () = shutdown.triggered() => {
-            endpoint.close().await;
-            return Ok(());
+    let mut ready = Some(ready);
+    let id = {
+        let mut registered = std::pin::pin!(heartbeat::register(&store, &node));
+        loop {
+            tokio::select! {
+                id = &mut registered => break id,
+                () = tokio::time::sleep(READY_WITHOUT_DATABASE), if ready.is_some() => {
+                    if let Some(ready) = ready.take() {
+                        ready();
+                    }
+                }
+                () = shutdown.triggered() => {
+                    endpoint.close().await;
+                    return Ok(());
+                }
+            }
         }
     };
     tracing::info!(node = id, address = node.address, "notifier registered");
@@ -125,7 +139,9 @@ pub async fn run(config: node::Config, shutdown: node::Shutdown, ready: impl FnO
     let engine = Engine::new(settings, store.clone(), client, sender, id);
     let latest = owner.clone();
     let engine = engine.run(Inputs { outcomes, prepared, owner, shutdown });
-    ready();
+    if let Some(ready) = ready {
+        ready();
+    }
     let ended = tokio::select! {
         result = engine => result,
         _ = receive => Err("receive"),

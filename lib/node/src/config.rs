@@ -130,8 +130,9 @@ pub struct PresenceConfig {
     /// Unit: none. Default: `""`. Range: a PostgreSQL URL.
     #[serde(with = "optional")]
     pub db_url: Option<DatabaseUrl>,
-    /// The period between searches for what is dead: notifiers that are gone, resources that nobody needs. (Publications
-    /// and subscriptions that expire are noticed at once, whatever this says.) Zero or negative: never.
+    /// The period between searches for what nobody needs any more: the rows of processes that died, resources that are
+    /// owed nothing. While it is on, publications and subscriptions that expire are noticed within a second. Zero or
+    /// negative switches all of this off: then nothing that expired is announced to watchers, nor removed.
     ///
     /// Unit: seconds. Default: `100`. Range: -2147483648 to 2147483647.
     pub clean_period: Period,
