@@ -49,8 +49,10 @@ pub enum RunError {
     /// An address is taken, or not of this machine.
     #[error(transparent)]
     Bind(#[from] net::BindError),
-    /// No UDP address that notifiers could use. Remedy: `server.internal_listen`.
-    #[error("server.internal_listen must be set when server.listen has no UDP address")]
+    /// No address at all, or an internal one that is not UDP. Remedy: `server.listen`, `server.internal_listen`.
+    #[error(
+        "notifiers have no UDP address to reach this server at: see server.listen and server.internal_listen"
+    )]
     NoInternalListener,
     /// No database is named. Remedy: `presence.db_url`.
     #[error("presence.db_url names no database")]
@@ -66,28 +68,56 @@ pub enum RunError {
 ///
 /// # Errors
 /// [`RunError`], only before `ready`.
-pub async fn run(config: Config, shutdown: Shutdown, ready: impl FnOnce(Ready) + Send) -> Result<(), RunError> {
-    let url = config.presence.db_url.as_ref().ok_or(RunError::NoDatabase)?.expose();
-    let store = Store::connect(url, &store_options(&config, config.database.pool_size.usize()))?;
+pub async fn run(
+    config: Config,
+    shutdown: Shutdown,
+    ready: impl FnOnce(Ready) + Send,
+) -> Result<(), RunError> {
+    let url = config
+        .presence
+        .db_url
+        .as_ref()
+        .ok_or(RunError::NoDatabase)?
+        .expose();
+    let store = Store::connect(
+        url,
+        &store_options(&config, config.database.pool_size.usize()),
+    )?;
     let doorbell_store = Store::connect(url, &store_options(&config, 1))?;
 
     let limits = Limits::default();
-    let (endpoint, incoming) = Endpoint::bind(&listeners(&config), limits.clone(), EndpointOptions::default()).await?;
-    let internal_socket = internal_socket(&config, endpoint.local_addrs()).ok_or(RunError::NoInternalListener)?;
+    let (endpoint, incoming) =
+        Endpoint::bind(&listeners(&config), limits, EndpointOptions::default()).await?;
+    let internal_socket =
+        internal_socket(&config, endpoint.local_addrs()).ok_or(RunError::NoInternalListener)?;
     let internal = flow::reachable(&endpoint, internal_socket, ANYWHERE);
     let addresses = Addresses {
-        contact: config.presence.server_address.as_ref().map(|address| address.as_str().to_owned()),
+        contact: config
+            .presence
+            .server_address
+            .as_ref()
+            .map(|address| address.as_str().to_owned()),
         internal,
         internal_socket,
     };
-    let front = Arc::new(Front::new(endpoint.clone(), limits, policy(&config), addresses, store.clone(), &config));
+    let front = Arc::new(Front::new(
+        endpoint.clone(),
+        limits,
+        policy(&config),
+        addresses,
+        store.clone(),
+        &config,
+    ));
 
     let background = Background(vec![
         tokio::spawn(front.doorbell.clone().ring(doorbell_store)),
         tokio::spawn(Arc::clone(&front).learn_secret()),
     ]);
     let node = NodeRow::keep(store, internal);
-    ready(Ready { listen: endpoint.local_addrs().to_vec(), internal });
+    ready(Ready {
+        listen: endpoint.local_addrs().to_vec(),
+        internal,
+    });
 
     receive(&front, incoming, &shutdown).await;
 
@@ -149,10 +179,21 @@ fn policy(config: &Config) -> Policy {
     }
 }
 
-/// All listeners, `internal_listen` last if it is none of the others.
+/// All listeners, `internal_listen` last if it is none of the others. Without it, and without any UDP address, the kernel
+/// chooses a port for the notifiers.
 fn listeners(config: &Config) -> Vec<ListenAddr> {
     let server = &config.server;
     let mut all: Vec<ListenAddr> = server.listen.iter().map(listen_addr).collect();
+    if server.internal_listen.is_none()
+        && !all.iter().any(|listen| listen.transport == Transport::Udp)
+        && let Some(first) = all.first()
+    {
+        let addr = SocketAddr::new(first.addr.ip(), 0);
+        all.push(ListenAddr {
+            transport: Transport::Udp,
+            addr,
+        });
+    }
     if let Some(internal) = server.internal_listen.as_ref().map(listen_addr)
         && (internal.addr.port() == 0 || !all.contains(&internal))
     {
@@ -167,9 +208,13 @@ fn internal_socket(config: &Config, bound: &[ListenAddr]) -> Option<SocketAddr> 
     let bound = match wanted {
         Some(wanted) if wanted.addr.port() == 0 => bound.last(),
         Some(wanted) => bound.iter().find(|listen| **listen == wanted),
-        None => bound.iter().find(|listen| listen.transport == Transport::Udp),
+        None => bound
+            .iter()
+            .find(|listen| listen.transport == Transport::Udp),
     };
-    bound.filter(|listen| listen.transport == Transport::Udp).map(|listen| listen.addr)
+    bound
+        .filter(|listen| listen.transport == Transport::Udp)
+        .map(|listen| listen.addr)
 }
 
 fn listen_addr(listen: &node::Listen) -> ListenAddr {
@@ -177,5 +222,8 @@ fn listen_addr(listen: &node::Listen) -> ListenAddr {
         node::Transport::Udp => Transport::Udp,
         node::Transport::Tcp => Transport::Tcp,
     };
-    ListenAddr { transport, addr: listen.addr }
+    ListenAddr {
+        transport,
+        addr: listen.addr,
+    }
 }

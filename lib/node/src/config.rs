@@ -44,7 +44,7 @@ pub struct ServerConfig {
     pub listen: Vec<Listen>,
     /// The UDP address at which notifiers reach this process, to send NOTIFYs down the connections that it holds. Set it
     /// when notifiers run on other machines; it must not be reachable from outside. Empty: the first UDP address of
-    /// `listen`.
+    /// `listen`, or, if that has none, a free UDP port at the first address of `listen`.
     ///
     /// Unit: none. Default: `""`. Range: empty or `udp:ADDRESS:PORT`.
     #[serde(with = "optional")]
@@ -307,11 +307,6 @@ impl Config {
             !server.listen.is_empty(),
             "server.listen",
             "needs at least one address".to_owned(),
-        );
-        must(
-            server.internal_listen.is_some() || server.listen.iter().any(|listen| listen.transport == Transport::Udp),
-            "server.internal_listen",
-            "must be set when server.listen has no UDP address: notifiers have to reach this server".to_owned(),
         );
         must(
             server

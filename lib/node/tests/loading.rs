@@ -167,10 +167,6 @@ fn keys_must_agree() {
             "notifier.retry_min_s",
         ),
         (
-            vec![("server.listen", "tcp:127.0.0.1:0")],
-            "server.internal_listen",
-        ),
-        (
             vec![("server.internal_listen", "tcp:127.0.0.1:0")],
             "server.internal_listen",
         ),

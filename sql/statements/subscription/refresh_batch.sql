@@ -9,6 +9,7 @@
 -- RFC:        6665 sections 4.2.1.1 and 4.2.1.4; 3261 section 12.2.2: a lower CSeq is out of order
 --
 -- The stored CSeq again is a copy of a request that was answered: same answer, no change, also after the dialog has ended.
+-- One taken within cseq_offset does not lower the stored CSeq.
 -- A dialog whose time is up is gone (481), although the sweep may not have come by yet.
 -- A change of contact or flow raises target_version: verdicts on NOTIFYs to the old target no longer apply, and take does not
 -- wait for them. The route set stays (RFC 3261 section 12.2.2 refreshes the target only).
@@ -39,7 +40,7 @@ locked AS MATERIALIZED (
 ),
 refreshed AS (
     UPDATE active_watchers AS a
-    SET remote_cseq    = i.remote_cseq,
+    SET remote_cseq    = GREATEST(a.remote_cseq, i.remote_cseq),
         contact        = COALESCE(i.contact, a.contact),
         flow           = i.flow,
         target_version = a.target_version
