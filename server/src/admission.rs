@@ -22,12 +22,18 @@ impl Admission {
     /// Lets `backlog` requests wait at a time.
     pub fn new(backlog: u32) -> Self {
         let backlog = backlog.max(1);
-        Self { places: Arc::new(Semaphore::new(backlog as usize)), backlog }
+        Self {
+            places: Arc::new(Semaphore::new(backlog as usize)),
+            backlog,
+        }
     }
 
     /// Takes a place, or says that there is none.
     pub fn admit(&self) -> Option<Admitted> {
-        Arc::clone(&self.places).try_acquire_owned().ok().map(Admitted)
+        Arc::clone(&self.places)
+            .try_acquire_owned()
+            .ok()
+            .map(Admitted)
     }
 
     /// Returns when all places are free.

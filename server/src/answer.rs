@@ -8,7 +8,6 @@ use std::net::SocketAddr;
 
 use events::{Policy, PublishReject, Registry, SubscribeReject};
 use sip::{ParseError, Reply, Request, StatusCode};
-use smallvec::SmallVec;
 use sql::{PublishOutcome, StoreError, SubscribeOutcome};
 
 use crate::write_batch::WriteError;
@@ -24,12 +23,17 @@ pub(crate) struct Answer {
     status: StatusCode,
     reason: Option<Cow<'static, str>>,
     to_tag: Option<String>,
-    headers: SmallVec<[(&'static str, Cow<'static, str>); 3]>,
+    headers: Vec<(&'static str, Cow<'static, str>)>,
 }
 
 impl Answer {
     fn new(status: StatusCode) -> Self {
-        Self { status, reason: None, to_tag: None, headers: SmallVec::new() }
+        Self {
+            status,
+            reason: None,
+            to_tag: None,
+            headers: Vec::new(),
+        }
     }
 
     fn reason(mut self, reason: impl Into<Cow<'static, str>>) -> Self {
@@ -44,7 +48,8 @@ impl Answer {
 
     /// The response on the wire. `to_tag` is used where neither the request nor the outcome has one.
     pub(crate) fn encode(&self, request: &Request, source: SocketAddr, to_tag: &str) -> Vec<u8> {
-        let mut reply = Reply::new(request, self.status).to_tag(self.to_tag.as_deref().unwrap_or(to_tag));
+        let mut reply =
+            Reply::new(request, self.status).to_tag(self.to_tag.as_deref().unwrap_or(to_tag));
         if let Some(reason) = &self.reason {
             reply = reply.reason(reason);
         }
@@ -162,7 +167,10 @@ fn interval_too_brief(min_s: u32) -> Answer {
 /// The database has spoken about a PUBLISH (RFC 3903 section 6, steps 3 and 6).
 pub(crate) fn published(outcome: &PublishOutcome, policy: &Policy) -> Answer {
     match outcome {
-        PublishOutcome::Stored { entity_tag, expires_s } => Answer::new(StatusCode::OK)
+        PublishOutcome::Stored {
+            entity_tag,
+            expires_s,
+        } => Answer::new(StatusCode::OK)
             .header("Expires", policy.told_expires_s(*expires_s).to_string())
             .header("SIP-ETag", entity_tag.clone()),
         PublishOutcome::ConditionFailed => Answer::new(StatusCode::CONDITIONAL_REQUEST_FAILED),
@@ -172,7 +180,11 @@ pub(crate) fn published(outcome: &PublishOutcome, policy: &Policy) -> Answer {
 /// The database has spoken about a SUBSCRIBE (RFC 6665 section 4.2.1.1; RFC 3261 section 12.2.2 for the order of CSeq).
 pub(crate) fn subscribed(outcome: &SubscribeOutcome) -> Answer {
     match outcome {
-        SubscribeOutcome::Accepted { granted_s, to_tag, local_contact } => {
+        SubscribeOutcome::Accepted {
+            granted_s,
+            to_tag,
+            local_contact,
+        } => {
             let mut answer = Answer::new(StatusCode::OK)
                 .header("Expires", granted_s.to_string())
                 .header("Contact", format!("<{local_contact}>"));
@@ -206,7 +218,9 @@ pub(crate) fn store_error(error: &StoreError) -> Answer {
             unavailable()
         }
         // Class 22, a value that no column can hold: the sender's fault.
-        StoreError::Conflict { sqlstate, .. } if sqlstate.starts_with("22") => bad_request("Unacceptable Value"),
+        StoreError::Conflict { sqlstate, .. } if sqlstate.starts_with("22") => {
+            bad_request("Unacceptable Value")
+        }
         StoreError::Conflict { .. } | StoreError::Inconsistent { .. } | StoreError::Bug { .. } => {
             tracing::error!(%error, "a statement failed");
             server_error()

@@ -29,7 +29,9 @@ fn parse(front: &Arc<Front>, packet: Packet) {
         return;
     }
     match sip::parse_datagram(bytes, &front.limits) {
-        Ok(Message::Request(request)) => with_secret(front, Work::Request(front.arrival(request, flow))),
+        Ok(Message::Request(request)) => {
+            with_secret(front, Work::Request(front.arrival(request, flow)))
+        }
         Ok(Message::Response(response)) => with_secret(front, Work::Response(response)),
         Err(error) => refuse(front, flow, error),
     }
@@ -54,7 +56,9 @@ fn with_secret(front: &Arc<Front>, work: Work) {
     if arrival.request.header(HeaderName::Route).is_none() && needs_no_database(front, &arrival) {
         return;
     }
-    let Some(admitted) = front.admit(&arrival) else { return };
+    let Some(admitted) = front.admit(&arrival) else {
+        return;
+    };
     let front = Arc::clone(front);
     tokio::spawn(async move {
         let secret = timeout_at(arrival.deadline, front.secret()).await;
@@ -97,7 +101,9 @@ fn needs_no_database(front: &Front, arrival: &Arrival) -> bool {
         Ok(_) => match request.method() {
             Method::Cancel => answer::no_transaction(),
             Method::Extension(_) => answer::not_implemented(),
-            Method::Options | Method::Publish | Method::Subscribe if !request.require().is_empty() => {
+            Method::Options | Method::Publish | Method::Subscribe
+                if !request.require().is_empty() =>
+            {
                 answer::bad_extension(&request.require())
             }
             Method::Options => answer::capabilities(&front.registry),
@@ -126,7 +132,9 @@ fn check(request: &Request) -> Result<Checked, ParseError> {
 /// Answers a message that cannot be understood, if enough of it was; else drops it.
 fn refuse(front: &Front, flow: FlowKey, error: ParseError) {
     tracing::debug!(remote = %flow.remote, %error, "a message that is not SIP");
-    let Some(request) = error.answerable.as_deref().cloned() else { return };
+    let Some(request) = error.answerable.as_deref().cloned() else {
+        return;
+    };
     if *request.method() != Method::Ack {
         front.reply(&front.arrival(request, flow), &answer::malformed(&error));
     }

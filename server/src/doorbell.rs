@@ -26,7 +26,7 @@ impl Doorbell {
     }
 
     /// Rings for ever, on the connection of `store`.
-    pub async fn ring(self, store: Store) {
+    pub(crate) async fn ring(self, store: Store) {
         loop {
             self.0.notified().await;
             let next = Instant::now()

@@ -28,7 +28,8 @@ impl Addresses {
             Some(address) => address.clone(),
             None => format!("sip:{}", listener(endpoint, flow)),
         };
-        if flow.transport != Transport::Udp && !contact.to_ascii_lowercase().contains(";transport=") {
+        if flow.transport != Transport::Udp && !contact.to_ascii_lowercase().contains(";transport=")
+        {
             contact.push_str(";transport=");
             contact.push_str(flow.transport.as_str());
         }
@@ -36,7 +37,13 @@ impl Addresses {
     }
 
     /// The Route that leads a NOTIFY down `flow`, or `""` when the phone can be reached without us.
-    pub(crate) fn route(&self, endpoint: &Endpoint, request: &Request, flow: &FlowKey, secret: &Secret) -> String {
+    pub(crate) fn route(
+        &self,
+        endpoint: &Endpoint,
+        request: &Request,
+        flow: &FlowKey,
+        secret: &Secret,
+    ) -> String {
         if !needs_flow(request, flow) {
             return String::new();
         }
@@ -47,15 +54,27 @@ impl Addresses {
             instance: endpoint.instance(),
             connection: flow.connection,
         };
-        format!("<sip:{}@{};transport=udp;lr>", token.sign(secret), self.internal)
+        format!(
+            "<sip:{}@{};transport=udp;lr>",
+            token.sign(secret),
+            self.internal
+        )
     }
 }
 
 /// The listener that `flow` came to; a connection that we opened ourselves came to the first one of its transport.
 fn listener(endpoint: &Endpoint, flow: &FlowKey) -> SocketAddr {
     let local = reachable(endpoint, flow.local, flow.remote.ip());
-    let mut ports = endpoint.local_addrs().iter().filter(|listen| listen.transport == flow.transport).map(|listen| listen.addr.port());
-    match ports.clone().find(|port| *port == local.port()).or_else(|| ports.next()) {
+    let mut ports = endpoint
+        .local_addrs()
+        .iter()
+        .filter(|listen| listen.transport == flow.transport)
+        .map(|listen| listen.addr.port());
+    match ports
+        .clone()
+        .find(|port| *port == local.port())
+        .or_else(|| ports.next())
+    {
         Some(port) => SocketAddr::new(local.ip(), port),
         None => local,
     }
@@ -74,7 +93,11 @@ pub(crate) fn reachable(endpoint: &Endpoint, local: SocketAddr, peer: IpAddr) ->
 
 /// Says whether the phone itself sent this (one Via, no Record-Route) from where its Contact does not lead.
 fn needs_flow(request: &Request, flow: &FlowKey) -> bool {
-    if request.header_lines(HeaderName::RecordRoute).next().is_some() {
+    if request
+        .header_lines(HeaderName::RecordRoute)
+        .next()
+        .is_some()
+    {
         return false;
     }
     if !matches!(request.vias().as_deref(), Ok([_])) {
@@ -91,11 +114,15 @@ fn needs_flow(request: &Request, flow: &FlowKey) -> bool {
 
 /// Says whether `contact` leads to `remote`. A name may: only addresses are compared.
 fn leads_to(contact: &Uri, remote: SocketAddr) -> bool {
-    let Some(ip) = contact.host.ip() else { return true };
+    let Some(ip) = contact.host.ip() else {
+        return true;
+    };
     if ip.to_canonical() != remote.ip().to_canonical() {
         return false;
     }
     // A Contact that asks for another transport names that transport's port.
-    let by_udp = contact.transport().is_none_or(|transport| transport == Transport::Udp);
+    let by_udp = contact
+        .transport()
+        .is_none_or(|transport| transport == Transport::Udp);
     !by_udp || contact.port.unwrap_or(5060) == remote.port()
 }

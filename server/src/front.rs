@@ -68,11 +68,26 @@ impl Front {
             policy,
             addresses,
             admission: Admission::new(config.server.backlog.get()),
-            creates_publications: WriteQueue::new(publish::Create(store.clone()), writers.clone(), batch_size),
-            changes_publications: WriteQueue::new(publish::Change(store.clone()), writers.clone(), batch_size),
-            creates_subscriptions: WriteQueue::new(subscribe::Create(store.clone()), writers.clone(), batch_size),
+            creates_publications: WriteQueue::new(
+                publish::Create(store.clone()),
+                writers.clone(),
+                batch_size,
+            ),
+            changes_publications: WriteQueue::new(
+                publish::Change(store.clone()),
+                writers.clone(),
+                batch_size,
+            ),
+            creates_subscriptions: WriteQueue::new(
+                subscribe::Create(store.clone()),
+                writers.clone(),
+                batch_size,
+            ),
             refreshes_subscriptions: WriteQueue::new(
-                subscribe::Refresh { store: store.clone(), cseq_offset: config.presence.cseq_offset.get() },
+                subscribe::Refresh {
+                    store: store.clone(),
+                    cseq_offset: config.presence.cseq_offset.get(),
+                },
                 writers,
                 batch_size,
             ),
@@ -86,7 +101,11 @@ impl Front {
     }
 
     pub(crate) fn arrival(&self, request: Request, flow: FlowKey) -> Arrival {
-        Arrival { request, flow, deadline: Instant::now() + self.request_deadline }
+        Arrival {
+            request,
+            flow,
+            deadline: Instant::now() + self.request_deadline,
+        }
     }
 
     /// The cluster's secret, if this process knows it already.
@@ -116,7 +135,10 @@ impl Front {
 
     /// Returns when no request waits for the database any more, or its time is over.
     pub(crate) async fn drained(&self) {
-        if timeout(self.request_deadline, self.admission.drained()).await.is_err() {
+        if timeout(self.request_deadline, self.admission.drained())
+            .await
+            .is_err()
+        {
             tracing::warn!("stopped with requests unanswered");
         }
     }

@@ -37,7 +37,12 @@ impl NodeRow {
     pub(crate) async fn remove(self) {
         self.keeper.abort();
         let id = self.id.load(Ordering::Relaxed);
-        if id != NO_ROW && !matches!(timeout(REMOVE_TIMEOUT, self.store.node().deregister(id)).await, Ok(Ok(()))) {
+        if id != NO_ROW
+            && !matches!(
+                timeout(REMOVE_TIMEOUT, self.store.node().deregister(id)).await,
+                Ok(Ok(()))
+            )
+        {
             tracing::debug!(node.id = id, "left without deregistering");
         }
     }
@@ -56,7 +61,11 @@ async fn beat(store: Store, about: NewNode, id: Arc<AtomicI64>) {
     }
 }
 
-async fn register_or_beat(store: &Store, about: &NewNode, id: &AtomicI64) -> Result<(), StoreError> {
+async fn register_or_beat(
+    store: &Store,
+    about: &NewNode,
+    id: &AtomicI64,
+) -> Result<(), StoreError> {
     let known = id.load(Ordering::Relaxed);
     if known != NO_ROW && store.node().heartbeat(known).await? {
         return Ok(());
@@ -70,7 +79,10 @@ async fn register_or_beat(store: &Store, about: &NewNode, id: &AtomicI64) -> Res
 fn about(internal: SocketAddr) -> NewNode {
     NewNode {
         kind: "server".to_owned(),
-        host: std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned(),
+        host: std::fs::read_to_string("/proc/sys/kernel/hostname")
+            .unwrap_or_default()
+            .trim()
+            .to_owned(),
         pid: i32::try_from(std::process::id()).unwrap_or_default(),
         address: format!("udp:{internal}"),
         version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use events::publication::{self, PublishIntent, decide};
 use sip::token::Secret;
-use sql::{ChangeKind, NewPublication, PublicationChange, PublishOutcome, Resource, Store, StoreError};
+use sql::{
+    ChangeKind, NewPublication, PublicationChange, PublishOutcome, Resource, Store, StoreError,
+};
 
 use crate::answer;
 use crate::front::{Arrival, Front};
@@ -16,11 +18,18 @@ use crate::write_batch::{DynHash, Lane, Ticket};
 pub(crate) fn publish(front: &Arc<Front>, arrival: Arrival, secret: &Secret) {
     let intent = match decide(&arrival.request, &front.registry, &front.policy, secret) {
         Ok(intent) => intent,
-        Err(reject) => return front.reply(&arrival, &answer::publish_reject(&reject, &front.registry)),
+        Err(reject) => {
+            return front.reply(&arrival, &answer::publish_reject(&reject, &front.registry));
+        }
     };
-    let Some(admitted) = front.admit(&arrival) else { return };
+    let Some(admitted) = front.admit(&arrival) else {
+        return;
+    };
     let (ticket, visible) = match intent {
-        PublishIntent::Create(new) => (front.creates_publications.submit(new_row(new), admitted), true),
+        PublishIntent::Create(new) => (
+            front.creates_publications.submit(new_row(new), admitted),
+            true,
+        ),
         PublishIntent::Change(change) => {
             let row = change_row(change);
             // A refresh changes nothing that a watcher could see.
@@ -28,10 +37,20 @@ pub(crate) fn publish(front: &Arc<Front>, arrival: Arrival, secret: &Secret) {
             (front.changes_publications.submit(row, admitted), visible)
         }
     };
-    tokio::spawn(answer_after_commit(Arc::clone(front), arrival, ticket, visible));
+    tokio::spawn(answer_after_commit(
+        Arc::clone(front),
+        arrival,
+        ticket,
+        visible,
+    ));
 }
 
-async fn answer_after_commit(front: Arc<Front>, arrival: Arrival, ticket: Ticket<PublishOutcome>, visible: bool) {
+async fn answer_after_commit(
+    front: Arc<Front>,
+    arrival: Arrival,
+    mut ticket: Ticket<PublishOutcome>,
+    visible: bool,
+) {
     match ticket.outcome(arrival.deadline).await {
         Ok(outcome) => {
             front.reply(&arrival, &answer::published(&outcome, &front.policy));
@@ -58,12 +77,17 @@ fn new_row(new: publication::NewPublication) -> NewPublication {
 
 fn change_row(change: publication::PublicationChange) -> PublicationChange {
     PublicationChange {
-        resource: Resource { presentity_uri: change.aor.uri(), event: change.event },
+        resource: Resource {
+            presentity_uri: change.aor.uri(),
+            event: change.event,
+        },
         if_match: change.if_match,
         entity_tag: change.entity_tag,
         kind: match change.kind {
             publication::ChangeKind::Refresh => ChangeKind::Refresh,
-            publication::ChangeKind::Modify { content_type, body } => ChangeKind::Modify { content_type, body },
+            publication::ChangeKind::Modify { content_type, body } => {
+                ChangeKind::Modify { content_type, body }
+            }
             publication::ChangeKind::Remove => ChangeKind::Remove,
         },
         granted_s: change.granted_s,

@@ -30,7 +30,12 @@ pub(crate) fn forward(front: &Front, arrival: &Arrival, token: &FlowToken, secre
     }
 }
 
-fn down_the_flow(endpoint: &Endpoint, arrival: &Arrival, token: &FlowToken, secret: &Secret) -> Result<(), Answer> {
+fn down_the_flow(
+    endpoint: &Endpoint,
+    arrival: &Arrival,
+    token: &FlowToken,
+    secret: &Secret,
+) -> Result<(), Answer> {
     let request = &arrival.request;
     let flow = FlowKey {
         transport: token.transport,
@@ -40,7 +45,10 @@ fn down_the_flow(endpoint: &Endpoint, arrival: &Arrival, token: &FlowToken, secr
     };
     // A connection belongs to one process; a UDP flow to whoever holds the socket.
     let is_ours = if flow.transport == Transport::Udp {
-        endpoint.local_addrs().iter().any(|listen| listen.transport == Transport::Udp && listen.addr == flow.local)
+        endpoint
+            .local_addrs()
+            .iter()
+            .any(|listen| listen.transport == Transport::Udp && listen.addr == flow.local)
     } else {
         token.instance == endpoint.instance()
     };
@@ -48,8 +56,12 @@ fn down_the_flow(endpoint: &Endpoint, arrival: &Arrival, token: &FlowToken, secr
         return Err(answer::flow_failed());
     }
     // Also whatever an answer needs: what cannot be answered is not forwarded.
-    request.check_mandatory().map_err(|error| answer::malformed(&error))?;
-    let below = request.top_via().map_err(|error| answer::malformed(&error))?;
+    request
+        .check_mandatory()
+        .map_err(|error| answer::malformed(&error))?;
+    let below = request
+        .top_via()
+        .map_err(|error| answer::malformed(&error))?;
     let address = reachable(endpoint, flow.local, flow.remote.ip());
     let via = ViaOut {
         transport: flow.transport,
@@ -67,31 +79,48 @@ fn down_the_flow(endpoint: &Endpoint, arrival: &Arrival, token: &FlowToken, secr
         endpoint.send_udp(Some(flow.local), flow.remote, bytes);
         return Ok(());
     }
-    endpoint.send_flow(&flow, bytes).map_err(|_| answer::flow_failed())
+    endpoint
+        .send_flow(&flow, bytes)
+        .map_err(|_| answer::flow_failed())
 }
 
 /// Sends a response that came up a flow to whoever sent its request: the next Via. Anything else is dropped.
 pub(crate) fn back(front: &Front, response: &Response, secret: &Secret) {
     let Ok(top) = response.top_via() else { return };
-    let Ok((bytes, below)) = sip::forward_response(response) else { return };
+    let Ok((bytes, below)) = sip::forward_response(response) else {
+        return;
+    };
     if top.branch.as_deref() != Some(branch(&below, secret).as_str()) {
         tracing::debug!("a response that is not the answer to anything forwarded; dropped");
         return;
     }
     let Some(target) = target(&below) else { return };
     // The sender's socket is connected to our internal address and hears nothing from elsewhere.
-    front.endpoint.send_udp(Some(front.addresses.internal_socket), target, Bytes::from(bytes));
+    front.endpoint.send_udp(
+        Some(front.addresses.internal_socket),
+        target,
+        Bytes::from(bytes),
+    );
 }
 
 /// The branch of our Via above `below`: RFC 3261 section 16.11 asks that it be a function of the branch received.
 fn branch(below: &Via, secret: &Secret) -> String {
     let sent_by = format!("{}:{}", below.host, below.port.unwrap_or(5060)).to_ascii_lowercase();
-    let tag = secret.tag("relay", &[below.branch.as_deref().unwrap_or_default().as_bytes(), sent_by.as_bytes()]);
+    let tag = secret.tag(
+        "relay",
+        &[
+            below.branch.as_deref().unwrap_or_default().as_bytes(),
+            sent_by.as_bytes(),
+        ],
+    );
     format!("z9hG4bK{tag}")
 }
 
 /// Where the sender of a Via waits for responses (RFC 3261 section 18.2.2, RFC 3581 section 4). Ours are notifiers: numeric, by UDP.
 fn target(via: &Via) -> Option<SocketAddr> {
     let ip = via.received.or_else(|| via.host.ip())?;
-    Some(SocketAddr::new(ip, via.rport.flatten().or(via.port).unwrap_or(5060)))
+    Some(SocketAddr::new(
+        ip,
+        via.rport.flatten().or(via.port).unwrap_or(5060),
+    ))
 }

@@ -17,25 +17,40 @@ use crate::write_batch::{DynHash, Lane, Ticket};
 pub(crate) fn subscribe(front: &Arc<Front>, arrival: Arrival, secret: &Secret) {
     let intent = match decide(&arrival.request, &front.registry, &front.policy, secret) {
         Ok(intent) => intent,
-        Err(reject) => return front.reply(&arrival, &answer::subscribe_reject(&reject, &front.registry)),
+        Err(reject) => {
+            return front.reply(
+                &arrival,
+                &answer::subscribe_reject(&reject, &front.registry),
+            );
+        }
     };
-    let Some(admitted) = front.admit(&arrival) else { return };
+    let Some(admitted) = front.admit(&arrival) else {
+        return;
+    };
     let reach = Reach {
-        flow: front.addresses.route(&front.endpoint, &arrival.request, &arrival.flow, secret),
-        local_contact: front.addresses.local_contact(&front.endpoint, &arrival.flow),
+        flow: front
+            .addresses
+            .route(&front.endpoint, &arrival.request, &arrival.flow, secret),
+        local_contact: front
+            .addresses
+            .local_contact(&front.endpoint, &arrival.flow),
     };
     let ticket = match intent {
-        SubscribeIntent::Create(new) => {
-            front.creates_subscriptions.submit(new_row(new, reach, &arrival.flow), admitted)
-        }
-        SubscribeIntent::Refresh(refresh) => {
-            front.refreshes_subscriptions.submit(refresh_row(refresh, reach), admitted)
-        }
+        SubscribeIntent::Create(new) => front
+            .creates_subscriptions
+            .submit(new_row(new, reach, &arrival.flow), admitted),
+        SubscribeIntent::Refresh(refresh) => front
+            .refreshes_subscriptions
+            .submit(refresh_row(refresh, reach), admitted),
     };
     tokio::spawn(answer_after_commit(Arc::clone(front), arrival, ticket));
 }
 
-async fn answer_after_commit(front: Arc<Front>, arrival: Arrival, ticket: Ticket<SubscribeOutcome>) {
+async fn answer_after_commit(
+    front: Arc<Front>,
+    arrival: Arrival,
+    mut ticket: Ticket<SubscribeOutcome>,
+) {
     match ticket.outcome(arrival.deadline).await {
         Ok(outcome) => {
             front.reply(&arrival, &answer::subscribed(&outcome));
@@ -109,7 +124,9 @@ impl Lane for Create {
 
     /// The To-tag is a keyed hash of all that makes a request this request.
     fn is_same_request(earlier: &NewSubscription, later: &NewSubscription) -> bool {
-        earlier.to_tag == later.to_tag && earlier.from_tag == later.from_tag && earlier.call_id == later.call_id
+        earlier.to_tag == later.to_tag
+            && earlier.from_tag == later.from_tag
+            && earlier.call_id == later.call_id
     }
 
     async fn write(&self, rows: &[NewSubscription]) -> Result<Vec<SubscribeOutcome>, StoreError> {
@@ -137,7 +154,13 @@ impl Lane for Refresh {
         earlier == later
     }
 
-    async fn write(&self, rows: &[SubscriptionRefresh]) -> Result<Vec<SubscribeOutcome>, StoreError> {
-        self.store.subscription().refresh_batch(rows, self.cseq_offset).await
+    async fn write(
+        &self,
+        rows: &[SubscriptionRefresh],
+    ) -> Result<Vec<SubscribeOutcome>, StoreError> {
+        self.store
+            .subscription()
+            .refresh_batch(rows, self.cseq_offset)
+            .await
     }
 }

@@ -44,7 +44,10 @@ pub trait Lane: Send + Sync + 'static {
     fn is_same_request(earlier: &Self::Row, later: &Self::Row) -> bool;
 
     /// Writes all rows in one statement; one outcome for each row, in order.
-    fn write(&self, rows: &[Self::Row]) -> impl Future<Output = Result<Vec<Self::Outcome>, StoreError>> + Send;
+    fn write(
+        &self,
+        rows: &[Self::Row],
+    ) -> impl Future<Output = Result<Vec<Self::Outcome>, StoreError>> + Send;
 }
 
 /// An object-safe `Hash`.
@@ -108,7 +111,7 @@ impl<L: Lane> WriteQueue<L> {
     /// Takes a row in and returns the way to its outcome. Never waits.
     pub fn submit(self: &Arc<Self>, row: L::Row, admitted: Admitted) -> Ticket<L::Outcome> {
         let (sender, receiver) = oneshot::channel();
-        let waiter = Waiter { sender, _admitted: admitted };
+        let waiter = Waiter { sender, admitted };
         let mut keys = Keys::new();
         L::keys(&row, &mut |key| {
             let key = key.hash_with(&self.hasher);
@@ -118,7 +121,10 @@ impl<L: Lane> WriteQueue<L> {
         });
         self.locked().add(row, keys, waiter);
         self.start_batches();
-        Ticket(receiver)
+        Ticket {
+            receiver,
+            admitted: None,
+        }
     }
 
     /// Gives ready rows to free writers; if none is free, leaves one task waiting for the next.
@@ -154,15 +160,20 @@ impl<L: Lane> WriteQueue<L> {
     }
 
     async fn write(self: Arc<Self>, batch: Vec<JobId>, permit: OwnedSemaphorePermit) {
-        let mut batch = Batch { queue: &self, jobs: batch, permit: Some(permit) };
+        let mut batch = Batch {
+            queue: &self,
+            jobs: batch,
+            permit: Some(permit),
+        };
         let rows = self.locked().rows(&mut batch.jobs);
         if rows.is_empty() {
             return;
         }
         match self.write_rows(&rows).await {
             Ok(outcomes) => {
-                for (job, outcome) in std::mem::take(&mut batch.jobs).into_iter().zip(outcomes) {
-                    self.finish(job, Ok(outcome));
+                let mut outcomes = outcomes.into_iter();
+                for job in std::mem::take(&mut batch.jobs) {
+                    self.finish(job, outcomes.next().ok_or(WriteError::Aborted));
                 }
             }
             Err(error) if rows.len() == 1 || !is_about_rows(&error) => {
@@ -206,10 +217,12 @@ impl<L: Lane> WriteQueue<L> {
 
     /// Tells everybody who waits for this row, and lets the next operation on the same key go.
     fn finish(&self, job: JobId, outcome: Result<L::Outcome, WriteError>) {
-        let Some(done) = self.locked().remove(job) else { return };
+        let Some(done) = self.locked().remove(job) else {
+            return;
+        };
         for waiter in done.waiters {
             // A receiver that is gone has been answered at its deadline.
-            let _ = waiter.sender.send(outcome.clone());
+            let _ = waiter.sender.send((outcome.clone(), waiter.admitted));
         }
     }
 
@@ -225,23 +238,33 @@ fn is_about_rows(error: &StoreError) -> bool {
     !matches!(error, StoreError::Unavailable { .. })
 }
 
-/// The way to the outcome of a submitted row.
+/// The way to the outcome of a submitted row. Whoever drops it waits no more: keep it until the request is answered, so that
+/// the request counts as one in flight until then.
 #[must_use]
-pub struct Ticket<O>(oneshot::Receiver<Result<O, WriteError>>);
+pub struct Ticket<O> {
+    receiver: oneshot::Receiver<Told<O>>,
+    admitted: Option<Admitted>,
+}
 
 impl<O> Ticket<O> {
     /// Waits for the outcome, until `deadline` at the latest.
     ///
     /// # Errors
     /// [`WriteError`]; after [`WriteError::Deadline`] a row that still waits for a writer is not written any more.
-    pub async fn outcome(self, deadline: Instant) -> Result<O, WriteError> {
-        match timeout_at(deadline, self.0).await {
-            Ok(Ok(outcome)) => outcome,
+    pub async fn outcome(&mut self, deadline: Instant) -> Result<O, WriteError> {
+        match timeout_at(deadline, &mut self.receiver).await {
+            Ok(Ok((outcome, admitted))) => {
+                self.admitted = Some(admitted);
+                outcome
+            }
             Ok(Err(_)) => Err(WriteError::Aborted),
             Err(_) => Err(WriteError::Deadline),
         }
     }
 }
+
+/// An outcome, and the place in the backlog that its request holds until it is answered.
+type Told<O> = (Result<O, WriteError>, Admitted);
 
 // === impl Batch ===
 
@@ -272,8 +295,8 @@ type JobId = u64;
 type Keys = SmallVec<[u64; 2]>;
 
 struct Waiter<O> {
-    sender: oneshot::Sender<Result<O, WriteError>>,
-    _admitted: Admitted,
+    sender: oneshot::Sender<Told<O>>,
+    admitted: Admitted,
 }
 
 struct Job<L: Lane> {
@@ -320,7 +343,15 @@ impl<L: Lane> State<L> {
             held_up += usize::from(!queue.is_empty());
             queue.push_back(id);
         }
-        self.jobs.insert(id, Job { row, keys, waiters: SmallVec::from_iter([waiter]), held_up });
+        self.jobs.insert(
+            id,
+            Job {
+                row,
+                keys,
+                waiters: SmallVec::from_iter([waiter]),
+                held_up,
+            },
+        );
         if held_up == 0 {
             self.ready.push_back(id);
         }
@@ -334,7 +365,11 @@ impl<L: Lane> State<L> {
             .into_iter()
             .flatten()
             .copied()
-            .find(|id| self.jobs.get(id).is_some_and(|job| L::is_same_request(&job.row, row)))?;
+            .find(|id| {
+                self.jobs
+                    .get(id)
+                    .is_some_and(|job| L::is_same_request(&job.row, row))
+            })?;
         self.jobs.get_mut(&id)
     }
 
@@ -358,13 +393,17 @@ impl<L: Lane> State<L> {
     }
 
     fn is_awaited(&self, id: JobId) -> bool {
-        self.jobs.get(&id).is_some_and(|job| job.waiters.iter().any(|waiter| !waiter.sender.is_closed()))
+        self.jobs
+            .get(&id)
+            .is_some_and(|job| job.waiters.iter().any(|waiter| !waiter.sender.is_closed()))
     }
 
     fn remove(&mut self, id: JobId) -> Option<Job<L>> {
         let done = self.jobs.remove(&id)?;
         for &key in &done.keys {
-            let Some(queue) = self.by_key.get_mut(&key) else { continue };
+            let Some(queue) = self.by_key.get_mut(&key) else {
+                continue;
+            };
             // Only jobs at the front of all their queues are ever written, hence removed.
             queue.pop_front();
             let Some(next) = queue.front() else {

@@ -1,4 +1,5 @@
 //! The batch writer's promises, one by one, with a lane whose database is the test itself: nothing here depends on timing.
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,10 @@ struct Row {
 }
 
 fn row(key: &'static str, request: u32) -> Row {
-    Row { keys: vec![key], request }
+    Row {
+        keys: vec![key],
+        request,
+    }
 }
 
 /// A statement that the lane was asked to run, and the way to tell its result.
@@ -56,7 +60,12 @@ impl Lane for Scripted {
     async fn write(&self, rows: &[Row]) -> Result<Vec<u32>, StoreError> {
         let requests: Vec<u32> = rows.iter().map(|row| row.request).collect();
         let (result, told) = oneshot::channel();
-        self.0.send(Statement { requests: requests.clone(), result }).expect("the test listens");
+        self.0
+            .send(Statement {
+                requests: requests.clone(),
+                result,
+            })
+            .expect("the test listens");
         told.await.expect("the test tells the result")?;
         Ok(requests)
     }
@@ -72,11 +81,16 @@ impl Fixture {
     fn new(writers: usize, batch_size: usize) -> Self {
         let (sender, statements) = mpsc::unbounded_channel();
         let queue = WriteQueue::new(Scripted(sender), Writers::new(writers), batch_size);
-        Self { queue, statements, admission: Admission::new(1000) }
+        Self {
+            queue,
+            statements,
+            admission: Admission::new(1000),
+        }
     }
 
     fn submit(&self, row: Row) -> Ticket<u32> {
-        self.queue.submit(row, self.admission.admit().expect("a place"))
+        self.queue
+            .submit(row, self.admission.admit().expect("a place"))
     }
 
     async fn next(&mut self) -> Statement {
@@ -88,15 +102,21 @@ impl Fixture {
     }
 }
 
-async fn outcome(ticket: Ticket<u32>) -> Result<u32, WriteError> {
-    ticket.outcome(Instant::now() + Duration::from_secs(60)).await
+async fn outcome(mut ticket: Ticket<u32>) -> Result<u32, WriteError> {
+    ticket
+        .outcome(Instant::now() + Duration::from_secs(60))
+        .await
 }
 
 #[tokio::test]
 async fn a_lone_request_goes_at_once_and_arrivals_collect_behind_it() {
     let mut fixture = Fixture::new(1, 3);
     let first = fixture.submit(row("a", 0));
-    let rest: Vec<_> = ["b", "c", "d", "e"].into_iter().zip(1..).map(|(key, n)| fixture.submit(row(key, n))).collect();
+    let rest: Vec<_> = ["b", "c", "d", "e"]
+        .into_iter()
+        .zip(1..)
+        .map(|(key, n)| fixture.submit(row(key, n)))
+        .collect();
     let alone = fixture.next().await;
     assert_eq!(alone.requests, [0]);
     assert!(fixture.is_idle(), "one writer, one statement");
@@ -116,9 +136,16 @@ async fn a_lone_request_goes_at_once_and_arrivals_collect_behind_it() {
 #[tokio::test]
 async fn each_free_writer_takes_a_request_alone() {
     let mut fixture = Fixture::new(2, 64);
-    let _tickets: Vec<_> = ["a", "b", "c", "d"].into_iter().zip(0..).map(|(key, n)| fixture.submit(row(key, n))).collect();
+    let _tickets: Vec<_> = ["a", "b", "c", "d"]
+        .into_iter()
+        .zip(0..)
+        .map(|(key, n)| fixture.submit(row(key, n)))
+        .collect();
     let (first, second) = (fixture.next().await, fixture.next().await);
-    assert_eq!((&first.requests[..], &second.requests[..]), (&[0][..], &[1][..]));
+    assert_eq!(
+        (&first.requests[..], &second.requests[..]),
+        (&[0][..], &[1][..])
+    );
     second.succeed();
     let third = fixture.next().await;
     assert_eq!(third.requests, [2, 3]);
@@ -133,7 +160,10 @@ async fn operations_on_one_key_follow_one_another() {
     for n in 0..3 {
         let statement = fixture.next().await;
         assert_eq!(statement.requests, [n]);
-        assert!(fixture.is_idle(), "three writers are free, and still the next operation waits");
+        assert!(
+            fixture.is_idle(),
+            "three writers are free, and still the next operation waits"
+        );
         statement.succeed();
     }
 }
@@ -141,7 +171,10 @@ async fn operations_on_one_key_follow_one_another() {
 #[tokio::test]
 async fn an_operation_waits_for_each_of_its_keys() {
     let mut fixture = Fixture::new(4, 64);
-    let names = |keys: &[&'static str], request| Row { keys: keys.to_vec(), request };
+    let names = |keys: &[&'static str], request| Row {
+        keys: keys.to_vec(),
+        request,
+    };
     let _tickets = [
         fixture.submit(names(&["e1", "e2"], 0)),
         fixture.submit(names(&["x1", "x2"], 1)),
@@ -149,7 +182,10 @@ async fn an_operation_waits_for_each_of_its_keys() {
         fixture.submit(names(&["x2", "x3"], 3)),
     ];
     let (left, right) = (fixture.next().await, fixture.next().await);
-    assert_eq!((&left.requests[..], &right.requests[..]), (&[0][..], &[1][..]));
+    assert_eq!(
+        (&left.requests[..], &right.requests[..]),
+        (&[0][..], &[1][..])
+    );
     right.succeed();
     left.succeed();
     let joined = fixture.next().await;
@@ -169,11 +205,23 @@ async fn a_retransmission_shares_the_outcome_whether_it_waits_or_is_being_writte
     let waiting = fixture.submit(row("a", 8));
     let waiting_again = fixture.submit(row("a", 8));
     statement.succeed();
-    assert_eq!((outcome(written).await.unwrap(), outcome(again).await.unwrap()), (7, 7));
+    assert_eq!(
+        (
+            outcome(written).await.unwrap(),
+            outcome(again).await.unwrap()
+        ),
+        (7, 7)
+    );
     let next = fixture.next().await;
     assert_eq!(next.requests, [8], "once");
     next.succeed();
-    assert_eq!((outcome(waiting).await.unwrap(), outcome(waiting_again).await.unwrap()), (8, 8));
+    assert_eq!(
+        (
+            outcome(waiting).await.unwrap(),
+            outcome(waiting_again).await.unwrap()
+        ),
+        (8, 8)
+    );
     assert!(fixture.is_idle());
 }
 
@@ -192,9 +240,16 @@ async fn a_bad_row_harms_only_itself() {
     for _ in 0..3 {
         let single = fixture.next().await;
         assert_eq!(single.requests.len(), 1);
-        if single.requests == [2] { single.fail(bug()) } else { single.succeed() }
+        if single.requests == [2] {
+            single.fail(bug())
+        } else {
+            single.succeed()
+        }
     }
-    assert_eq!((outcome(good).await.unwrap(), outcome(fine).await.unwrap()), (1, 3));
+    assert_eq!(
+        (outcome(good).await.unwrap(), outcome(fine).await.unwrap()),
+        (1, 3)
+    );
     assert!(matches!(outcome(bad).await, Err(WriteError::Store(_))));
     // The writer is free again.
     let after = fixture.submit(row("b", 4));
@@ -208,7 +263,11 @@ async fn a_missing_database_is_tried_once_more_and_then_told_to_all() {
     let ticket = fixture.submit(row("a", 0));
     fixture.next().await.fail(unavailable());
     fixture.next().await.succeed();
-    assert_eq!(outcome(ticket).await.unwrap(), 0, "the second connection was good");
+    assert_eq!(
+        outcome(ticket).await.unwrap(),
+        0,
+        "the second connection was good"
+    );
 
     let first = fixture.submit(row("a", 1));
     let statement = fixture.next().await;
@@ -217,7 +276,11 @@ async fn a_missing_database_is_tried_once_more_and_then_told_to_all() {
     outcome(first).await.unwrap();
     for _ in 0..2 {
         let statement = fixture.next().await;
-        assert_eq!(statement.requests, [2, 3], "not row by row: the rows are not to blame");
+        assert_eq!(
+            statement.requests,
+            [2, 3],
+            "not row by row: the rows are not to blame"
+        );
         statement.fail(unavailable());
     }
     for ticket in rest {
@@ -230,10 +293,14 @@ async fn what_nobody_waits_for_any_more_is_not_written() {
     let mut fixture = Fixture::new(1, 64);
     let first = fixture.submit(row("a", 0));
     let statement = fixture.next().await;
-    let late = fixture.submit(row("b", 1));
+    let mut late = fixture.submit(row("b", 1));
     let patient = fixture.submit(row("c", 2));
     let deadline = Instant::now() + Duration::from_secs(8);
-    assert!(matches!(late.outcome(deadline).await, Err(WriteError::Deadline)));
+    assert!(matches!(
+        late.outcome(deadline).await,
+        Err(WriteError::Deadline)
+    ));
+    drop(late);
     statement.succeed();
     outcome(first).await.unwrap();
     let next = fixture.next().await;
@@ -261,7 +328,8 @@ async fn lanes_take_turns_at_the_writers() {
     let (sender, mut statements) = mpsc::unbounded_channel();
     let lane = || WriteQueue::new(Scripted(sender.clone()), writers.clone(), 1);
     let (left, right) = (lane(), lane());
-    let submit = |lane: &Arc<WriteQueue<Scripted>>, row| lane.submit(row, admission.admit().unwrap());
+    let submit =
+        |lane: &Arc<WriteQueue<Scripted>>, row| lane.submit(row, admission.admit().unwrap());
     let _tickets = [
         submit(&left, row("a", 0)),
         submit(&left, row("b", 1)),
@@ -293,9 +361,15 @@ async fn a_place_in_the_backlog_is_free_after_the_outcome() {
 }
 
 fn bug() -> StoreError {
-    StoreError::Bug { statement: "scripted", reason: "a bad row".to_owned() }
+    StoreError::Bug {
+        statement: "scripted",
+        reason: "a bad row".to_owned(),
+    }
 }
 
 fn unavailable() -> StoreError {
-    StoreError::Unavailable { statement: "scripted", reason: "no database".to_owned() }
+    StoreError::Unavailable {
+        statement: "scripted",
+        reason: "no database".to_owned(),
+    }
 }
