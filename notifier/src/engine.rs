@@ -250,7 +250,7 @@ impl Engine {
                 limit: *limit,
                 registry: self.registry.clone(),
             },
-            Stage::Claim { limit, .. } => Job::Claim { limit: *limit, lease, waitn },
+            Stage::Claim { limit, .. } => Job::Claim { held: self.ledger.claims(), limit: *limit, lease, waitn },
         };
         async move { job.run(&store, owner).await }
     }
@@ -305,13 +305,20 @@ impl Engine {
     fn claimed(&mut self, claimed: Vec<Claimed>, issued: Instant) {
         log_recovered(&claimed);
         let lease_end = issued + self.settings.lease;
-        for Claimed { resource, claim, version, state_due, .. } in claimed {
-            self.ledger.claimed(Arc::new(resource), claim, version, state_due, lease_end);
+        for Claimed { resource, claim, version, state_due, continued, .. } in claimed {
+            let resource = Arc::new(resource);
+            if continued && !self.ledger.holds(&resource) {
+                // Abandoned while the claim ran: what was taken of it may be lost, so it's left to be recovered.
+                continue;
+            }
+            self.ledger.claimed(resource, claim, version, state_due, lease_end);
         }
     }
 
     fn taken(&mut self, works: Vec<Held>, dialogs: Vec<TakenDialog>, rendered: Rendered, limit: u32) {
-        let complete = dialogs.len() < limit as usize;
+        // Only half full counts as complete: the statement chooses up to `limit` dialogs and then leaves out those that changed
+        // before it could lock them, so a little less than the limit doesn't prove that there were no more.
+        let complete = dialogs.len() <= limit as usize / 2;
         let mut cancelled = Vec::new();
         let mut letters = Vec::with_capacity(dialogs.len());
         for dialog in dialogs {
@@ -434,7 +441,8 @@ impl Engine {
         }
         let (store, owner) = (self.store.clone(), self.owner);
         let (lease, waitn) = (self.settings.lease, self.settings.waitn);
-        let task = tokio::spawn(async move { store.queue().claim_overdue(owner, lease, waitn).await });
+        let held = self.ledger.claims();
+        let task = tokio::spawn(async move { store.queue().claim_overdue(owner, &held, lease, waitn).await });
         self.overdue = Some((now, AbortOnDropHandle::new(task)));
     }
 
@@ -491,7 +499,7 @@ enum Job {
     Verdicts(Vec<DialogVerdict>),
     Settle(Vec<SettledResource>),
     Take { claimed: Vec<Claimed>, in_flight: Vec<(i64, i32)>, limit: u32, registry: Arc<Registry> },
-    Claim { limit: u32, lease: Duration, waitn: Duration },
+    Claim { held: Vec<i64>, limit: u32, lease: Duration, waitn: Duration },
 }
 
 // === impl Job ===
@@ -504,7 +512,9 @@ impl Job {
             Job::Take { claimed, in_flight, limit, registry } => {
                 Done::Take(take(store, owner, &claimed, &in_flight, limit, &registry).await)
             }
-            Job::Claim { limit, lease, waitn } => Done::Claim(store.queue().claim(owner, limit, lease, waitn).await),
+            Job::Claim { held, limit, lease, waitn } => {
+                Done::Claim(store.queue().claim(owner, &held, limit, lease, waitn).await)
+            }
         }
     }
 }
@@ -549,6 +559,7 @@ fn claimed(work: &Held) -> Claimed {
         claim: work.claim,
         version: work.version,
         state_due: work.state_due,
+        continued: false,
         recovered: false,
     }
 }

@@ -120,6 +120,17 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
         self.flights.len()
     }
 
+    /// The claims that are being worked on. What was abandoned isn't among them: the next claim must leave it alone until its
+    /// lease runs out, so that it's recovered.
+    pub(crate) fn claims(&self) -> Vec<i64> {
+        self.holds.values().map(|hold| hold.claim).collect()
+    }
+
+    /// Whether a resource is held.
+    pub(crate) fn holds(&self, resource: &R) -> bool {
+        self.by_resource.contains_key(resource)
+    }
+
     /// Whether nothing at all is held.
     pub(crate) fn is_empty(&self) -> bool {
         self.holds.is_empty()
@@ -288,6 +299,7 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
     }
 
     /// Whether a resource waits to be settled.
+    #[cfg(test)]
     pub(crate) fn has_drained(&self) -> bool {
         !self.drained.is_empty()
     }

@@ -148,8 +148,11 @@ impl Sender {
             tracing::debug!(subscription.id = dialog.id, error = %error, "next hop can't be resolved");
             Ending::Unreachable
         })?;
-        let first = targets.into_iter().next().ok_or(Ending::Unreachable)?;
-        Ok(if dialog.flow.is_empty() { Hop::Target(first) } else { Hop::Relay(first.addr) })
+        match targets.first() {
+            None => Err(Ending::Unreachable),
+            Some(server) if !dialog.flow.is_empty() => Ok(Hop::Relay(server.addr)),
+            Some(_) => Ok(Hop::Targets(targets)),
+        }
     }
 }
 
