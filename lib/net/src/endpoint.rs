@@ -22,7 +22,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tokio_util::task::TaskTracker;
 
 pub(crate) use batch::{Outgoing, ReceiveBuffer, receive, send};
-pub(crate) use udp::open_connected;
+pub(crate) use udp::open as open_udp;
 
 use crate::{FlowGone, FlowKey, ListenAddr, Packet};
 use source_ip::SourceIps;
@@ -46,7 +46,7 @@ pub struct EndpointOptions {
     pub message_timeout: Duration,
     /// How long a new incoming connection may take to bring its first whole message.
     pub first_message_timeout: Duration,
-    /// How long a connection may be silent in both directions. Longer than a subscription lives (`max_expires`): a phone
+    /// How long a peer may be silent. Longer than a subscription lives (`max_expires`): a phone
     /// that sends no keep-alives is reachable only as long as we don't close.
     pub idle_timeout: Duration,
     /// How long a write may make no progress.
@@ -211,16 +211,27 @@ impl Endpoint {
         &self.shared.listens
     }
 
-    /// Queues a datagram. `local` names the socket by its address in [`Endpoint::local_addrs`]; `None` takes the first of the
-    /// family of `to`. A full queue or a missing socket drops the datagram and counts it: UDP promises nothing.
+    /// Queues a datagram. `local` names the socket by its address in [`Endpoint::local_addrs`]; `None` takes the one
+    /// that [`Endpoint::udp_towards`] names. A full queue or a missing socket drops the datagram and counts it: UDP promises nothing.
     pub fn send_udp(&self, local: Option<SocketAddr>, to: SocketAddr, bytes: Bytes) {
-        let socket = match local {
-            Some(local) => self.shared.udp.iter().find(|socket| socket.local() == local),
-            None => self.shared.udp.iter().find(|socket| socket.local().is_ipv4() == to.is_ipv4()),
-        };
+        let local = local.or_else(|| self.udp_towards(to));
+        let socket = self.shared.udp.iter().find(|socket| Some(socket.local()) == local);
         if !socket.is_some_and(|socket| socket.send(to, bytes)) {
             self.shared.drops.count_datagram();
         }
+    }
+
+    /// The UDP socket of ours that reaches `to` best: the one bound to the address that the kernel would send from, else one
+    /// bound to a wildcard, else the first of the family. `None`: no socket of that family.
+    pub fn udp_towards(&self, to: SocketAddr) -> Option<SocketAddr> {
+        let mut family = self.shared.udp.iter().map(UdpSender::local).filter(|local| local.is_ipv4() == to.is_ipv4());
+        let first = family.next()?;
+        if family.next().is_none() {
+            return Some(first);
+        }
+        let source = self.source_ip_for(to.ip());
+        let of_family = || self.shared.udp.iter().map(UdpSender::local).filter(|local| local.is_ipv4() == to.is_ipv4());
+        of_family().find(|local| local.ip() == source).or_else(|| of_family().find(|local| local.ip().is_unspecified())).or(Some(first))
     }
 
     /// Sends down a flow; for UDP the same as [`Endpoint::send_udp`]. A peer that does not read fast enough loses its connection.

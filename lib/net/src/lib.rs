@@ -13,7 +13,7 @@ mod flow;
 mod listen;
 mod resolver;
 
-pub use client::{Client, ClientRequest, Hop, Outcome, Outcomes};
+pub use client::{Client, ClientRequest, Hop, Outcome, Outcomes, Unreachable};
 pub use endpoint::{BindError, Drops, Endpoint, EndpointOptions, Incoming};
 pub use flow::{FlowGone, FlowKey, Packet};
 pub use listen::{ListenAddr, ListenAddrError};

@@ -33,7 +33,8 @@ impl ReceiveBuffer {
 /// # Errors
 /// What the socket reports: on a connected socket `ConnectionRefused` when an ICMP "port unreachable" came back.
 pub(crate) async fn receive(socket: &UdpSocket, buffer: &mut ReceiveBuffer, out: &mut Vec<(SocketAddr, Vec<u8>)>) -> io::Result<()> {
-    socket.async_io(Interest::READABLE, || receive_now(socket, &mut buffer.0, out)).await
+    // ERROR too: an ICMP error makes a socket neither readable nor writable, and would otherwise lie there until the next send.
+    socket.async_io(Interest::READABLE | Interest::ERROR, || receive_now(socket, &mut buffer.0, out)).await
 }
 
 /// Sends as many of `datagrams` as one system call takes; gives how many went.

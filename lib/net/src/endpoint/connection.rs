@@ -110,7 +110,6 @@ async fn read(table: &TcpTable, mut reading: OwnedReadHalf, queue: &WriteQueue, 
     loop {
         let (deadline, reason) = due.unwrap_or((Instant::now() + options.idle_timeout, "idle"));
         let count = match timeout_at(deadline, reading.read(&mut buffer)).await {
-            Err(_) if due.is_none() && queue.waiting_bytes.load(Ordering::Relaxed) > 0 => continue,
             Err(_) => return End::Ours(reason),
             Ok(Ok(0)) => return End::Peer,
             Ok(Ok(count)) => count,

@@ -28,16 +28,6 @@ pub(crate) fn open(addr: SocketAddr, receive_buffer_bytes: usize) -> io::Result<
     UdpSocket::from_std(socket.into())
 }
 
-/// A socket that talks to one peer only, and hears from the kernel when nobody listens there.
-pub(crate) fn open_connected(local: SocketAddr, peer: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::for_address(peer), Type::DGRAM, Some(Protocol::UDP))?;
-    raise_receive_buffer(&socket, 8 << 20);
-    socket.set_nonblocking(true)?;
-    socket.bind(&local.into())?;
-    socket.connect(&peer.into())?;
-    UdpSocket::from_std(socket.into())
-}
-
 fn raise_receive_buffer(socket: &Socket, bytes: usize) {
     // With CAP_NET_ADMIN beyond `net.core.rmem_max`; without it as far as that. A small buffer is no reason not to start.
     #[cfg(target_os = "linux")]
