@@ -9,10 +9,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 /// Everything that is waited for comes within this time, also on a busy machine.
-pub const SOON: Duration = Duration::from_secs(60);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// The program, with none of the caller's settings in its environment.
-pub fn pgpresence(arguments: &[&str]) -> Command {
+pub(crate) fn pgpresence(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pgpresence"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PGPRESENCE_")) {
         command.env_remove(name);
@@ -22,7 +22,7 @@ pub fn pgpresence(arguments: &[&str]) -> Command {
 }
 
 /// Runs the program to its end: exit code, standard output, standard error.
-pub fn output(arguments: &[&str]) -> (Option<i32>, String, String) {
+pub(crate) fn output(arguments: &[&str]) -> (Option<i32>, String, String) {
     let mut command = pgpresence(arguments);
     let mut child = command
         .stdin(Stdio::null())
@@ -56,15 +56,15 @@ pub fn output(arguments: &[&str]) -> (Option<i32>, String, String) {
 }
 
 /// A running program. Dropping it kills it with -9.
-pub struct Program {
+pub(crate) struct Program {
     child: Child,
     lines: Receiver<String>,
     /// What it has printed so far, both outputs.
-    pub seen: Vec<String>,
+    pub(crate) seen: Vec<String>,
 }
 
 impl Program {
-    pub fn start(command: &mut Command) -> Program {
+    pub(crate) fn start(command: &mut Command) -> Program {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -81,12 +81,12 @@ impl Program {
         }
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// The rest of the next line that begins with `start`.
-    pub fn line(&mut self, start: &str) -> String {
+    pub(crate) fn line(&mut self, start: &str) -> String {
         let end = Instant::now() + SOON;
         loop {
             let left = end.saturating_duration_since(Instant::now());
@@ -100,12 +100,12 @@ impl Program {
         }
     }
 
-    pub fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         send(signal, self.pid());
     }
 
     /// Waits for its end, and returns its exit code; `None`: a signal ended it.
-    pub fn end(&mut self) -> Option<i32> {
+    pub(crate) fn end(&mut self) -> Option<i32> {
         let mut status: Option<ExitStatus> = None;
         eventually("the program has ended", || {
             status = self.child.try_wait().unwrap();
@@ -131,7 +131,7 @@ fn read_lines(from: impl Read + Send + 'static, to: Sender<String>) {
     });
 }
 
-pub fn send(signal: &str, pid: u32) {
+pub(crate) fn send(signal: &str, pid: u32) {
     assert!(
         Command::new("kill")
             .args([&format!("-{signal}"), &pid.to_string()])
@@ -142,7 +142,7 @@ pub fn send(signal: &str, pid: u32) {
 }
 
 /// The living processes: pid, parent, command line.
-pub fn processes() -> Vec<(u32, u32, String)> {
+pub(crate) fn processes() -> Vec<(u32, u32, String)> {
     let output = Command::new("ps")
         .args(["-A", "-ww", "-o", "pid=,ppid=,state=,args="])
         .output()
@@ -162,19 +162,19 @@ pub fn processes() -> Vec<(u32, u32, String)> {
 }
 
 /// The children of a process whose command line begins with `start`.
-pub fn children(parent: u32, start: &str) -> Vec<u32> {
+pub(crate) fn children(parent: u32, start: &str) -> Vec<u32> {
     let all = processes().into_iter();
     all.filter(|(_, ppid, line)| *ppid == parent && line.starts_with(start))
         .map(|(pid, ..)| pid)
         .collect()
 }
 
-pub fn is_alive(pid: u32) -> bool {
+pub(crate) fn is_alive(pid: u32) -> bool {
     processes().iter().any(|(other, ..)| *other == pid)
 }
 
 /// A child that is killed when the test ends, in whatever way.
-pub struct Killed(pub Child);
+pub(crate) struct Killed(pub Child);
 
 impl Drop for Killed {
     fn drop(&mut self) {
@@ -184,7 +184,7 @@ impl Drop for Killed {
 }
 
 /// Polls, for what happens in processes that are not ours.
-pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + SOON;
     while !condition() {
         assert!(Instant::now() < end, "not within {SOON:?}: {what}");
@@ -193,20 +193,20 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 /// A directory that PostgreSQL's user can reach as well; removed at the end.
-pub struct Directory(tempfile::TempDir);
+pub(crate) struct Directory(tempfile::TempDir);
 
 impl Directory {
-    pub fn new() -> Directory {
+    pub(crate) fn new() -> Directory {
         let directory = tempfile::tempdir().unwrap();
         std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         Directory(directory)
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 
-    pub fn join(&self, name: &str) -> PathBuf {
+    pub(crate) fn join(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 }
