@@ -156,7 +156,7 @@ CREATE TABLE public.active_watchers (
     CONSTRAINT "an ended dialog is terminated and owes nothing" CHECK (((NOT ended) OR ((status = 3) AND (updated = '-1'::integer)))),
     CONSTRAINT "status is 1 active, 2 pending, 3 terminated or 4 waiting" CHECK (((status >= 1) AND (status <= 4)))
 )
-WITH (fillfactor='70');
+WITH (fillfactor='45');
 
 COMMENT ON TABLE public.active_watchers IS 'One row per subscription dialog. "Local" is our side of the dialog, "remote" the subscriber''s.';
 

@@ -43,7 +43,9 @@ pub enum SchemaError {
     #[error("migration failed: {0}")]
     Migration(#[source] Box<refinery::Error>),
     /// The database is older than this program. Run `pgpresence migrate`.
-    #[error("the schema is at version {found}, this program needs {needed}: run `pgpresence migrate`")]
+    #[error(
+        "the schema is at version {found}, this program needs {needed}: run `pgpresence migrate`"
+    )]
     TooOld {
         /// Version of the database; 0 = empty.
         found: i32,
@@ -61,7 +63,12 @@ impl SchemaError {
 
 /// The newest version that this program knows, and needs.
 pub fn version() -> i32 {
-    embedded::migrations::runner().get_migrations().iter().map(|migration| migration.version()).max().unwrap_or(0)
+    embedded::migrations::runner()
+        .get_migrations()
+        .iter()
+        .map(|migration| migration.version())
+        .max()
+        .unwrap_or(0)
 }
 
 /// Brings the schema to [`version`]; returns how many migrations were applied. Any number may run at once.
@@ -71,9 +78,19 @@ pub fn version() -> i32 {
 pub async fn migrate(url: &str) -> Result<usize, SchemaError> {
     let mut session = Session::open(url).await?;
     let lock_timeout = format!("{}ms", LOCK_TIMEOUT.as_millis());
-    session.client.execute(SET_LOCK_TIMEOUT, &[&lock_timeout]).await.map_err(SchemaError::Query)?;
-    session.client.execute(LOCK_MIGRATION, &[&LOCK_KEY]).await.map_err(lock_error)?;
-    let report = embedded::migrations::runner().run_async(&mut session.client).await;
+    session
+        .client
+        .execute(SET_LOCK_TIMEOUT, &[&lock_timeout])
+        .await
+        .map_err(SchemaError::Query)?;
+    session
+        .client
+        .execute(LOCK_MIGRATION, &[&LOCK_KEY])
+        .await
+        .map_err(lock_error)?;
+    let report = embedded::migrations::runner()
+        .run_async(&mut session.client)
+        .await;
     // The session ends here, and the lock with it; unlocking by hand spares the next migrator the time until it does.
     let unlocked = session.client.execute(UNLOCK_MIGRATION, &[&LOCK_KEY]).await;
     session.close().await;
@@ -93,7 +110,11 @@ pub async fn require_version(url: &str) -> Result<(), SchemaError> {
     let found = session.version().await;
     session.close().await;
     let found = found?;
-    if found < needed { Err(SchemaError::TooOld { found, needed }) } else { Ok(()) }
+    if found < needed {
+        Err(SchemaError::TooOld { found, needed })
+    } else {
+        Ok(())
+    }
 }
 
 /// A client with the task that drives it.
@@ -105,7 +126,9 @@ struct Session {
 impl Session {
     async fn open(url: &str) -> Result<Session, SchemaError> {
         let mut config: Config = url.parse().map_err(SchemaError::Url)?;
-        config.connect_timeout(CONNECT_TIMEOUT).application_name("pgpresence migrate");
+        config
+            .connect_timeout(CONNECT_TIMEOUT)
+            .application_name("pgpresence migrate");
         let (client, connection) = config.connect(NoTls).await.map_err(SchemaError::Connect)?;
         let driver = tokio::spawn(async move {
             if let Err(error) = connection.await {
@@ -116,11 +139,19 @@ impl Session {
     }
 
     async fn version(&self) -> Result<i32, SchemaError> {
-        let history = self.client.query_one(FIND_HISTORY, &[]).await.map_err(SchemaError::Query)?;
+        let history = self
+            .client
+            .query_one(FIND_HISTORY, &[])
+            .await
+            .map_err(SchemaError::Query)?;
         if !history.get::<_, bool>(0) {
             return Ok(0);
         }
-        let newest = self.client.query_one(FIND_VERSION, &[]).await.map_err(SchemaError::Query)?;
+        let newest = self
+            .client
+            .query_one(FIND_VERSION, &[])
+            .await
+            .map_err(SchemaError::Query)?;
         Ok(newest.get(0))
     }
 

@@ -13,10 +13,17 @@ async fn four_migrators_on_an_empty_database() {
     let url = cluster.url("empty");
 
     let found = schema::require_version(&url).await;
-    assert!(matches!(found, Err(SchemaError::TooOld { found: 0, .. })), "{found:?}");
+    assert!(
+        matches!(found, Err(SchemaError::TooOld { found: 0, .. })),
+        "{found:?}"
+    );
 
-    let (a, b, c, d) =
-        tokio::join!(schema::migrate(&url), schema::migrate(&url), schema::migrate(&url), schema::migrate(&url));
+    let (a, b, c, d) = tokio::join!(
+        schema::migrate(&url),
+        schema::migrate(&url),
+        schema::migrate(&url),
+        schema::migrate(&url)
+    );
     let mut applied = [a.unwrap(), b.unwrap(), c.unwrap(), d.unwrap()];
     applied.sort_unstable();
     let all = usize::try_from(schema::version()).unwrap();
@@ -26,10 +33,15 @@ async fn four_migrators_on_an_empty_database() {
 
 #[tokio::test]
 async fn errors_tell_what_to_do() {
-    let away = schema::require_version("postgresql://nobody@127.0.0.1:1/none").await.unwrap_err();
+    let away = schema::require_version("postgresql://nobody@127.0.0.1:1/none")
+        .await
+        .unwrap_err();
     assert!(away.is_outage(), "{away}");
     let typo = schema::migrate("postgres//x y").await.unwrap_err();
-    assert!(matches!(typo, SchemaError::Url(_)) && !typo.is_outage(), "{typo}");
+    assert!(
+        matches!(typo, SchemaError::Url(_)) && !typo.is_outage(),
+        "{typo}"
+    );
 }
 
 /// `PGPRESENCE_BLESS=1` rewrites the golden file; review its difference, not only the migration's.
@@ -39,11 +51,21 @@ async fn the_dump_equals_the_golden_schema() {
     cluster.create_database("fresh").unwrap();
     schema::migrate(&cluster.url("fresh")).await.unwrap();
     let dump = Command::new(cluster.binaries().join("pg_dump"))
-        .args(["--schema-only", "--no-owner", "--no-privileges", "--exclude-table=refinery_schema_history", "--dbname"])
+        .args([
+            "--schema-only",
+            "--no-owner",
+            "--no-privileges",
+            "--exclude-table=refinery_schema_history",
+            "--dbname",
+        ])
         .arg(cluster.url("fresh"))
         .output()
         .unwrap();
-    assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
+    assert!(
+        dump.status.success(),
+        "{}",
+        String::from_utf8_lossy(&dump.stderr)
+    );
     let found = normalised(&String::from_utf8(dump.stdout).unwrap());
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/schema.sql");
     if std::env::var_os("PGPRESENCE_BLESS").is_some() {
@@ -64,7 +86,9 @@ async fn every_column_is_commented() {
     cluster.create_database("fresh").unwrap();
     let url = cluster.url("fresh");
     schema::migrate(&url).await.unwrap();
-    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls)
+        .await
+        .unwrap();
     tokio::spawn(connection);
     let rows = client
         .query(
@@ -84,7 +108,9 @@ async fn every_column_is_commented() {
 
 /// Without what differs between versions of pg_dump: its name, its settings, its random tokens.
 fn normalised(dump: &str) -> String {
-    let mut text = String::from("-- What the migrations add up to. Written by the test of crate `schema`; do not edit.\n");
+    let mut text = String::from(
+        "-- What the migrations add up to. Written by the test of crate `schema`; do not edit.\n",
+    );
     let mut blank = false;
     for line in dump.lines() {
         let noise = line.starts_with("--")
@@ -102,7 +128,9 @@ fn normalised(dump: &str) -> String {
 }
 
 fn first_difference(found: &str, expected: &str) -> String {
-    let mut pairs = found.lines().zip(expected.lines().chain(std::iter::repeat("<end>")));
+    let mut pairs = found
+        .lines()
+        .zip(expected.lines().chain(std::iter::repeat("<end>")));
     match pairs.find(|(found, expected)| found != expected) {
         Some((found, expected)) => format!("found:  {found}\ngolden: {expected}"),
         None => "the golden file goes on after the end of the dump".to_owned(),

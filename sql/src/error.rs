@@ -56,7 +56,10 @@ pub enum StoreError {
 impl StoreError {
     /// The database is away or too slow: no row of the batch is to blame, and trying them one by one would only add load.
     pub fn is_outage(&self) -> bool {
-        matches!(self, StoreError::Unavailable { .. } | StoreError::Deadline { .. })
+        matches!(
+            self,
+            StoreError::Unavailable { .. } | StoreError::Deadline { .. }
+        )
     }
 }
 
@@ -76,7 +79,11 @@ pub(crate) enum Remedy {
 /// Sorts a driver error. `closed` says whether the connection is gone.
 pub(crate) fn remedy(error: &tokio_postgres::Error) -> Remedy {
     let Some(code) = error.code() else {
-        return if is_value_error(error) { Remedy::Keep } else { Remedy::Discard };
+        return if is_value_error(error) {
+            Remedy::Keep
+        } else {
+            Remedy::Discard
+        };
     };
     match code.code() {
         "40001" | "40P01" => Remedy::Retry,
@@ -112,10 +119,15 @@ pub(crate) fn translate(statement: &'static str, error: &tokio_postgres::Error) 
         // Connection, authorisation, resources, operator intervention, system error; read-only after a failover; no such
         // database. An operator can cure all of them without touching us.
         "08" | "28" | "53" | "57" | "58" | "3D" => StoreError::Unavailable { statement, reason },
-        _ if *code == SqlState::READ_ONLY_SQL_TRANSACTION => StoreError::Unavailable { statement, reason },
+        _ if *code == SqlState::READ_ONLY_SQL_TRANSACTION => {
+            StoreError::Unavailable { statement, reason }
+        }
         // Not migrated yet: a server may start before its schema.
         _ if *code == SqlState::UNDEFINED_TABLE => StoreError::Unavailable { statement, reason },
-        _ => StoreError::Bug { statement, reason: format!("{} {reason}", code.code()) },
+        _ => StoreError::Bug {
+            statement,
+            reason: format!("{} {reason}", code.code()),
+        },
     }
 }
 

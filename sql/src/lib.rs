@@ -21,12 +21,15 @@ pub use doorbell::Doorbell;
 pub use error::StoreError;
 pub use maintenance::Maintenance;
 pub use node::{NewNode, Node, Nodes};
-pub use publication::{ChangeKind, NewPublication, Publication, PublicationChange, Publications, PublishOutcome};
+pub use publication::{
+    ChangeKind, NewPublication, Publication, PublicationChange, Publications, PublishOutcome,
+};
 pub use queue::{Claimed, Queue, SettledResource};
 pub use registry::{STATEMENTS, Statement};
 pub use store::{SESSION_SETTINGS, Store, StoreOptions};
 pub use subscription::{
-    DialogVerdict, NewSubscription, SubscribeOutcome, SubscriptionRefresh, Subscriptions, TakenDialog, Verdict,
+    DialogVerdict, NewSubscription, SubscribeOutcome, SubscriptionRefresh, Subscriptions,
+    TakenDialog, Verdict,
 };
 
 /// A presentity and one event package: the unit of work and of ownership, a row of `notify_queue`.
@@ -40,12 +43,19 @@ pub struct Resource {
 
 impl Resource {
     /// The two columns as arrays.
-    fn columns<'a>(resources: impl IntoIterator<Item = &'a Resource>) -> (Vec<&'a str>, Vec<&'a str>) {
-        resources.into_iter().map(|resource| (resource.presentity_uri.as_str(), resource.event.as_str())).unzip()
+    fn columns<'a>(
+        resources: impl IntoIterator<Item = &'a Resource>,
+    ) -> (Vec<&'a str>, Vec<&'a str>) {
+        resources
+            .into_iter()
+            .map(|resource| (resource.presentity_uri.as_str(), resource.event.as_str()))
+            .unzip()
     }
 }
 
 /// The index that a row's `resource`, an ordinal from 1, stands for.
 fn ordinal(row: &tokio_postgres::Row) -> usize {
-    usize::try_from(row.get::<_, i64>("resource")).unwrap_or(0).saturating_sub(1)
+    usize::try_from(row.get::<_, i64>("resource"))
+        .unwrap_or(0)
+        .saturating_sub(1)
 }

@@ -17,7 +17,10 @@ impl Maintenance<'_> {
     /// Any [`StoreError`].
     pub async fn delete_idle_resources(&self, limit: u32) -> Result<u64, StoreError> {
         self.0
-            .execute(&registry::MAINTENANCE_DELETE_IDLE_RESOURCES, &[&i64::from(limit), &self.0.now()])
+            .execute(
+                &registry::MAINTENANCE_DELETE_IDLE_RESOURCES,
+                &[&i64::from(limit), &self.0.now()],
+            )
             .await
     }
 
@@ -27,7 +30,10 @@ impl Maintenance<'_> {
     /// Any [`StoreError`].
     pub async fn delete_dead_nodes(&self, silence: Duration) -> Result<u64, StoreError> {
         self.0
-            .execute(&registry::MAINTENANCE_DELETE_DEAD_NODES, &[&silence.as_secs_f64(), &self.0.now()])
+            .execute(
+                &registry::MAINTENANCE_DELETE_DEAD_NODES,
+                &[&silence.as_secs_f64(), &self.0.now()],
+            )
             .await
     }
 }

@@ -46,10 +46,19 @@ impl Nodes<'_> {
             .0
             .query(
                 &registry::NODE_PUT_NODE,
-                &[&node.kind, &node.host, &node.pid, &node.address, &node.version, &self.0.now()],
+                &[
+                    &node.kind,
+                    &node.host,
+                    &node.pid,
+                    &node.address,
+                    &node.version,
+                    &self.0.now(),
+                ],
             )
             .await?;
-        rows.first().map(|row| row.get("id")).ok_or_else(|| no_row("node.put_node"))
+        rows.first()
+            .map(|row| row.get("id"))
+            .ok_or_else(|| no_row("node.put_node"))
     }
 
     /// Says that the process lives. `false`: its row is gone (it was taken for dead); register again.
@@ -57,7 +66,11 @@ impl Nodes<'_> {
     /// # Errors
     /// Any [`StoreError`].
     pub async fn heartbeat(&self, id: i64) -> Result<bool, StoreError> {
-        Ok(self.0.execute(&registry::NODE_PUT_HEARTBEAT, &[&id, &self.0.now()]).await? == 1)
+        Ok(self
+            .0
+            .execute(&registry::NODE_PUT_HEARTBEAT, &[&id, &self.0.now()])
+            .await?
+            == 1)
     }
 
     /// Removes the row of a process that stops.
@@ -65,7 +78,10 @@ impl Nodes<'_> {
     /// # Errors
     /// Any [`StoreError`].
     pub async fn deregister(&self, id: i64) -> Result<(), StoreError> {
-        self.0.execute(&registry::NODE_DELETE_NODE, &[&id]).await.map(|_| ())
+        self.0
+            .execute(&registry::NODE_DELETE_NODE, &[&id])
+            .await
+            .map(|_| ())
     }
 
     /// All processes, by id.
@@ -97,10 +113,15 @@ impl Nodes<'_> {
     /// Any [`StoreError`].
     pub async fn cluster_secret(&self) -> Result<Vec<u8>, StoreError> {
         let rows = self.0.query(&registry::NODE_FIND_SECRET, &[]).await?;
-        rows.first().map(|row| row.get("secret")).ok_or_else(|| no_row("node.find_secret"))
+        rows.first()
+            .map(|row| row.get("secret"))
+            .ok_or_else(|| no_row("node.find_secret"))
     }
 }
 
 fn no_row(statement: &'static str) -> StoreError {
-    StoreError::Bug { statement, reason: "returned no row".to_owned() }
+    StoreError::Bug {
+        statement,
+        reason: "returned no row".to_owned(),
+    }
 }

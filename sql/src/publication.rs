@@ -101,7 +101,10 @@ impl Publications<'_> {
     /// New keys of `presentity` by (presentity_uri, event, ruid), then `notify_queue` by key through the trigger.
     /// # Errors
     /// Any [`StoreError`].
-    pub async fn create_batch(&self, rows: &[NewPublication]) -> Result<Vec<PublishOutcome>, StoreError> {
+    pub async fn create_batch(
+        &self,
+        rows: &[NewPublication],
+    ) -> Result<Vec<PublishOutcome>, StoreError> {
         let username: Vec<&str> = rows.iter().map(|row| row.username.as_str()).collect();
         let domain: Vec<&str> = rows.iter().map(|row| row.domain.as_str()).collect();
         let event: Vec<&str> = rows.iter().map(|row| row.event.as_str()).collect();
@@ -113,10 +116,23 @@ impl Publications<'_> {
         self.0
             .execute(
                 &registry::PUBLICATION_CREATE_BATCH,
-                &[&username, &domain, &event, &entity_tag, &granted_s, &content_type, &body, &sender, &self.0.now()],
+                &[
+                    &username,
+                    &domain,
+                    &event,
+                    &entity_tag,
+                    &granted_s,
+                    &content_type,
+                    &body,
+                    &sender,
+                    &self.0.now(),
+                ],
             )
             .await?;
-        Ok(rows.iter().map(|row| stored(&row.entity_tag, row.granted_s)).collect())
+        Ok(rows
+            .iter()
+            .map(|row| stored(&row.entity_tag, row.granted_s))
+            .collect())
     }
 
     /// Refreshes, modifies and removes publications by compare-and-swap on the entity-tag; outcomes in input order.
@@ -128,7 +144,10 @@ impl Publications<'_> {
     /// Rows of `presentity` by (presentity_uri, event, id), then `notify_queue` by key through the trigger.
     /// # Errors
     /// Any [`StoreError`].
-    pub async fn change_batch(&self, rows: &[PublicationChange]) -> Result<Vec<PublishOutcome>, StoreError> {
+    pub async fn change_batch(
+        &self,
+        rows: &[PublicationChange],
+    ) -> Result<Vec<PublishOutcome>, StoreError> {
         let mut outcomes = vec![PublishOutcome::ConditionFailed; rows.len()];
         for round in rounds::split(rows.iter().map(|row| (&row.resource, &row.if_match))) {
             let rows: Vec<&PublicationChange> = round.iter().map(|&index| &rows[index]).collect();
@@ -150,7 +169,10 @@ impl Publications<'_> {
         let (presentity_uri, event) = Resource::columns(resources);
         let found = self
             .0
-            .query(&registry::PUBLICATION_LIST_LIVE, &[&presentity_uri, &event, &self.0.now()])
+            .query(
+                &registry::PUBLICATION_LIST_LIVE,
+                &[&presentity_uri, &event, &self.0.now()],
+            )
             .await?;
         Ok(found
             .iter()
@@ -175,20 +197,33 @@ impl Publications<'_> {
     pub async fn expire_batch(&self, limit: u32, quiet: bool) -> Result<u64, StoreError> {
         let limit = i64::from(limit);
         let now = self.0.now();
-        let expired = self.0.execute(&registry::PUBLICATION_EXPIRE_BATCH, &[&limit, &quiet, &now]).await?;
-        let deleted = self.0.execute(&registry::PUBLICATION_DELETE_REMOVED, &[&limit, &now]).await?;
+        let expired = self
+            .0
+            .execute(&registry::PUBLICATION_EXPIRE_BATCH, &[&limit, &quiet, &now])
+            .await?;
+        let deleted = self
+            .0
+            .execute(&registry::PUBLICATION_DELETE_REMOVED, &[&limit, &now])
+            .await?;
         Ok(expired + deleted)
     }
 
     /// Changes of which no two name the same publication.
-    async fn change_distinct(&self, rows: &[&PublicationChange]) -> Result<Vec<PublishOutcome>, StoreError> {
-        let presentity_uri: Vec<&str> = rows.iter().map(|row| row.resource.presentity_uri.as_str()).collect();
+    async fn change_distinct(
+        &self,
+        rows: &[&PublicationChange],
+    ) -> Result<Vec<PublishOutcome>, StoreError> {
+        let presentity_uri: Vec<&str> = rows
+            .iter()
+            .map(|row| row.resource.presentity_uri.as_str())
+            .collect();
         let event: Vec<&str> = rows.iter().map(|row| row.resource.event.as_str()).collect();
         let if_match: Vec<&str> = rows.iter().map(|row| row.if_match.as_str()).collect();
         let entity_tag: Vec<&str> = rows.iter().map(|row| row.entity_tag.as_str()).collect();
         let kind: Vec<&str> = rows.iter().map(|row| row.kind.as_str()).collect();
         let granted_s: Vec<i64> = rows.iter().map(|row| row.granted_s.into()).collect();
-        let content_type: Vec<Option<&str>> = rows.iter().map(|row| row.kind.content_type()).collect();
+        let content_type: Vec<Option<&str>> =
+            rows.iter().map(|row| row.kind.content_type()).collect();
         let body: Vec<Option<&[u8]>> = rows.iter().map(|row| row.kind.body()).collect();
         let answers = self
             .0
@@ -246,5 +281,8 @@ impl ChangeKind {
 }
 
 fn stored(entity_tag: &str, expires_s: u32) -> PublishOutcome {
-    PublishOutcome::Stored { entity_tag: entity_tag.to_owned(), expires_s }
+    PublishOutcome::Stored {
+        entity_tag: entity_tag.to_owned(),
+        expires_s,
+    }
 }

@@ -18,6 +18,9 @@ pub struct Claimed {
     pub version: i64,
     /// A state change is due: all dialogs that have not seen `version` are owed a NOTIFY, not only the flagged ones.
     pub state_due: bool,
+    /// One of the caller's own claims goes on (it was in `held`). If the caller has given that one up since it asked, it must
+    /// give up this one too: forget it, and the lease runs out.
+    pub continued: bool,
     /// An earlier holder's lease ran out with the work unfinished: all dialogs are owed a NOTIFY again.
     pub recovered: bool,
 }
@@ -41,6 +44,10 @@ impl Queue<'_> {
     /// Claims up to `limit` resources that are due and free, or due and already held by `owner`, earliest first.
     /// Writes nothing when there is none.
     ///
+    /// `held` are the [`Claimed::claim`] numbers that this notifier is working on. A resource that it gave up (a take
+    /// without an answer, too little left of the lease) must be missing: it is then left alone until its lease runs out,
+    /// and recovered.
+    ///
     /// # Locks
     /// Free rows of `notify_queue` only (SKIP LOCKED).
     /// # Errors
@@ -48,18 +55,25 @@ impl Queue<'_> {
     pub async fn claim(
         &self,
         owner: i64,
+        held: &[i64],
         limit: u32,
         lease: Duration,
         waitn: Duration,
     ) -> Result<Vec<Claimed>, StoreError> {
-        let (limit, lease_s, waitn_s) = (i64::from(limit), lease.as_secs_f64(), waitn.as_secs_f64());
-        let rows =
-            self.0.query(&registry::QUEUE_CLAIM, &[&owner, &limit, &lease_s, &waitn_s, &self.0.now()]).await?;
+        let (limit, lease_s, waitn_s) =
+            (i64::from(limit), lease.as_secs_f64(), waitn.as_secs_f64());
+        let rows = self
+            .0
+            .query(
+                &registry::QUEUE_CLAIM,
+                &[&owner, &held, &limit, &lease_s, &waitn_s, &self.0.now()],
+            )
+            .await?;
         Ok(rows.iter().map(Claimed::from_row).collect())
     }
 
     /// Claims one resource that has been due for over a second, waiting for its lock: a row that busy publishers hold
-    /// locked most of the time would else be skipped for ever.
+    /// locked most of the time would else be skipped for ever. `held` as in [`Queue::claim`].
     ///
     /// # Locks
     /// One row of `notify_queue`.
@@ -68,12 +82,18 @@ impl Queue<'_> {
     pub async fn claim_overdue(
         &self,
         owner: i64,
+        held: &[i64],
         lease: Duration,
         waitn: Duration,
     ) -> Result<Option<Claimed>, StoreError> {
         let (lease_s, waitn_s) = (lease.as_secs_f64(), waitn.as_secs_f64());
-        let rows =
-            self.0.query(&registry::QUEUE_CLAIM_OVERDUE, &[&owner, &lease_s, &waitn_s, &self.0.now()]).await?;
+        let rows = self
+            .0
+            .query(
+                &registry::QUEUE_CLAIM_OVERDUE,
+                &[&owner, &held, &lease_s, &waitn_s, &self.0.now()],
+            )
+            .await?;
         Ok(rows.first().map(Claimed::from_row))
     }
 
@@ -84,7 +104,12 @@ impl Queue<'_> {
     /// Rows of `notify_queue` by key.
     /// # Errors
     /// Any [`StoreError`].
-    pub async fn renew(&self, owner: i64, resources: &[Resource], lease: Duration) -> Result<Vec<Resource>, StoreError> {
+    pub async fn renew(
+        &self,
+        owner: i64,
+        resources: &[Resource],
+        lease: Duration,
+    ) -> Result<Vec<Resource>, StoreError> {
         if resources.is_empty() {
             return Ok(Vec::new());
         }
@@ -92,7 +117,10 @@ impl Queue<'_> {
         let lease_s = lease.as_secs_f64();
         let rows = self
             .0
-            .query(&registry::QUEUE_RENEW, &[&owner, &presentity_uri, &event, &lease_s, &self.0.now()])
+            .query(
+                &registry::QUEUE_RENEW,
+                &[&owner, &presentity_uri, &event, &lease_s, &self.0.now()],
+            )
             .await?;
         Ok(rows.iter().map(resource).collect())
     }
@@ -104,17 +132,32 @@ impl Queue<'_> {
     /// Rows of `notify_queue` by key.
     /// # Errors
     /// Any [`StoreError`].
-    pub async fn settle(&self, owner: i64, resources: &[SettledResource]) -> Result<u64, StoreError> {
+    pub async fn settle(
+        &self,
+        owner: i64,
+        resources: &[SettledResource],
+    ) -> Result<u64, StoreError> {
         if resources.is_empty() {
             return Ok(0);
         }
-        let (presentity_uri, event) = Resource::columns(resources.iter().map(|settled| &settled.resource));
+        let (presentity_uri, event) =
+            Resource::columns(resources.iter().map(|settled| &settled.resource));
         let claim: Vec<i64> = resources.iter().map(|settled| settled.claim).collect();
-        let state_taken: Vec<bool> = resources.iter().map(|settled| settled.state_taken).collect();
+        let state_taken: Vec<bool> = resources
+            .iter()
+            .map(|settled| settled.state_taken)
+            .collect();
         self.0
             .execute(
                 &registry::QUEUE_SETTLE,
-                &[&owner, &presentity_uri, &event, &claim, &state_taken, &self.0.now()],
+                &[
+                    &owner,
+                    &presentity_uri,
+                    &event,
+                    &claim,
+                    &state_taken,
+                    &self.0.now(),
+                ],
             )
             .await
     }
@@ -130,11 +173,15 @@ impl Claimed {
             claim: row.get("claim"),
             version,
             state_due: version > 0,
+            continued: row.get("continued"),
             recovered: row.get("recovered"),
         }
     }
 }
 
 fn resource(row: &Row) -> Resource {
-    Resource { presentity_uri: row.get("presentity_uri"), event: row.get("event") }
+    Resource {
+        presentity_uri: row.get("presentity_uri"),
+        event: row.get("event"),
+    }
 }

@@ -25,8 +25,12 @@ mod tests {
 
     #[test]
     fn repeated_keys_go_to_later_rounds_in_order() {
-        let table: &[(&str, &[&[usize]])] =
-            &[("", &[]), ("abc", &[&[0, 1, 2]]), ("aab", &[&[0, 2], &[1]]), ("abaa", &[&[0, 1], &[2], &[3]])];
+        let table: &[(&str, &[&[usize]])] = &[
+            ("", &[]),
+            ("abc", &[&[0, 1, 2]]),
+            ("aab", &[&[0, 2], &[1]]),
+            ("abaa", &[&[0, 1], &[2], &[3]]),
+        ];
         for (keys, rounds) in table {
             assert_eq!(split(keys.chars()), *rounds, "{keys}");
         }

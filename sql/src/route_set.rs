@@ -25,7 +25,12 @@ pub(crate) fn split(text: &str) -> Vec<String> {
         }
     }
     values.push(&text[start..]);
-    values.into_iter().map(str::trim).filter(|value| !value.is_empty()).map(str::to_owned).collect()
+    values
+        .into_iter()
+        .map(str::trim)
+        .filter(|value| !value.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 #[cfg(test)]
@@ -38,7 +43,10 @@ mod tests {
             ("", &[]),
             ("<sip:a;lr>", &["<sip:a;lr>"]),
             ("<sip:a;lr>, <sip:b;lr>", &["<sip:a;lr>", "<sip:b;lr>"]),
-            ("\"x, \\\"y\" <sip:a,b@c;lr>;p=1,<sip:d>", &["\"x, \\\"y\" <sip:a,b@c;lr>;p=1", "<sip:d>"]),
+            (
+                "\"x, \\\"y\" <sip:a,b@c;lr>;p=1,<sip:d>",
+                &["\"x, \\\"y\" <sip:a,b@c;lr>;p=1", "<sip:d>"],
+            ),
         ];
         for (text, values) in table {
             assert_eq!(split(text), *values, "{text}");

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use deadpool_postgres::{Hook, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Timeouts};
+use deadpool_postgres::{
+    Hook, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Timeouts,
+};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Config, NoTls, Row};
 
@@ -78,10 +80,18 @@ impl Store {
     /// # Errors
     /// [`StoreError::Bug`] if `url` is not a PostgreSQL URL.
     pub fn connect(url: &str, options: &StoreOptions) -> Result<Store, StoreError> {
-        let bug = |reason| StoreError::Bug { statement: "connect", reason };
+        let bug = |reason| StoreError::Bug {
+            statement: "connect",
+            reason,
+        };
         let config = session_config(url, options).map_err(|error| bug(with_source(&error)))?;
-        let manager =
-            Manager::from_config(config.clone(), NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+        let manager = Manager::from_config(
+            config.clone(),
+            NoTls,
+            ManagerConfig {
+                recycling_method: RecyclingMethod::Fast,
+            },
+        );
         let pool = Pool::builder(manager)
             .max_size(options.pool_size.max(1))
             .timeouts(Timeouts {
@@ -97,13 +107,24 @@ impl Store {
             .build()
             .map_err(|error| bug(with_source(&error)))?;
         let statement_timeout = options.statement_timeout;
-        let shared = Shared { pool, config, statement_timeout, races_lost: AtomicU64::new(0) };
-        Ok(Store { shared: Arc::new(shared), now: None })
+        let shared = Shared {
+            pool,
+            config,
+            statement_timeout,
+            races_lost: AtomicU64::new(0),
+        };
+        Ok(Store {
+            shared: Arc::new(shared),
+            now: None,
+        })
     }
 
     /// The same store at another time: for tests only, which need "an hour later" without waiting.
     pub fn at(&self, now: SystemTime) -> Store {
-        Store { shared: Arc::clone(&self.shared), now: Some(now) }
+        Store {
+            shared: Arc::clone(&self.shared),
+            now: Some(now),
+        }
     }
 
     /// Publications.
@@ -162,7 +183,9 @@ impl Store {
         statement: &'static Statement,
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, StoreError> {
-        self.run(statement, parameters, Wanted::Rows).await.map(|answer| answer.rows)
+        self.run(statement, parameters, Wanted::Rows)
+            .await
+            .map(|answer| answer.rows)
     }
 
     /// Runs a statement for its row count.
@@ -171,7 +194,9 @@ impl Store {
         statement: &'static Statement,
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<u64, StoreError> {
-        self.run(statement, parameters, Wanted::Count).await.map(|answer| answer.count)
+        self.run(statement, parameters, Wanted::Count)
+            .await
+            .map(|answer| answer.count)
     }
 
     /// The only loop around the database. Runs again what PostgreSQL rolled back because of a race, a few times with jitter,
@@ -186,13 +211,29 @@ impl Store {
         let name = statement.name;
         let mut attempt = 1;
         loop {
-            let object = self.shared.pool.get().await.map_err(|error| unavailable(name, &error))?;
+            let object = self
+                .shared
+                .pool
+                .get()
+                .await
+                .map_err(|error| unavailable(name, &error))?;
             let result = tokio::time::timeout(self.shared.statement_timeout + GRACE, async {
                 let prepared = object.prepare_cached(statement.text).await?;
                 self.put_clock(&object, self.now).await?;
                 let result = match wanted {
-                    Wanted::Rows => object.query(&prepared, parameters).await.map(|rows| Answer { rows, count: 0 }),
-                    Wanted::Count => object.execute(&prepared, parameters).await.map(|count| Answer { rows: Vec::new(), count }),
+                    Wanted::Rows => object
+                        .query(&prepared, parameters)
+                        .await
+                        .map(|rows| Answer { rows, count: 0 }),
+                    Wanted::Count => {
+                        object
+                            .execute(&prepared, parameters)
+                            .await
+                            .map(|count| Answer {
+                                rows: Vec::new(),
+                                count,
+                            })
+                    }
                 };
                 self.put_clock(&object, self.now.and(None)).await?;
                 result
@@ -212,10 +253,16 @@ impl Store {
                     self.shared.races_lost.fetch_add(1, Ordering::Relaxed);
                     tracing::warn!(statement = name, attempt, %error, "lost a race in the database, trying again");
                     drop(object);
-                    tokio::time::sleep(Duration::from_millis(rand::random_range(1..=10 << attempt))).await;
+                    tokio::time::sleep(Duration::from_millis(rand::random_range(
+                        1..=10 << attempt,
+                    )))
+                    .await;
                 }
                 Remedy::ClearCaches if attempt == 1 => {
-                    tracing::info!(statement = name, "the schema changed, preparing statements anew");
+                    tracing::info!(
+                        statement = name,
+                        "the schema changed, preparing statements anew"
+                    );
                     self.shared.pool.manager().statement_caches.clear();
                     drop(Object::take(object));
                 }
@@ -230,9 +277,15 @@ impl Store {
     }
 
     /// Puts the triggers of the session at this store's time, and back. Does nothing in production.
-    async fn put_clock(&self, object: &Object, now: Option<SystemTime>) -> Result<(), tokio_postgres::Error> {
+    async fn put_clock(
+        &self,
+        object: &Object,
+        now: Option<SystemTime>,
+    ) -> Result<(), tokio_postgres::Error> {
         if self.now.is_some() {
-            let prepared = object.prepare_cached(registry::MAINTENANCE_PUT_CLOCK.text).await?;
+            let prepared = object
+                .prepare_cached(registry::MAINTENANCE_PUT_CLOCK.text)
+                .await?;
             object.execute(&prepared, &[&now]).await?;
         }
         Ok(())
@@ -260,7 +313,9 @@ fn session_config(url: &str, options: &StoreOptions) -> Result<Config, tokio_pos
         settings.push_str(&format!(" -c {name}={value}"));
     }
     let limit_ms = options.statement_timeout.as_millis().max(1);
-    settings.push_str(&format!(" -c statement_timeout={limit_ms} -c idle_in_transaction_session_timeout={limit_ms}"));
+    settings.push_str(&format!(
+        " -c statement_timeout={limit_ms} -c idle_in_transaction_session_timeout={limit_ms}"
+    ));
     config.options(settings.trim());
     if config.get_application_name().is_none() {
         config.application_name("pgpresence");
@@ -276,5 +331,8 @@ fn session_config(url: &str, options: &StoreOptions) -> Result<Config, tokio_pos
 }
 
 fn unavailable(statement: &'static str, error: &PoolError) -> StoreError {
-    StoreError::Unavailable { statement, reason: with_source(error) }
+    StoreError::Unavailable {
+        statement,
+        reason: with_source(error),
+    }
 }

@@ -187,7 +187,10 @@ impl Subscriptions<'_> {
     /// New keys of `active_watchers` in key order, then `notify_queue` by key through the trigger.
     /// # Errors
     /// Any [`StoreError`].
-    pub async fn create_batch(&self, rows: &[NewSubscription]) -> Result<Vec<SubscribeOutcome>, StoreError> {
+    pub async fn create_batch(
+        &self,
+        rows: &[NewSubscription],
+    ) -> Result<Vec<SubscribeOutcome>, StoreError> {
         let presentity_uri = texts(rows, |row| &row.presentity_uri);
         let event = texts(rows, |row| &row.event);
         let event_id = texts(rows, |row| &row.event_id);
@@ -204,7 +207,10 @@ impl Subscriptions<'_> {
         let call_id = texts(rows, |row| &row.call_id);
         let remote_cseq: Vec<i64> = rows.iter().map(|row| row.remote_cseq.into()).collect();
         let contact = texts(rows, |row| &row.contact);
-        let record_route: Vec<String> = rows.iter().map(|row| route_set::join(&row.record_route)).collect();
+        let record_route: Vec<String> = rows
+            .iter()
+            .map(|row| route_set::join(&row.record_route))
+            .collect();
         let granted_s: Vec<i64> = rows.iter().map(|row| row.granted_s.into()).collect();
         let accept = texts(rows, |row| &row.accept);
         let user_agent = texts(rows, |row| &row.user_agent);
@@ -243,7 +249,10 @@ impl Subscriptions<'_> {
                 ],
             )
             .await?;
-        rows.iter().zip(answers).map(|(row, answer)| accepted(&row.to_tag, &answer)).collect()
+        rows.iter()
+            .zip(answers)
+            .map(|(row, answer)| accepted(&row.to_tag, &answer))
+            .collect()
     }
 
     /// Refreshes and ends dialogs; outcomes in input order. Each accepted one is owed a NOTIFY at once.
@@ -261,9 +270,15 @@ impl Subscriptions<'_> {
         cseq_offset: u32,
     ) -> Result<Vec<SubscribeOutcome>, StoreError> {
         let mut outcomes = vec![SubscribeOutcome::NoDialog; rows.len()];
-        for round in rounds::split(rows.iter().map(|row| (&row.call_id, &row.to_tag, &row.from_tag))) {
+        for round in rounds::split(
+            rows.iter()
+                .map(|row| (&row.call_id, &row.to_tag, &row.from_tag)),
+        ) {
             let rows: Vec<&SubscriptionRefresh> = round.iter().map(|&index| &rows[index]).collect();
-            for (index, outcome) in round.into_iter().zip(self.refresh_distinct(&rows, cseq_offset).await?) {
+            for (index, outcome) in round
+                .into_iter()
+                .zip(self.refresh_distinct(&rows, cseq_offset).await?)
+            {
                 outcomes[index] = outcome;
             }
         }
@@ -275,7 +290,8 @@ impl Subscriptions<'_> {
     ///
     /// Dialogs in `in_flight` (id, target_version as taken) are left alone unless their target has changed: then cancel the
     /// old transaction. Resources whose lease is over by the database's clock give nothing. If the call fails, some may
-    /// have been taken all the same: let the lease of these resources run out, the next claim recovers them.
+    /// have been taken all the same: give these resources up (no renewal, no settling, not among `held` of the next
+    /// [`crate::Queue::claim`]), so that their lease runs out and they are recovered.
     ///
     /// # Locks
     /// Rows of `active_watchers` by (presentity_uri, event, id); none of `notify_queue`.
@@ -291,14 +307,23 @@ impl Subscriptions<'_> {
         if claimed.is_empty() || limit == 0 {
             return Ok(Vec::new());
         }
-        let (presentity_uri, event) = Resource::columns(claimed.iter().map(|claimed| &claimed.resource));
+        let (presentity_uri, event) =
+            Resource::columns(claimed.iter().map(|claimed| &claimed.resource));
         let (ids, targets): (Vec<i64>, Vec<i32>) = in_flight.iter().copied().unzip();
         let limit = i64::from(limit);
         let taken = self
             .0
             .query(
                 &registry::SUBSCRIPTION_TAKE,
-                &[&owner, &presentity_uri, &event, &ids, &targets, &limit, &self.0.now()],
+                &[
+                    &owner,
+                    &presentity_uri,
+                    &event,
+                    &ids,
+                    &targets,
+                    &limit,
+                    &self.0.now(),
+                ],
             )
             .await?;
         taken.iter().map(TakenDialog::from_row).collect()
@@ -316,8 +341,14 @@ impl Subscriptions<'_> {
             return Ok(0);
         }
         let id: Vec<i64> = verdicts.iter().map(|verdict| verdict.id).collect();
-        let remote_cseq: Vec<i64> = verdicts.iter().map(|verdict| verdict.remote_cseq.into()).collect();
-        let target_version: Vec<i32> = verdicts.iter().map(|verdict| verdict.target_version).collect();
+        let remote_cseq: Vec<i64> = verdicts
+            .iter()
+            .map(|verdict| verdict.remote_cseq.into())
+            .collect();
+        let target_version: Vec<i32> = verdicts
+            .iter()
+            .map(|verdict| verdict.target_version)
+            .collect();
         let (name, after_s): (Vec<&str>, Vec<i64>) = verdicts
             .iter()
             .map(|verdict| match verdict.verdict {
@@ -329,7 +360,14 @@ impl Subscriptions<'_> {
         self.0
             .execute(
                 &registry::SUBSCRIPTION_SETTLE_BATCH,
-                &[&id, &remote_cseq, &target_version, &name, &after_s, &self.0.now()],
+                &[
+                    &id,
+                    &remote_cseq,
+                    &target_version,
+                    &name,
+                    &after_s,
+                    &self.0.now(),
+                ],
             )
             .await
     }
@@ -344,8 +382,14 @@ impl Subscriptions<'_> {
     pub async fn expire_batch(&self, limit: u32) -> Result<u64, StoreError> {
         let limit = i64::from(limit);
         let now = self.0.now();
-        let expired = self.0.execute(&registry::SUBSCRIPTION_EXPIRE_BATCH, &[&limit, &now]).await?;
-        let deleted = self.0.execute(&registry::SUBSCRIPTION_DELETE_ENDED, &[&limit, &now]).await?;
+        let expired = self
+            .0
+            .execute(&registry::SUBSCRIPTION_EXPIRE_BATCH, &[&limit, &now])
+            .await?;
+        let deleted = self
+            .0
+            .execute(&registry::SUBSCRIPTION_DELETE_ENDED, &[&limit, &now])
+            .await?;
         Ok(expired + deleted)
     }
 
@@ -403,8 +447,11 @@ impl TakenDialog {
     fn from_row(row: &Row) -> Result<TakenDialog, StoreError> {
         let id: i64 = row.get("id");
         let number = |column: &'static str| {
-            u32::try_from(row.get::<_, i64>(column))
-                .map_err(|_| StoreError::Inconsistent { table: "active_watchers", column, row: id })
+            u32::try_from(row.get::<_, i64>(column)).map_err(|_| StoreError::Inconsistent {
+                table: "active_watchers",
+                column,
+                row: id,
+            })
         };
         Ok(TakenDialog {
             id,
@@ -435,7 +482,10 @@ impl TakenDialog {
     }
 }
 
-fn texts<'a>(rows: &'a [NewSubscription], column: impl Fn(&'a NewSubscription) -> &'a String) -> Vec<&'a str> {
+fn texts<'a>(
+    rows: &'a [NewSubscription],
+    column: impl Fn(&'a NewSubscription) -> &'a String,
+) -> Vec<&'a str> {
     rows.iter().map(|row| column(row).as_str()).collect()
 }
 

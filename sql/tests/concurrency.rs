@@ -30,13 +30,20 @@ async fn blocked<T: Send + 'static>(
 
 async fn is_locked(database: &Database, row: &str) -> bool {
     let session = database.session().await;
-    match session.execute(&format!("SELECT 1 FROM {row} FOR UPDATE NOWAIT"), &[]).await {
+    match session
+        .execute(&format!("SELECT 1 FROM {row} FOR UPDATE NOWAIT"), &[])
+        .await
+    {
         Ok(rows) => {
             assert_eq!(rows, 1, "{row}");
             false
         }
         Err(error) => {
-            assert_eq!(error.code(), Some(&SqlState::LOCK_NOT_AVAILABLE), "{error:?}");
+            assert_eq!(
+                error.code(),
+                Some(&SqlState::LOCK_NOT_AVAILABLE),
+                "{error:?}"
+            );
             true
         }
     }
@@ -45,7 +52,10 @@ async fn is_locked(database: &Database, row: &str) -> bool {
 /// A session that has run this in an open transaction.
 async fn open(database: &Database, sql: &str) -> Client {
     let session = database.session().await;
-    session.batch_execute(&format!("BEGIN; {sql}")).await.unwrap();
+    session
+        .batch_execute(&format!("BEGIN; {sql}"))
+        .await
+        .unwrap();
     session
 }
 
@@ -54,12 +64,20 @@ async fn commit(session: &Client) {
 }
 
 fn stored(tag: &str) -> PublishOutcome {
-    PublishOutcome::Stored { entity_tag: tag.into(), expires_s: 3600 }
+    PublishOutcome::Stored {
+        entity_tag: tag.into(),
+        expires_s: 3600,
+    }
 }
 
 async fn with_publication() -> (Database, Store) {
     let database = Database::new().await;
-    database.store.publication().create_batch(&[publication("bob", "t1", "one")]).await.unwrap();
+    database
+        .store
+        .publication()
+        .create_batch(&[publication("bob", "t1", "one")])
+        .await
+        .unwrap();
     let store = database.store.clone();
     (database, store)
 }
@@ -68,8 +86,12 @@ async fn with_publication() -> (Database, Store) {
 async fn with_claimed_dialogs(lease: Duration) -> (Database, Store, Vec<Claimed>) {
     let database = Database::new().await;
     let store = database.store.clone();
-    store.subscription().create_batch(&[subscription("bob", "c1"), subscription("bob", "c2")]).await.unwrap();
-    let claimed = store.queue().claim(A, 10, lease, WAITN).await.unwrap();
+    store
+        .subscription()
+        .create_batch(&[subscription("bob", "c1"), subscription("bob", "c2")])
+        .await
+        .unwrap();
+    let claimed = store.queue().claim(A, &[], 10, lease, WAITN).await.unwrap();
     assert_eq!(claimed.len(), 1);
     (database, store, claimed)
 }
@@ -83,12 +105,23 @@ async fn one_modify_at_two_servers_is_one_modify() {
     let (first, second) = (store.clone(), store);
     let request = || vec![change("bob", "t1", "t2", modify("two"))];
     let (a, b) = (request(), request());
-    let a = blocked(&database, 0, async move { first.publication().change_batch(&a).await }).await;
-    let b = blocked(&database, 1, async move { second.publication().change_batch(&b).await }).await;
+    let a = blocked(&database, 0, async move {
+        first.publication().change_batch(&a).await
+    })
+    .await;
+    let b = blocked(&database, 1, async move {
+        second.publication().change_batch(&b).await
+    })
+    .await;
     commit(&lock).await;
     assert_eq!(a.await.unwrap().unwrap(), [stored("t2")]);
     assert_eq!(b.await.unwrap().unwrap(), [stored("t2")]);
-    assert_eq!(database.value::<String>("SELECT etag || array_to_string(past_etags, ',') FROM presentity").await, "t2t1");
+    assert_eq!(
+        database
+            .value::<String>("SELECT etag || array_to_string(past_etags, ',') FROM presentity")
+            .await,
+        "t2t1"
+    );
 }
 
 #[tokio::test]
@@ -97,16 +130,27 @@ async fn of_two_different_changes_one_wins() {
     let lock = open(&database, "SELECT 1 FROM presentity FOR UPDATE").await;
     let (first, second) = (store.clone(), store);
     let a = blocked(&database, 0, async move {
-        first.publication().change_batch(&[change("bob", "t1", "t2", modify("two"))]).await.unwrap()
+        first
+            .publication()
+            .change_batch(&[change("bob", "t1", "t2", modify("two"))])
+            .await
+            .unwrap()
     })
     .await;
     let b = blocked(&database, 1, async move {
-        second.publication().change_batch(&[change("bob", "t1", "t3", ChangeKind::Remove)]).await.unwrap()
+        second
+            .publication()
+            .change_batch(&[change("bob", "t1", "t3", ChangeKind::Remove)])
+            .await
+            .unwrap()
     })
     .await;
     commit(&lock).await;
     let outcomes = [a.await.unwrap(), b.await.unwrap()];
-    let failed = outcomes.iter().filter(|outcomes| outcomes[0] == PublishOutcome::ConditionFailed).count();
+    let failed = outcomes
+        .iter()
+        .filter(|outcomes| outcomes[0] == PublishOutcome::ConditionFailed)
+        .count();
     assert_eq!(failed, 1, "{outcomes:?}");
 }
 
@@ -122,12 +166,22 @@ async fn a_copy_of_an_initial_publish_waits_for_the_first() {
         )
         .await;
         let copy = blocked(&database, 0, async move {
-            store.publication().create_batch(&[publication("bob", "t1", "one")]).await.unwrap()
+            store
+                .publication()
+                .create_batch(&[publication("bob", "t1", "one")])
+                .await
+                .unwrap()
         })
         .await;
         first.batch_execute(end).await.unwrap();
         assert_eq!(copy.await.unwrap(), [stored("t1")]);
-        assert_eq!(database.value::<i64>("SELECT count(*) FROM presentity").await, 1, "after {end}");
+        assert_eq!(
+            database
+                .value::<i64>("SELECT count(*) FROM presentity")
+                .await,
+            1,
+            "after {end}"
+        );
     }
 }
 
@@ -136,24 +190,50 @@ async fn a_version_is_drawn_after_the_wait_for_the_queue_row() {
     let (database, store) = with_publication().await;
     let lock = open(&database, "SELECT 1 FROM notify_queue FOR UPDATE").await;
     let publish = blocked(&database, 0, async move {
-        store.publication().change_batch(&[change("bob", "t1", "t2", modify("two"))]).await.unwrap()
+        store
+            .publication()
+            .change_batch(&[change("bob", "t1", "t2", modify("two"))])
+            .await
+            .unwrap()
     })
     .await;
     let drawn_meanwhile: i64 = database.value("SELECT nextval('notify_version')").await;
     commit(&lock).await;
     publish.await.unwrap();
-    assert!(database.value::<i64>("SELECT version FROM notify_queue").await > drawn_meanwhile);
+    assert!(
+        database
+            .value::<i64>("SELECT version FROM notify_queue")
+            .await
+            > drawn_meanwhile
+    );
 }
 
 #[tokio::test]
 async fn triggers_lock_the_queue_by_key_whatever_the_order_of_the_batch() {
     let (database, store) = with_publication().await;
-    store.publication().create_batch(&[publication("al", "a1", "x"), publication("zoe", "z1", "x")]).await.unwrap();
-    let lock = open(&database, "SELECT 1 FROM notify_queue WHERE presentity_uri = 'sip:zoe@example.org' FOR UPDATE").await;
+    store
+        .publication()
+        .create_batch(&[publication("al", "a1", "x"), publication("zoe", "z1", "x")])
+        .await
+        .unwrap();
+    let lock = open(
+        &database,
+        "SELECT 1 FROM notify_queue WHERE presentity_uri = 'sip:zoe@example.org' FOR UPDATE",
+    )
+    .await;
     let batch = ["zoe", "bob", "al"].map(|user| publication(user, "new", "x"));
-    let publish = blocked(&database, 0, async move { store.publication().create_batch(&batch).await.unwrap() }).await;
+    let publish = blocked(&database, 0, async move {
+        store.publication().create_batch(&batch).await.unwrap()
+    })
+    .await;
     for user in ["al", "bob"] {
-        assert!(is_locked(&database, &format!("notify_queue WHERE presentity_uri = 'sip:{user}@example.org'")).await);
+        assert!(
+            is_locked(
+                &database,
+                &format!("notify_queue WHERE presentity_uri = 'sip:{user}@example.org'")
+            )
+            .await
+        );
     }
     commit(&lock).await;
     publish.await.unwrap();
@@ -166,8 +246,16 @@ async fn the_sweep_passes_by_a_publication_that_is_being_refreshed() {
     let refresh = open(&database, "UPDATE presentity SET expires = expires + 3600").await;
     assert_eq!(late.publication().expire_batch(10, false).await.unwrap(), 0);
     commit(&refresh).await;
-    assert_eq!(late.publication().expire_batch(10, false).await.unwrap(), 1, "looked at, not ended");
-    assert!(!database.value::<bool>("SELECT removed FROM presentity").await);
+    assert_eq!(
+        late.publication().expire_batch(10, false).await.unwrap(),
+        1,
+        "looked at, not ended"
+    );
+    assert!(
+        !database
+            .value::<bool>("SELECT removed FROM presentity")
+            .await
+    );
 }
 
 // === claim ===
@@ -176,10 +264,23 @@ async fn the_sweep_passes_by_a_publication_that_is_being_refreshed() {
 async fn a_claim_skips_a_locked_row_and_an_overdue_claim_waits_for_it() {
     let (database, store) = with_publication().await;
     let lock = open(&database, "SELECT 1 FROM notify_queue FOR UPDATE").await;
-    assert!(store.queue().claim(A, 10, LEASE, WAITN).await.unwrap().is_empty());
+    assert!(
+        store
+            .queue()
+            .claim(A, &[], 10, LEASE, WAITN)
+            .await
+            .unwrap()
+            .is_empty()
+    );
     let waiting = store.at(after(2.0));
-    let overdue =
-        blocked(&database, 0, async move { waiting.queue().claim_overdue(A, LEASE, WAITN).await.unwrap() }).await;
+    let overdue = blocked(&database, 0, async move {
+        waiting
+            .queue()
+            .claim_overdue(A, &[], LEASE, WAITN)
+            .await
+            .unwrap()
+    })
+    .await;
     commit(&lock).await;
     assert!(overdue.await.unwrap().is_some());
 }
@@ -194,8 +295,14 @@ async fn an_overdue_claim_that_lost_the_race_claims_nothing() {
     )
     .await;
     let waiting = store.at(after(2.0));
-    let loser =
-        blocked(&database, 0, async move { waiting.queue().claim_overdue(A, LEASE, WAITN).await.unwrap() }).await;
+    let loser = blocked(&database, 0, async move {
+        waiting
+            .queue()
+            .claim_overdue(A, &[], LEASE, WAITN)
+            .await
+            .unwrap()
+    })
+    .await;
     commit(&winner).await;
     assert_eq!(loser.await.unwrap(), None);
 }
@@ -203,15 +310,26 @@ async fn an_overdue_claim_that_lost_the_race_claims_nothing() {
 #[tokio::test]
 async fn many_claimers_share_without_overlap() {
     let database = Database::new().await;
-    let batch: Vec<_> = (0..200).map(|n| publication(&format!("u{n}"), "t", "x")).collect();
-    database.store.publication().create_batch(&batch).await.unwrap();
+    let batch: Vec<_> = (0..200)
+        .map(|n| publication(&format!("u{n}"), "t", "x"))
+        .collect();
+    database
+        .store
+        .publication()
+        .create_batch(&batch)
+        .await
+        .unwrap();
     let claimers: Vec<_> = (1..=8)
         .map(|owner| {
             let store = database.store.clone();
             tokio::spawn(async move {
                 let mut mine = Vec::new();
                 loop {
-                    let claimed = store.queue().claim(owner, 7, LEASE, WAITN).await.unwrap();
+                    let claimed = store
+                        .queue()
+                        .claim(owner, &[], 7, LEASE, WAITN)
+                        .await
+                        .unwrap();
                     if claimed.is_empty() {
                         return mine;
                     }
@@ -225,7 +343,16 @@ async fn many_claimers_share_without_overlap() {
         all.extend(claimer.await.unwrap());
     }
     // A claimer may find nothing but locked rows and stop early; what it left is still there.
-    all.extend(database.store.queue().claim(99, 200, LEASE, WAITN).await.unwrap().into_iter().map(|c| c.resource));
+    all.extend(
+        database
+            .store
+            .queue()
+            .claim(99, &[], 200, LEASE, WAITN)
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|c| c.resource),
+    );
     all.sort();
     let count = all.len();
     all.dedup();
@@ -238,16 +365,34 @@ async fn many_claimers_share_without_overlap() {
 async fn take_never_waits_for_the_queue() {
     let (database, store, claimed) = with_claimed_dialogs(LEASE).await;
     let lock = open(&database, "SELECT 1 FROM notify_queue FOR UPDATE").await;
-    assert_eq!(store.subscription().take(A, &claimed, &[], 10).await.unwrap().len(), 2);
+    assert_eq!(
+        store
+            .subscription()
+            .take(A, &claimed, &[], 10)
+            .await
+            .unwrap()
+            .len(),
+        2
+    );
     commit(&lock).await;
 }
 
 #[tokio::test]
 async fn take_locks_dialogs_by_key() {
     let (database, store, claimed) = with_claimed_dialogs(LEASE).await;
-    let lock = open(&database, "SELECT 1 FROM active_watchers WHERE callid = 'c2' FOR UPDATE").await;
-    let take =
-        blocked(&database, 0, async move { store.subscription().take(A, &claimed, &[], 10).await.unwrap() }).await;
+    let lock = open(
+        &database,
+        "SELECT 1 FROM active_watchers WHERE callid = 'c2' FOR UPDATE",
+    )
+    .await;
+    let take = blocked(&database, 0, async move {
+        store
+            .subscription()
+            .take(A, &claimed, &[], 10)
+            .await
+            .unwrap()
+    })
+    .await;
     assert!(is_locked(&database, "active_watchers WHERE callid = 'c1'").await);
     commit(&lock).await;
     assert_eq!(take.await.unwrap().len(), 2);
@@ -256,18 +401,35 @@ async fn take_locks_dialogs_by_key() {
 #[tokio::test]
 async fn a_take_that_waited_beyond_its_lease_takes_nothing_and_loses_nothing() {
     let (database, store, claimed) = with_claimed_dialogs(Duration::from_millis(400)).await;
-    let lock = open(&database, "SELECT 1 FROM active_watchers WHERE callid = 'c2' FOR UPDATE").await;
+    let lock = open(
+        &database,
+        "SELECT 1 FROM active_watchers WHERE callid = 'c2' FOR UPDATE",
+    )
+    .await;
     let late = store.clone();
-    let late = blocked(&database, 0, async move { late.subscription().take(A, &claimed, &[], 10).await.unwrap() }).await;
+    let late = blocked(&database, 0, async move {
+        late.subscription()
+            .take(A, &claimed, &[], 10)
+            .await
+            .unwrap()
+    })
+    .await;
     // B claims as soon as the lease is over by PostgreSQL's clock.
     let recovered = loop {
-        let claimed = store.queue().claim(B, 10, LEASE, WAITN).await.unwrap();
+        let claimed = store.queue().claim(B, &[], 10, LEASE, WAITN).await.unwrap();
         if !claimed.is_empty() {
             break claimed;
         }
     };
     assert!(recovered[0].recovered);
-    let of_b = blocked(&database, 1, async move { store.subscription().take(B, &recovered, &[], 10).await.unwrap() }).await;
+    let of_b = blocked(&database, 1, async move {
+        store
+            .subscription()
+            .take(B, &recovered, &[], 10)
+            .await
+            .unwrap()
+    })
+    .await;
     commit(&lock).await;
     assert!(late.await.unwrap().is_empty());
     let cseqs: Vec<u32> = of_b.await.unwrap().iter().map(|taken| taken.cseq).collect();
@@ -285,16 +447,37 @@ async fn a_subscribe_during_a_take_is_owed_one_more() {
     .await;
     let take = {
         let (store, claimed) = (store.clone(), claimed.clone());
-        blocked(&database, 0, async move { store.subscription().take(A, &claimed, &[], 10).await.unwrap() }).await
+        blocked(&database, 0, async move {
+            store
+                .subscription()
+                .take(A, &claimed, &[], 10)
+                .await
+                .unwrap()
+        })
+        .await
     };
     commit(&subscribe).await;
     let taken = take.await.unwrap();
     let c1 = taken.iter().find(|taken| taken.call_id == "c1").unwrap();
-    assert_eq!((c1.contact.as_str(), c1.remote_cseq, c1.target_version), ("sip:new@192.0.2.2", 2, 1));
+    assert_eq!(
+        (c1.contact.as_str(), c1.remote_cseq, c1.target_version),
+        ("sip:new@192.0.2.2", 2, 1)
+    );
     // Its trigger pulled the resource forward for the holder, who finds nothing left to take.
-    let again = store.queue().claim(A, 10, LEASE, WAITN).await.unwrap();
+    let again = store
+        .queue()
+        .claim(A, &[claimed[0].claim], 10, LEASE, WAITN)
+        .await
+        .unwrap();
     assert_eq!(again.len(), 1);
-    assert!(store.subscription().take(A, &again, &[], 10).await.unwrap().is_empty());
+    assert!(
+        store
+            .subscription()
+            .take(A, &again, &[], 10)
+            .await
+            .unwrap()
+            .is_empty()
+    );
 }
 
 #[tokio::test]
@@ -305,11 +488,23 @@ async fn an_ended_verdict_that_comes_first_is_respected() {
         "UPDATE active_watchers SET ended = true, status = 3, updated = -1 WHERE callid = 'c1'",
     )
     .await;
-    let take =
-        blocked(&database, 0, async move { store.subscription().take(A, &claimed, &[], 10).await.unwrap() }).await;
+    let take = blocked(&database, 0, async move {
+        store
+            .subscription()
+            .take(A, &claimed, &[], 10)
+            .await
+            .unwrap()
+    })
+    .await;
     commit(&verdict).await;
     let taken = take.await.unwrap();
-    assert_eq!(taken.iter().map(|taken| taken.call_id.as_str()).collect::<Vec<_>>(), ["c2"]);
+    assert_eq!(
+        taken
+            .iter()
+            .map(|taken| taken.call_id.as_str())
+            .collect::<Vec<_>>(),
+        ["c2"]
+    );
 }
 
 // === settle ===
@@ -317,7 +512,10 @@ async fn an_ended_verdict_that_comes_first_is_respected() {
 #[tokio::test]
 async fn what_commits_while_a_settle_waits_stays_owed() {
     let table = [
-        ("UPDATE active_watchers SET updated = 0 WHERE callid = 'c1'", "sip:bob@example.org presence flagged due"),
+        (
+            "UPDATE active_watchers SET updated = 0 WHERE callid = 'c1'",
+            "sip:bob@example.org presence flagged due",
+        ),
         (
             "INSERT INTO presentity (username, domain, event, expires, body) VALUES ('bob', 'example.org', 'presence', -1, 'x')",
             "sip:bob@example.org presence state due",
@@ -325,10 +523,21 @@ async fn what_commits_while_a_settle_waits_stays_owed() {
     ];
     for (sql, expected) in table {
         let (database, store, claimed) = with_claimed_dialogs(LEASE).await;
-        assert_eq!(store.subscription().take(A, &claimed, &[], 10).await.unwrap().len(), 2);
+        assert_eq!(
+            store
+                .subscription()
+                .take(A, &claimed, &[], 10)
+                .await
+                .unwrap()
+                .len(),
+            2
+        );
         let change = open(&database, sql).await;
         let settled: Vec<_> = claimed.iter().map(|claimed| done(claimed, true)).collect();
-        let settle = blocked(&database, 0, async move { store.queue().settle(A, &settled).await.unwrap() }).await;
+        let settle = blocked(&database, 0, async move {
+            store.queue().settle(A, &settled).await.unwrap()
+        })
+        .await;
         commit(&change).await;
         assert_eq!(settle.await.unwrap(), 1);
         assert_eq!(database.queue().await, [expected], "{sql}");
@@ -344,10 +553,18 @@ async fn a_settle_that_lost_its_row_settles_nothing() {
     )
     .await;
     let settled: Vec<_> = claimed.iter().map(|claimed| done(claimed, true)).collect();
-    let settle = blocked(&database, 0, async move { store.queue().settle(A, &settled).await.unwrap() }).await;
+    let settle = blocked(&database, 0, async move {
+        store.queue().settle(A, &settled).await.unwrap()
+    })
+    .await;
     commit(&thief).await;
     assert_eq!(settle.await.unwrap(), 0);
-    assert_eq!(database.value::<i64>("SELECT owner FROM notify_queue").await, 2);
+    assert_eq!(
+        database
+            .value::<i64>("SELECT owner FROM notify_queue")
+            .await,
+        2
+    );
 }
 
 // === the retry of races ===
@@ -355,17 +572,30 @@ async fn a_settle_that_lost_its_row_settles_nothing() {
 #[tokio::test]
 async fn a_deadlock_with_a_foreign_program_is_run_again_and_counted() {
     let (database, store) = with_publication().await;
-    store.publication().create_batch(&[publication("al", "a1", "x")]).await.unwrap();
+    store
+        .publication()
+        .create_batch(&[publication("al", "a1", "x")])
+        .await
+        .unwrap();
     // A foreign program that locks in the wrong order: bob before al. It waits patiently; ours finds the deadlock.
     let foreign = open(
         &database,
         "SET LOCAL deadlock_timeout = '60s'; SELECT 1 FROM presentity WHERE username = 'bob' FOR UPDATE",
     )
     .await;
-    let batch = [change("al", "a1", "a2", modify("y")), change("bob", "t1", "t2", modify("y"))];
+    let batch = [
+        change("al", "a1", "a2", modify("y")),
+        change("bob", "t1", "t2", modify("y")),
+    ];
     let ours = store.clone();
-    let ours = blocked(&database, 0, async move { ours.publication().change_batch(&batch).await }).await;
-    foreign.batch_execute("SELECT 1 FROM presentity WHERE username = 'al' FOR UPDATE; COMMIT").await.unwrap();
+    let ours = blocked(&database, 0, async move {
+        ours.publication().change_batch(&batch).await
+    })
+    .await;
+    foreign
+        .batch_execute("SELECT 1 FROM presentity WHERE username = 'al' FOR UPDATE; COMMIT")
+        .await
+        .unwrap();
     assert_eq!(ours.await.unwrap().unwrap(), [stored("a2"), stored("t2")]);
     assert_eq!(store.races_lost(), 1);
 }

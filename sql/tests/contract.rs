@@ -6,9 +6,18 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use database::Database;
-use sql::{STATEMENTS, SESSION_SETTINGS, Statement};
+use sql::{SESSION_SETTINGS, STATEMENTS, Statement};
 
-const KEYS: [&str; 8] = ["Purpose", "Called by", "Parameters", "Returns", "Locks", "Plan", "Retry", "RFC"];
+const KEYS: [&str; 8] = [
+    "Purpose",
+    "Called by",
+    "Parameters",
+    "Returns",
+    "Locks",
+    "Plan",
+    "Retry",
+    "RFC",
+];
 
 #[test]
 fn every_file_is_registered_once_under_its_path() {
@@ -18,7 +27,9 @@ fn every_file_is_registered_once_under_its_path() {
         let area = area.unwrap();
         for file in std::fs::read_dir(area.path()).unwrap() {
             let file = file.unwrap().file_name().into_string().unwrap();
-            let object = file.strip_suffix(".sql").unwrap_or_else(|| panic!("{file} is no statement"));
+            let object = file
+                .strip_suffix(".sql")
+                .unwrap_or_else(|| panic!("{file} is no statement"));
             files.push(format!("{}.{object}", area.file_name().to_str().unwrap()));
         }
     }
@@ -32,11 +43,20 @@ fn every_file_is_registered_once_under_its_path() {
 fn every_header_is_complete_and_in_order() {
     for statement in STATEMENTS {
         let mut lines = statement.text.lines();
-        assert_eq!(lines.next(), Some(format!("-- {}", statement.name).as_str()));
+        assert_eq!(
+            lines.next(),
+            Some(format!("-- {}", statement.name).as_str())
+        );
         for key in KEYS {
             let line = lines.next().unwrap();
-            let value = line.strip_prefix(&format!("-- {key}:")).unwrap_or_else(|| panic!("{}: {line}", statement.name));
-            assert!(!value.trim().is_empty(), "{}: {key} is empty", statement.name);
+            let value = line
+                .strip_prefix(&format!("-- {key}:"))
+                .unwrap_or_else(|| panic!("{}: {line}", statement.name));
+            assert!(
+                !value.trim().is_empty(),
+                "{}: {key} is empty",
+                statement.name
+            );
         }
     }
 }
@@ -49,27 +69,50 @@ async fn parameters_and_columns_are_as_declared() {
     }
     for statement in STATEMENTS {
         let name = statement.name;
-        let prepared = database.hand.prepare(statement.text).await.unwrap_or_else(|error| panic!("{name}: {error:?}"));
+        let prepared = database
+            .hand
+            .prepare(statement.text)
+            .await
+            .unwrap_or_else(|error| panic!("{name}: {error:?}"));
 
-        let declared: Vec<String> = declared(header(statement, "Parameters")).into_iter().map(|(_, kind)| kind).collect();
-        let found: Vec<String> = prepared.params().iter().map(|kind| spelled(kind.name())).collect();
+        let declared: Vec<String> = declared(header(statement, "Parameters"))
+            .into_iter()
+            .map(|(_, kind)| kind)
+            .collect();
+        let found: Vec<String> = prepared
+            .params()
+            .iter()
+            .map(|kind| spelled(kind.name()))
+            .collect();
         assert_eq!(declared, found, "{name}: parameters");
 
         let declared_columns = declared_columns(statement);
-        let columns: Vec<(String, String)> =
-            prepared.columns().iter().map(|column| (column.name().to_owned(), spelled(column.type_().name()))).collect();
+        let columns: Vec<(String, String)> = prepared
+            .columns()
+            .iter()
+            .map(|column| (column.name().to_owned(), spelled(column.type_().name())))
+            .collect();
         assert_eq!(declared_columns, columns, "{name}: columns");
     }
 }
 
 fn declared_columns(statement: &Statement) -> Vec<(String, String)> {
     let returns = header(statement, "Returns");
-    declared(returns.strip_prefix("one row per input, input order: ").unwrap_or(returns))
+    declared(
+        returns
+            .strip_prefix("one row per input, input order: ")
+            .unwrap_or(returns),
+    )
 }
 
 fn header<'a>(statement: &'a Statement, key: &str) -> &'a str {
     let prefix = format!("-- {key}:");
-    statement.text.lines().find_map(|line| line.strip_prefix(&prefix)).unwrap().trim()
+    statement
+        .text
+        .lines()
+        .find_map(|line| line.strip_prefix(&prefix))
+        .unwrap()
+        .trim()
 }
 
 /// `$1 name type (remark) | …` as names and types; `none` and `nothing; …` as none.

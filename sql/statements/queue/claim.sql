@@ -1,8 +1,8 @@
 -- queue.claim
 -- Purpose:    claim resources that are due and free, or due and ours, earliest first
 -- Called by:  notifier/src/claim.rs, at each poll and each ring
--- Parameters: $1 owner int8 | $2 limit int8 | $3 lease_s float8 | $4 waitn_s float8 | $5 now timestamptz (tests only, else null)
--- Returns:    presentity_uri text | event text | claim int8 | version int8 (0 = only flagged dialogs) | recovered bool
+-- Parameters: $1 owner int8 | $2 held int8[] (claims that are being worked on) | $3 limit int8 | $4 lease_s float8 | $5 waitn_s float8 | $6 now timestamptz (tests only, else null)
+-- Returns:    presentity_uri text | event text | claim int8 | version int8 (0 = only flagged dialogs) | continued bool | recovered bool
 -- Locks:      free notify_queue rows (SKIP LOCKED: never waits)
 -- Plan:       notify_queue_due_idx, notify_queue_pkey
 -- Retry:      safe: a claim whose answer was lost runs out and is recovered
@@ -10,39 +10,43 @@
 --
 -- One holder at a time: a row is free when nobody holds it or the lease is over; the row lock decides between two claimers,
 -- and the loser judges the row anew. A change that comes during the lease makes the row due for its holder alone.
+-- Our own row is ours to claim again only while we know its claim (held). One that we gave up, because the answer to a take was
+-- lost or too little of the lease was left, must not be claimed as if nothing had happened: it would be settled, and what that
+-- take took be lost. It stays as it is until its lease runs out.
 -- A lease that ran out, also our own, is recovered: what was taken under it may never have been sent, so the resource gets a
 -- new version, which every dialog has yet to see.
 -- A state change is claimed only when the pacing allows; flagged dialogs never wait for that, nor pull it forward.
 WITH due AS MATERIALIZED (
     SELECT
         q.presentity_uri, q.event, q.version, q.claimed_version, q.flagged_due, q.not_before,
-        q.owner IS NOT NULL AND q.lease_until <= COALESCE($5::timestamptz, now()) AS recovered
+        q.owner IS NOT NULL AND q.lease_until > COALESCE($6::timestamptz, now()) AS continued,
+        q.owner IS NOT NULL AND q.lease_until <= COALESCE($6::timestamptz, now()) AS recovered
     FROM notify_queue AS q
-    WHERE q.due <= COALESCE($5::timestamptz, now())
-      AND (q.owner IS NULL OR q.owner = $1::bigint OR q.lease_until <= COALESCE($5::timestamptz, now()))
+    WHERE q.due <= COALESCE($6::timestamptz, now())
+      AND (q.owner IS NULL OR (q.owner = $1::bigint AND q.claim = ANY ($2::bigint[])) OR q.lease_until <= COALESCE($6::timestamptz, now()))
     ORDER BY q.due
-    LIMIT $2::bigint
+    LIMIT $3::bigint
     FOR UPDATE SKIP LOCKED
 ),
 numbered AS MATERIALIZED (
     -- Drawn under the lock: a change that waits for it now gets a higher one.
-    SELECT d.presentity_uri, d.event, d.version, d.claimed_version, d.flagged_due, d.not_before, d.recovered,
+    SELECT d.presentity_uri, d.event, d.version, d.claimed_version, d.flagged_due, d.not_before, d.continued, d.recovered,
            nextval('notify_version') AS claim, t.now
     FROM due AS d
-    CROSS JOIN (SELECT COALESCE($5::timestamptz, now()) AS now) AS t
+    CROSS JOIN (SELECT COALESCE($6::timestamptz, now()) AS now) AS t
 ),
 decided AS MATERIALIZED (
     SELECT
-        n.presentity_uri, n.event, n.recovered, n.claim, n.now,
+        n.presentity_uri, n.event, n.continued, n.recovered, n.claim, n.now,
         CASE WHEN n.recovered THEN n.claim ELSE n.version END AS version,
         CASE WHEN n.recovered THEN n.claim
              WHEN n.version > n.claimed_version AND n.not_before <= n.now THEN n.version
              ELSE n.claimed_version END AS claimed_version,
         CASE WHEN n.recovered OR (n.version > n.claimed_version AND n.not_before <= n.now)
-             THEN n.now + make_interval(secs => $4::double precision)
+             THEN n.now + make_interval(secs => $5::double precision)
              ELSE n.not_before END AS not_before,
         CASE WHEN n.flagged_due <= n.now THEN 'infinity' ELSE n.flagged_due END AS flagged_due,
-        n.now + make_interval(secs => $3::double precision) AS lease_until
+        n.now + make_interval(secs => $4::double precision) AS lease_until
     FROM numbered AS n
 )
 UPDATE notify_queue AS q
@@ -57,4 +61,4 @@ SET owner           = $1::bigint,
                             CASE WHEN d.version > d.claimed_version THEN GREATEST(d.now, d.not_before) END)
 FROM decided AS d
 WHERE q.presentity_uri = d.presentity_uri AND q.event = d.event
-RETURNING q.presentity_uri, q.event, q.claim, q.claimed_version AS version, d.recovered
+RETURNING q.presentity_uri, q.event, q.claim, q.claimed_version AS version, d.continued, d.recovered

@@ -1,8 +1,8 @@
 -- queue.claim_overdue
 -- Purpose:    claim one resource that has been due for over a second, waiting for its lock
 -- Called by:  notifier/src/claim.rs, now and then
--- Parameters: $1 owner int8 | $2 lease_s float8 | $3 waitn_s float8 | $4 now timestamptz (tests only, else null)
--- Returns:    presentity_uri text | event text | claim int8 | version int8 (0 = only flagged dialogs) | recovered bool
+-- Parameters: $1 owner int8 | $2 held int8[] (claims that are being worked on) | $3 lease_s float8 | $4 waitn_s float8 | $5 now timestamptz (tests only, else null)
+-- Returns:    presentity_uri text | event text | claim int8 | version int8 (0 = only flagged dialogs) | continued bool | recovered bool
 -- Locks:      one notify_queue row, and nothing else while it waits
 -- Plan:       notify_queue_due_idx, notify_queue_pkey
 -- Retry:      safe: a claim whose answer was lost runs out and is recovered
@@ -13,33 +13,34 @@
 WITH due AS MATERIALIZED (
     SELECT
         q.presentity_uri, q.event, q.version, q.claimed_version, q.flagged_due, q.not_before,
-        q.owner IS NOT NULL AND q.lease_until <= COALESCE($4::timestamptz, now()) AS recovered
+        q.owner IS NOT NULL AND q.lease_until > COALESCE($5::timestamptz, now()) AS continued,
+        q.owner IS NOT NULL AND q.lease_until <= COALESCE($5::timestamptz, now()) AS recovered
     FROM notify_queue AS q
-    WHERE q.due <= COALESCE($4::timestamptz, now()) - interval '1 second'
-      AND (q.owner IS NULL OR q.owner = $1::bigint OR q.lease_until <= COALESCE($4::timestamptz, now()))
+    WHERE q.due <= COALESCE($5::timestamptz, now()) - interval '1 second'
+      AND (q.owner IS NULL OR (q.owner = $1::bigint AND q.claim = ANY ($2::bigint[])) OR q.lease_until <= COALESCE($5::timestamptz, now()))
     ORDER BY q.due
     LIMIT 1
     FOR UPDATE
 ),
 numbered AS MATERIALIZED (
     -- Drawn under the lock: a change that waits for it now gets a higher one.
-    SELECT d.presentity_uri, d.event, d.version, d.claimed_version, d.flagged_due, d.not_before, d.recovered,
+    SELECT d.presentity_uri, d.event, d.version, d.claimed_version, d.flagged_due, d.not_before, d.continued, d.recovered,
            nextval('notify_version') AS claim, t.now
     FROM due AS d
-    CROSS JOIN (SELECT COALESCE($4::timestamptz, now()) AS now) AS t
+    CROSS JOIN (SELECT COALESCE($5::timestamptz, now()) AS now) AS t
 ),
 decided AS MATERIALIZED (
     SELECT
-        n.presentity_uri, n.event, n.recovered, n.claim, n.now,
+        n.presentity_uri, n.event, n.continued, n.recovered, n.claim, n.now,
         CASE WHEN n.recovered THEN n.claim ELSE n.version END AS version,
         CASE WHEN n.recovered THEN n.claim
              WHEN n.version > n.claimed_version AND n.not_before <= n.now THEN n.version
              ELSE n.claimed_version END AS claimed_version,
         CASE WHEN n.recovered OR (n.version > n.claimed_version AND n.not_before <= n.now)
-             THEN n.now + make_interval(secs => $3::double precision)
+             THEN n.now + make_interval(secs => $4::double precision)
              ELSE n.not_before END AS not_before,
         CASE WHEN n.flagged_due <= n.now THEN 'infinity' ELSE n.flagged_due END AS flagged_due,
-        n.now + make_interval(secs => $2::double precision) AS lease_until
+        n.now + make_interval(secs => $3::double precision) AS lease_until
     FROM numbered AS n
 )
 UPDATE notify_queue AS q
@@ -54,4 +55,4 @@ SET owner           = $1::bigint,
                             CASE WHEN d.version > d.claimed_version THEN GREATEST(d.now, d.not_before) END)
 FROM decided AS d
 WHERE q.presentity_uri = d.presentity_uri AND q.event = d.event
-RETURNING q.presentity_uri, q.event, q.claim, q.claimed_version AS version, d.recovered
+RETURNING q.presentity_uri, q.event, q.claim, q.claimed_version AS version, d.continued, d.recovered

@@ -13,9 +13,15 @@ async fn each_kind_of_change_is_queued() {
         (INSERT, true),
         ("UPDATE presentity SET body = 'two'", true),
         ("UPDATE presentity SET body = 'two', priority = 0", false),
-        ("UPDATE presentity SET etag = 'x', received_time = received_time + 1, expires = expires + 5", false),
+        (
+            "UPDATE presentity SET etag = 'x', received_time = received_time + 1, expires = expires + 5",
+            false,
+        ),
         ("UPDATE presentity SET content_type = 'text/plain'", true),
-        ("UPDATE presentity SET expires = extract(epoch FROM now())::bigint - 5", true),
+        (
+            "UPDATE presentity SET expires = extract(epoch FROM now())::bigint - 5",
+            true,
+        ),
         ("UPDATE presentity SET expires = -1", true),
         ("DELETE FROM presentity", true),
     ];
@@ -32,12 +38,40 @@ async fn a_row_by_hand_can_be_published_over_and_expires() {
     let database = Database::new().await;
     database.by_hand(INSERT).await;
     let changes = [change("bob", "by-hand", "t2", modify("over"))];
-    let outcomes = database.store.publication().change_batch(&changes).await.unwrap();
+    let outcomes = database
+        .store
+        .publication()
+        .change_batch(&changes)
+        .await
+        .unwrap();
     assert!(matches!(outcomes[0], sql::PublishOutcome::Stored { .. }));
-    database.by_hand("UPDATE presentity SET expires = extract(epoch FROM now())::bigint - 5").await;
-    assert!(database.store.publication().list(&[resource("bob")]).await.unwrap().is_empty());
-    assert_eq!(database.store.publication().expire_batch(10, false).await.unwrap(), 1);
-    assert_eq!(database.value::<bool>("SELECT removed FROM presentity").await, true);
+    database
+        .by_hand("UPDATE presentity SET expires = extract(epoch FROM now())::bigint - 5")
+        .await;
+    assert!(
+        database
+            .store
+            .publication()
+            .list(&[resource("bob")])
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert_eq!(
+        database
+            .store
+            .publication()
+            .expire_batch(10, false)
+            .await
+            .unwrap(),
+        1
+    );
+    assert_eq!(
+        database
+            .value::<bool>("SELECT removed FROM presentity")
+            .await,
+        true
+    );
 }
 
 #[tokio::test]
@@ -46,15 +80,34 @@ async fn the_sweep_finds_whatever_expires() {
     database.by_hand(INSERT).await;
     let sweep_is_expires = "SELECT sweep_at = expires FROM presentity";
     assert!(database.value::<bool>(sweep_is_expires).await);
-    database.by_hand("UPDATE presentity SET expires = expires - 100").await;
-    assert!(database.value::<bool>(sweep_is_expires).await, "sooner: pulled forward");
-    database.by_hand("UPDATE presentity SET expires = expires + 500").await;
-    assert!(!database.value::<bool>(sweep_is_expires).await, "later: lazily");
+    database
+        .by_hand("UPDATE presentity SET expires = expires - 100")
+        .await;
+    assert!(
+        database.value::<bool>(sweep_is_expires).await,
+        "sooner: pulled forward"
+    );
+    database
+        .by_hand("UPDATE presentity SET expires = expires + 500")
+        .await;
+    assert!(
+        !database.value::<bool>(sweep_is_expires).await,
+        "later: lazily"
+    );
     database.by_hand("UPDATE presentity SET expires = -1").await;
     let late = database.store.at(after(5000.0));
     assert_eq!(late.publication().expire_batch(10, false).await.unwrap(), 1);
-    assert_eq!(late.publication().expire_batch(10, false).await.unwrap(), 0, "hard state rests");
-    assert_eq!(database.value::<i64>("SELECT sweep_at FROM presentity").await, i64::MAX);
+    assert_eq!(
+        late.publication().expire_batch(10, false).await.unwrap(),
+        0,
+        "hard state rests"
+    );
+    assert_eq!(
+        database
+            .value::<i64>("SELECT sweep_at FROM presentity")
+            .await,
+        i64::MAX
+    );
     database.by_hand("UPDATE presentity SET expires = 1").await;
     assert!(database.value::<bool>(sweep_is_expires).await);
 }
@@ -62,9 +115,11 @@ async fn the_sweep_finds_whatever_expires() {
 #[tokio::test]
 async fn canonical_uris() {
     let database = Database::new().await;
-    for (username, domain, uri) in
-        [("Bob", "EX.org", "sip:Bob@ex.org"), ("", "EX.org", "sip:ex.org"), ("+1555", "", "tel:+1555")]
-    {
+    for (username, domain, uri) in [
+        ("Bob", "EX.org", "sip:Bob@ex.org"),
+        ("", "EX.org", "sip:ex.org"),
+        ("+1555", "", "tel:+1555"),
+    ] {
         let row = database
             .rows(
                 "INSERT INTO presentity (username, domain, event, expires, body) VALUES ($1, $2, 'presence', -1, 'x') RETURNING presentity_uri",
@@ -78,16 +133,35 @@ async fn canonical_uris() {
 #[tokio::test]
 async fn a_flag_set_by_hand_is_queued_and_moving_a_publication_queues_both() {
     let database = Database::new().await;
-    database.store.subscription().create_batch(&[subscription("bob", "c1")]).await.unwrap();
-    database.by_hand("UPDATE active_watchers SET updated = -1").await;
+    database
+        .store
+        .subscription()
+        .create_batch(&[subscription("bob", "c1")])
+        .await
+        .unwrap();
+    database
+        .by_hand("UPDATE active_watchers SET updated = -1")
+        .await;
     database.by_hand("DELETE FROM notify_queue").await;
-    database.by_hand("UPDATE active_watchers SET version = version").await;
+    database
+        .by_hand("UPDATE active_watchers SET version = version")
+        .await;
     assert!(database.queue().await.is_empty());
-    database.by_hand("UPDATE active_watchers SET updated = 3").await;
-    assert_eq!(database.queue().await, ["sip:bob@example.org presence flagged due"]);
+    database
+        .by_hand("UPDATE active_watchers SET updated = 3")
+        .await;
+    assert_eq!(
+        database.queue().await,
+        ["sip:bob@example.org presence flagged due"]
+    );
 
     database.by_hand(INSERT).await;
     database.by_hand("DELETE FROM notify_queue").await;
-    database.by_hand("UPDATE presentity SET username = 'al'").await;
-    assert_eq!(database.queue().await, ["sip:al@example.org presence state due", DUE]);
+    database
+        .by_hand("UPDATE presentity SET username = 'al'")
+        .await;
+    assert_eq!(
+        database.queue().await,
+        ["sip:al@example.org presence state due", DUE]
+    );
 }

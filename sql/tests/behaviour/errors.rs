@@ -16,12 +16,30 @@ async fn a_bad_row_is_a_conflict_and_spoils_nothing_else() {
     nameless.event = String::new();
     for bad in [nul, nameless] {
         let batch = [publication("bob", "t1", "x"), bad];
-        let error = database.store.publication().create_batch(&batch).await.unwrap_err();
-        assert!(matches!(error, StoreError::Conflict { .. }) && !error.is_outage(), "{error:?}");
-        assert_eq!(database.value::<i64>("SELECT count(*) FROM presentity").await, 0);
+        let error = database
+            .store
+            .publication()
+            .create_batch(&batch)
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(error, StoreError::Conflict { .. }) && !error.is_outage(),
+            "{error:?}"
+        );
+        assert_eq!(
+            database
+                .value::<i64>("SELECT count(*) FROM presentity")
+                .await,
+            0
+        );
     }
     // Bytes that are no text are no matter in a body.
-    database.store.publication().create_batch(&[publication("bob", "t1", "a\0b")]).await.unwrap();
+    database
+        .store
+        .publication()
+        .create_batch(&[publication("bob", "t1", "a\0b")])
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -31,7 +49,9 @@ async fn the_database_may_be_away_at_the_start_and_come_back() {
         connect_timeout: Duration::from_millis(500),
         statement_timeout: Duration::from_millis(500),
     };
-    let mut cluster = tokio::task::spawn_blocking(|| Cluster::start_throwaway().unwrap()).await.unwrap();
+    let mut cluster = tokio::task::spawn_blocking(|| Cluster::start_throwaway().unwrap())
+        .await
+        .unwrap();
     cluster.create_database("late").unwrap();
     let url = cluster.url("late");
     let store = Store::connect(&url, &options).unwrap();
@@ -61,14 +81,28 @@ async fn the_database_may_be_away_at_the_start_and_come_back() {
 #[tokio::test]
 async fn a_statement_that_waits_too_long_is_cancelled() {
     let database = Database::new().await;
-    let options = StoreOptions { statement_timeout: Duration::from_millis(200), ..StoreOptions::default() };
+    let options = StoreOptions {
+        statement_timeout: Duration::from_millis(200),
+        ..StoreOptions::default()
+    };
     let store = Store::connect(&database.url, &options).unwrap();
-    store.publication().create_batch(&[publication("bob", "t1", "x")]).await.unwrap();
+    store
+        .publication()
+        .create_batch(&[publication("bob", "t1", "x")])
+        .await
+        .unwrap();
     database.by_hand("BEGIN").await;
     database.by_hand("UPDATE presentity SET priority = 1").await;
     let changes = [change("bob", "t1", "t2", modify("y"))];
-    let error = store.publication().change_batch(&changes).await.unwrap_err();
-    assert!(matches!(error, StoreError::Deadline { .. }) && error.is_outage(), "{error:?}");
+    let error = store
+        .publication()
+        .change_batch(&changes)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, StoreError::Deadline { .. }) && error.is_outage(),
+        "{error:?}"
+    );
     database.by_hand("ROLLBACK").await;
     store.publication().change_batch(&changes).await.unwrap();
 }
@@ -76,9 +110,30 @@ async fn a_statement_that_waits_too_long_is_cancelled() {
 #[tokio::test]
 async fn a_schema_change_under_cached_plans_is_survived() {
     let database = Database::new().await;
-    database.store.publication().create_batch(&[publication("bob", "t1", "x")]).await.unwrap();
-    database.store.publication().list(&[resource("bob")]).await.unwrap();
+    database
+        .store
+        .publication()
+        .create_batch(&[publication("bob", "t1", "x")])
+        .await
+        .unwrap();
+    database
+        .store
+        .publication()
+        .list(&[resource("bob")])
+        .await
+        .unwrap();
     // What an incompatible migration does to a cached plan: 0A000, the result type changed.
-    database.by_hand("ALTER TABLE presentity ALTER COLUMN sender TYPE varchar").await;
-    assert_eq!(database.store.publication().list(&[resource("bob")]).await.unwrap().len(), 1);
+    database
+        .by_hand("ALTER TABLE presentity ALTER COLUMN sender TYPE varchar")
+        .await;
+    assert_eq!(
+        database
+            .store
+            .publication()
+            .list(&[resource("bob")])
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
 }

@@ -22,7 +22,14 @@ async fn a_process_comes_lives_and_goes() {
     assert_ne!(id, other);
     let later = database.store.at(after(100.0));
     assert!(later.node().heartbeat(id).await.unwrap());
-    assert_eq!(later.maintenance().delete_dead_nodes(Duration::from_secs(60)).await.unwrap(), 1);
+    assert_eq!(
+        later
+            .maintenance()
+            .delete_dead_nodes(Duration::from_secs(60))
+            .await
+            .unwrap(),
+        1
+    );
     let listed = nodes.list().await.unwrap();
     assert_eq!(listed.len(), 1);
     assert_eq!((listed[0].id, &listed[0].about), (id, &about));

@@ -5,28 +5,71 @@ use sql::{ChangeKind, PublishOutcome};
 use crate::database::*;
 
 fn stored(tag: &str) -> PublishOutcome {
-    PublishOutcome::Stored { entity_tag: tag.into(), expires_s: 3600 }
+    PublishOutcome::Stored {
+        entity_tag: tag.into(),
+        expires_s: 3600,
+    }
 }
 
 async fn bodies(database: &Database, user: &str) -> Vec<String> {
-    let found = database.store.publication().list(&[resource("nobody"), resource(user)]).await.unwrap();
-    assert!(found.iter().all(|publication| publication.resource_index == 1));
-    found.iter().map(|publication| String::from_utf8(publication.body.to_vec()).unwrap()).collect()
+    let found = database
+        .store
+        .publication()
+        .list(&[resource("nobody"), resource(user)])
+        .await
+        .unwrap();
+    assert!(
+        found
+            .iter()
+            .all(|publication| publication.resource_index == 1)
+    );
+    found
+        .iter()
+        .map(|publication| String::from_utf8(publication.body.to_vec()).unwrap())
+        .collect()
 }
 
 #[tokio::test]
 async fn create_stores_once_and_queues_once() {
     let database = Database::new().await;
     let publications = database.store.publication();
-    let batch = [publication("bob", "t1", "one"), publication("bob", "t1", "one"), publication("al", "t2", "two")];
-    assert_eq!(publications.create_batch(&batch).await.unwrap(), [stored("t1"), stored("t1"), stored("t2")]);
-    assert_eq!(database.queue().await, ["sip:al@example.org presence state due", "sip:bob@example.org presence state due"]);
-    let version: i64 = database.value("SELECT max(version) FROM notify_queue").await;
+    let batch = [
+        publication("bob", "t1", "one"),
+        publication("bob", "t1", "one"),
+        publication("al", "t2", "two"),
+    ];
+    assert_eq!(
+        publications.create_batch(&batch).await.unwrap(),
+        [stored("t1"), stored("t1"), stored("t2")]
+    );
+    assert_eq!(
+        database.queue().await,
+        [
+            "sip:al@example.org presence state due",
+            "sip:bob@example.org presence state due"
+        ]
+    );
+    let version: i64 = database
+        .value("SELECT max(version) FROM notify_queue")
+        .await;
 
     // The same request on another server.
-    assert_eq!(publications.create_batch(&batch[..1]).await.unwrap(), [stored("t1")]);
-    assert_eq!(database.value::<i64>("SELECT count(*) FROM presentity").await, 2);
-    assert_eq!(database.value::<i64>("SELECT max(version) FROM notify_queue").await, version);
+    assert_eq!(
+        publications.create_batch(&batch[..1]).await.unwrap(),
+        [stored("t1")]
+    );
+    assert_eq!(
+        database
+            .value::<i64>("SELECT count(*) FROM presentity")
+            .await,
+        2
+    );
+    assert_eq!(
+        database
+            .value::<i64>("SELECT max(version) FROM notify_queue")
+            .await,
+        version
+    );
     assert_eq!(publications.create_batch(&[]).await.unwrap(), []);
 }
 
@@ -34,18 +77,33 @@ async fn create_stores_once_and_queues_once() {
 async fn refresh_changes_the_tag_and_queues_nothing() {
     let database = Database::new().await;
     let publications = database.store.publication();
-    publications.create_batch(&[publication("bob", "t1", "one")]).await.unwrap();
+    publications
+        .create_batch(&[publication("bob", "t1", "one")])
+        .await
+        .unwrap();
     database.by_hand("DELETE FROM notify_queue").await;
 
     let refresh = change("bob", "t1", "t2", ChangeKind::Refresh);
     let later = database.store.at(after(1000.0));
-    assert_eq!(later.publication().change_batch(std::slice::from_ref(&refresh)).await.unwrap(), [stored("t2")]);
+    assert_eq!(
+        later
+            .publication()
+            .change_batch(std::slice::from_ref(&refresh))
+            .await
+            .unwrap(),
+        [stored("t2")]
+    );
     assert!(database.queue().await.is_empty());
-    let left: i64 = database.value("SELECT expires - extract(epoch FROM now())::bigint FROM presentity").await;
+    let left: i64 = database
+        .value("SELECT expires - extract(epoch FROM now())::bigint FROM presentity")
+        .await;
     assert!((4590..=4610).contains(&left), "{left}");
     // Modified with the body it has already: a new tag, nothing to see.
     let same = change("bob", "t2", "t3", modify("one"));
-    assert_eq!(publications.change_batch(&[same]).await.unwrap(), [stored("t3")]);
+    assert_eq!(
+        publications.change_batch(&[same]).await.unwrap(),
+        [stored("t3")]
+    );
     assert!(database.queue().await.is_empty());
 }
 
@@ -53,19 +111,49 @@ async fn refresh_changes_the_tag_and_queues_nothing() {
 async fn a_retransmitted_change_is_answered_and_changes_nothing() {
     let database = Database::new().await;
     let publications = database.store.publication();
-    publications.create_batch(&[publication("bob", "t0", "zero")]).await.unwrap();
+    publications
+        .create_batch(&[publication("bob", "t0", "zero")])
+        .await
+        .unwrap();
     for n in 1..=6 {
-        let modified = change("bob", &format!("t{}", n - 1), &format!("t{n}"), modify(&format!("body {n}")));
-        assert_eq!(publications.change_batch(&[modified]).await.unwrap(), [stored(&format!("t{n}"))]);
+        let modified = change(
+            "bob",
+            &format!("t{}", n - 1),
+            &format!("t{n}"),
+            modify(&format!("body {n}")),
+        );
+        assert_eq!(
+            publications.change_batch(&[modified]).await.unwrap(),
+            [stored(&format!("t{n}"))]
+        );
     }
     // (if_match, tag) of a copy that comes now, and whether it is still known.
-    for (if_match, tag, known) in [("t5", "t6", true), ("t4", "t5", true), ("t1", "t2", true), ("t0", "t1", false)] {
+    for (if_match, tag, known) in [
+        ("t5", "t6", true),
+        ("t4", "t5", true),
+        ("t1", "t2", true),
+        ("t0", "t1", false),
+    ] {
         let copy = change("bob", if_match, tag, modify("from the past"));
-        let expected = if known { stored(tag) } else { PublishOutcome::ConditionFailed };
-        assert_eq!(publications.change_batch(&[copy]).await.unwrap(), [expected], "{tag}");
+        let expected = if known {
+            stored(tag)
+        } else {
+            PublishOutcome::ConditionFailed
+        };
+        assert_eq!(
+            publications.change_batch(&[copy]).await.unwrap(),
+            [expected],
+            "{tag}"
+        );
     }
     assert_eq!(bodies(&database, "bob").await, ["body 6"]);
-    assert_eq!(publications.create_batch(&[publication("bob", "t0", "zero")]).await.unwrap(), [stored("t0")]);
+    assert_eq!(
+        publications
+            .create_batch(&[publication("bob", "t0", "zero")])
+            .await
+            .unwrap(),
+        [stored("t0")]
+    );
     assert_eq!(bodies(&database, "bob").await, ["body 6"]);
 }
 
@@ -73,7 +161,13 @@ async fn a_retransmitted_change_is_answered_and_changes_nothing() {
 async fn what_matches_nothing_fails_the_condition() {
     let database = Database::new().await;
     let publications = database.store.publication();
-    publications.create_batch(&[publication("bob", "t1", "one"), publication("al", "a1", "al's")]).await.unwrap();
+    publications
+        .create_batch(&[
+            publication("bob", "t1", "one"),
+            publication("al", "a1", "al's"),
+        ])
+        .await
+        .unwrap();
     let mut other_event = change("bob", "t1", "x", ChangeKind::Refresh);
     other_event.resource.event = "dialog".into();
     let batch = [
@@ -84,10 +178,17 @@ async fn what_matches_nothing_fails_the_condition() {
     ];
     let failed = PublishOutcome::ConditionFailed;
     let outcomes = publications.change_batch(&batch).await.unwrap();
-    assert_eq!(outcomes, [failed.clone(), failed.clone(), failed.clone(), stored("t2")]);
+    assert_eq!(
+        outcomes,
+        [failed.clone(), failed.clone(), failed.clone(), stored("t2")]
+    );
     // Expired, though the sweep has not been here.
     let late = database.store.at(after(3700.0));
-    let outcomes = late.publication().change_batch(&[change("bob", "t2", "t3", ChangeKind::Refresh)]).await.unwrap();
+    let outcomes = late
+        .publication()
+        .change_batch(&[change("bob", "t2", "t3", ChangeKind::Refresh)])
+        .await
+        .unwrap();
     assert_eq!(outcomes, [failed]);
 }
 
@@ -95,8 +196,14 @@ async fn what_matches_nothing_fails_the_condition() {
 async fn two_changes_of_one_publication_in_a_batch_go_in_order() {
     let database = Database::new().await;
     let publications = database.store.publication();
-    publications.create_batch(&[publication("bob", "t1", "one")]).await.unwrap();
-    let batch = [change("bob", "t1", "t2", modify("two")), change("bob", "t1", "t3", modify("three"))];
+    publications
+        .create_batch(&[publication("bob", "t1", "one")])
+        .await
+        .unwrap();
+    let batch = [
+        change("bob", "t1", "t2", modify("two")),
+        change("bob", "t1", "t3", modify("three")),
+    ];
     let outcomes = publications.change_batch(&batch).await.unwrap();
     assert_eq!(outcomes, [stored("t2"), PublishOutcome::ConditionFailed]);
     assert_eq!(bodies(&database, "bob").await, ["two"]);
@@ -106,23 +213,54 @@ async fn two_changes_of_one_publication_in_a_batch_go_in_order() {
 async fn removal_leaves_a_tombstone_that_answers_its_copies() {
     let database = Database::new().await;
     let publications = database.store.publication();
-    publications.create_batch(&[publication("bob", "t1", "one")]).await.unwrap();
+    publications
+        .create_batch(&[publication("bob", "t1", "one")])
+        .await
+        .unwrap();
     database.by_hand("DELETE FROM notify_queue").await;
     let remove = [change("bob", "t1", "t2", ChangeKind::Remove)];
-    let removed = [PublishOutcome::Stored { entity_tag: "t2".into(), expires_s: 0 }];
+    let removed = [PublishOutcome::Stored {
+        entity_tag: "t2".into(),
+        expires_s: 0,
+    }];
     assert_eq!(publications.change_batch(&remove).await.unwrap(), removed);
-    assert_eq!(database.queue().await, ["sip:bob@example.org presence state due"]);
+    assert_eq!(
+        database.queue().await,
+        ["sip:bob@example.org presence state due"]
+    );
     assert!(bodies(&database, "bob").await.is_empty());
-    assert_eq!(publications.change_batch(&remove).await.unwrap(), removed, "a copy");
-    let gone = publications.change_batch(&[change("bob", "t2", "t3", ChangeKind::Refresh)]).await.unwrap();
+    assert_eq!(
+        publications.change_batch(&remove).await.unwrap(),
+        removed,
+        "a copy"
+    );
+    let gone = publications
+        .change_batch(&[change("bob", "t2", "t3", ChangeKind::Refresh)])
+        .await
+        .unwrap();
     assert_eq!(gone, [PublishOutcome::ConditionFailed]);
     // A late copy of the first PUBLISH does not raise it.
-    publications.create_batch(&[publication("bob", "t1", "one")]).await.unwrap();
+    publications
+        .create_batch(&[publication("bob", "t1", "one")])
+        .await
+        .unwrap();
     assert!(bodies(&database, "bob").await.is_empty());
 
     for (seconds, left) in [(30.0, 1), (34.0, 0)] {
-        database.store.at(after(seconds)).publication().expire_batch(10, false).await.unwrap();
-        assert_eq!(database.value::<i64>("SELECT count(*) FROM presentity").await, left, "after {seconds} s");
+        database
+            .store
+            .at(after(seconds))
+            .publication()
+            .expire_batch(10, false)
+            .await
+            .unwrap();
+        assert_eq!(
+            database
+                .value::<i64>("SELECT count(*) FROM presentity")
+                .await,
+            left,
+            "after {seconds} s"
+        );
     }
 }
 
@@ -130,30 +268,68 @@ async fn removal_leaves_a_tombstone_that_answers_its_copies() {
 async fn the_sweep_ends_what_has_expired_and_spares_what_was_refreshed() {
     let database = Database::new().await;
     let publications = database.store.publication();
-    publications.create_batch(&[publication("bob", "b1", "b"), publication("al", "a1", "a")]).await.unwrap();
-    database.store.at(after(1800.0)).publication().change_batch(&[change("al", "a1", "a2", ChangeKind::Refresh)]).await.unwrap();
+    publications
+        .create_batch(&[publication("bob", "b1", "b"), publication("al", "a1", "a")])
+        .await
+        .unwrap();
+    database
+        .store
+        .at(after(1800.0))
+        .publication()
+        .change_batch(&[change("al", "a1", "a2", ChangeKind::Refresh)])
+        .await
+        .unwrap();
     database.by_hand("DELETE FROM notify_queue").await;
 
     assert_eq!(publications.expire_batch(10, false).await.unwrap(), 0);
     let late = database.store.at(after(3650.0));
-    assert_eq!(late.publication().expire_batch(10, false).await.unwrap(), 2, "one ended, one looked at later");
+    assert_eq!(
+        late.publication().expire_batch(10, false).await.unwrap(),
+        2,
+        "one ended, one looked at later"
+    );
     assert_eq!(late.publication().expire_batch(10, false).await.unwrap(), 0);
-    let queued: Vec<String> = database.rows("SELECT presentity_uri FROM notify_queue", &[]).await.iter().map(|row| row.get(0)).collect();
+    let queued: Vec<String> = database
+        .rows("SELECT presentity_uri FROM notify_queue", &[])
+        .await
+        .iter()
+        .map(|row| row.get(0))
+        .collect();
     assert_eq!(queued, ["sip:bob@example.org"]);
-    assert_eq!(late.publication().list(&[resource("al"), resource("bob")]).await.unwrap().len(), 1);
+    assert_eq!(
+        late.publication()
+            .list(&[resource("al"), resource("bob")])
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
 }
 
 #[tokio::test]
 async fn force_delete_expires_without_a_word_and_only_for_that_statement() {
     let database = Database::new().await;
-    database.store.publication().create_batch(&[publication("bob", "b1", "b")]).await.unwrap();
+    database
+        .store
+        .publication()
+        .create_batch(&[publication("bob", "b1", "b")])
+        .await
+        .unwrap();
     database.by_hand("DELETE FROM notify_queue").await;
     let late = database.store.at(after(4000.0));
     assert_eq!(late.publication().expire_batch(10, true).await.unwrap(), 1);
     assert!(database.queue().await.is_empty());
     // All sessions of the pool, this one included, still queue.
-    late.publication().create_batch(&[publication("bob", "b2", "b")]).await.unwrap();
-    assert_eq!(database.value::<i64>("SELECT count(*) FROM notify_queue").await, 1);
+    late.publication()
+        .create_batch(&[publication("bob", "b2", "b")])
+        .await
+        .unwrap();
+    assert_eq!(
+        database
+            .value::<i64>("SELECT count(*) FROM notify_queue")
+            .await,
+        1
+    );
 }
 
 #[tokio::test]
@@ -161,12 +337,18 @@ async fn list_gives_the_newest_first() {
     let database = Database::new().await;
     for (n, tag) in ["a", "b", "c"].iter().enumerate() {
         let at = database.store.at(after(n as f64 * 10.0));
-        at.publication().create_batch(&[publication("bob", tag, tag)]).await.unwrap();
+        at.publication()
+            .create_batch(&[publication("bob", tag, tag)])
+            .await
+            .unwrap();
     }
     assert_eq!(bodies(&database, "bob").await, ["c", "b", "a"]);
     // A refresh moves nothing, a new body does.
     let at = database.store.at(after(40.0));
-    let changes = [change("bob", "b", "b2", ChangeKind::Refresh), change("bob", "a", "a2", modify("a2"))];
+    let changes = [
+        change("bob", "b", "b2", ChangeKind::Refresh),
+        change("bob", "a", "a2", modify("a2")),
+    ];
     at.publication().change_batch(&changes).await.unwrap();
     assert_eq!(bodies(&database, "bob").await, ["a2", "c", "b"]);
 }

@@ -10,27 +10,70 @@ const A: i64 = 1;
 const B: i64 = 2;
 
 async fn claim_at(store: &Store, owner: i64, seconds: f64) -> Vec<Claimed> {
-    store.at(after(seconds)).queue().claim(owner, 10, LEASE, WAITN).await.unwrap()
+    claim_more_at(store, owner, &[], seconds).await
+}
+
+/// A claim by an owner that is at work on others.
+async fn claim_more_at(store: &Store, owner: i64, held: &[Claimed], seconds: f64) -> Vec<Claimed> {
+    let held: Vec<i64> = held.iter().map(|claimed| claimed.claim).collect();
+    store
+        .at(after(seconds))
+        .queue()
+        .claim(owner, &held, 10, LEASE, WAITN)
+        .await
+        .unwrap()
 }
 
 async fn publish_at(store: &Store, seconds: f64, tag: &str) {
-    store.at(after(seconds)).publication().create_batch(&[publication("bob", tag, tag)]).await.unwrap();
+    store
+        .at(after(seconds))
+        .publication()
+        .create_batch(&[publication("bob", tag, tag)])
+        .await
+        .unwrap();
 }
 
 async fn subscribe_at(store: &Store, seconds: f64, call_id: &str) {
-    store.at(after(seconds)).subscription().create_batch(&[subscription("bob", call_id)]).await.unwrap();
+    store
+        .at(after(seconds))
+        .subscription()
+        .create_batch(&[subscription("bob", call_id)])
+        .await
+        .unwrap();
 }
 
 async fn take_at(store: &Store, owner: i64, claimed: &[Claimed], seconds: f64) -> Vec<String> {
-    let taken = store.at(after(seconds)).subscription().take(owner, claimed, &[], 100).await.unwrap();
-    let mut calls: Vec<String> = taken.into_iter().map(|taken| format!("{}:{}", taken.call_id, taken.cseq)).collect();
+    let taken = store
+        .at(after(seconds))
+        .subscription()
+        .take(owner, claimed, &[], 100)
+        .await
+        .unwrap();
+    let mut calls: Vec<String> = taken
+        .into_iter()
+        .map(|taken| format!("{}:{}", taken.call_id, taken.cseq))
+        .collect();
     calls.sort();
     calls
 }
 
-async fn settle_at(store: &Store, owner: i64, claimed: &[Claimed], state_taken: bool, seconds: f64) -> u64 {
-    let settled: Vec<_> = claimed.iter().map(|claimed| done(claimed, state_taken)).collect();
-    store.at(after(seconds)).queue().settle(owner, &settled).await.unwrap()
+async fn settle_at(
+    store: &Store,
+    owner: i64,
+    claimed: &[Claimed],
+    state_taken: bool,
+    seconds: f64,
+) -> u64 {
+    let settled: Vec<_> = claimed
+        .iter()
+        .map(|claimed| done(claimed, state_taken))
+        .collect();
+    store
+        .at(after(seconds))
+        .queue()
+        .settle(owner, &settled)
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
@@ -42,13 +85,28 @@ async fn a_claim_excludes_others_until_it_is_settled() {
     assert_eq!(claimed.len(), 1);
     assert!(claimed[0].state_due && claimed[0].version > 0 && !claimed[0].recovered);
     assert!(claim_at(store, B, 1.0).await.is_empty());
-    assert!(claim_at(store, A, 1.0).await.is_empty(), "nothing new for the holder");
-    assert_eq!(settle_at(store, B, &claimed, true, 1.0).await, 0, "not B's to settle");
+    assert!(
+        claim_more_at(store, A, &claimed, 1.0).await.is_empty(),
+        "nothing new for the holder"
+    );
+    assert_eq!(
+        settle_at(store, B, &claimed, true, 1.0).await,
+        0,
+        "not B's to settle"
+    );
     assert_eq!(settle_at(store, A, &claimed, true, 1.0).await, 1);
     assert_eq!(settle_at(store, A, &claimed, true, 1.0).await, 0, "once");
-    assert_eq!(database.queue().await, ["sip:bob@example.org presence idle"]);
+    assert_eq!(
+        database.queue().await,
+        ["sip:bob@example.org presence idle"]
+    );
     assert!(claim_at(store, B, 100.0).await.is_empty());
-    let deleted = store.at(after(30.0)).maintenance().delete_idle_resources(10).await.unwrap();
+    let deleted = store
+        .at(after(30.0))
+        .maintenance()
+        .delete_idle_resources(10)
+        .await
+        .unwrap();
     assert_eq!(deleted, 1);
 }
 
@@ -65,7 +123,11 @@ async fn changes_are_paced_and_coalesce() {
     publish_at(store, 2.0, "t3").await;
     assert!(claim_at(store, A, 4.9).await.is_empty(), "paced");
     let claimed = claim_at(store, B, 5.2).await;
-    assert_eq!(take_at(store, B, &claimed, 5.2).await, ["c1:2"], "two changes, one NOTIFY");
+    assert_eq!(
+        take_at(store, B, &claimed, 5.2).await,
+        ["c1:2"],
+        "two changes, one NOTIFY"
+    );
     settle_at(store, B, &claimed, true, 5.3).await;
     // After quiet the next change goes at once.
     publish_at(store, 60.0, "t4").await;
@@ -86,12 +148,20 @@ async fn a_subscribe_neither_waits_nor_pulls_the_others_forward() {
     subscribe_at(store, 2.0, "c2").await;
     let claimed = claim_at(store, A, 2.0).await;
     assert!(!claimed[0].state_due);
-    assert_eq!(take_at(store, A, &claimed, 2.0).await, ["c2:1"], "c1 keeps its pacing");
+    assert_eq!(
+        take_at(store, A, &claimed, 2.0).await,
+        ["c2:1"],
+        "c1 keeps its pacing"
+    );
     assert_eq!(settle_at(store, A, &claimed, false, 2.1).await, 1);
     assert!(claim_at(store, A, 4.0).await.is_empty());
     let claimed = claim_at(store, A, 5.2).await;
     assert!(claimed[0].state_due);
-    assert_eq!(take_at(store, A, &claimed, 5.2).await, ["c1:2"], "c2 has seen that state");
+    assert_eq!(
+        take_at(store, A, &claimed, 5.2).await,
+        ["c1:2"],
+        "c2 has seen that state"
+    );
 }
 
 #[tokio::test]
@@ -104,7 +174,10 @@ async fn a_change_during_the_work_stays_owed() {
     take_at(store, A, &first, 0.1).await;
     publish_at(store, 0.2, "t2").await;
     settle_at(store, A, &first, true, 0.3).await;
-    assert_eq!(database.queue().await, ["sip:bob@example.org presence state later"]);
+    assert_eq!(
+        database.queue().await,
+        ["sip:bob@example.org presence state later"]
+    );
     let second = claim_at(store, B, 5.2).await;
     assert_eq!(take_at(store, B, &second, 5.2).await, ["c1:2"]);
 }
@@ -116,17 +189,32 @@ async fn a_long_lease_hides_nothing_from_its_holder() {
     subscribe_at(store, 0.0, "c1").await;
     publish_at(store, 0.0, "t1").await;
     let lease = Duration::from_secs(3);
-    let claimed = store.at(after(0.1)).queue().claim(A, 10, lease, WAITN).await.unwrap();
+    let claimed = store
+        .at(after(0.1))
+        .queue()
+        .claim(A, &[], 10, lease, WAITN)
+        .await
+        .unwrap();
     take_at(store, A, &claimed, 0.1).await;
     // Due at 5.1, later than the lease lasts; renewed twice before and after.
     publish_at(store, 1.0, "t2").await;
     for seconds in [2.0, 4.0] {
-        let held = store.at(after(seconds)).queue().renew(A, &[resource("bob"), resource("al")], lease).await.unwrap();
+        let held = store
+            .at(after(seconds))
+            .queue()
+            .renew(A, &[resource("bob"), resource("al")], lease)
+            .await
+            .unwrap();
         assert_eq!(held, [resource("bob")]);
-        assert!(claim_at(store, A, seconds + 0.1).await.is_empty(), "not yet due");
+        assert!(
+            claim_more_at(store, A, &claimed, seconds + 0.1)
+                .await
+                .is_empty(),
+            "not yet due"
+        );
         assert!(claim_at(store, B, seconds + 0.1).await.is_empty());
     }
-    let again = claim_at(store, A, 5.2).await;
+    let again = claim_more_at(store, A, &claimed, 5.2).await;
     assert!(again[0].state_due && !again[0].recovered && again[0].version > claimed[0].version);
     assert_eq!(take_at(store, A, &again, 5.2).await, ["c1:2"]);
     // The first claim was replaced: it settles nothing.
@@ -136,10 +224,22 @@ async fn a_long_lease_hides_nothing_from_its_holder() {
     publish_at(store, 20.0, "t3").await;
     let claimed = claim_at(store, A, 20.1).await;
     subscribe_at(store, 20.2, "c2").await;
-    assert_eq!(store.at(after(20.3)).queue().renew(A, &[resource("bob")], LEASE).await.unwrap().len(), 1);
+    assert_eq!(
+        store
+            .at(after(20.3))
+            .queue()
+            .renew(A, &[resource("bob")], LEASE)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
     assert!(claim_at(store, B, 20.4).await.is_empty());
-    let again = claim_at(store, A, 20.4).await;
-    assert_eq!(again[0].version, claimed[0].version, "the change is still the holder's");
+    let again = claim_more_at(store, A, &claimed, 20.4).await;
+    assert_eq!(
+        again[0].version, claimed[0].version,
+        "the change is still the holder's"
+    );
     assert_eq!(take_at(store, A, &again, 20.4).await, ["c1:3", "c2:1"]);
 }
 
@@ -150,23 +250,64 @@ async fn what_a_dead_holder_had_taken_is_taken_again() {
     subscribe_at(store, 0.0, "c1").await;
     subscribe_at(store, 0.0, "c2").await;
     let flagged_only = claim_at(store, A, 0.1).await;
-    assert_eq!(take_at(store, A, &flagged_only, 0.1).await, ["c1:1", "c2:1"]);
+    assert_eq!(
+        take_at(store, A, &flagged_only, 0.1).await,
+        ["c1:1", "c2:1"]
+    );
     // A dies here. Nobody knows whether these were sent.
     assert!(claim_at(store, B, 10.0).await.is_empty());
     let recovered = claim_at(store, B, 10.2).await;
     assert!(recovered[0].recovered && recovered[0].state_due);
-    assert_eq!(take_at(store, A, &flagged_only, 10.2).await, [""; 0], "A lives after all, but is no holder");
+    assert_eq!(
+        take_at(store, A, &flagged_only, 10.2).await,
+        [""; 0],
+        "A lives after all, but is no holder"
+    );
     assert_eq!(take_at(store, B, &recovered, 10.2).await, ["c1:2", "c2:2"]);
-    assert_eq!(store.at(after(10.3)).queue().renew(A, &[resource("bob")], LEASE).await.unwrap(), []);
+    assert_eq!(
+        store
+            .at(after(10.3))
+            .queue()
+            .renew(A, &[resource("bob")], LEASE)
+            .await
+            .unwrap(),
+        []
+    );
     assert_eq!(settle_at(store, A, &flagged_only, true, 10.3).await, 0);
     assert_eq!(settle_at(store, B, &recovered, true, 10.4).await, 1);
-    assert_eq!(database.queue().await, ["sip:bob@example.org presence idle"]);
+    assert_eq!(
+        database.queue().await,
+        ["sip:bob@example.org presence idle"]
+    );
     // One's own lease that ran out is no better: the answer to a take may have been lost.
     publish_at(store, 100.0, "t").await;
     claim_at(store, B, 100.1).await;
     let own = claim_at(store, B, 111.0).await;
     assert!(own[0].recovered);
     assert_eq!(take_at(store, B, &own, 111.0).await, ["c1:3", "c2:3"]);
+}
+
+#[tokio::test]
+async fn what_a_notifier_gave_up_is_not_claimed_as_if_nothing_had_happened() {
+    let database = Database::new().await;
+    let store = &database.store;
+    subscribe_at(store, 0.0, "c1").await;
+    let claimed = claim_at(store, A, 0.1).await;
+    // The answer to this take is lost: A gives the resource up.
+    take_at(store, A, &claimed, 0.1).await;
+    subscribe_at(store, 0.2, "c2").await;
+    publish_at(store, 0.3, "t1").await;
+    assert!(claim_at(store, A, 6.0).await.is_empty());
+    let overdue = store
+        .at(after(6.0))
+        .queue()
+        .claim_overdue(A, &[], LEASE, WAITN)
+        .await
+        .unwrap();
+    assert_eq!(overdue, None);
+    let recovered = claim_at(store, A, 10.2).await;
+    assert!(recovered[0].recovered);
+    assert_eq!(take_at(store, A, &recovered, 10.2).await, ["c1:2", "c2:1"]);
 }
 
 #[tokio::test]
@@ -177,12 +318,21 @@ async fn unfinished_work_is_handed_on_at_once() {
     subscribe_at(store, 0.0, "c2").await;
     publish_at(store, 0.0, "t1").await;
     let claimed = claim_at(store, A, 0.1).await;
-    let chunk = store.at(after(0.1)).subscription().take(A, &claimed, &[], 1).await.unwrap();
+    let chunk = store
+        .at(after(0.1))
+        .subscription()
+        .take(A, &claimed, &[], 1)
+        .await
+        .unwrap();
     assert_eq!(chunk.len(), 1);
     settle_at(store, A, &claimed, false, 0.2).await;
     let rest = claim_at(store, B, 0.3).await;
     assert!(!rest[0].recovered);
-    assert_eq!(take_at(store, B, &rest, 0.3).await.len(), 1, "only the one that A left");
+    assert_eq!(
+        take_at(store, B, &rest, 0.3).await.len(),
+        1,
+        "only the one that A left"
+    );
 }
 
 #[tokio::test]
@@ -191,10 +341,29 @@ async fn overdue_rows_are_claimed_one_by_one() {
     let store = &database.store;
     publish_at(store, 0.0, "t1").await;
     let overdue = |seconds| store.at(after(seconds));
-    assert!(overdue(0.5).queue().claim_overdue(A, LEASE, WAITN).await.unwrap().is_none());
-    let claimed = overdue(1.5).queue().claim_overdue(A, LEASE, WAITN).await.unwrap().unwrap();
+    assert!(
+        overdue(0.5)
+            .queue()
+            .claim_overdue(A, &[], LEASE, WAITN)
+            .await
+            .unwrap()
+            .is_none()
+    );
+    let claimed = overdue(1.5)
+        .queue()
+        .claim_overdue(A, &[], LEASE, WAITN)
+        .await
+        .unwrap()
+        .unwrap();
     assert!(claimed.state_due);
-    assert!(overdue(3.0).queue().claim_overdue(B, LEASE, WAITN).await.unwrap().is_none());
+    assert!(
+        overdue(3.0)
+            .queue()
+            .claim_overdue(B, &[], LEASE, WAITN)
+            .await
+            .unwrap()
+            .is_none()
+    );
 }
 
 #[tokio::test]
@@ -202,10 +371,20 @@ async fn earliest_first_up_to_the_limit() {
     let database = Database::new().await;
     for (n, user) in ["c", "a", "b"].iter().enumerate() {
         let store = database.store.at(after(n as f64));
-        store.publication().create_batch(&[publication(user, "t", "x")]).await.unwrap();
+        store
+            .publication()
+            .create_batch(&[publication(user, "t", "x")])
+            .await
+            .unwrap();
     }
     for user in ["c", "a", "b"] {
-        let claimed = database.store.at(after(10.0)).queue().claim(A, 1, LEASE, WAITN).await.unwrap();
+        let claimed = database
+            .store
+            .at(after(10.0))
+            .queue()
+            .claim(A, &[], 1, LEASE, WAITN)
+            .await
+            .unwrap();
         assert_eq!(claimed[0].resource, resource(user));
     }
 }

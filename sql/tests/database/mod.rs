@@ -1,5 +1,9 @@
 //! A database for one test: a clone of a migrated template in this process's throw-away cluster.
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test binary uses its own part"
+)]
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -23,7 +27,9 @@ pub struct Database {
 
 impl Database {
     pub async fn new() -> Database {
-        let cluster = tokio::task::spawn_blocking(|| CLUSTER.get_or_init(migrated_cluster)).await.unwrap();
+        let cluster = tokio::task::spawn_blocking(|| CLUSTER.get_or_init(migrated_cluster))
+            .await
+            .unwrap();
         let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
         cluster.create_from_template(&name, "migrated").unwrap();
         let url = cluster.url(&name);
@@ -37,16 +43,26 @@ impl Database {
     }
 
     pub async fn by_hand(&self, sql: &str) -> u64 {
-        self.hand.execute(sql, &[]).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"))
+        self.hand
+            .execute(sql, &[])
+            .await
+            .unwrap_or_else(|error| panic!("{sql}: {error:?}"))
     }
 
     /// One value of one row.
     pub async fn value<T: for<'a> tokio_postgres::types::FromSql<'a>>(&self, sql: &str) -> T {
-        self.hand.query_one(sql, &[]).await.unwrap_or_else(|error| panic!("{sql}: {error:?}")).get(0)
+        self.hand
+            .query_one(sql, &[])
+            .await
+            .unwrap_or_else(|error| panic!("{sql}: {error:?}"))
+            .get(0)
     }
 
     pub async fn rows(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Vec<Row> {
-        self.hand.query(sql, parameters).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"))
+        self.hand
+            .query(sql, parameters)
+            .await
+            .unwrap_or_else(|error| panic!("{sql}: {error:?}"))
     }
 
     /// The queue as text: `version>0, claimed, flagged, due within a second, held`, one line a row.
@@ -67,7 +83,8 @@ impl Database {
     }
 
     pub async fn settle_all(&self, owner: i64, claimed: &[Claimed]) -> u64 {
-        let settled: Vec<SettledResource> = claimed.iter().map(|claimed| done(claimed, true)).collect();
+        let settled: Vec<SettledResource> =
+            claimed.iter().map(|claimed| done(claimed, true)).collect();
         self.store.queue().settle(owner, &settled).await.unwrap()
     }
 }
@@ -84,7 +101,10 @@ fn migrated_cluster() -> Cluster {
     let url = cluster.url("migrated");
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
             runtime.block_on(schema::migrate(&url)).unwrap();
         });
     });
@@ -100,7 +120,10 @@ pub fn after(seconds: f64) -> SystemTime {
 }
 
 pub fn resource(user: &str) -> Resource {
-    Resource { presentity_uri: format!("sip:{user}@example.org"), event: "presence".into() }
+    Resource {
+        presentity_uri: format!("sip:{user}@example.org"),
+        event: "presence".into(),
+    }
 }
 
 pub fn publication(user: &str, tag: &str, body: &str) -> NewPublication {
@@ -150,7 +173,10 @@ pub fn subscription(user: &str, call_id: &str) -> NewSubscription {
         call_id: call_id.into(),
         remote_cseq: 1,
         contact: "sip:watcher@192.0.2.1:5062".into(),
-        record_route: vec!["<sip:edge.example.org;lr>".into(), "\"a, b\" <sip:b.example.org;lr>".into()],
+        record_route: vec![
+            "<sip:edge.example.org;lr>".into(),
+            "\"a, b\" <sip:b.example.org;lr>".into(),
+        ],
         granted_s: 600,
         local_contact: "sip:presence@192.0.2.9".into(),
         ..NewSubscription::default()
@@ -170,9 +196,18 @@ pub fn refresh(call_id: &str, cseq: u32, granted_s: u32) -> SubscriptionRefresh 
 }
 
 pub fn done(claimed: &Claimed, state_taken: bool) -> SettledResource {
-    SettledResource { resource: claimed.resource.clone(), claim: claimed.claim, state_taken }
+    SettledResource {
+        resource: claimed.resource.clone(),
+        claim: claimed.claim,
+        state_taken,
+    }
 }
 
 pub fn verdict(taken: &TakenDialog, verdict: Verdict) -> DialogVerdict {
-    DialogVerdict { id: taken.id, remote_cseq: taken.remote_cseq, target_version: taken.target_version, verdict }
+    DialogVerdict {
+        id: taken.id,
+        remote_cseq: taken.remote_cseq,
+        target_version: taken.target_version,
+        verdict,
+    }
 }
