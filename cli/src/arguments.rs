@@ -29,7 +29,7 @@ pub(crate) struct Settings {
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) database_url: Option<String>,
 
-    /// Where to listen, such as udp:127.0.0.1:5060 or tcp:[::1]:5060; repeatable. Port 0: any free one.
+    /// Where to listen, such as udp:127.0.0.1:5060 or tcp:0.0.0.0:5060; repeatable. Port 0: any free one.
     #[arg(long, global = true, value_name = "TRANSPORT:ADDRESS:PORT")]
     pub(crate) listen: Vec<String>,
 
