@@ -11,12 +11,14 @@
 use crate::Settings;
 use crate::claim::{Pace, claim_limit, log_recovered};
 use crate::in_flight::{FlightKey, Guard, HoldId, Ledger, Work};
+use crate::outage::Outage;
 use crate::render::Rendered;
 use crate::send::{Letter, Prepared, Sender, Taken, is_terminated};
 use crate::settle::{Ending, Standing};
+use crate::statement::{Done, Job, claimed, settled_resource};
 use events::Registry;
 use net::{Client, Outcome, Outcomes};
-use sql::{Claimed, DialogVerdict, Resource, SettledResource, Store, StoreError, TakenDialog};
+use sql::{Claimed, DialogVerdict, Resource, Store, StoreError, TakenDialog};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -57,7 +59,7 @@ pub(crate) struct Inputs {
 }
 
 /// A resource at work.
-type Held = Work<Arc<Resource>>;
+pub(crate) type Held = Work<Arc<Resource>>;
 
 /// A statement under way: what it's for, and its task.
 type Slot<What, T> = Option<(What, AbortOnDropHandle<T>)>;
@@ -68,13 +70,6 @@ enum Stage {
     Settle(Vec<Held>),
     Take { works: Vec<Held>, limit: u32 },
     Claim { issued: Instant, limit: u32 },
-}
-
-enum Done {
-    Verdicts(Result<u64, StoreError>),
-    Settle(Result<u64, StoreError>),
-    Take(Result<(Vec<TakenDialog>, Rendered), StoreError>),
-    Claim(Result<Vec<Claimed>, StoreError>),
 }
 
 struct Renewal {
@@ -494,80 +489,6 @@ impl Engine {
     }
 }
 
-/// A statement with all it needs, detached from the engine.
-enum Job {
-    Verdicts(Vec<DialogVerdict>),
-    Settle(Vec<SettledResource>),
-    Take { claimed: Vec<Claimed>, in_flight: Vec<(i64, i32)>, limit: u32, registry: Arc<Registry> },
-    Claim { held: Vec<i64>, limit: u32, lease: Duration, waitn: Duration },
-}
-
-// === impl Job ===
-
-impl Job {
-    async fn run(self, store: &Store, owner: i64) -> Done {
-        match self {
-            Job::Verdicts(verdicts) => Done::Verdicts(store.subscription().settle_batch(&verdicts).await),
-            Job::Settle(resources) => Done::Settle(store.queue().settle(owner, &resources).await),
-            Job::Take { claimed, in_flight, limit, registry } => {
-                Done::Take(take(store, owner, &claimed, &in_flight, limit, &registry).await)
-            }
-            Job::Claim { held, limit, lease, waitn } => {
-                Done::Claim(store.queue().claim(owner, &held, limit, lease, waitn).await)
-            }
-        }
-    }
-}
-
-/// Takes, then reads the publications of what was taken, then renders. In this order: a phone that subscribes after a
-/// publication was acknowledged must be shown it, and only a look after the take is certain to see it.
-async fn take(
-    store: &Store,
-    owner: i64,
-    claimed: &[Claimed],
-    in_flight: &[(i64, i32)],
-    limit: u32,
-    registry: &Registry,
-) -> Result<(Vec<TakenDialog>, Rendered), StoreError> {
-    let dialogs = store.subscription().take(owner, claimed, in_flight, limit).await?;
-    let shown: HashSet<usize> = dialogs.iter().map(|dialog| dialog.resource_index).collect();
-    let shown = shown.into_iter().filter_map(|index| claimed.get(index));
-    let resources: Vec<Resource> = shown.map(|claimed| claimed.resource.clone()).collect();
-    let publications = match resources.is_empty() {
-        true => Vec::new(),
-        false => store.publication().list(&resources).await?,
-    };
-    let rendered = Rendered::new(registry, &resources, &publications);
-    Ok((dialogs, rendered))
-}
-
-// === impl Done ===
-
-impl Done {
-    fn error(self) -> Option<StoreError> {
-        match self {
-            Done::Verdicts(result) | Done::Settle(result) => result.err(),
-            Done::Take(result) => result.err(),
-            Done::Claim(result) => result.err(),
-        }
-    }
-}
-
-fn claimed(work: &Held) -> Claimed {
-    Claimed {
-        resource: Resource::clone(&work.resource),
-        claim: work.claim,
-        version: work.version,
-        state_due: work.state_due,
-        continued: false,
-        recovered: false,
-    }
-}
-
-fn settled_resource(work: &Held) -> SettledResource {
-    SettledResource { resource: Resource::clone(&work.resource), claim: work.claim, state_taken: !work.give_back }
-}
-
 fn ending(outcome: &Outcome) -> Ending {
     match outcome {
         Outcome::Final(response) => Ending::Answered {
@@ -588,39 +509,4 @@ async fn finished<What, T>(slot: &mut Slot<What, T>) -> (What, Result<T, JoinErr
         }
     }
     std::future::pending().await
-}
-
-/// A pause after failed statements, growing while they fail: a database that comes back isn't met by a storm.
-#[derive(Debug, Default)]
-struct Outage {
-    until: Option<Instant>,
-    failures: u32,
-}
-
-// === impl Outage ===
-
-impl Outage {
-    fn lasts(&self, now: Instant) -> bool {
-        self.until.is_some_and(|until| until > now)
-    }
-
-    fn over(&mut self) {
-        if self.failures > 0 {
-            tracing::info!("the database answers again");
-        }
-        *self = Outage::default();
-    }
-
-    fn note(&mut self, now: Instant, what: &'static str, error: Result<Option<StoreError>, JoinError>) {
-        let pause = Duration::from_millis(50 << self.failures.min(4)).mul_f64(0.75 + 0.5 * rand::random::<f64>());
-        self.until = Some(now + pause);
-        self.failures += 1;
-        match error {
-            Ok(Some(error)) if error.is_outage() && self.failures > 1 => tracing::debug!(what, %error, "statement failed again"),
-            Ok(Some(error)) if error.is_outage() => tracing::warn!(what, %error, "statement failed"),
-            Ok(Some(error)) => tracing::error!(what, %error, "statement failed"),
-            Ok(None) => tracing::error!(what, "statement gave the wrong result"),
-            Err(error) => tracing::error!(what, %error, "statement panicked"),
-        }
-    }
 }

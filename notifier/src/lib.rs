@@ -1,19 +1,21 @@
 //! The NOTIFY engine: the only sender of NOTIFY in dialogs.
 //!
 //! A notifier claims resources of which watchers are owed something, takes the dialogs that owe a NOTIFY with their next
-//! CSeq, renders one document per resource, sends, and settles the answers ([`engine`]). It also ends what has expired
-//! ([`sweep`]). It has no state that matters: everything it holds is a lease in PostgreSQL, and whoever claims after the lease
+//! CSeq, renders one document per resource, sends, and settles the answers (`engine`). It also ends what has expired
+//! (`sweep`). It has no state that matters: everything it holds is a lease in PostgreSQL, and whoever claims after the lease
 //! repeats what may have been lost. Any number of notifiers work side by side.
 //!
-//! The walk of one NOTIFY: [`claim`], [`engine`], [`render`], [`send`], [`settle`]; [`in_flight`] keeps the books.
+//! The walk of one NOTIFY: `claim`, `engine`, `render`, `send`, `settle`; `in_flight` keeps the books.
 
 mod claim;
 mod engine;
 mod heartbeat;
 mod in_flight;
+mod outage;
 mod render;
 mod send;
 mod settle;
+mod statement;
 mod sweep;
 
 use engine::{Engine, Inputs};
@@ -94,8 +96,8 @@ const READY_WITHOUT_DATABASE: Duration = Duration::from_secs(1);
 
 /// Runs a notifier until `shutdown`; calls `ready` once it's bound, registered and about to claim.
 ///
-/// A database that is away is waited for, at the start (then `ready` doesn't wait for it) as later. On shutdown it stops claiming, lets NOTIFYs in flight
-/// finish for two seconds, and hands the rest to the other notifiers.
+/// A database that is away is waited for, at the start (then `ready` doesn't wait for it) as later. On shutdown it stops
+/// claiming, lets NOTIFYs in flight finish for two seconds, and hands the rest to the other notifiers.
 ///
 /// # Errors
 /// See [`RunError`].

@@ -21,6 +21,8 @@ static NUMBERS: AtomicU32 = AtomicU32::new(0);
 pub(crate) struct Stage {
     pub(crate) store: Store,
     url: String,
+    /// A cluster that this test may kill.
+    own: Option<Cluster>,
 }
 
 /// A running engine.
@@ -36,7 +38,26 @@ impl Stage {
         cluster.create_from_template(&name, "migrated").unwrap();
         let url = cluster.url(&name);
         let store = Store::connect(&url, &StoreOptions::default()).unwrap();
-        Stage { store, url }
+        Stage { store, url, own: None }
+    }
+
+    /// With a cluster that no other test uses.
+    pub(crate) async fn with_own_cluster() -> Stage {
+        let cluster = tokio::task::spawn_blocking(migrated_cluster).await.unwrap();
+        let url = cluster.url("migrated");
+        let store = Store::connect(&url, &StoreOptions::default()).unwrap();
+        Stage { store, url, own: Some(cluster) }
+    }
+
+    /// SIGKILL for every process of the database.
+    pub(crate) fn kill_database(&self) {
+        self.own.as_ref().unwrap().kill9();
+    }
+
+    /// Starts it again, and returns when this stage's own connections work.
+    pub(crate) async fn restart_database(&mut self) {
+        tokio::task::block_in_place(|| self.own.as_mut().unwrap().restart()).unwrap();
+        within(20, async { while self.store.ring().await.is_err() {} }).await;
     }
 
     /// Starts an engine with these settings over the tests' own; returns when it's ready.

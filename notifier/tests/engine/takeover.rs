@@ -4,7 +4,7 @@ use crate::phone::{Answer, Counting, Exchange, Phone};
 use crate::stage::{Publisher, Stage, subscription};
 use sql::NewSubscription;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// An engine dies in the middle of a batch: some dialogs have had their NOTIFY, some were taken but never sent, some wait.
@@ -82,5 +82,31 @@ async fn leases_are_renewed_while_a_phone_is_slow() {
     for engine in engines {
         engine.stop().await;
     }
+    exchange.assert_flawless();
+}
+
+/// The database dies while an answer is awaited: the answer can't be settled, the lease runs out. When the database is back,
+/// the engine goes on by itself, and what it may have lost is repeated with a higher CSeq.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_dies_and_comes_back_loses_nothing() {
+    let (mut stage, exchange) = (Stage::with_own_cluster().await, Exchange::new().await);
+    let engine = stage.engine(&[("notifier.lease_s", "2")]).await;
+    let away = Arc::new(AtomicBool::new(false));
+    let answers = away.clone();
+    let mut phone = exchange.phone_counting(Counting::Rising, move |notify| {
+        let waits = notify.body.contains("state-1.") && !answers.load(Ordering::SeqCst);
+        if waits { Answer::Silence } else { Answer::Status(200) }
+    });
+    let mut bob = stage.publish("bob", "state-0.", 3600).await;
+    stage.subscribe(&phone, "bob", 600).await;
+    phone.until("state-0.", 5).await;
+    stage.modify(&mut bob, "state-1.").await;
+    phone.until("state-1.", 5).await;
+    stage.kill_database();
+    away.store(true, Ordering::SeqCst);
+    stage.restart_database().await;
+    stage.modify(&mut bob, "state-2.").await;
+    phone.until("state-2.", 20).await;
+    engine.stop().await;
     exchange.assert_flawless();
 }

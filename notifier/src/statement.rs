@@ -1,0 +1,91 @@
+//! The four statements that move the queue on, detached from the engine so that they run beside it.
+
+use crate::engine::Held;
+use crate::render::Rendered;
+use events::Registry;
+use sql::{Claimed, DialogVerdict, Resource, SettledResource, Store, StoreError, TakenDialog};
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A statement with all it needs, detached from the engine.
+pub(crate) enum Job {
+    Verdicts(Vec<DialogVerdict>),
+    Settle(Vec<SettledResource>),
+    Take { claimed: Vec<Claimed>, in_flight: Vec<(i64, i32)>, limit: u32, registry: Arc<Registry> },
+    Claim { held: Vec<i64>, limit: u32, lease: Duration, waitn: Duration },
+}
+
+/// What came of it.
+pub(crate) enum Done {
+    Verdicts(Result<u64, StoreError>),
+    Settle(Result<u64, StoreError>),
+    Take(Result<(Vec<TakenDialog>, Rendered), StoreError>),
+    Claim(Result<Vec<Claimed>, StoreError>),
+}
+
+// === impl Job ===
+
+impl Job {
+    pub(crate) async fn run(self, store: &Store, owner: i64) -> Done {
+        match self {
+            Job::Verdicts(verdicts) => Done::Verdicts(store.subscription().settle_batch(&verdicts).await),
+            Job::Settle(resources) => Done::Settle(store.queue().settle(owner, &resources).await),
+            Job::Take { claimed, in_flight, limit, registry } => {
+                Done::Take(take(store, owner, &claimed, &in_flight, limit, &registry).await)
+            }
+            Job::Claim { held, limit, lease, waitn } => {
+                Done::Claim(store.queue().claim(owner, &held, limit, lease, waitn).await)
+            }
+        }
+    }
+}
+
+/// Takes, then reads the publications of what was taken, then renders. In this order: a phone that subscribes after a
+/// publication was acknowledged must be shown it, and only a look after the take is certain to see it.
+async fn take(
+    store: &Store,
+    owner: i64,
+    claimed: &[Claimed],
+    in_flight: &[(i64, i32)],
+    limit: u32,
+    registry: &Registry,
+) -> Result<(Vec<TakenDialog>, Rendered), StoreError> {
+    let dialogs = store.subscription().take(owner, claimed, in_flight, limit).await?;
+    let shown: HashSet<usize> = dialogs.iter().map(|dialog| dialog.resource_index).collect();
+    let shown = shown.into_iter().filter_map(|index| claimed.get(index));
+    let resources: Vec<Resource> = shown.map(|claimed| claimed.resource.clone()).collect();
+    let publications = match resources.is_empty() {
+        true => Vec::new(),
+        false => store.publication().list(&resources).await?,
+    };
+    let rendered = Rendered::new(registry, &resources, &publications);
+    Ok((dialogs, rendered))
+}
+
+// === impl Done ===
+
+impl Done {
+    pub(crate) fn error(self) -> Option<StoreError> {
+        match self {
+            Done::Verdicts(result) | Done::Settle(result) => result.err(),
+            Done::Take(result) => result.err(),
+            Done::Claim(result) => result.err(),
+        }
+    }
+}
+
+pub(crate) fn claimed(work: &Held) -> Claimed {
+    Claimed {
+        resource: Resource::clone(&work.resource),
+        claim: work.claim,
+        version: work.version,
+        state_due: work.state_due,
+        continued: false,
+        recovered: false,
+    }
+}
+
+pub(crate) fn settled_resource(work: &Held) -> SettledResource {
+    SettledResource { resource: Resource::clone(&work.resource), claim: work.claim, state_taken: !work.give_back }
+}
