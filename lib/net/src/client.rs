@@ -104,7 +104,10 @@ const OUTCOMES_TOGETHER: usize = 1_024;
 
 impl<K> Clone for Client<K> {
     fn clone(&self) -> Client<K> {
-        Client { shared: Arc::clone(&self.shared), guard: Arc::clone(&self.guard) }
+        Client {
+            shared: Arc::clone(&self.shared),
+            guard: Arc::clone(&self.guard),
+        }
     }
 }
 
@@ -132,7 +135,13 @@ impl<K: Send + 'static> Client<K> {
             closing: closing.clone(),
         });
         timer::start(&shared);
-        (Client { shared, guard: Arc::new(closing.drop_guard()) }, Outcomes { receiver })
+        (
+            Client {
+                shared,
+                guard: Arc::new(closing.drop_guard()),
+            },
+            Outcomes { receiver },
+        )
     }
 
     /// The resolver that this client was made with.

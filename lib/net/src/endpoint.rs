@@ -165,7 +165,11 @@ impl Endpoint {
     ///
     /// # Errors
     /// The first address that cannot be bound; nothing stays open then.
-    pub async fn bind(listen: &[ListenAddr], limits: Limits, options: EndpointOptions) -> Result<(Endpoint, Incoming), BindError> {
+    pub async fn bind(
+        listen: &[ListenAddr],
+        limits: Limits,
+        options: EndpointOptions,
+    ) -> Result<(Endpoint, Incoming), BindError> {
         let (packets, receiver) = mpsc::channel(options.incoming_queue_count.max(1));
         let closing = CancellationToken::new();
         let tasks = TaskTracker::new();
@@ -174,10 +178,14 @@ impl Endpoint {
         let mut listeners = Vec::new();
         let mut listens = Vec::new();
         for listen in listen {
-            let fault = |source| BindError::Socket { listen: *listen, source };
+            let fault = |source| BindError::Socket {
+                listen: *listen,
+                source,
+            };
             let addr = match listen.transport {
                 Transport::Udp => {
-                    let socket = udp::open(listen.addr, options.receive_buffer_bytes).map_err(fault)?;
+                    let socket =
+                        udp::open(listen.addr, options.receive_buffer_bytes).map_err(fault)?;
                     let addr = socket.local_addr().map_err(fault)?;
                     sockets.push((socket, addr));
                     addr
@@ -190,20 +198,53 @@ impl Endpoint {
                 }
                 _ => return Err(BindError::Transport(*listen)),
             };
-            listens.push(ListenAddr { transport: listen.transport, addr });
+            listens.push(ListenAddr {
+                transport: listen.transport,
+                addr,
+            });
         }
         let udp_queue_count = options.udp_queue_count;
-        let tcp = TcpTable::new(limits, options, packets.clone(), closing.clone(), tasks.clone(), Arc::clone(&drops));
+        let tcp = TcpTable::new(
+            limits,
+            options,
+            packets.clone(),
+            closing.clone(),
+            tasks.clone(),
+            Arc::clone(&drops),
+        );
         let udp = sockets
             .into_iter()
-            .map(|(socket, addr)| UdpSender::start(socket, addr, udp_queue_count, packets.clone(), &closing, &tasks, &drops))
+            .map(|(socket, addr)| {
+                UdpSender::start(
+                    socket,
+                    addr,
+                    udp_queue_count,
+                    packets.clone(),
+                    &closing,
+                    &tasks,
+                    &drops,
+                )
+            })
             .collect();
         for listener in listeners {
             tasks.spawn(Arc::clone(&tcp).accept(listener));
         }
-        let shared =
-            Shared { listens, udp, tcp, source_ips: SourceIps::default(), instance: rand::random(), closing, tasks, drops };
-        Ok((Endpoint { shared: Arc::new(shared) }, Incoming { receiver }))
+        let shared = Shared {
+            listens,
+            udp,
+            tcp,
+            source_ips: SourceIps::default(),
+            instance: rand::random(),
+            closing,
+            tasks,
+            drops,
+        };
+        Ok((
+            Endpoint {
+                shared: Arc::new(shared),
+            },
+            Incoming { receiver },
+        ))
     }
 
     /// Where we listen, with the ports that the kernel chose, in the order given to [`Endpoint::bind`].
@@ -215,7 +256,11 @@ impl Endpoint {
     /// that [`Endpoint::udp_towards`] names. A full queue or a missing socket drops the datagram and counts it: UDP promises nothing.
     pub fn send_udp(&self, local: Option<SocketAddr>, to: SocketAddr, bytes: Bytes) {
         let local = local.or_else(|| self.udp_towards(to));
-        let socket = self.shared.udp.iter().find(|socket| Some(socket.local()) == local);
+        let socket = self
+            .shared
+            .udp
+            .iter()
+            .find(|socket| Some(socket.local()) == local);
         if !socket.is_some_and(|socket| socket.send(to, bytes)) {
             self.shared.drops.count_datagram();
         }
@@ -224,14 +269,28 @@ impl Endpoint {
     /// The UDP socket of ours that reaches `to` best: the one bound to the address that the kernel would send from, else one
     /// bound to a wildcard, else the first of the family. `None`: no socket of that family.
     pub fn udp_towards(&self, to: SocketAddr) -> Option<SocketAddr> {
-        let mut family = self.shared.udp.iter().map(UdpSender::local).filter(|local| local.is_ipv4() == to.is_ipv4());
+        let mut family = self
+            .shared
+            .udp
+            .iter()
+            .map(UdpSender::local)
+            .filter(|local| local.is_ipv4() == to.is_ipv4());
         let first = family.next()?;
         if family.next().is_none() {
             return Some(first);
         }
         let source = self.source_ip_for(to.ip());
-        let of_family = || self.shared.udp.iter().map(UdpSender::local).filter(|local| local.is_ipv4() == to.is_ipv4());
-        of_family().find(|local| local.ip() == source).or_else(|| of_family().find(|local| local.ip().is_unspecified())).or(Some(first))
+        let of_family = || {
+            self.shared
+                .udp
+                .iter()
+                .map(UdpSender::local)
+                .filter(|local| local.is_ipv4() == to.is_ipv4())
+        };
+        of_family()
+            .find(|local| local.ip() == source)
+            .or_else(|| of_family().find(|local| local.ip().is_unspecified()))
+            .or(Some(first))
     }
 
     /// Sends down a flow; for UDP the same as [`Endpoint::send_udp`]. A peer that does not read fast enough loses its connection.

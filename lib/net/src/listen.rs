@@ -33,7 +33,9 @@ impl FromStr for ListenAddr {
         let fault = || ListenAddrError::Transport(text.to_owned());
         let (transport, addr) = text.trim().split_once(':').ok_or_else(fault)?;
         let transport = transport.parse::<Transport>().map_err(|_| fault())?;
-        let addr = addr.parse().map_err(|_| ListenAddrError::Address(addr.to_owned()))?;
+        let addr = addr
+            .parse()
+            .map_err(|_| ListenAddrError::Address(addr.to_owned()))?;
         Ok(ListenAddr { transport, addr })
     }
 }
@@ -60,7 +62,14 @@ mod tests {
             ("udp:::1:5060", None),
             ("", None),
         ] {
-            assert_eq!(text.parse::<ListenAddr>().ok().map(|a| a.to_string()).as_deref(), printed, "{text}");
+            assert_eq!(
+                text.parse::<ListenAddr>()
+                    .ok()
+                    .map(|a| a.to_string())
+                    .as_deref(),
+                printed,
+                "{text}"
+            );
         }
     }
 }

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{
-    ConnectionConfig, LookupIpStrategy, NameServerConfig, ProtocolConfig, ResolverConfig, ResolverOpts,
+    ConnectionConfig, LookupIpStrategy, NameServerConfig, ProtocolConfig, ResolverConfig,
+    ResolverOpts,
 };
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
@@ -76,7 +77,10 @@ impl Resolver {
             tracing::warn!(%error, "no usable resolver configuration: only numeric hosts and /etc/hosts will be found");
             with_config(ResolverConfig::default())
         });
-        Resolver { dns, deadline: DEADLINE }
+        Resolver {
+            dns,
+            deadline: DEADLINE,
+        }
     }
 
     /// Asks one name server alone, by UDP.
@@ -84,7 +88,10 @@ impl Resolver {
         let mut connection = ConnectionConfig::new(ProtocolConfig::Udp);
         connection.port = server.port();
         let server = NameServerConfig::new(server.ip(), true, vec![connection]);
-        Resolver { dns: with_config(ResolverConfig::from_parts(None, Vec::new(), vec![server])), deadline: DEADLINE }
+        Resolver {
+            dns: with_config(ResolverConfig::from_parts(None, Vec::new(), vec![server])),
+            deadline: DEADLINE,
+        }
     }
 
     /// Where to send a request whose next hop is `uri`, best first; never empty. RFC 3263 section 4.
@@ -102,27 +109,46 @@ impl Resolver {
             Some(_) => return Err(unsupported()),
         };
         // RFC 3261 section 16.6 step 7: maddr is used instead of the host.
-        let host = uri.param("maddr").filter(|maddr| !maddr.is_empty()).map_or_else(|| uri.host_str(), str::to_owned);
+        let host = uri
+            .param("maddr")
+            .filter(|maddr| !maddr.is_empty())
+            .map_or_else(|| uri.host_str(), str::to_owned);
         let transport = wanted.unwrap_or(Transport::Udp);
-        if let Ok(ip) = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
-            return Ok(vec![Target { transport, addr: (ip, uri.port.unwrap_or(transport.default_port())).into() }]);
+        if let Ok(ip) = host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .parse::<IpAddr>()
+        {
+            return Ok(vec![Target {
+                transport,
+                addr: (ip, uri.port.unwrap_or(transport.default_port())).into(),
+            }]);
         }
         if host.is_empty() {
             return Err(unsupported());
         }
-        let resolved = tokio::time::timeout(self.deadline, self.resolve_name(&host, uri.port, wanted)).await;
+        let resolved =
+            tokio::time::timeout(self.deadline, self.resolve_name(&host, uri.port, wanted)).await;
         let mut targets = resolved.map_err(|_| ResolveError::Deadline(host.clone()))??;
         targets.truncate(MAX_TARGETS);
         Ok(targets)
     }
 
-    async fn resolve_name(&self, host: &str, port: Option<u16>, wanted: Option<Transport>) -> Result<Vec<Target>, ResolveError> {
+    async fn resolve_name(
+        &self,
+        host: &str,
+        port: Option<u16>,
+        wanted: Option<Transport>,
+    ) -> Result<Vec<Target>, ResolveError> {
         // RFC 3263 section 4.2: a port in the URI means address records; without one, SRV comes first.
         if port.is_none() {
             let of_srv = match wanted {
                 Some(transport) => self.by_srv(host, transport).await,
                 None => {
-                    let (mut udp, tcp) = tokio::join!(self.by_srv(host, Transport::Udp), self.by_srv(host, Transport::Tcp));
+                    let (mut udp, tcp) = tokio::join!(
+                        self.by_srv(host, Transport::Udp),
+                        self.by_srv(host, Transport::Tcp)
+                    );
                     udp.extend(tcp);
                     udp
                 }
@@ -133,33 +159,53 @@ impl Resolver {
         }
         let transport = wanted.unwrap_or(Transport::Udp);
         let addresses = self.addresses(host).await?;
-        Ok(addresses.into_iter().map(|ip| Target { transport, addr: (ip, port.unwrap_or(5060)).into() }).collect())
+        Ok(addresses
+            .into_iter()
+            .map(|ip| Target {
+                transport,
+                addr: (ip, port.unwrap_or(5060)).into(),
+            })
+            .collect())
     }
 
     /// The targets of the SRV records; empty when there are none.
     async fn by_srv(&self, host: &str, transport: Transport) -> Vec<Target> {
-        let name = format!("_sip._{}.{}.", transport.as_str(), host.trim_end_matches('.'));
+        let name = format!(
+            "_sip._{}.{}.",
+            transport.as_str(),
+            host.trim_end_matches('.')
+        );
         // A zone or a server that cannot cope with SRV must not make a host unreachable that has an address.
-        let lookup = match tokio::time::timeout(SRV_DEADLINE, self.dns.srv_lookup(name.as_str())).await {
-            Ok(Ok(lookup)) => lookup,
-            Ok(Err(error)) => {
-                tracing::debug!(%error, srv = %name, "no SRV records");
-                return Vec::new();
-            }
-            Err(_) => {
-                tracing::debug!(srv = %name, "no answer about SRV records in time");
-                return Vec::new();
-            }
-        };
-        let records = lookup.answers().iter().filter_map(|record| match &record.data {
-            // RFC 2782: a target of "." means that the service is decidedly not there.
-            RData::SRV(srv) if !srv.target.is_root() => Some((srv.priority, srv.weight, (srv.target.to_utf8(), srv.port))),
-            _ => None,
-        });
+        let lookup =
+            match tokio::time::timeout(SRV_DEADLINE, self.dns.srv_lookup(name.as_str())).await {
+                Ok(Ok(lookup)) => lookup,
+                Ok(Err(error)) => {
+                    tracing::debug!(%error, srv = %name, "no SRV records");
+                    return Vec::new();
+                }
+                Err(_) => {
+                    tracing::debug!(srv = %name, "no answer about SRV records in time");
+                    return Vec::new();
+                }
+            };
+        let records = lookup
+            .answers()
+            .iter()
+            .filter_map(|record| match &record.data {
+                // RFC 2782: a target of "." means that the service is decidedly not there.
+                RData::SRV(srv) if !srv.target.is_root() => {
+                    Some((srv.priority, srv.weight, (srv.target.to_utf8(), srv.port)))
+                }
+                _ => None,
+            });
         let mut targets = Vec::new();
-        for (name, port) in srv::in_order(records.collect(), |bound| rand::random_range(0..=bound)) {
+        for (name, port) in srv::in_order(records.collect(), |bound| rand::random_range(0..=bound))
+        {
             match self.addresses(&name).await {
-                Ok(addresses) => targets.extend(addresses.into_iter().map(|ip| Target { transport, addr: (ip, port).into() })),
+                Ok(addresses) => targets.extend(addresses.into_iter().map(|ip| Target {
+                    transport,
+                    addr: (ip, port).into(),
+                })),
                 // One target without an address must not hide the others.
                 Err(error) => tracing::debug!(%error, srv = %name, "SRV target left out"),
             }
@@ -169,21 +215,35 @@ impl Resolver {
 
     async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, ResolveError> {
         let lookup = self.dns.lookup_ip(host).await.map_err(|error| {
-            if error.is_no_records_found() { ResolveError::NoAddress(host.to_owned()) } else { unavailable(host, &error) }
+            if error.is_no_records_found() {
+                ResolveError::NoAddress(host.to_owned())
+            } else {
+                unavailable(host, &error)
+            }
         })?;
         let addresses: Vec<IpAddr> = lookup.iter().collect();
-        if addresses.is_empty() { Err(ResolveError::NoAddress(host.to_owned())) } else { Ok(addresses) }
+        if addresses.is_empty() {
+            Err(ResolveError::NoAddress(host.to_owned()))
+        } else {
+            Ok(addresses)
+        }
     }
 }
 
 fn unavailable(name: &str, error: &NetError) -> ResolveError {
-    ResolveError::Unavailable { name: name.to_owned(), reason: error.to_string() }
+    ResolveError::Unavailable {
+        name: name.to_owned(),
+        reason: error.to_string(),
+    }
 }
 
 fn with_config(config: ResolverConfig) -> TokioResolver {
     let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
     bound(builder.options_mut());
-    #[expect(clippy::expect_used, reason = "building fails only for TLS set-ups, and we ask for none")]
+    #[expect(
+        clippy::expect_used,
+        reason = "building fails only for TLS set-ups, and we ask for none"
+    )]
     builder.build().expect("a resolver without TLS")
 }
 
@@ -208,16 +268,43 @@ mod tests {
         let resolver = Resolver::with_nameserver(silent.local_addr().unwrap());
         for (uri, transport, addr) in [
             ("sip:bob@192.0.2.1", Transport::Udp, "192.0.2.1:5060"),
-            ("sip:192.0.2.1:5070;transport=tcp", Transport::Tcp, "192.0.2.1:5070"),
-            ("sip:bob@[2001:db8::1]:5062;lr", Transport::Udp, "[2001:db8::1]:5062"),
-            ("sip:bob@example.org;maddr=192.0.2.7", Transport::Udp, "192.0.2.7:5060"),
+            (
+                "sip:192.0.2.1:5070;transport=tcp",
+                Transport::Tcp,
+                "192.0.2.1:5070",
+            ),
+            (
+                "sip:bob@[2001:db8::1]:5062;lr",
+                Transport::Udp,
+                "[2001:db8::1]:5062",
+            ),
+            (
+                "sip:bob@example.org;maddr=192.0.2.7",
+                Transport::Udp,
+                "192.0.2.7:5060",
+            ),
         ] {
             let targets = resolver.resolve(&Uri::parse(uri).unwrap()).await.unwrap();
-            assert_eq!(targets, [Target { transport, addr: addr.parse().unwrap() }], "{uri}");
+            assert_eq!(
+                targets,
+                [Target {
+                    transport,
+                    addr: addr.parse().unwrap()
+                }],
+                "{uri}"
+            );
         }
-        for uri in ["sips:bob@192.0.2.1", "sip:bob@192.0.2.1;transport=ws", "sip:bob@192.0.2.1;transport=sctp", "tel:+15551234"] {
+        for uri in [
+            "sips:bob@192.0.2.1",
+            "sip:bob@192.0.2.1;transport=ws",
+            "sip:bob@192.0.2.1;transport=sctp",
+            "tel:+15551234",
+        ] {
             let refused = resolver.resolve(&Uri::parse(uri).unwrap()).await;
-            assert!(matches!(refused, Err(ResolveError::Unsupported(_))), "{uri}");
+            assert!(
+                matches!(refused, Err(ResolveError::Unsupported(_))),
+                "{uri}"
+            );
         }
         silent.set_nonblocking(true).unwrap();
         assert!(silent.recv(&mut [0; 512]).is_err(), "a question was asked");

@@ -1,5 +1,9 @@
 //! Client transactions over real loopback sockets.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
 
 mod wire;
 
@@ -8,16 +12,27 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use net::{Client, ClientRequest, Endpoint, Hop, Incoming, Outcome, Outcomes, Resolver, Target, Unreachable};
+use net::{
+    Client, ClientRequest, Endpoint, Hop, Incoming, Outcome, Outcomes, Resolver, Target,
+    Unreachable,
+};
 use sip::transaction::Timers;
 use sip::{Method, Transport};
 use tokio::net::{TcpListener, UdpSocket};
 use wire::{endpoint, local, ok, options, packets, within};
 
 /// Timer F after 640 ms.
-const SHORT: Timers = Timers { t1_ms: 10, t2_ms: 40, t4_ms: 50 };
+const SHORT: Timers = Timers {
+    t1_ms: 10,
+    t2_ms: 40,
+    t4_ms: 50,
+};
 /// Longer than any test: what ends, ends for another reason.
-const LONG: Timers = Timers { t1_ms: 100_000, t2_ms: 100_000, t4_ms: 1_000 };
+const LONG: Timers = Timers {
+    t1_ms: 100_000,
+    t2_ms: 100_000,
+    t4_ms: 1_000,
+};
 
 struct Caller {
     endpoint: Endpoint,
@@ -32,10 +47,16 @@ impl Caller {
         let responses = client.clone();
         tokio::spawn(async move {
             while let Some(batch) = incoming.recv_batch().await {
-                batch.into_iter().for_each(|packet| responses.on_response(wire::response(packet.bytes)));
+                batch
+                    .into_iter()
+                    .for_each(|packet| responses.on_response(wire::response(packet.bytes)));
             }
         });
-        Caller { endpoint, client, outcomes }
+        Caller {
+            endpoint,
+            client,
+            outcomes,
+        }
     }
 
     /// Builds requests with the keys 0..count.
@@ -43,7 +64,12 @@ impl Caller {
         let mut requests = Vec::with_capacity(count);
         for key in 0..count {
             let via = self.client.via_for(hop).await.unwrap();
-            requests.push(request(key, hop, &format!("{} {}:{}", via.transport.via_str(), via.host, via.port), &via.branch));
+            requests.push(request(
+                key,
+                hop,
+                &format!("{} {}:{}", via.transport.via_str(), via.host, via.port),
+                &via.branch,
+            ));
         }
         requests
     }
@@ -51,9 +77,17 @@ impl Caller {
     async fn outcomes(&mut self, count: usize) -> Vec<(usize, Outcome)> {
         let mut all = Vec::new();
         while all.len() < count {
-            all.extend(within("outcomes", self.outcomes.recv_batch()).await.unwrap());
+            all.extend(
+                within("outcomes", self.outcomes.recv_batch())
+                    .await
+                    .unwrap(),
+            );
         }
-        assert_eq!(all.iter().map(|(key, _)| key).collect::<HashSet<_>>().len(), count, "one outcome each");
+        assert_eq!(
+            all.iter().map(|(key, _)| key).collect::<HashSet<_>>().len(),
+            count,
+            "one outcome each"
+        );
         assert_eq!(self.client.open_count(), 0);
         all
     }
@@ -61,7 +95,13 @@ impl Caller {
 
 fn request(key: usize, hop: &Hop, via: &str, branch: &str) -> ClientRequest<usize> {
     let bytes = options(via, branch, &key.to_string(), b"").into();
-    ClientRequest { key, branch: branch.to_owned(), method: Method::Options, bytes, next_hop: hop.clone() }
+    ClientRequest {
+        key,
+        branch: branch.to_owned(),
+        method: Method::Options,
+        bytes,
+        next_hop: hop.clone(),
+    }
 }
 
 fn target(transport: Transport, addr: SocketAddr) -> Target {
@@ -73,7 +113,9 @@ async fn answer(endpoint: &Endpoint, incoming: &mut Incoming, count: usize) -> H
     let mut connections = HashSet::new();
     for packet in packets(incoming, count).await {
         connections.insert(packet.flow.connection);
-        endpoint.send_flow(&packet.flow, ok(&packet.bytes, packet.flow.remote).into()).unwrap();
+        endpoint
+            .send_flow(&packet.flow, ok(&packet.bytes, packet.flow.remote).into())
+            .unwrap();
     }
     connections
 }
@@ -88,7 +130,10 @@ async fn thousands_at_once_on_every_kind_of_hop() {
         let mut caller = Caller::new(&[transport], Timers::default()).await;
         let (peer, mut incoming) = endpoint(&[transport]).await;
         let addr = local(&peer, transport);
-        let mut hops = vec![Hop::Target(target(transport, addr)), Hop::Targets(vec![target(transport, addr)])];
+        let mut hops = vec![
+            Hop::Target(target(transport, addr)),
+            Hop::Targets(vec![target(transport, addr)]),
+        ];
         if transport == Transport::Udp {
             hops.push(Hop::Relay(addr));
         }
@@ -97,7 +142,14 @@ async fn thousands_at_once_on_every_kind_of_hop() {
             caller.client.send(requests);
             let connections = answer(&peer, &mut incoming, 3_000).await;
             assert_eq!(connections.len(), 1, "{hop:?}");
-            assert!(caller.outcomes(3_000).await.iter().all(|(_, outcome)| is_ok(outcome)), "{hop:?}");
+            assert!(
+                caller
+                    .outcomes(3_000)
+                    .await
+                    .iter()
+                    .all(|(_, outcome)| is_ok(outcome)),
+                "{hop:?}"
+            );
         }
     }
 }
@@ -107,9 +159,19 @@ async fn a_connection_is_opened_by_send_as_well() {
     let mut caller = Caller::new(&[], LONG).await;
     let (peer, mut incoming) = endpoint(&[Transport::Tcp]).await;
     let hop = Hop::Target(target(Transport::Tcp, local(&peer, Transport::Tcp)));
-    caller.client.send((0..20).map(|key| request(key, &hop, "TCP h", &format!("z9hG4bK{key}"))).collect());
+    caller.client.send(
+        (0..20)
+            .map(|key| request(key, &hop, "TCP h", &format!("z9hG4bK{key}")))
+            .collect(),
+    );
     assert_eq!(answer(&peer, &mut incoming, 20).await.len(), 1);
-    assert!(caller.outcomes(20).await.iter().all(|(_, outcome)| is_ok(outcome)));
+    assert!(
+        caller
+            .outcomes(20)
+            .await
+            .iter()
+            .all(|(_, outcome)| is_ok(outcome))
+    );
 }
 
 #[tokio::test]
@@ -126,7 +188,9 @@ async fn lost_requests_are_sent_again_until_answered_or_timer_f() {
             let (count, from) = within("a copy", peer.recv_from(&mut buffer)).await.unwrap();
             assert_eq!(buffer[..count], sent);
             if copy == 2 {
-                peer.send_to(&ok(&buffer[..count], from), from).await.unwrap();
+                peer.send_to(&ok(&buffer[..count], from), from)
+                    .await
+                    .unwrap();
             }
         }
         assert!(is_ok(&caller.outcomes(1).await[0].1));
@@ -140,30 +204,56 @@ async fn lost_requests_are_sent_again_until_answered_or_timer_f() {
 
 #[tokio::test]
 async fn a_relay_that_is_gone_fails_everything_at_once() {
-    let free = UdpSocket::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let free = UdpSocket::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let mut caller = Caller::new(&[Transport::Udp], LONG).await;
     let requests = caller.requests(&Hop::Relay(free), 100).await;
     caller.client.send(requests);
     for (_, outcome) in caller.outcomes(100).await {
-        assert!(matches!(outcome, Outcome::Unreachable(Unreachable::Io(ErrorKind::ConnectionRefused))), "{outcome:?}");
+        assert!(
+            matches!(
+                outcome,
+                Outcome::Unreachable(Unreachable::Io(ErrorKind::ConnectionRefused))
+            ),
+            "{outcome:?}"
+        );
     }
     // The process comes back at the same address: the very next request gets through.
     let back = UdpSocket::bind(free).await.unwrap();
     let requests = caller.requests(&Hop::Relay(free), 1).await;
     caller.client.send(requests);
     let mut buffer = [0; 2_000];
-    let (count, from) = within("request", back.recv_from(&mut buffer)).await.unwrap();
-    back.send_to(&ok(&buffer[..count], from), from).await.unwrap();
+    let (count, from) = within("request", back.recv_from(&mut buffer))
+        .await
+        .unwrap();
+    back.send_to(&ok(&buffer[..count], from), from)
+        .await
+        .unwrap();
     assert!(is_ok(&caller.outcomes(1).await[0].1));
 }
 
 #[tokio::test]
 async fn a_relay_that_dies_fails_what_waits_for_it() {
-    let mut caller = Caller::new(&[Transport::Udp], Timers { t1_ms: 50, t2_ms: 50, t4_ms: 50 }).await;
+    let mut caller = Caller::new(
+        &[Transport::Udp],
+        Timers {
+            t1_ms: 50,
+            t2_ms: 50,
+            t4_ms: 50,
+        },
+    )
+    .await;
     let relay = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let requests = caller.requests(&Hop::Relay(relay.local_addr().unwrap()), 10).await;
+    let requests = caller
+        .requests(&Hop::Relay(relay.local_addr().unwrap()), 10)
+        .await;
     caller.client.send(requests);
-    within("a request", relay.recv_from(&mut [0; 2_000])).await.unwrap();
+    within("a request", relay.recv_from(&mut [0; 2_000]))
+        .await
+        .unwrap();
     drop(relay);
     for (_, outcome) in caller.outcomes(10).await {
         assert!(matches!(outcome, Outcome::Unreachable(_)), "{outcome:?}");
@@ -180,22 +270,45 @@ async fn refused_and_broken_connections_fail_at_once() {
     let (stream, _) = within("connection", listener.accept()).await.unwrap();
     drop((stream, listener));
     for (_, outcome) in caller.outcomes(5).await {
-        assert!(matches!(outcome, Outcome::Unreachable(Unreachable::FlowGone)), "{outcome:?}");
+        assert!(
+            matches!(outcome, Outcome::Unreachable(Unreachable::FlowGone)),
+            "{outcome:?}"
+        );
     }
-    caller.client.send(vec![request(0, &hop, "TCP h", "z9hG4bKrefused")]);
+    caller
+        .client
+        .send(vec![request(0, &hop, "TCP h", "z9hG4bKrefused")]);
     let outcome = &caller.outcomes(1).await[0].1;
-    assert!(matches!(outcome, Outcome::Unreachable(Unreachable::Io(ErrorKind::ConnectionRefused))), "{outcome:?}");
-    assert_eq!(caller.client.via_for(&hop).await.unwrap_err().kind(), ErrorKind::ConnectionRefused);
+    assert!(
+        matches!(
+            outcome,
+            Outcome::Unreachable(Unreachable::Io(ErrorKind::ConnectionRefused))
+        ),
+        "{outcome:?}"
+    );
+    assert_eq!(
+        caller.client.via_for(&hop).await.unwrap_err().kind(),
+        ErrorKind::ConnectionRefused
+    );
     let no_socket = Hop::Target(target(Transport::Udp, "127.0.0.1:9".parse().unwrap()));
-    caller.client.send(vec![request(0, &no_socket, "UDP h", "z9hG4bKnone")]);
-    assert!(matches!(caller.outcomes(1).await[0].1, Outcome::Unreachable(Unreachable::NoSocket)));
+    caller
+        .client
+        .send(vec![request(0, &no_socket, "UDP h", "z9hG4bKnone")]);
+    assert!(matches!(
+        caller.outcomes(1).await[0].1,
+        Outcome::Unreachable(Unreachable::NoSocket)
+    ));
     caller.endpoint.close().await;
 }
 
 #[tokio::test]
 async fn the_next_target_is_tried_and_the_failed_one_comes_last() {
     let mut caller = Caller::new(&[Transport::Udp], SHORT).await;
-    let refused = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let refused = TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let (peer, mut incoming) = endpoint(&[Transport::Udp]).await;
     let hop = Hop::Targets(vec![
@@ -203,12 +316,22 @@ async fn the_next_target_is_tried_and_the_failed_one_comes_last() {
         target(Transport::Udp, silent.local_addr().unwrap()),
         target(Transport::Udp, local(&peer, Transport::Udp)),
     ]);
-    caller.client.send(vec![request(0, &hop, "TCP h", "z9hG4bKfirst")]);
+    caller
+        .client
+        .send(vec![request(0, &hop, "TCP h", "z9hG4bKfirst")]);
     let packet = packets(&mut incoming, 1).await.remove(0);
     let via = wire::request(&packet.bytes).top_via().unwrap();
     assert_eq!(via.transport, Some(Transport::Udp));
-    assert_ne!(via.branch.as_deref(), Some("z9hG4bKfirst"), "another target is another transaction");
-    peer.send_flow(&packet.flow, Bytes::from(ok(&packet.bytes, packet.flow.remote))).unwrap();
+    assert_ne!(
+        via.branch.as_deref(),
+        Some("z9hG4bKfirst"),
+        "another target is another transaction"
+    );
+    peer.send_flow(
+        &packet.flow,
+        Bytes::from(ok(&packet.bytes, packet.flow.remote)),
+    )
+    .unwrap();
     assert!(is_ok(&caller.outcomes(1).await[0].1));
     // What was learnt: the next request goes to the good one at once.
     let requests = caller.requests(&hop, 1).await;
@@ -221,19 +344,41 @@ async fn the_next_target_is_tried_and_the_failed_one_comes_last() {
 #[tokio::test]
 async fn all_targets_failed() {
     let mut caller = Caller::new(&[], LONG).await;
-    let refused = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let hop = Hop::Targets(vec![target(Transport::Tcp, refused), target(Transport::Udp, refused)]);
-    caller.client.send(vec![request(0, &hop, "TCP h", "z9hG4bK1")]);
-    assert!(matches!(caller.outcomes(1).await[0].1, Outcome::Unreachable(_)));
-    caller.client.send(vec![request(0, &Hop::Targets(Vec::new()), "TCP h", "z9hG4bK2")]);
-    assert!(matches!(caller.outcomes(1).await[0].1, Outcome::Unreachable(Unreachable::NoSocket)));
+    let refused = TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let hop = Hop::Targets(vec![
+        target(Transport::Tcp, refused),
+        target(Transport::Udp, refused),
+    ]);
+    caller
+        .client
+        .send(vec![request(0, &hop, "TCP h", "z9hG4bK1")]);
+    assert!(matches!(
+        caller.outcomes(1).await[0].1,
+        Outcome::Unreachable(_)
+    ));
+    caller.client.send(vec![request(
+        0,
+        &Hop::Targets(Vec::new()),
+        "TCP h",
+        "z9hG4bK2",
+    )]);
+    assert!(matches!(
+        caller.outcomes(1).await[0].1,
+        Outcome::Unreachable(Unreachable::NoSocket)
+    ));
 }
 
 #[tokio::test]
 async fn a_cancelled_transaction_is_silent() {
     let mut caller = Caller::new(&[Transport::Udp], SHORT).await;
     let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let requests = caller.requests(&Hop::Relay(peer.local_addr().unwrap()), 2).await;
+    let requests = caller
+        .requests(&Hop::Relay(peer.local_addr().unwrap()), 2)
+        .await;
     let branch = requests[0].branch.clone();
     caller.client.send(requests);
     caller.client.cancel(&branch);
@@ -246,7 +391,10 @@ async fn a_cancelled_transaction_is_silent() {
 async fn the_last_client_ends_the_outcomes() {
     let (endpoint, _incoming) = endpoint(&[Transport::Udp]).await;
     let (client, mut outcomes) = Client::<()>::new(endpoint, Resolver::system(), LONG);
-    client.via_for(&Hop::Relay("127.0.0.1:9".parse().unwrap())).await.unwrap();
+    client
+        .via_for(&Hop::Relay("127.0.0.1:9".parse().unwrap()))
+        .await
+        .unwrap();
     drop(client.clone());
     drop(client);
     assert!(within("the end", outcomes.recv_batch()).await.is_none());

@@ -1,5 +1,9 @@
 //! The sockets of a process, on real loopback sockets.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
 
 mod wire;
 
@@ -20,16 +24,36 @@ async fn udp_batches_travel_both_ways() {
     let (b, mut to_b) = endpoint(&[Transport::Udp]).await;
     let (at_a, at_b) = (local(&a, Transport::Udp), local(&b, Transport::Udp));
     for number in 0..1_000 {
-        a.send_udp(None, at_b, Bytes::from(options("UDP h", "z9hG4bK", &number.to_string(), b"")));
+        a.send_udp(
+            None,
+            at_b,
+            Bytes::from(options("UDP h", "z9hG4bK", &number.to_string(), b"")),
+        );
     }
     let arrived = packets(&mut to_b, 1_000).await;
     for (number, packet) in arrived.iter().enumerate() {
-        assert_eq!((packet.flow.remote, packet.flow.local, packet.flow.connection), (at_a, at_b, 0));
-        assert_eq!(wire::request(&packet.bytes).call_id().unwrap(), number.to_string());
-        b.send_flow(&packet.flow, Bytes::copy_from_slice(&packet.bytes)).unwrap();
+        assert_eq!(
+            (
+                packet.flow.remote,
+                packet.flow.local,
+                packet.flow.connection
+            ),
+            (at_a, at_b, 0)
+        );
+        assert_eq!(
+            wire::request(&packet.bytes).call_id().unwrap(),
+            number.to_string()
+        );
+        b.send_flow(&packet.flow, Bytes::copy_from_slice(&packet.bytes))
+            .unwrap();
     }
     let returned = packets(&mut to_a, 1_000).await;
-    assert!(returned.iter().zip(&arrived).all(|(back, there)| back.bytes == there.bytes));
+    assert!(
+        returned
+            .iter()
+            .zip(&arrived)
+            .all(|(back, there)| back.bytes == there.bytes)
+    );
     assert_eq!((a.drops().datagrams(), b.drops().datagrams()), (0, 0));
 }
 
@@ -56,11 +80,17 @@ async fn a_datagram_that_cannot_be_sent_harms_only_itself() {
     let to = phone.local_addr().unwrap();
     endpoint.send_udp(None, to, Bytes::from_static(b"before"));
     endpoint.send_udp(None, to, Bytes::from(vec![0; 70_000]));
-    endpoint.send_udp(None, "[::1]:9".parse().unwrap(), Bytes::from_static(b"no socket of that family"));
+    endpoint.send_udp(
+        None,
+        "[::1]:9".parse().unwrap(),
+        Bytes::from_static(b"no socket of that family"),
+    );
     endpoint.send_udp(None, to, Bytes::from_static(b"after"));
     let mut buffer = [0; 100];
     for expected in [&b"before"[..], b"after"] {
-        let (count, _) = within("datagram", phone.recv_from(&mut buffer)).await.unwrap();
+        let (count, _) = within("datagram", phone.recv_from(&mut buffer))
+            .await
+            .unwrap();
         assert_eq!(&buffer[..count], expected);
     }
     assert_eq!(endpoint.drops().datagrams(), 2);
@@ -71,22 +101,36 @@ async fn closing_flushes_what_was_queued() {
     let (endpoint, _incoming) = endpoint(&[Transport::Udp]).await;
     let phone = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     for _ in 0..100 {
-        endpoint.send_udp(None, phone.local_addr().unwrap(), Bytes::from_static(b"owed"));
+        endpoint.send_udp(
+            None,
+            phone.local_addr().unwrap(),
+            Bytes::from_static(b"owed"),
+        );
     }
     within("close", endpoint.close()).await;
     let mut buffer = [0; 100];
     for _ in 0..100 {
-        within("datagram", phone.recv_from(&mut buffer)).await.unwrap();
+        within("datagram", phone.recv_from(&mut buffer))
+            .await
+            .unwrap();
     }
 }
 
 #[tokio::test]
 async fn taken_and_unknown_addresses_are_refused() {
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let listen = ListenAddr { transport: Transport::Tcp, addr: taken.local_addr().unwrap() };
+    let listen = ListenAddr {
+        transport: Transport::Tcp,
+        addr: taken.local_addr().unwrap(),
+    };
     let refused = Endpoint::bind(&[listen], Limits::default(), EndpointOptions::default()).await;
-    assert!(matches!(refused, Err(BindError::Socket { source, .. }) if source.kind() == ErrorKind::AddrInUse));
-    let listen = ListenAddr { transport: Transport::Ws, ..listen };
+    assert!(
+        matches!(refused, Err(BindError::Socket { source, .. }) if source.kind() == ErrorKind::AddrInUse)
+    );
+    let listen = ListenAddr {
+        transport: Transport::Ws,
+        ..listen
+    };
     let refused = Endpoint::bind(&[listen], Limits::default(), EndpointOptions::default()).await;
     assert!(matches!(refused, Err(BindError::Transport(_))));
 }
@@ -94,24 +138,39 @@ async fn taken_and_unknown_addresses_are_refused() {
 #[tokio::test]
 async fn a_stream_is_cut_into_messages_however_it_is_fragmented() {
     let (endpoint, mut incoming) = endpoint(&[Transport::Tcp]).await;
-    let mut phone = TcpStream::connect(local(&endpoint, Transport::Tcp)).await.unwrap();
+    let mut phone = TcpStream::connect(local(&endpoint, Transport::Tcp))
+        .await
+        .unwrap();
     phone.set_nodelay(true).unwrap();
-    let messages: Vec<_> = (0..3).map(|n| options("TCP h", "z9hG4bK", &n.to_string(), b"four")).collect();
+    let messages: Vec<_> = (0..3)
+        .map(|n| options("TCP h", "z9hG4bK", &n.to_string(), b"four"))
+        .collect();
     for byte in messages.concat() {
         phone.write_all(&[byte]).await.unwrap();
         tokio::task::yield_now().await;
     }
     phone.write_all(&messages.concat()).await.unwrap();
     let arrived = packets(&mut incoming, 6).await;
-    assert!(arrived.iter().zip(messages.iter().cycle()).all(|(packet, sent)| packet.bytes == *sent));
-    assert!(arrived.iter().all(|packet| packet.flow == arrived[0].flow && packet.flow.connection != 0));
+    assert!(
+        arrived
+            .iter()
+            .zip(messages.iter().cycle())
+            .all(|(packet, sent)| packet.bytes == *sent)
+    );
+    assert!(
+        arrived
+            .iter()
+            .all(|packet| packet.flow == arrived[0].flow && packet.flow.connection != 0)
+    );
     assert_eq!(arrived[0].flow.remote, phone.local_addr().unwrap());
 }
 
 #[tokio::test]
 async fn a_ping_gets_its_pong() {
     let (endpoint, _incoming) = endpoint(&[Transport::Tcp]).await;
-    let mut phone = TcpStream::connect(local(&endpoint, Transport::Tcp)).await.unwrap();
+    let mut phone = TcpStream::connect(local(&endpoint, Transport::Tcp))
+        .await
+        .unwrap();
     phone.write_all(b"\r\n\r\n").await.unwrap();
     let mut pong = [0; 2];
     within("pong", phone.read_exact(&mut pong)).await.unwrap();
@@ -124,15 +183,26 @@ async fn connections_are_used_again_and_a_closed_flow_is_gone() {
     let (b, mut to_b) = endpoint(&[Transport::Tcp]).await;
     let to = local(&b, Transport::Tcp);
     let attempts = futures_util::future::join_all((0..50).map(|_| a.connect_tcp(to)));
-    let flows: Vec<_> = within("connect", attempts).await.into_iter().map(Result::unwrap).collect();
-    assert!(flows.iter().all(|flow| *flow == flows[0]), "concurrent connects share one attempt");
+    let flows: Vec<_> = within("connect", attempts)
+        .await
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
+    assert!(
+        flows.iter().all(|flow| *flow == flows[0]),
+        "concurrent connects share one attempt"
+    );
     assert_eq!(a.connect_tcp(to).await.unwrap(), flows[0]);
     assert_eq!(a.open_tcp(to), Some(flows[0].clone()));
 
     let message = Bytes::from(options("TCP h", "z9hG4bK", "1", b""));
     a.send_flow(&flows[0], message.clone()).unwrap();
     let back = packets(&mut to_b, 1).await.remove(0).flow;
-    assert_eq!(b.connect_tcp(back.remote).await.unwrap(), back, "an accepted connection is used again as well");
+    assert_eq!(
+        b.connect_tcp(back.remote).await.unwrap(),
+        back,
+        "an accepted connection is used again as well"
+    );
     b.send_flow(&back, message.clone()).unwrap();
     assert_eq!(packets(&mut to_a, 1).await[0].flow, flows[0]);
 
@@ -146,7 +216,11 @@ async fn connections_are_used_again_and_a_closed_flow_is_gone() {
 
 #[tokio::test]
 async fn connecting_where_nobody_listens_is_refused() {
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let free = TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let (endpoint, _incoming) = endpoint(&[]).await;
     let refused = within("refusal", endpoint.connect_tcp(free)).await;
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::ConnectionRefused);
@@ -154,14 +228,22 @@ async fn connecting_where_nobody_listens_is_refused() {
 
 #[tokio::test]
 async fn a_slow_reader_loses_its_connection_and_delays_nobody() {
-    let options_ = EndpointOptions { write_queue_bytes: 256 * 1024, ..EndpointOptions::default() };
+    let options_ = EndpointOptions {
+        write_queue_bytes: 256 * 1024,
+        ..EndpointOptions::default()
+    };
     let (endpoint, mut incoming) = endpoint_with(&[Transport::Tcp], options_).await;
     let to = local(&endpoint, Transport::Tcp);
     let mut slow = TcpStream::connect(to).await.unwrap();
-    slow.write_all(&options("TCP h", "z9hG4bK", "slow", b"")).await.unwrap();
+    slow.write_all(&options("TCP h", "z9hG4bK", "slow", b""))
+        .await
+        .unwrap();
     let slow_flow = packets(&mut incoming, 1).await.remove(0).flow;
     let mut quick = TcpStream::connect(to).await.unwrap();
-    quick.write_all(&options("TCP h", "z9hG4bK", "quick", b"")).await.unwrap();
+    quick
+        .write_all(&options("TCP h", "z9hG4bK", "quick", b""))
+        .await
+        .unwrap();
     let quick_flow = packets(&mut incoming, 1).await.remove(0).flow;
 
     let large = Bytes::from(vec![b'x'; 60_000]);
@@ -174,9 +256,13 @@ async fn a_slow_reader_loses_its_connection_and_delays_nobody() {
     within("the slow one's end", endpoint.closed(&slow_flow).unwrap()).await;
     assert_eq!(endpoint.drops().connections(), 1);
 
-    endpoint.send_flow(&quick_flow, Bytes::from_static(b"hello")).unwrap();
+    endpoint
+        .send_flow(&quick_flow, Bytes::from_static(b"hello"))
+        .unwrap();
     let mut hello = [0; 5];
-    within("the quick one", quick.read_exact(&mut hello)).await.unwrap();
+    within("the quick one", quick.read_exact(&mut hello))
+        .await
+        .unwrap();
     assert_eq!(&hello, b"hello");
 }
 
@@ -219,6 +305,9 @@ async fn source_address_and_socket_towards_a_peer() {
     let (endpoint, _incoming) = endpoint(&[Transport::Udp]).await;
     let peer: SocketAddr = "127.0.0.1:9".parse().unwrap();
     assert_eq!(endpoint.source_ip_for(peer.ip()), peer.ip());
-    assert_eq!(endpoint.udp_towards(peer), Some(local(&endpoint, Transport::Udp)));
+    assert_eq!(
+        endpoint.udp_towards(peer),
+        Some(local(&endpoint, Transport::Udp))
+    );
     assert_eq!(endpoint.udp_towards("[::1]:9".parse().unwrap()), None);
 }

@@ -1,5 +1,9 @@
 //! RFC 3263 against a name server of ours.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
 
 mod wire;
 
@@ -26,19 +30,34 @@ async fn name_server(zone: Vec<(&'static str, RData)>) -> (Resolver, Arc<Mutex<V
             let question = Message::from_vec(&buffer[..count]).unwrap();
             let query = question.queries[0].clone();
             let name = query.name().to_utf8().to_lowercase();
-            asked_here.lock().unwrap().push(format!("{name} {}", query.query_type()));
+            asked_here
+                .lock()
+                .unwrap()
+                .push(format!("{name} {}", query.query_type()));
             let mut answer = Message::response(question.id, OpCode::Query);
-            let found = zone.iter().filter(|(owner, data)| *owner == name && data.record_type() == query.query_type());
-            answer.add_answers(found.map(|(_, data)| Record::from_rdata(query.name().clone(), 60, data.clone())));
+            let found = zone
+                .iter()
+                .filter(|(owner, data)| *owner == name && data.record_type() == query.query_type());
+            answer.add_answers(
+                found.map(|(_, data)| Record::from_rdata(query.name().clone(), 60, data.clone())),
+            );
             answer.add_query(query);
-            socket.send_to(&answer.to_vec().unwrap(), from).await.unwrap();
+            socket
+                .send_to(&answer.to_vec().unwrap(), from)
+                .await
+                .unwrap();
         }
     });
     (resolver, asked)
 }
 
 fn srv(priority: u16, weight: u16, port: u16, target: &str) -> RData {
-    RData::SRV(SRV::new(priority, weight, port, Name::from_utf8(target).unwrap()))
+    RData::SRV(SRV::new(
+        priority,
+        weight,
+        port,
+        Name::from_utf8(target).unwrap(),
+    ))
 }
 
 fn a(last: u8) -> RData {
@@ -46,17 +65,34 @@ fn a(last: u8) -> RData {
 }
 
 fn targets(list: &[(Transport, &str)]) -> Vec<Target> {
-    list.iter().map(|(transport, addr)| Target { transport: *transport, addr: addr.parse::<SocketAddr>().unwrap() }).collect()
+    list.iter()
+        .map(|(transport, addr)| Target {
+            transport: *transport,
+            addr: addr.parse::<SocketAddr>().unwrap(),
+        })
+        .collect()
 }
 
 #[tokio::test]
 async fn srv_then_addresses() {
     use Transport::{Tcp, Udp};
     let (resolver, _) = name_server(vec![
-        ("_sip._udp.example.org.", srv(20, 0, 5070, "backup.example.org.")),
-        ("_sip._udp.example.org.", srv(10, 5, 5060, "main.example.org.")),
-        ("_sip._udp.example.org.", srv(15, 5, 5060, "missing.example.org.")),
-        ("_sip._tcp.example.org.", srv(10, 0, 5062, "main.example.org.")),
+        (
+            "_sip._udp.example.org.",
+            srv(20, 0, 5070, "backup.example.org."),
+        ),
+        (
+            "_sip._udp.example.org.",
+            srv(10, 5, 5060, "main.example.org."),
+        ),
+        (
+            "_sip._udp.example.org.",
+            srv(15, 5, 5060, "missing.example.org."),
+        ),
+        (
+            "_sip._tcp.example.org.",
+            srv(10, 0, 5062, "main.example.org."),
+        ),
         ("main.example.org.", a(1)),
         ("main.example.org.", RData::AAAA(AAAA(Ipv6Addr::LOCALHOST))),
         ("backup.example.org.", a(2)),
@@ -65,22 +101,42 @@ async fn srv_then_addresses() {
         ("none.example.org.", a(4)),
     ])
     .await;
-    let udp = [(Udp, "192.0.2.1:5060"), (Udp, "[::1]:5060"), (Udp, "192.0.2.2:5070")];
+    let udp = [
+        (Udp, "192.0.2.1:5060"),
+        (Udp, "[::1]:5060"),
+        (Udp, "192.0.2.2:5070"),
+    ];
     let tcp = [(Tcp, "192.0.2.1:5062"), (Tcp, "[::1]:5062")];
     for (uri, expected) in [
         ("sip:bob@example.org", [&udp[..], &tcp].concat()),
         ("sip:bob@example.org;transport=udp", udp.to_vec()),
         ("sip:bob@EXAMPLE.org;transport=tcp", tcp.to_vec()),
-        ("sip:bob@main.example.org:5080;transport=tcp", vec![(Tcp, "192.0.2.1:5080"), (Tcp, "[::1]:5080")]),
+        (
+            "sip:bob@main.example.org:5080;transport=tcp",
+            vec![(Tcp, "192.0.2.1:5080"), (Tcp, "[::1]:5080")],
+        ),
         ("sip:plain.example.org", vec![(Udp, "192.0.2.3:5060")]),
-        ("sip:plain.example.org;transport=tcp", vec![(Tcp, "192.0.2.3:5060")]),
-        ("sip:bob@example.com;maddr=plain.example.org", vec![(Udp, "192.0.2.3:5060")]),
+        (
+            "sip:plain.example.org;transport=tcp",
+            vec![(Tcp, "192.0.2.3:5060")],
+        ),
+        (
+            "sip:bob@example.com;maddr=plain.example.org",
+            vec![(Udp, "192.0.2.3:5060")],
+        ),
     ] {
         let found = within(uri, resolver.resolve(&Uri::parse(uri).unwrap())).await;
         assert_eq!(found, Ok(targets(&expected)), "{uri}");
     }
-    let missing = within("missing", resolver.resolve(&Uri::parse("sip:bob@nowhere.example.org").unwrap())).await;
-    assert_eq!(missing, Err(ResolveError::NoAddress("nowhere.example.org".to_owned())));
+    let missing = within(
+        "missing",
+        resolver.resolve(&Uri::parse("sip:bob@nowhere.example.org").unwrap()),
+    )
+    .await;
+    assert_eq!(
+        missing,
+        Err(ResolveError::NoAddress("nowhere.example.org".to_owned()))
+    );
 }
 
 #[tokio::test]
@@ -90,13 +146,31 @@ async fn answers_are_kept() {
     within("first", resolver.resolve(&uri)).await.unwrap();
     within("second", resolver.resolve(&uri)).await.unwrap();
     // Only of A: an empty answer without SOA, as our server gives it for AAAA, says not how long it holds.
-    assert_eq!(asked.lock().unwrap().iter().filter(|question| *question == "plain.example.org. A").count(), 1);
+    assert_eq!(
+        asked
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|question| *question == "plain.example.org. A")
+            .count(),
+        1
+    );
 }
 
 #[tokio::test]
 async fn a_silent_name_server_costs_a_bounded_time() {
     let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let resolver = Resolver::with_nameserver(silent.local_addr().unwrap());
-    let failed = within("the deadline", resolver.resolve(&Uri::parse("sip:bob@example.org").unwrap())).await;
-    assert!(matches!(failed, Err(ResolveError::Deadline(_) | ResolveError::Unavailable { .. })), "{failed:?}");
+    let failed = within(
+        "the deadline",
+        resolver.resolve(&Uri::parse("sip:bob@example.org").unwrap()),
+    )
+    .await;
+    assert!(
+        matches!(
+            failed,
+            Err(ResolveError::Deadline(_) | ResolveError::Unavailable { .. })
+        ),
+        "{failed:?}"
+    );
 }

@@ -17,14 +17,23 @@ use crate::{FlowKey, Target};
 pub(super) fn via(transport: Transport, local: SocketAddr) -> ViaOut {
     let branch = format!("z9hG4bK{:032x}", rand::random::<u128>());
     // rport (RFC 3581): the answer comes back to the very socket, through NAT too.
-    ViaOut { transport, host: local.ip().to_string(), port: local.port(), branch, rport: transport == Transport::Udp }
+    ViaOut {
+        transport,
+        host: local.ip().to_string(),
+        port: local.port(),
+        branch,
+        rport: transport == Transport::Udp,
+    }
 }
 
 impl<K: Send + 'static> Shared<K> {
     /// The Via towards one target; connects first if it has to.
     pub(super) async fn via_to(&self, target: Target) -> io::Result<ViaOut> {
         if target.transport == Transport::Udp {
-            let local = self.endpoint.udp_towards(target.addr).ok_or(io::ErrorKind::AddrNotAvailable)?;
+            let local = self
+                .endpoint
+                .udp_towards(target.addr)
+                .ok_or(io::ErrorKind::AddrNotAvailable)?;
             return Ok(via(Transport::Udp, self.reachable(local, target.addr)));
         }
         if target.transport != Transport::Tcp {
@@ -37,14 +46,20 @@ impl<K: Send + 'static> Shared<K> {
         // RFC 3261 section 18.1.1: sent-by names where a new connection would be accepted, if we listen at all.
         let listener = self.endpoint.local_addrs().iter().find(|listen| {
             let ip = listen.addr.ip();
-            listen.transport == Transport::Tcp && (ip == flow.local.ip() || ip.is_unspecified() && ip.is_ipv4() == flow.local.is_ipv4())
+            listen.transport == Transport::Tcp
+                && (ip == flow.local.ip()
+                    || ip.is_unspecified() && ip.is_ipv4() == flow.local.is_ipv4())
         });
         let port = listener.map_or(flow.local.port(), |listen| listen.addr.port());
         Ok(via(Transport::Tcp, SocketAddr::new(flow.local.ip(), port)))
     }
 
     fn reachable(&self, local: SocketAddr, to: SocketAddr) -> SocketAddr {
-        if local.ip().is_unspecified() { SocketAddr::new(self.endpoint.source_ip_for(to.ip()), local.port()) } else { local }
+        if local.ip().is_unspecified() {
+            SocketAddr::new(self.endpoint.source_ip_for(to.ip()), local.port())
+        } else {
+            local
+        }
     }
 
     /// Puts requests on their paths; those that need a connection first share one task per address.
@@ -66,16 +81,29 @@ impl<K: Send + 'static> Shared<K> {
                 };
                 let (method, bytes, wire_branch) = (request.method, request.bytes, request.branch);
                 keys.insert(Arc::clone(&branch), request.key);
-                table.insert(Arc::clone(&branch), Open { method, bytes, wire_branch, path: Path::Waiting, target, rest, sent: false });
+                table.insert(
+                    Arc::clone(&branch),
+                    Open {
+                        method,
+                        bytes,
+                        wire_branch,
+                        path: Path::Waiting,
+                        target,
+                        rest,
+                        sent: false,
+                    },
+                );
                 ready.push((branch, target, relay));
             }
         }
         for (branch, target, relay) in ready {
             match (target, relay) {
-                (Some(target), _) if target.transport == Transport::Tcp => match self.endpoint.open_tcp(target.addr) {
-                    Some(flow) => self.depart_by_tcp(&branch, flow),
-                    None => connecting.entry(target).or_default().push(branch),
-                },
+                (Some(target), _) if target.transport == Transport::Tcp => {
+                    match self.endpoint.open_tcp(target.addr) {
+                        Some(flow) => self.depart_by_tcp(&branch, flow),
+                        None => connecting.entry(target).or_default().push(branch),
+                    }
+                }
                 (Some(target), _) => self.depart_by_udp(&branch, target),
                 (None, Some(to)) => self.depart_by_relay(&branch, to),
                 (None, None) => self.fail(&branch, Outcome::Unreachable(Unreachable::NoSocket)),
@@ -93,10 +121,14 @@ impl<K: Send + 'static> Shared<K> {
         let closing = self.closing.clone();
         tokio::spawn(closing.run_until_cancelled_owned(async move {
             match shared.endpoint.connect_tcp(target.addr).await {
-                Ok(flow) => branches.iter().for_each(|branch| shared.depart_by_tcp(branch, flow.clone())),
+                Ok(flow) => branches
+                    .iter()
+                    .for_each(|branch| shared.depart_by_tcp(branch, flow.clone())),
                 Err(error) => {
                     let outcome = Outcome::Unreachable(Unreachable::Io(error.kind()));
-                    branches.iter().for_each(|branch| shared.fail(branch, outcome.clone()));
+                    branches
+                        .iter()
+                        .for_each(|branch| shared.fail(branch, outcome.clone()));
                 }
             }
             let deadline_ms = shared.table().next_deadline();
@@ -105,10 +137,20 @@ impl<K: Send + 'static> Shared<K> {
     }
 
     fn depart_by_udp(self: &Arc<Self>, branch: &Branch, target: Target) {
-        let Some(local) = self.endpoint.udp_towards(target.addr).filter(|_| target.transport == Transport::Udp) else {
+        let Some(local) = self
+            .endpoint
+            .udp_towards(target.addr)
+            .filter(|_| target.transport == Transport::Udp)
+        else {
             return self.fail(branch, Outcome::Unreachable(Unreachable::NoSocket));
         };
-        let departed = self.table().depart(branch, Path::Udp { local, to: target.addr });
+        let departed = self.table().depart(
+            branch,
+            Path::Udp {
+                local,
+                to: target.addr,
+            },
+        );
         if let Some(bytes) = departed {
             self.endpoint.send_udp(Some(local), target.addr, bytes);
         }
@@ -144,14 +186,18 @@ impl<K: Send + 'static> Shared<K> {
 
     /// When a connection closes, all that is open on it has failed (RFC 3261 section 17.1.4).
     fn watch(self: &Arc<Self>, flow: &FlowKey) {
-        let Some(closed) = self.endpoint.closed(flow) else { return };
+        let Some(closed) = self.endpoint.closed(flow) else {
+            return;
+        };
         let (weak, connection) = (Arc::downgrade(self), flow.connection);
         let closing = self.closing.clone();
         tokio::spawn(closing.run_until_cancelled_owned(async move {
             closed.await;
             if let Some(shared) = weak.upgrade() {
                 let branches = shared.table().on_connection(connection);
-                branches.iter().for_each(|branch| shared.fail(branch, Outcome::Unreachable(Unreachable::FlowGone)));
+                branches.iter().for_each(|branch| {
+                    shared.fail(branch, Outcome::Unreachable(Unreachable::FlowGone))
+                });
             }
         }));
     }
@@ -180,7 +226,9 @@ impl<K: Send + 'static> Shared<K> {
             Some(Path::Udp { local, to }) => self.endpoint.send_udp(Some(local), to, bytes),
             Some(Path::Relay(to)) => match self.relay(to) {
                 Ok(relay) => relay.send(branch, bytes),
-                Err(error) => self.fail(branch, Outcome::Unreachable(Unreachable::Io(error.kind()))),
+                Err(error) => {
+                    self.fail(branch, Outcome::Unreachable(Unreachable::Io(error.kind())))
+                }
             },
             // Reliable transports are never retransmitted on (RFC 3261 section 17.1.2.2).
             Some(Path::Tcp(_) | Path::Waiting) | None => {}
@@ -196,7 +244,9 @@ impl<K: Send + 'static> Shared<K> {
             Some(Some(next)) => {
                 let (shared, branch) = (Arc::clone(self), Arc::clone(branch));
                 let closing = self.closing.clone();
-                tokio::spawn(closing.run_until_cancelled_owned(async move { shared.fail_over(branch, next).await }));
+                tokio::spawn(closing.run_until_cancelled_owned(async move {
+                    shared.fail_over(branch, next).await
+                }));
             }
         }
     }
@@ -204,9 +254,16 @@ impl<K: Send + 'static> Shared<K> {
     async fn fail_over(self: Arc<Self>, branch: Branch, target: Target) {
         let via = match self.via_to(target).await {
             Ok(via) => via,
-            Err(error) => return self.fail(&branch, Outcome::Unreachable(Unreachable::Io(error.kind()))),
+            Err(error) => {
+                return self.fail(&branch, Outcome::Unreachable(Unreachable::Io(error.kind())));
+            }
         };
-        self.table().rewrite(&branch, |open| (via.branch.clone(), with_via(&open.bytes, &open.wire_branch, &via)));
+        self.table().rewrite(&branch, |open| {
+            (
+                via.branch.clone(),
+                with_via(&open.bytes, &open.wire_branch, &via),
+            )
+        });
         match target.transport {
             Transport::Tcp => match self.endpoint.open_tcp(target.addr) {
                 Some(flow) => self.depart_by_tcp(&branch, flow),
@@ -221,17 +278,34 @@ impl<K: Send + 'static> Shared<K> {
 
 /// The same request with another topmost Via: the header line that holds `old_branch` is written anew.
 fn with_via(bytes: &Bytes, old_branch: &str, via: &ViaOut) -> Bytes {
-    let head = bytes.windows(4).position(|end| end == b"\r\n\r\n").unwrap_or(bytes.len());
+    let head = bytes
+        .windows(4)
+        .position(|end| end == b"\r\n\r\n")
+        .unwrap_or(bytes.len());
     let lines = bytes[..head].split_inclusive(|byte| *byte == b'\n');
     let mut at = 0;
     for line in lines {
-        if line.windows(old_branch.len().max(1)).any(|text| text == old_branch.as_bytes()) {
-            let host = if via.host.contains(':') { format!("[{}]", via.host) } else { via.host.clone() };
+        if line
+            .windows(old_branch.len().max(1))
+            .any(|text| text == old_branch.as_bytes())
+        {
+            let host = if via.host.contains(':') {
+                format!("[{}]", via.host)
+            } else {
+                via.host.clone()
+            };
             let rport = if via.rport { ";rport" } else { "" };
-            let written = format!("Via: SIP/2.0/{} {host}:{};branch={}{rport}\r\n", via.transport.via_str(), via.port, via.branch);
+            let written = format!(
+                "Via: SIP/2.0/{} {host}:{};branch={}{rport}\r\n",
+                via.transport.via_str(),
+                via.port,
+                via.branch
+            );
             let end = at + line.len();
             let line_end = if line.ends_with(b"\n") { end } else { head + 2 };
-            return [&bytes[..at], written.as_bytes(), &bytes[line_end..]].concat().into();
+            return [&bytes[..at], written.as_bytes(), &bytes[line_end..]]
+                .concat()
+                .into();
         }
         at += line.len();
     }
@@ -244,7 +318,13 @@ mod tests {
 
     #[test]
     fn only_the_topmost_via_changes() {
-        let via = ViaOut { transport: Transport::Tcp, host: "::1".into(), port: 5070, branch: "z9hG4bKnew".into(), rport: false };
+        let via = ViaOut {
+            transport: Transport::Tcp,
+            host: "::1".into(),
+            port: 5070,
+            branch: "z9hG4bKnew".into(),
+            rport: false,
+        };
         for (request, expected) in [
             (
                 "OPTIONS sip:a SIP/2.0\r\nVia: SIP/2.0/UDP h:1;branch=z9hG4bKold;rport\r\nCSeq: 1 OPTIONS\r\n\r\nz9hG4bKold",
@@ -254,7 +334,10 @@ mod tests {
                 "OPTIONS sip:a SIP/2.0\r\nVia: SIP/2.0/UDP h:1;branch=z9hG4bKold\r\n\r\n",
                 "OPTIONS sip:a SIP/2.0\r\nVia: SIP/2.0/TCP [::1]:5070;branch=z9hG4bKnew\r\n\r\n",
             ),
-            ("OPTIONS sip:a SIP/2.0\r\n\r\n", "OPTIONS sip:a SIP/2.0\r\n\r\n"),
+            (
+                "OPTIONS sip:a SIP/2.0\r\n\r\n",
+                "OPTIONS sip:a SIP/2.0\r\n\r\n",
+            ),
         ] {
             let changed = with_via(&Bytes::from_static(request.as_bytes()), "z9hG4bKold", &via);
             assert_eq!(String::from_utf8_lossy(&changed), expected);

@@ -41,13 +41,25 @@ impl Relay {
     /// Notes that the socket is wanted. False: it is closed, open another.
     pub(super) fn touch(&self) -> bool {
         let now_ms = self.now_ms();
-        self.used_ms.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |used| (used != CLOSED).then_some(now_ms)).is_ok()
+        self.used_ms
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |used| {
+                (used != CLOSED).then_some(now_ms)
+            })
+            .is_ok()
     }
 
     fn close_if_idle(&self) -> bool {
-        let long_ago = self.now_ms().checked_sub(u64::try_from(IDLE.as_millis()).unwrap_or(u64::MAX));
-        let Some(long_ago) = long_ago else { return false };
-        self.used_ms.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |used| (used <= long_ago).then_some(CLOSED)).is_ok()
+        let long_ago = self
+            .now_ms()
+            .checked_sub(u64::try_from(IDLE.as_millis()).unwrap_or(u64::MAX));
+        let Some(long_ago) = long_ago else {
+            return false;
+        };
+        self.used_ms
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |used| {
+                (used <= long_ago).then_some(CLOSED)
+            })
+            .is_ok()
     }
 
     fn now_ms(&self) -> u64 {
@@ -56,13 +68,31 @@ impl Relay {
 }
 
 /// Opens the socket and starts its task.
-pub(super) fn open<K: Send + 'static>(shared: &Arc<Shared<K>>, to: SocketAddr) -> io::Result<Arc<Relay>> {
-    let any: SocketAddr = if to.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
+pub(super) fn open<K: Send + 'static>(
+    shared: &Arc<Shared<K>>,
+    to: SocketAddr,
+) -> io::Result<Arc<Relay>> {
+    let any: SocketAddr = if to.is_ipv4() {
+        (Ipv4Addr::UNSPECIFIED, 0).into()
+    } else {
+        (Ipv6Addr::UNSPECIFIED, 0).into()
+    };
     let socket = open_udp(any, RECEIVE_BUFFER_BYTES)?;
     socket2::SockRef::from(&socket).connect(&to.into())?;
     let (queue, queued) = mpsc::unbounded_channel();
-    let relay = Arc::new(Relay { local: socket.local_addr()?, queue, began: Instant::now(), used_ms: AtomicU64::new(0) });
-    let task = run(Arc::downgrade(shared), Arc::downgrade(&relay), socket, to, queued);
+    let relay = Arc::new(Relay {
+        local: socket.local_addr()?,
+        queue,
+        began: Instant::now(),
+        used_ms: AtomicU64::new(0),
+    });
+    let task = run(
+        Arc::downgrade(shared),
+        Arc::downgrade(&relay),
+        socket,
+        to,
+        queued,
+    );
     tokio::spawn(shared.closing.clone().run_until_cancelled_owned(task));
     Ok(relay)
 }
@@ -83,14 +113,20 @@ async fn run<K: Send + 'static>(
             count = queued.recv_many(&mut batch, SENT_TOGETHER) => if count > 0 { Event::Queued } else { return },
             () = tokio::time::sleep(IDLE) => Event::Quiet,
         };
-        let Some(shared) = shared.upgrade() else { return };
+        let Some(shared) = shared.upgrade() else {
+            return;
+        };
         match event {
-            Event::Received(Ok(())) => datagrams.drain(..).for_each(|(_, bytes)| take(&shared, bytes)),
+            Event::Received(Ok(())) => datagrams
+                .drain(..)
+                .for_each(|(_, bytes)| take(&shared, bytes)),
             Event::Received(Err(error)) => fail_sent(&shared, to, &error),
             Event::Queued => deliver(&shared, &socket, to, &mut batch).await,
             Event::Quiet => {
                 let mut table = shared.table();
-                if table.relay_is_idle(to) && relay.upgrade().is_none_or(|relay| relay.close_if_idle()) {
+                if table.relay_is_idle(to)
+                    && relay.upgrade().is_none_or(|relay| relay.close_if_idle())
+                {
                     table.relays.remove(&to);
                     return;
                 }
@@ -114,15 +150,24 @@ fn take<K: Send + 'static>(shared: &Arc<Shared<K>>, bytes: Vec<u8>) {
     }
 }
 
-async fn deliver<K: Send + 'static>(shared: &Arc<Shared<K>>, socket: &UdpSocket, to: SocketAddr, batch: &mut Vec<(Branch, Bytes)>) {
-    let (branches, datagrams): (Vec<Branch>, Vec<Outgoing>) =
-        batch.drain(..).map(|(branch, bytes)| (branch, (None, bytes))).unzip();
+async fn deliver<K: Send + 'static>(
+    shared: &Arc<Shared<K>>,
+    socket: &UdpSocket,
+    to: SocketAddr,
+    batch: &mut Vec<(Branch, Bytes)>,
+) {
+    let (branches, datagrams): (Vec<Branch>, Vec<Outgoing>) = batch
+        .drain(..)
+        .map(|(branch, bytes)| (branch, (None, bytes)))
+        .unzip();
     let mut sent = 0;
     let mut failed_before = false;
     while sent < datagrams.len() {
         match send(socket, &datagrams[sent..]).await {
             Ok(count) => {
-                shared.table().mark_sent(branches[sent..].iter().take(count));
+                shared
+                    .table()
+                    .mark_sent(branches[sent..].iter().take(count));
                 sent += count.max(1);
                 failed_before = false;
             }
@@ -132,7 +177,10 @@ async fn deliver<K: Send + 'static>(shared: &Arc<Shared<K>>, socket: &UdpSocket,
                 failed_before = true;
             }
             Err(error) => {
-                shared.fail(&branches[sent], Outcome::Unreachable(Unreachable::Io(error.kind())));
+                shared.fail(
+                    &branches[sent],
+                    Outcome::Unreachable(Unreachable::Io(error.kind())),
+                );
                 sent += 1;
                 failed_before = false;
             }

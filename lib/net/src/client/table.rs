@@ -20,7 +20,10 @@ pub(super) type Branch = Arc<str>;
 pub(super) enum Path {
     /// Not on its way yet: a connection is being opened.
     Waiting,
-    Udp { local: SocketAddr, to: SocketAddr },
+    Udp {
+        local: SocketAddr,
+        to: SocketAddr,
+    },
     Tcp(FlowKey),
     Relay(SocketAddr),
 }
@@ -103,9 +106,19 @@ impl Table {
         open.path = path;
         open.sent = false;
         let bytes = open.bytes.clone();
-        self.transactions.start(now_ms, open.wire_branch.clone(), open.method.clone(), Arc::clone(branch), bytes.clone(), reliable);
+        self.transactions.start(
+            now_ms,
+            open.wire_branch.clone(),
+            open.method.clone(),
+            Arc::clone(branch),
+            bytes.clone(),
+            reliable,
+        );
         if let Some(carrier) = carrier {
-            self.carried.entry(carrier).or_default().insert(Arc::clone(branch));
+            self.carried
+                .entry(carrier)
+                .or_default()
+                .insert(Arc::clone(branch));
         }
         Some(bytes)
     }
@@ -118,7 +131,8 @@ impl Table {
     /// The transaction that a response ends.
     pub(super) fn on_response(&mut self, response: &Response) -> Option<Branch> {
         let now_ms = self.now_ms();
-        let sip::transaction::ClientEvent::Final { key, .. } = self.transactions.on_response(now_ms, response)?;
+        let sip::transaction::ClientEvent::Final { key, .. } =
+            self.transactions.on_response(now_ms, response)?;
         self.remove(&key);
         Some(key)
     }
@@ -167,13 +181,24 @@ impl Table {
     /// All that travels on a broken connection.
     pub(super) fn on_connection(&mut self, connection: u64) -> Vec<Branch> {
         self.watched.remove(&connection);
-        self.carried.remove(&Carrier::Connection(connection)).into_iter().flatten().collect()
+        self.carried
+            .remove(&Carrier::Connection(connection))
+            .into_iter()
+            .flatten()
+            .collect()
     }
 
     /// All that a relay has been sent and has not answered; what still waits to be sent to it is not among them.
     pub(super) fn sent_to_relay(&self, relay: SocketAddr) -> Vec<Branch> {
-        let carried = self.carried.get(&Carrier::Relay(relay)).into_iter().flatten();
-        carried.filter(|branch| self.open.get(*branch).is_some_and(|open| open.sent)).cloned().collect()
+        let carried = self
+            .carried
+            .get(&Carrier::Relay(relay))
+            .into_iter()
+            .flatten();
+        carried
+            .filter(|branch| self.open.get(*branch).is_some_and(|open| open.sent))
+            .cloned()
+            .collect()
     }
 
     pub(super) fn mark_sent<'a>(&mut self, branches: impl Iterator<Item = &'a Branch>) {
@@ -192,7 +217,8 @@ impl Table {
     pub(super) fn suspect(&mut self, addr: SocketAddr) {
         let now = Instant::now();
         if self.suspects.len() >= MAX_SUSPECTS {
-            self.suspects.retain(|_, since| now.duration_since(*since) < SUSPECT_FOR);
+            self.suspects
+                .retain(|_, since| now.duration_since(*since) < SUSPECT_FOR);
         }
         if self.suspects.len() < MAX_SUSPECTS {
             self.suspects.insert(addr, now);
@@ -201,8 +227,13 @@ impl Table {
 
     /// The targets in their order, those that failed lately last.
     pub(super) fn best_first(&self, targets: &[Target]) -> VecDeque<Target> {
-        let suspicious = |target: &Target| self.suspects.get(&target.addr).is_some_and(|since| since.elapsed() < SUSPECT_FOR);
-        let (bad, good): (Vec<Target>, Vec<Target>) = targets.iter().partition(|target| suspicious(target));
+        let suspicious = |target: &Target| {
+            self.suspects
+                .get(&target.addr)
+                .is_some_and(|since| since.elapsed() < SUSPECT_FOR)
+        };
+        let (bad, good): (Vec<Target>, Vec<Target>) =
+            targets.iter().partition(|target| suspicious(target));
         good.into_iter().chain(bad).collect()
     }
 

@@ -20,12 +20,17 @@ pub(super) struct Alarm {
 
 impl Alarm {
     pub(super) fn new() -> Alarm {
-        Alarm { set_to_ms: AtomicU64::new(u64::MAX), bell: Arc::new(Notify::new()) }
+        Alarm {
+            set_to_ms: AtomicU64::new(u64::MAX),
+            bell: Arc::new(Notify::new()),
+        }
     }
 
     /// Tells the task of a new earliest deadline.
     pub(super) fn advance(&self, deadline_ms: Option<u64>) {
-        if deadline_ms.is_some_and(|deadline_ms| deadline_ms < self.set_to_ms.load(Ordering::SeqCst)) {
+        if deadline_ms
+            .is_some_and(|deadline_ms| deadline_ms < self.set_to_ms.load(Ordering::SeqCst))
+        {
             self.bell.notify_one();
         }
     }
@@ -44,7 +49,10 @@ pub(super) fn start<K: Send + 'static>(shared: &Arc<Shared<K>>) {
                 table.on_time(&mut actions);
                 let deadline_ms = table.next_deadline();
                 // Inside the lock, so that whoever starts a transaction compares with what is true.
-                shared.timer.set_to_ms.store(deadline_ms.unwrap_or(u64::MAX), Ordering::SeqCst);
+                shared
+                    .timer
+                    .set_to_ms
+                    .store(deadline_ms.unwrap_or(u64::MAX), Ordering::SeqCst);
                 deadline_ms.map(|deadline_ms| table.instant(deadline_ms))
             };
             for action in actions.drain(..) {

@@ -32,9 +32,17 @@ impl ReceiveBuffer {
 ///
 /// # Errors
 /// What the socket reports: on a connected socket `ConnectionRefused` when an ICMP "port unreachable" came back.
-pub(crate) async fn receive(socket: &UdpSocket, buffer: &mut ReceiveBuffer, out: &mut Vec<(SocketAddr, Vec<u8>)>) -> io::Result<()> {
+pub(crate) async fn receive(
+    socket: &UdpSocket,
+    buffer: &mut ReceiveBuffer,
+    out: &mut Vec<(SocketAddr, Vec<u8>)>,
+) -> io::Result<()> {
     // ERROR too: an ICMP error makes a socket neither readable nor writable, and would otherwise lie there until the next send.
-    socket.async_io(Interest::READABLE | Interest::ERROR, || receive_now(socket, &mut buffer.0, out)).await
+    socket
+        .async_io(Interest::READABLE | Interest::ERROR, || {
+            receive_now(socket, &mut buffer.0, out)
+        })
+        .await
 }
 
 /// Sends as many of `datagrams` as one system call takes; gives how many went.
@@ -42,11 +50,19 @@ pub(crate) async fn receive(socket: &UdpSocket, buffer: &mut ReceiveBuffer, out:
 /// # Errors
 /// The error belongs to the first datagram: none was sent. The caller decides whether to skip it or to try it again.
 pub(crate) async fn send(socket: &UdpSocket, datagrams: &[Outgoing]) -> io::Result<usize> {
-    socket.async_io(Interest::WRITABLE, || send_now(socket, &datagrams[..datagrams.len().min(BATCH)])).await
+    socket
+        .async_io(Interest::WRITABLE, || {
+            send_now(socket, &datagrams[..datagrams.len().min(BATCH)])
+        })
+        .await
 }
 
 #[cfg(target_os = "linux")]
-fn receive_now(socket: &UdpSocket, buffer: &mut [u8], out: &mut Vec<(SocketAddr, Vec<u8>)>) -> io::Result<()> {
+fn receive_now(
+    socket: &UdpSocket,
+    buffer: &mut [u8],
+    out: &mut Vec<(SocketAddr, Vec<u8>)>,
+) -> io::Result<()> {
     use std::io::IoSliceMut;
     use std::os::fd::AsRawFd;
 
@@ -58,14 +74,27 @@ fn receive_now(socket: &UdpSocket, buffer: &mut [u8], out: &mut Vec<(SocketAddr,
     let mut lengths = [(0_usize, None::<SocketAddr>); BATCH];
     let mut received = 0;
     {
-        let mut slices: Vec<[IoSliceMut<'_>; 1]> = buffer.chunks_exact_mut(DATAGRAM_BYTES).map(|chunk| [IoSliceMut::new(chunk)]).collect();
-        let messages = recvmmsg(socket.as_raw_fd(), &mut headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None)?;
+        let mut slices: Vec<[IoSliceMut<'_>; 1]> = buffer
+            .chunks_exact_mut(DATAGRAM_BYTES)
+            .map(|chunk| [IoSliceMut::new(chunk)])
+            .collect();
+        let messages = recvmmsg(
+            socket.as_raw_fd(),
+            &mut headers,
+            slices.iter_mut(),
+            MsgFlags::MSG_DONTWAIT,
+            None,
+        )?;
         for (slot, message) in lengths.iter_mut().zip(messages) {
             *slot = (message.bytes, message.address.and_then(std_address));
             received += 1;
         }
     }
-    for ((length, from), chunk) in lengths.into_iter().take(received).zip(buffer.chunks_exact(DATAGRAM_BYTES)) {
+    for ((length, from), chunk) in lengths
+        .into_iter()
+        .take(received)
+        .zip(buffer.chunks_exact(DATAGRAM_BYTES))
+    {
         if let Some(from) = from {
             out.push((from, chunk[..length].to_vec()));
         }
@@ -79,7 +108,9 @@ fn std_address(address: nix::sys::socket::SockaddrStorage) -> Option<SocketAddr>
         return Some(SocketAddr::new(v4.ip().into(), v4.port()));
     }
     // The scope is kept: a link-local peer can be answered only through its interface.
-    address.as_sockaddr_in6().map(|v6| std::net::SocketAddrV6::new(v6.ip(), v6.port(), v6.flowinfo(), v6.scope_id()).into())
+    address.as_sockaddr_in6().map(|v6| {
+        std::net::SocketAddrV6::new(v6.ip(), v6.port(), v6.flowinfo(), v6.scope_id()).into()
+    })
 }
 
 #[cfg(target_os = "linux")]
@@ -89,9 +120,18 @@ fn send_now(socket: &UdpSocket, datagrams: &[Outgoing]) -> io::Result<usize> {
     use rustix::net::addr::SocketAddrArg;
     use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, sendmmsg};
 
-    let slices: Vec<[IoSlice<'_>; 1]> = datagrams.iter().map(|(_, bytes)| [IoSlice::new(bytes)]).collect();
-    let addresses: Vec<_> = datagrams.iter().map(|(to, _)| to.map(|to| to.as_any())).collect();
-    let mut controls: Vec<_> = datagrams.iter().map(|_| SendAncillaryBuffer::default()).collect();
+    let slices: Vec<[IoSlice<'_>; 1]> = datagrams
+        .iter()
+        .map(|(_, bytes)| [IoSlice::new(bytes)])
+        .collect();
+    let addresses: Vec<_> = datagrams
+        .iter()
+        .map(|(to, _)| to.map(|to| to.as_any()))
+        .collect();
+    let mut controls: Vec<_> = datagrams
+        .iter()
+        .map(|_| SendAncillaryBuffer::default())
+        .collect();
     let mut headers: Vec<MMsgHdr<'_>> = slices
         .iter()
         .zip(&addresses)
@@ -105,7 +145,11 @@ fn send_now(socket: &UdpSocket, datagrams: &[Outgoing]) -> io::Result<usize> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn receive_now(socket: &UdpSocket, buffer: &mut [u8], out: &mut Vec<(SocketAddr, Vec<u8>)>) -> io::Result<()> {
+fn receive_now(
+    socket: &UdpSocket,
+    buffer: &mut [u8],
+    out: &mut Vec<(SocketAddr, Vec<u8>)>,
+) -> io::Result<()> {
     let (length, from) = socket.try_recv_from(buffer)?;
     out.push((from, buffer[..length].to_vec()));
     Ok(())

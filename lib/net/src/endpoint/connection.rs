@@ -32,9 +32,22 @@ pub(super) struct WriteQueue {
 }
 
 impl WriteQueue {
-    pub(super) fn new(flow: FlowKey, max_bytes: usize, token: CancellationToken) -> (WriteQueue, mpsc::UnboundedReceiver<Bytes>) {
+    pub(super) fn new(
+        flow: FlowKey,
+        max_bytes: usize,
+        token: CancellationToken,
+    ) -> (WriteQueue, mpsc::UnboundedReceiver<Bytes>) {
         let (queue, queued) = mpsc::unbounded_channel();
-        (WriteQueue { flow, queue, waiting_bytes: AtomicUsize::new(0), max_bytes, token }, queued)
+        (
+            WriteQueue {
+                flow,
+                queue,
+                waiting_bytes: AtomicUsize::new(0),
+                max_bytes,
+                token,
+            },
+            queued,
+        )
     }
 
     pub(super) fn flow(&self) -> &FlowKey {
@@ -48,7 +61,9 @@ impl WriteQueue {
     /// Queues, unless the connection is closed or the peer already has too much to read.
     pub(super) fn push(&self, bytes: Bytes) -> Result<(), FlowGone> {
         let length = bytes.len();
-        if self.token.is_cancelled() || self.waiting_bytes.load(Ordering::Relaxed) + length > self.max_bytes {
+        if self.token.is_cancelled()
+            || self.waiting_bytes.load(Ordering::Relaxed) + length > self.max_bytes
+        {
             return Err(FlowGone);
         }
         self.waiting_bytes.fetch_add(length, Ordering::Relaxed);
@@ -101,12 +116,22 @@ impl From<io::Error> for End {
     }
 }
 
-async fn read(table: &TcpTable, mut reading: OwnedReadHalf, queue: &WriteQueue, origin: Origin) -> End {
+async fn read(
+    table: &TcpTable,
+    mut reading: OwnedReadHalf,
+    queue: &WriteQueue,
+    origin: Origin,
+) -> End {
     let options = &table.options;
     let mut framer = StreamFramer::new(table.limits);
     let mut buffer = vec![0; READ_BYTES];
     // Set while a message is expected to be complete soon: the first of an accepted connection, or one that has begun.
-    let mut due = (origin == Origin::Accepted).then(|| (Instant::now() + options.first_message_timeout, "no message in time"));
+    let mut due = (origin == Origin::Accepted).then(|| {
+        (
+            Instant::now() + options.first_message_timeout,
+            "no message in time",
+        )
+    });
     loop {
         let (deadline, reason) = due.unwrap_or((Instant::now() + options.idle_timeout, "idle"));
         let count = match timeout_at(deadline, reading.read(&mut buffer)).await {
@@ -120,7 +145,10 @@ async fn read(table: &TcpTable, mut reading: OwnedReadHalf, queue: &WriteQueue, 
         loop {
             match framer.next() {
                 Ok(Some(Frame::Message(bytes))) if sip::is_keepalive(&bytes) => {}
-                Ok(Some(Frame::Message(bytes))) => batch.push(Packet { bytes, flow: queue.flow().clone() }),
+                Ok(Some(Frame::Message(bytes))) => batch.push(Packet {
+                    bytes,
+                    flow: queue.flow().clone(),
+                }),
                 Ok(Some(Frame::Ping)) => {
                     if queue.push(Bytes::from_static(PONG)).is_err() {
                         return End::Ours("too slow a reader");
@@ -143,7 +171,10 @@ async fn read(table: &TcpTable, mut reading: OwnedReadHalf, queue: &WriteQueue, 
         }
         // A message that trickles in gets one deadline from its first byte on, however often a byte comes.
         due = match (due, framer.is_partial()) {
-            (None, true) => Some((Instant::now() + options.message_timeout, "message took too long")),
+            (None, true) => Some((
+                Instant::now() + options.message_timeout,
+                "message took too long",
+            )),
             (Some((_, "message took too long")), false) => None,
             (due, _) => due,
         };
@@ -154,7 +185,12 @@ async fn deliver(table: &TcpTable, batch: Vec<Packet>) -> bool {
     batch.is_empty() || table.packets.send(batch).await.is_ok()
 }
 
-async fn write(mut writing: OwnedWriteHalf, mut queued: mpsc::UnboundedReceiver<Bytes>, queue: &WriteQueue, patience: Duration) -> End {
+async fn write(
+    mut writing: OwnedWriteHalf,
+    mut queued: mpsc::UnboundedReceiver<Bytes>,
+    queue: &WriteQueue,
+    patience: Duration,
+) -> End {
     let mut batch: Vec<Bytes> = Vec::with_capacity(WRITTEN_TOGETHER);
     let mut joined = Vec::new();
     loop {
@@ -174,6 +210,8 @@ async fn write(mut writing: OwnedWriteHalf, mut queued: mpsc::UnboundedReceiver<
                 Ok(Err(error)) => return error.into(),
             }
         }
-        queue.waiting_bytes.fetch_sub(joined.len(), Ordering::Relaxed);
+        queue
+            .waiting_bytes
+            .fetch_sub(joined.len(), Ordering::Relaxed);
     }
 }

@@ -53,7 +53,10 @@ mod tests {
     fn loopback_is_reached_from_loopback() {
         let ips = SourceIps::default();
         for _ in 0..2 {
-            assert_eq!(ips.find(Ipv4Addr::LOCALHOST.into()), IpAddr::from(Ipv4Addr::LOCALHOST));
+            assert_eq!(
+                ips.find(Ipv4Addr::LOCALHOST.into()),
+                IpAddr::from(Ipv4Addr::LOCALHOST)
+            );
         }
     }
 }

@@ -21,7 +21,11 @@ use crate::{FlowGone, FlowKey, Packet};
 
 /// Opens a listener; the socket options are those of [`super::udp::open`], plus SO_REUSEADDR for a quick restart.
 pub(super) fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    let socket = if addr.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
     if addr.is_ipv6() {
         SockRef::from(&socket).set_only_v6(true)?;
     }
@@ -69,7 +73,16 @@ impl TcpTable {
         drops: Arc<Drops>,
     ) -> Arc<TcpTable> {
         let open = Mutex::default();
-        Arc::new(TcpTable { limits, options, packets, drops, closing, tasks, next: AtomicU64::new(1), open })
+        Arc::new(TcpTable {
+            limits,
+            options,
+            packets,
+            drops,
+            closing,
+            tasks,
+            next: AtomicU64::new(1),
+            open,
+        })
     }
 
     /// Accepts until the endpoint closes.
@@ -99,11 +112,19 @@ impl TcpTable {
         };
         // A waiter that is dropped while it connects hands the attempt to the next one.
         let outcome = attempt
-            .get_or_init(|| async { self.connect_anew(to).await.map_err(|error| (error.kind(), error.to_string())) })
+            .get_or_init(|| async {
+                self.connect_anew(to)
+                    .await
+                    .map_err(|error| (error.kind(), error.to_string()))
+            })
             .await
             .clone();
         let mut open = self.open();
-        if open.connecting.get(&to).is_some_and(|current| Arc::ptr_eq(current, &attempt)) {
+        if open
+            .connecting
+            .get(&to)
+            .is_some_and(|current| Arc::ptr_eq(current, &attempt))
+        {
             open.connecting.remove(&to);
         }
         drop(open);
@@ -113,19 +134,43 @@ impl TcpTable {
     async fn connect_anew(self: &Arc<Self>, to: SocketAddr) -> io::Result<FlowKey> {
         let connecting = tokio::time::timeout(self.options.connect_timeout, TcpStream::connect(to));
         let stream = match self.closing.run_until_cancelled(connecting).await {
-            None => return Err(io::Error::new(io::ErrorKind::NotConnected, "the endpoint is closed")),
-            Some(Err(_)) => return Err(io::Error::new(io::ErrorKind::TimedOut, "connecting took too long")),
+            None => {
+                return Err(io::Error::new(
+                    io::ErrorKind::NotConnected,
+                    "the endpoint is closed",
+                ));
+            }
+            Some(Err(_)) => {
+                return Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "connecting took too long",
+                ));
+            }
             Some(Ok(connected)) => connected?,
         };
         self.adopt(stream, to, Origin::Connected)
     }
 
     /// Takes a stream into the table and starts its tasks.
-    fn adopt(self: &Arc<Self>, stream: TcpStream, remote: SocketAddr, origin: Origin) -> io::Result<FlowKey> {
+    fn adopt(
+        self: &Arc<Self>,
+        stream: TcpStream,
+        remote: SocketAddr,
+        origin: Origin,
+    ) -> io::Result<FlowKey> {
         tune(&stream)?;
         let connection = self.next.fetch_add(1, Ordering::Relaxed);
-        let flow = FlowKey { transport: Transport::Tcp, local: stream.local_addr()?, remote, connection };
-        let (queue, queued) = WriteQueue::new(flow.clone(), self.options.write_queue_bytes, self.closing.child_token());
+        let flow = FlowKey {
+            transport: Transport::Tcp,
+            local: stream.local_addr()?,
+            remote,
+            connection,
+        };
+        let (queue, queued) = WriteQueue::new(
+            flow.clone(),
+            self.options.write_queue_bytes,
+            self.closing.child_token(),
+        );
         let queue = Arc::new(queue);
         {
             let mut open = self.open();
@@ -148,7 +193,12 @@ impl TcpTable {
 
     /// See [`super::Endpoint::send_flow`].
     pub(super) fn send(&self, connection: u64, bytes: Bytes) -> Result<(), FlowGone> {
-        let queue = self.open().connections.get(&connection).cloned().ok_or(FlowGone)?;
+        let queue = self
+            .open()
+            .connections
+            .get(&connection)
+            .cloned()
+            .ok_or(FlowGone)?;
         queue.push(bytes).inspect_err(|FlowGone| {
             // A slow reader must not hold up the others; nor may it keep half of what it was sent.
             if queue.close() {
@@ -162,7 +212,11 @@ impl TcpTable {
     }
 
     pub(super) fn closed(&self, connection: u64) -> WaitForCancellationFutureOwned {
-        let token = self.open().connections.get(&connection).map(|queue| queue.token().clone());
+        let token = self
+            .open()
+            .connections
+            .get(&connection)
+            .map(|queue| queue.token().clone());
         let token = token.unwrap_or_else(|| {
             let gone = CancellationToken::new();
             gone.cancel();
@@ -195,6 +249,9 @@ impl Open {
 /// SIP messages are small and awaited: no Nagle. A dead peer is found within two minutes even when nothing is sent.
 fn tune(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15)).with_retries(4);
+    let keepalive = TcpKeepalive::new()
+        .with_time(Duration::from_secs(60))
+        .with_interval(Duration::from_secs(15))
+        .with_retries(4);
     SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }

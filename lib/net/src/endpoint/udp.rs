@@ -58,7 +58,11 @@ impl UdpSender {
     ) -> UdpSender {
         let socket = Arc::new(socket);
         let (queue, queued) = mpsc::channel(queue_count.max(1));
-        tasks.spawn(closing.clone().run_until_cancelled_owned(read(Arc::clone(&socket), local, packets)));
+        tasks.spawn(closing.clone().run_until_cancelled_owned(read(
+            Arc::clone(&socket),
+            local,
+            packets,
+        )));
         tasks.spawn(write(socket, queued, closing.clone(), Arc::clone(drops)));
         UdpSender { local, queue }
     }
@@ -87,7 +91,15 @@ async fn read(socket: Arc<UdpSocket>, local: SocketAddr, packets: mpsc::Sender<V
             .drain(..)
             // RFC 5626 section 4.4.2 keeps UDP flows open by STUN; some phones send CRLF. Neither is SIP, neither is answered.
             .filter(|(_, bytes)| !sip::is_keepalive(bytes) && !sip::is_stun(bytes))
-            .map(|(remote, bytes)| Packet { bytes, flow: FlowKey { transport: Transport::Udp, local, remote, connection: 0 } })
+            .map(|(remote, bytes)| Packet {
+                bytes,
+                flow: FlowKey {
+                    transport: Transport::Udp,
+                    local,
+                    remote,
+                    connection: 0,
+                },
+            })
             .collect();
         if !batch.is_empty() && packets.send(batch).await.is_err() {
             return;
@@ -95,7 +107,12 @@ async fn read(socket: Arc<UdpSocket>, local: SocketAddr, packets: mpsc::Sender<V
     }
 }
 
-async fn write(socket: Arc<UdpSocket>, mut queued: mpsc::Receiver<Outgoing>, closing: CancellationToken, drops: Arc<Drops>) {
+async fn write(
+    socket: Arc<UdpSocket>,
+    mut queued: mpsc::Receiver<Outgoing>,
+    closing: CancellationToken,
+    drops: Arc<Drops>,
+) {
     let mut batch = Vec::with_capacity(BATCH);
     loop {
         let count = tokio::select! {

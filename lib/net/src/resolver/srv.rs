@@ -1,14 +1,23 @@
 //! The order of SRV records (RFC 2782, "Usage rules"), with the dice as an argument.
 
 /// Sorts (priority, weight, item): lowest priority first, inside a priority by weighted chance.
-pub(super) fn in_order<T>(mut records: Vec<(u16, u16, T)>, mut roll: impl FnMut(u32) -> u32) -> Vec<T> {
+pub(super) fn in_order<T>(
+    mut records: Vec<(u16, u16, T)>,
+    mut roll: impl FnMut(u32) -> u32,
+) -> Vec<T> {
     // "arrange all SRV RRs … with weight 0 … at the beginning", so that they keep their small chance.
     records.sort_by_key(|(priority, weight, _)| (*priority, *weight));
     let mut ordered = Vec::with_capacity(records.len());
     while let Some((priority, ..)) = records.first() {
         let priority = *priority;
-        let group = records.iter().take_while(|record| record.0 == priority).count();
-        let total: u32 = records[..group].iter().map(|record| u32::from(record.1)).sum();
+        let group = records
+            .iter()
+            .take_while(|record| record.0 == priority)
+            .count();
+        let total: u32 = records[..group]
+            .iter()
+            .map(|record| u32::from(record.1))
+            .sum();
         // "select the RR whose running sum value is the first in the selected order which is greater than or equal to the
         // random number selected".
         let rolled = roll(total);
@@ -28,7 +37,14 @@ mod tests {
 
     #[test]
     fn priority_then_weight() {
-        let records = || vec![(20, 0, "backup"), (10, 60, "big"), (10, 0, "zero"), (10, 40, "small")];
+        let records = || {
+            vec![
+                (20, 0, "backup"),
+                (10, 60, "big"),
+                (10, 0, "zero"),
+                (10, 40, "small"),
+            ]
+        };
         for (rolls, expected) in [
             ([0, 0, 0, 0], ["zero", "small", "big", "backup"]),
             ([100, 40, 0, 0], ["big", "small", "zero", "backup"]),

@@ -1,5 +1,9 @@
 //! What the tests of this crate share: endpoints on free loopback ports, messages, a deadline for every wait.
-#![allow(dead_code, unreachable_pub, reason = "each test program uses a part of it, and none exports it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test program uses a part of it, and none exports it"
+)]
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -10,7 +14,9 @@ use sip::{Limits, Message, Reply, Request, Response, StatusCode, Transport};
 
 /// Fails instead of hanging.
 pub async fn within<T>(what: &str, wait: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(10), wait).await.unwrap_or_else(|_| panic!("{what}: not within 10 s"))
+    tokio::time::timeout(Duration::from_secs(10), wait)
+        .await
+        .unwrap_or_else(|_| panic!("{what}: not within 10 s"))
 }
 
 /// An endpoint on 127.0.0.1 with free ports.
@@ -18,21 +24,41 @@ pub async fn endpoint(transports: &[Transport]) -> (Endpoint, Incoming) {
     endpoint_with(transports, EndpointOptions::default()).await
 }
 
-pub async fn endpoint_with(transports: &[Transport], options: EndpointOptions) -> (Endpoint, Incoming) {
+pub async fn endpoint_with(
+    transports: &[Transport],
+    options: EndpointOptions,
+) -> (Endpoint, Incoming) {
     let addr = "127.0.0.1:0".parse().unwrap();
-    let listen: Vec<_> = transports.iter().map(|transport| ListenAddr { transport: *transport, addr }).collect();
-    Endpoint::bind(&listen, Limits::default(), options).await.unwrap()
+    let listen: Vec<_> = transports
+        .iter()
+        .map(|transport| ListenAddr {
+            transport: *transport,
+            addr,
+        })
+        .collect();
+    Endpoint::bind(&listen, Limits::default(), options)
+        .await
+        .unwrap()
 }
 
 pub fn local(endpoint: &Endpoint, transport: Transport) -> SocketAddr {
-    endpoint.local_addrs().iter().find(|listen| listen.transport == transport).unwrap().addr
+    endpoint
+        .local_addrs()
+        .iter()
+        .find(|listen| listen.transport == transport)
+        .unwrap()
+        .addr
 }
 
 /// Collects packets until there are `count`.
 pub async fn packets(incoming: &mut Incoming, count: usize) -> Vec<Packet> {
     let mut all = Vec::new();
     while all.len() < count {
-        all.extend(within("packets", incoming.recv_batch()).await.expect("the endpoint is open"));
+        all.extend(
+            within("packets", incoming.recv_batch())
+                .await
+                .expect("the endpoint is open"),
+        );
     }
     all
 }
@@ -64,5 +90,7 @@ pub fn response(bytes: Vec<u8>) -> Response {
 
 /// 200 to a request, as it goes on the wire.
 pub fn ok(bytes: &[u8], source: SocketAddr) -> Vec<u8> {
-    Reply::new(&request(bytes), StatusCode::OK).to_tag("t").encode(source)
+    Reply::new(&request(bytes), StatusCode::OK)
+        .to_tag("t")
+        .encode(source)
 }
