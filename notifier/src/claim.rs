@@ -18,7 +18,10 @@ pub(crate) struct Pace {
 impl Pace {
     /// The first claim is due at once.
     pub(crate) fn new(polls_per_second: u32, now: Instant) -> Pace {
-        Pace { interval: Duration::from_secs(1) / polls_per_second.max(1), next: now }
+        Pace {
+            interval: Duration::from_secs(1) / polls_per_second.max(1),
+            next: now,
+        }
     }
 
     /// Whether a claim is due.
@@ -59,7 +62,10 @@ pub(crate) fn claim_limit(free: usize, fetch_rows: u32) -> u32 {
 pub(crate) fn log_recovered(claimed: &[Claimed]) {
     let recovered = claimed.iter().filter(|claimed| claimed.recovered).count();
     if recovered > 0 {
-        tracing::warn!(resources = recovered, "took over resources whose holder's lease ran out; their watchers are notified anew");
+        tracing::warn!(
+            resources = recovered,
+            "took over resources whose holder's lease ran out; their watchers are notified anew"
+        );
     }
 }
 
@@ -77,7 +83,10 @@ mod tests {
         let during = start + Duration::from_millis(1);
         assert!(!pace.is_due(during));
         pace.ring(during);
-        assert!(pace.is_due(during), "a ring during the claim brings another");
+        assert!(
+            pace.is_due(during),
+            "a ring during the claim brings another"
+        );
         pace.issued(during, 0.0);
         pace.full(during);
         assert!(pace.is_due(during));

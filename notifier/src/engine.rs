@@ -155,7 +155,9 @@ impl Engine {
             self.interrupt_late_flights();
         }
         if !self.ledger.is_empty() {
-            tracing::warn!("stopped with resources unsettled; their leases run out and they are recovered");
+            tracing::warn!(
+                "stopped with resources unsettled; their leases run out and they are recovered"
+            );
         }
         Ok(())
     }
@@ -186,7 +188,8 @@ impl Engine {
 
     fn verdicts_stage(&mut self) -> Option<Stage> {
         // The flight may have been abandoned or replaced since it was judged.
-        self.verdicts.retain(|(key, _)| self.ledger.guard(*key).is_some());
+        self.verdicts
+            .retain(|(key, _)| self.ledger.guard(*key).is_some());
         let count = self.verdicts.len().min(SETTLE_CHUNK);
         (count > 0).then(|| Stage::Verdicts(self.verdicts.drain(..count).collect()))
     }
@@ -202,7 +205,10 @@ impl Engine {
             return None;
         }
         let works = self.ledger.begin_take(TAKE_CHUNK);
-        Some(Stage::Take { works, limit: u32::try_from(limit).unwrap_or(u32::MAX) })
+        Some(Stage::Take {
+            works,
+            limit: u32::try_from(limit).unwrap_or(u32::MAX),
+        })
     }
 
     fn claim_stage(&mut self, now: Instant) -> Option<Stage> {
@@ -215,7 +221,9 @@ impl Engine {
     }
 
     fn free_permits(&self) -> usize {
-        self.settings.in_flight.saturating_sub(self.ledger.flight_count())
+        self.settings
+            .in_flight
+            .saturating_sub(self.ledger.flight_count())
     }
 
     /// When [`Engine::start_statement`] has to look again without anything having happened.
@@ -237,7 +245,12 @@ impl Engine {
         let store = self.store.clone();
         let (owner, lease, waitn) = (self.owner, self.settings.lease, self.settings.waitn);
         let job = match stage {
-            Stage::Verdicts(verdicts) => Job::Verdicts(verdicts.iter().map(|(_, verdict)| verdict.clone()).collect()),
+            Stage::Verdicts(verdicts) => Job::Verdicts(
+                verdicts
+                    .iter()
+                    .map(|(_, verdict)| verdict.clone())
+                    .collect(),
+            ),
             Stage::Settle(works) => Job::Settle(works.iter().map(settled_resource).collect()),
             Stage::Take { works, limit } => Job::Take {
                 claimed: works.iter().map(claimed).collect(),
@@ -245,7 +258,12 @@ impl Engine {
                 limit: *limit,
                 registry: self.registry.clone(),
             },
-            Stage::Claim { limit, .. } => Job::Claim { held: self.ledger.claims(), limit: *limit, lease, waitn },
+            Stage::Claim { limit, .. } => Job::Claim {
+                held: self.ledger.claims(),
+                limit: *limit,
+                lease,
+                waitn,
+            },
         };
         async move { job.run(&store, owner).await }
     }
@@ -300,37 +318,71 @@ impl Engine {
     fn claimed(&mut self, claimed: Vec<Claimed>, issued: Instant) {
         log_recovered(&claimed);
         let lease_end = issued + self.settings.lease;
-        for Claimed { resource, claim, version, state_due, continued, .. } in claimed {
+        for Claimed {
+            resource,
+            claim,
+            version,
+            state_due,
+            continued,
+            ..
+        } in claimed
+        {
             let resource = Arc::new(resource);
             if continued && !self.ledger.holds(&resource) {
                 // Abandoned while the claim ran: what was taken of it may be lost, so it's left to be recovered.
                 continue;
             }
-            self.ledger.claimed(resource, claim, version, state_due, lease_end);
+            self.ledger
+                .claimed(resource, claim, version, state_due, lease_end);
         }
     }
 
-    fn taken(&mut self, works: Vec<Held>, dialogs: Vec<TakenDialog>, rendered: Rendered, limit: u32) {
+    fn taken(
+        &mut self,
+        works: Vec<Held>,
+        dialogs: Vec<TakenDialog>,
+        rendered: Rendered,
+        limit: u32,
+    ) {
         // Only half full counts as complete: the statement chooses up to `limit` dialogs and then leaves out those that changed
         // before it could lock them, so a little less than the limit doesn't prove that there were no more.
         let complete = dialogs.len() <= limit as usize / 2;
         let mut cancelled = Vec::new();
         let mut letters = Vec::with_capacity(dialogs.len());
         for dialog in dialogs {
-            let Some(work) = works.get(dialog.resource_index) else { continue };
-            let guard = Guard { target_version: dialog.target_version, remote_cseq: dialog.remote_cseq };
-            let Some(key) = self.ledger.take_off(work, dialog.id, guard, &mut cancelled) else { continue };
-            let standing = Standing { terminated: is_terminated(&dialog), failures: dialog.failures };
+            let Some(work) = works.get(dialog.resource_index) else {
+                continue;
+            };
+            let guard = Guard {
+                target_version: dialog.target_version,
+                remote_cseq: dialog.remote_cseq,
+            };
+            let Some(key) = self.ledger.take_off(work, dialog.id, guard, &mut cancelled) else {
+                continue;
+            };
+            let standing = Standing {
+                terminated: is_terminated(&dialog),
+                failures: dialog.failures,
+            };
             let letter = Letter { key, standing };
-            letters.push(Taken { letter, dialog, resource: work.resource.clone(), state_due: work.state_due });
+            letters.push(Taken {
+                letter,
+                dialog,
+                resource: work.resource.clone(),
+                state_due: work.state_due,
+            });
         }
         self.cancel(cancelled);
         self.ledger.taken(&works, complete);
         if self.interrupted {
-            letters.iter().for_each(|taken| self.ended(taken.letter, Ending::Interrupted));
+            letters
+                .iter()
+                .for_each(|taken| self.ended(taken.letter, Ending::Interrupted));
         } else if !letters.is_empty() {
             let sender = self.sender.clone();
-            let task = self.preparing.spawn(async move { sender.prepare(letters, rendered).await });
+            let task = self
+                .preparing
+                .spawn(async move { sender.prepare(letters, rendered).await });
             self.prepared_for.insert(task.id(), works);
         }
     }
@@ -359,7 +411,12 @@ impl Engine {
             match request {
                 Ok(request) => {
                     let may = !self.interrupted
-                        && self.ledger.may_send(letter.key, &request.branch, now, self.settings.lease_margin());
+                        && self.ledger.may_send(
+                            letter.key,
+                            &request.branch,
+                            now,
+                            self.settings.lease_margin(),
+                        );
                     if may {
                         requests.push(request);
                     }
@@ -374,12 +431,26 @@ impl Engine {
 
     /// A NOTIFY is over, one way or another. Late news of an abandoned or replaced one is ignored.
     fn ended(&mut self, letter: Letter, ending: Ending) {
-        let Some(guard) = self.ledger.guard(letter.key) else { return };
-        match self.settings.failure.verdict(ending, letter.standing, rand::random()) {
+        let Some(guard) = self.ledger.guard(letter.key) else {
+            return;
+        };
+        match self
+            .settings
+            .failure
+            .verdict(ending, letter.standing, rand::random())
+        {
             None => self.ledger.landed(letter.key),
             Some(verdict) => {
-                let Guard { target_version, remote_cseq } = guard;
-                let verdict = DialogVerdict { id: letter.key.dialog, remote_cseq, target_version, verdict };
+                let Guard {
+                    target_version,
+                    remote_cseq,
+                } = guard;
+                let verdict = DialogVerdict {
+                    id: letter.key.dialog,
+                    remote_cseq,
+                    target_version,
+                    verdict,
+                };
                 tracing::debug!(subscription.id = letter.key.dialog, ?ending, verdict = ?verdict.verdict, "NOTIFY judged");
                 self.verdicts.push((letter.key, verdict));
             }
@@ -396,9 +467,14 @@ impl Engine {
 
     fn watch_leases(&mut self) {
         let now = Instant::now();
-        let (count, branches) = self.ledger.abandon_expired(now, self.settings.lease_margin());
+        let (count, branches) = self
+            .ledger
+            .abandon_expired(now, self.settings.lease_margin());
         if count > 0 {
-            tracing::warn!(resources = count, "leases ran out before their work was settled; abandoned, to be recovered");
+            tracing::warn!(
+                resources = count,
+                "leases ran out before their work was settled; abandoned, to be recovered"
+            );
         }
         self.cancel(branches);
         if self.renewal.is_some() {
@@ -409,12 +485,21 @@ impl Engine {
             return;
         }
         let (store, owner, lease) = (self.store.clone(), self.owner, self.settings.lease);
-        let resources: Vec<Resource> = asked.iter().map(|(_, resource)| Resource::clone(resource)).collect();
+        let resources: Vec<Resource> = asked
+            .iter()
+            .map(|(_, resource)| Resource::clone(resource))
+            .collect();
         let task = tokio::spawn(async move { store.queue().renew(owner, &resources, lease).await });
         self.renewal = Some((Renewal { issued: now, asked }, AbortOnDropHandle::new(task)));
     }
 
-    fn renewal_done(&mut self, (renewal, done): (Renewal, Result<Result<Vec<Resource>, StoreError>, JoinError>)) {
+    fn renewal_done(
+        &mut self,
+        (renewal, done): (
+            Renewal,
+            Result<Result<Vec<Resource>, StoreError>, JoinError>,
+        ),
+    ) {
         match done {
             Ok(Ok(granted)) => {
                 let granted: HashSet<Arc<Resource>> = granted.into_iter().map(Arc::new).collect();
@@ -431,21 +516,38 @@ impl Engine {
     /// settled at that moment, the database decides: a settlement of an earlier claim settles nothing.
     fn start_overdue(&mut self) {
         let now = Instant::now();
-        if self.overdue.is_some() || self.stopping.is_some() || self.free_permits() == 0 || self.outage.lasts(now) {
+        if self.overdue.is_some()
+            || self.stopping.is_some()
+            || self.free_permits() == 0
+            || self.outage.lasts(now)
+        {
             return;
         }
         let (store, owner) = (self.store.clone(), self.owner);
         let (lease, waitn) = (self.settings.lease, self.settings.waitn);
         let held = self.ledger.claims();
-        let task = tokio::spawn(async move { store.queue().claim_overdue(owner, &held, lease, waitn).await });
+        let task = tokio::spawn(async move {
+            store
+                .queue()
+                .claim_overdue(owner, &held, lease, waitn)
+                .await
+        });
         self.overdue = Some((now, AbortOnDropHandle::new(task)));
     }
 
-    fn overdue_done(&mut self, (issued, done): (Instant, Result<Result<Option<Claimed>, StoreError>, JoinError>)) {
+    fn overdue_done(
+        &mut self,
+        (issued, done): (
+            Instant,
+            Result<Result<Option<Claimed>, StoreError>, JoinError>,
+        ),
+    ) {
         match done {
             Ok(Ok(claimed)) => self.claimed(claimed.into_iter().collect(), issued),
             // A lock that can't be had within the statement's time is somebody's long transaction; the next round waits again.
-            Ok(Err(error)) => tracing::debug!(error = %error, "no overdue resource could be claimed"),
+            Ok(Err(error)) => {
+                tracing::debug!(error = %error, "no overdue resource could be claimed")
+            }
             Err(error) => tracing::error!(error = %error, "claiming an overdue resource failed"),
         }
     }
@@ -477,15 +579,21 @@ impl Engine {
         for (key, branch) in self.ledger.open_flights() {
             self.cancel(branch.into_iter().collect());
             if !judged.contains(&key) {
-                let standing = Standing { terminated: false, failures: 0 };
+                let standing = Standing {
+                    terminated: false,
+                    failures: 0,
+                };
                 self.ended(Letter { key, standing }, Ending::Interrupted);
             }
         }
     }
 
     fn is_done(&self) -> bool {
-        let Some(since) = self.stopping else { return false };
-        since.elapsed() >= STOP_LIMIT || (self.ledger.is_empty() && self.statement.is_none() && self.overdue.is_none())
+        let Some(since) = self.stopping else {
+            return false;
+        };
+        since.elapsed() >= STOP_LIMIT
+            || (self.ledger.is_empty() && self.statement.is_none() && self.overdue.is_none())
     }
 }
 

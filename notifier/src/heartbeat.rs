@@ -48,7 +48,10 @@ pub(crate) async fn keep(store: Store, node: NewNode, owner: watch::Sender<i64>)
             Ok(true) => {}
             Ok(false) => {
                 let id = register(&store, &node).await;
-                tracing::warn!(node = id, "this process was taken for dead; registered anew");
+                tracing::warn!(
+                    node = id,
+                    "this process was taken for dead; registered anew"
+                );
                 owner.send_replace(id);
             }
             Err(error) => tracing::warn!(error = %error, "heartbeat failed"),

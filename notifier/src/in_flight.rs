@@ -140,7 +140,14 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
     ///
     /// A claim of flagged dialogs only (`state_due` false) doesn't hide a state change that this hold already owes: the
     /// version of that change stays the one that is taken and settled.
-    pub(crate) fn claimed(&mut self, resource: R, claim: i64, version: i64, state_due: bool, lease_end: Instant) {
+    pub(crate) fn claimed(
+        &mut self,
+        resource: R,
+        claim: i64,
+        version: i64,
+        state_due: bool,
+        lease_end: Instant,
+    ) {
         if let Some(&id) = self.by_resource.get(&resource)
             && let Some(hold) = self.holds.get_mut(&id)
         {
@@ -210,7 +217,13 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
     pub(crate) fn in_flight_of(&self, works: &[Work<R>]) -> Vec<(i64, i32)> {
         let holds = works.iter().filter_map(|work| self.holds.get(&work.hold));
         let dialogs = holds.flat_map(|hold| hold.dialogs.iter());
-        dialogs.filter_map(|dialog| self.flights.get(dialog).map(|flight| (*dialog, flight.guard.target_version))).collect()
+        dialogs
+            .filter_map(|dialog| {
+                self.flights
+                    .get(dialog)
+                    .map(|flight| (*dialog, flight.guard.target_version))
+            })
+            .collect()
     }
 
     /// Opens a flight for a dialog that was taken for `work`. `None`: the resource was abandoned meanwhile, nothing may
@@ -226,7 +239,13 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
         let hold = self.holds.get_mut(&work.hold)?;
         let again = hold.claim != work.claim;
         hold.dialogs.insert(dialog);
-        let flight = Flight { serial, hold: work.hold, guard, branch: None, again };
+        let flight = Flight {
+            serial,
+            hold: work.hold,
+            guard,
+            branch: None,
+            again,
+        };
         if let Some(earlier) = self.flights.insert(dialog, flight) {
             cancelled.extend(earlier.branch);
             if earlier.hold != work.hold
@@ -241,7 +260,9 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
     /// A take has ended. `complete` false: the statement's limit cut it short, so its resources are taken once more.
     pub(crate) fn taken(&mut self, works: &[Work<R>], complete: bool) {
         for work in works {
-            let Some(hold) = self.holds.get_mut(&work.hold) else { continue };
+            let Some(hold) = self.holds.get_mut(&work.hold) else {
+                continue;
+            };
             hold.phase = Phase::Idle;
             if !complete {
                 self.want(work.hold, true);
@@ -252,11 +273,23 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
 
     /// Whether this flight may be sent now: it's still the dialog's current one, and more than `margin` of the lease is
     /// left. Remembers the branch, so that the transaction can be cancelled.
-    pub(crate) fn may_send(&mut self, key: FlightKey, branch: &str, now: Instant, margin: Duration) -> bool {
-        let Some(flight) = self.flights.get_mut(&key.dialog).filter(|flight| flight.serial == key.serial) else {
+    pub(crate) fn may_send(
+        &mut self,
+        key: FlightKey,
+        branch: &str,
+        now: Instant,
+        margin: Duration,
+    ) -> bool {
+        let Some(flight) = self
+            .flights
+            .get_mut(&key.dialog)
+            .filter(|flight| flight.serial == key.serial)
+        else {
             return false;
         };
-        let Some(hold) = self.holds.get(&flight.hold) else { return false };
+        let Some(hold) = self.holds.get(&flight.hold) else {
+            return false;
+        };
         if hold.lease_end <= now + margin {
             return false;
         }
@@ -266,7 +299,10 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
 
     /// The guard of a flight that is still the dialog's current one; `None` for a late outcome.
     pub(crate) fn guard(&self, key: FlightKey) -> Option<Guard> {
-        self.flights.get(&key.dialog).filter(|flight| flight.serial == key.serial).map(|flight| flight.guard)
+        self.flights
+            .get(&key.dialog)
+            .filter(|flight| flight.serial == key.serial)
+            .map(|flight| flight.guard)
     }
 
     /// A flight is over: its outcome needs no writing, or has been written.
@@ -274,8 +310,12 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
         if self.guard(key).is_none() {
             return;
         }
-        let Some(flight) = self.flights.remove(&key.dialog) else { return };
-        let Some(hold) = self.holds.get_mut(&flight.hold) else { return };
+        let Some(flight) = self.flights.remove(&key.dialog) else {
+            return;
+        };
+        let Some(hold) = self.holds.get_mut(&flight.hold) else {
+            return;
+        };
         hold.dialogs.remove(&key.dialog);
         if flight.again {
             self.want(flight.hold, false);
@@ -307,7 +347,11 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
     /// These resources are settled: forget them, unless they were claimed again while the statement ran.
     pub(crate) fn settled(&mut self, works: &[Work<R>]) {
         for work in works {
-            if self.holds.get(&work.hold).is_some_and(|hold| hold.phase == Phase::Settling) {
+            if self
+                .holds
+                .get(&work.hold)
+                .is_some_and(|hold| hold.phase == Phase::Settling)
+            {
                 self.forget(work.hold);
             }
         }
@@ -329,17 +373,28 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
     /// settled within its lease is left to the recovery by whoever claims it next.
     pub(crate) fn to_renew(&self, now: Instant, half_lease: Duration) -> Vec<(HoldId, R)> {
         let working = self.holds.iter().filter(|(id, hold)| {
-            hold.phase != Phase::Settling && !self.drained.contains(id) && hold.lease_end < now + half_lease
+            hold.phase != Phase::Settling
+                && !self.drained.contains(id)
+                && hold.lease_end < now + half_lease
         });
-        working.map(|(id, hold)| (*id, hold.resource.clone())).collect()
+        working
+            .map(|(id, hold)| (*id, hold.resource.clone()))
+            .collect()
     }
 
     /// Notes the result of a renewal. A resource that the database no longer grants is abandoned; returns the branches to
     /// cancel. Compares hold numbers, since a resource may have been settled and claimed anew while the renewal ran.
-    pub(crate) fn renewed(&mut self, asked: &[(HoldId, R)], granted: &HashSet<R>, lease_end: Instant) -> Vec<String> {
+    pub(crate) fn renewed(
+        &mut self,
+        asked: &[(HoldId, R)],
+        granted: &HashSet<R>,
+        lease_end: Instant,
+    ) -> Vec<String> {
         let mut cancelled = Vec::new();
         for (id, resource) in asked {
-            let Some(hold) = self.holds.get_mut(id) else { continue };
+            let Some(hold) = self.holds.get_mut(id) else {
+                continue;
+            };
             if granted.contains(resource) {
                 hold.lease_end = hold.lease_end.max(lease_end);
             } else if hold.phase != Phase::Settling {
@@ -351,8 +406,15 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
 
     /// Abandons what has no more than `margin` of its lease left: nothing of it is sent, awaited or settled any more.
     /// Returns the branches to cancel. A resource that is being settled is left to that statement's result.
-    pub(crate) fn abandon_expired(&mut self, now: Instant, margin: Duration) -> (usize, Vec<String>) {
-        let expired = self.holds.iter().filter(|(_, hold)| hold.phase != Phase::Settling && hold.lease_end <= now + margin);
+    pub(crate) fn abandon_expired(
+        &mut self,
+        now: Instant,
+        margin: Duration,
+    ) -> (usize, Vec<String>) {
+        let expired = self
+            .holds
+            .iter()
+            .filter(|(_, hold)| hold.phase != Phase::Settling && hold.lease_end <= now + margin);
         let ids: Vec<HoldId> = expired.map(|(id, _)| *id).collect();
         let branches = ids.iter().flat_map(|id| self.forget(*id)).collect();
         (ids.len(), branches)
@@ -363,19 +425,35 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
     /// For a take that failed: it may have been committed with only its result lost, and its dialogs would then look
     /// notified. Left to run out of its lease, the resource is claimed as recovered and everything of it is sent again.
     pub(crate) fn abandon(&mut self, works: &[Work<R>]) -> Vec<String> {
-        works.iter().flat_map(|work| self.forget(work.hold)).collect()
+        works
+            .iter()
+            .flat_map(|work| self.forget(work.hold))
+            .collect()
     }
 
     /// The flights that are still open with the branches of those that were sent, for shutting down.
     pub(crate) fn open_flights(&self) -> Vec<(FlightKey, Option<String>)> {
         let flights = self.flights.iter();
-        flights.map(|(dialog, flight)| (FlightKey { dialog: *dialog, serial: flight.serial }, flight.branch.clone())).collect()
+        flights
+            .map(|(dialog, flight)| {
+                (
+                    FlightKey {
+                        dialog: *dialog,
+                        serial: flight.serial,
+                    },
+                    flight.branch.clone(),
+                )
+            })
+            .collect()
     }
 
     /// Stops taking for good (shutting down): what waits to be taken, now or later, is given back when it's drained.
     pub(crate) fn stop_taking(&mut self) {
         self.stopping = true;
-        for id in std::mem::take(&mut self.fresh).into_iter().chain(std::mem::take(&mut self.cut)) {
+        for id in std::mem::take(&mut self.fresh)
+            .into_iter()
+            .chain(std::mem::take(&mut self.cut))
+        {
             if let Some(hold) = self.holds.get_mut(&id) {
                 hold.wanted = false;
                 hold.give_back = true;
@@ -396,18 +474,26 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
     }
 
     fn want(&mut self, id: HoldId, cut: bool) {
-        let Some(hold) = self.holds.get_mut(&id) else { return };
+        let Some(hold) = self.holds.get_mut(&id) else {
+            return;
+        };
         if self.stopping {
             hold.give_back = true;
         } else if !hold.wanted {
             hold.wanted = true;
-            if cut { self.cut.push_back(id) } else { self.fresh.push_back(id) }
+            if cut {
+                self.cut.push_back(id)
+            } else {
+                self.fresh.push_back(id)
+            }
         }
     }
 
     /// Puts a hold among the drained ones when it is.
     fn look(&mut self, id: HoldId) {
-        let Some(hold) = self.holds.get(&id) else { return };
+        let Some(hold) = self.holds.get(&id) else {
+            return;
+        };
         if hold.phase == Phase::Idle && hold.dialogs.is_empty() && !hold.wanted {
             self.drained.insert(id);
         } else {
@@ -417,7 +503,9 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
 
     fn forget(&mut self, id: HoldId) -> Vec<String> {
         self.drained.remove(&id);
-        let Some(hold) = self.holds.remove(&id) else { return Vec::new() };
+        let Some(hold) = self.holds.remove(&id) else {
+            return Vec::new();
+        };
         if hold.wanted {
             self.fresh.retain(|wanted| *wanted != id);
             self.cut.retain(|wanted| *wanted != id);
@@ -425,7 +513,10 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
         if self.by_resource.get(&hold.resource) == Some(&id) {
             self.by_resource.remove(&hold.resource);
         }
-        hold.dialogs.iter().filter_map(|dialog| self.flights.remove(dialog)?.branch).collect()
+        hold.dialogs
+            .iter()
+            .filter_map(|dialog| self.flights.remove(dialog)?.branch)
+            .collect()
     }
 }
 

@@ -101,13 +101,25 @@ const READY_WITHOUT_DATABASE: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// See [`RunError`].
-pub async fn run(config: node::Config, shutdown: node::Shutdown, ready: impl FnOnce() + Send) -> Result<(), RunError> {
+pub async fn run(
+    config: node::Config,
+    shutdown: node::Shutdown,
+    ready: impl FnOnce() + Send,
+) -> Result<(), RunError> {
     let store = connect(&config)?;
     let settings = Settings::new(&config);
     let listen = config.notifier.listen.to_string().parse::<ListenAddr>();
-    let listen = listen.unwrap_or(ListenAddr { transport: sip::Transport::Udp, addr: config.notifier.listen.addr });
-    let (endpoint, incoming) = Endpoint::bind(&[listen], Limits::default(), EndpointOptions::default()).await?;
-    let address = endpoint.local_addrs().first().map(ToString::to_string).unwrap_or_default();
+    let listen = listen.unwrap_or(ListenAddr {
+        transport: sip::Transport::Udp,
+        addr: config.notifier.listen.addr,
+    });
+    let (endpoint, incoming) =
+        Endpoint::bind(&[listen], Limits::default(), EndpointOptions::default()).await?;
+    let address = endpoint
+        .local_addrs()
+        .first()
+        .map(ToString::to_string)
+        .unwrap_or_default();
     let node = heartbeat::this_node(address);
     let mut ready = Some(ready);
     let id = {
@@ -130,9 +142,18 @@ pub async fn run(config: node::Config, shutdown: node::Shutdown, ready: impl FnO
     tracing::info!(node = id, address = node.address, "notifier registered");
 
     let resolver = Resolver::system();
-    let (client, outcomes) = Client::new(endpoint.clone(), resolver.clone(), sip::transaction::Timers::default());
+    let (client, outcomes) = Client::new(
+        endpoint.clone(),
+        resolver.clone(),
+        sip::transaction::Timers::default(),
+    );
     let (prepared_in, prepared) = mpsc::unbounded_channel();
-    let sender = Sender::new(client.clone(), resolver, config.presence.send_fast_notify, prepared_in);
+    let sender = Sender::new(
+        client.clone(),
+        resolver,
+        config.presence.send_fast_notify,
+        prepared_in,
+    );
     let (owner_in, owner) = watch::channel(id);
 
     let receive = AbortOnDropHandle::new(tokio::spawn(receive(incoming, client.clone())));
@@ -140,7 +161,12 @@ pub async fn run(config: node::Config, shutdown: node::Shutdown, ready: impl FnO
     let sweep = AbortOnDropHandle::new(tokio::spawn(sweep(store.clone(), config)));
     let engine = Engine::new(settings, store.clone(), client, sender, id);
     let latest = owner.clone();
-    let engine = engine.run(Inputs { outcomes, prepared, owner, shutdown });
+    let engine = engine.run(Inputs {
+        outcomes,
+        prepared,
+        owner,
+        shutdown,
+    });
     if let Some(ready) = ready {
         ready();
     }
@@ -161,7 +187,11 @@ pub async fn run(config: node::Config, shutdown: node::Shutdown, ready: impl FnO
 }
 
 fn connect(config: &node::Config) -> Result<Store, RunError> {
-    let url = config.presence.db_url.as_ref().ok_or(RunError::NoDatabase)?;
+    let url = config
+        .presence
+        .db_url
+        .as_ref()
+        .ok_or(RunError::NoDatabase)?;
     let options = StoreOptions {
         pool_size: config.database.pool_size.usize(),
         connect_timeout: config.database.connect_timeout_ms.milliseconds(),
@@ -177,7 +207,10 @@ async fn receive(mut incoming: Incoming, client: Client<send::Letter>) {
         for packet in batch {
             match sip::parse_datagram(packet.bytes, &limits) {
                 Ok(Message::Response(response)) => client.on_response(response),
-                Ok(Message::Request(request)) => tracing::debug!(method = request.method().as_str(), "a request came to a notifier"),
+                Ok(Message::Request(request)) => tracing::debug!(
+                    method = request.method().as_str(),
+                    "a request came to a notifier"
+                ),
                 Err(error) => tracing::debug!(reason = error.reason, "a datagram can't be read"),
             }
         }
@@ -189,7 +222,10 @@ async fn sweep(store: Store, config: node::Config) {
     let Some(clean_period) = config.presence.clean_period.duration() else {
         return std::future::pending().await;
     };
-    let settings =
-        SweepSettings { batch: config.presence.fetch_rows.get(), quiet: config.presence.force_delete, clean_period };
+    let settings = SweepSettings {
+        batch: config.presence.fetch_rows.get(),
+        quiet: config.presence.force_delete,
+        clean_period,
+    };
     sweep::run(store, settings).await;
 }

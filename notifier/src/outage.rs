@@ -25,13 +25,23 @@ impl Outage {
         *self = Outage::default();
     }
 
-    pub(crate) fn note(&mut self, now: Instant, what: &'static str, error: Result<Option<StoreError>, JoinError>) {
-        let pause = Duration::from_millis(50 << self.failures.min(4)).mul_f64(0.75 + 0.5 * rand::random::<f64>());
+    pub(crate) fn note(
+        &mut self,
+        now: Instant,
+        what: &'static str,
+        error: Result<Option<StoreError>, JoinError>,
+    ) {
+        let pause = Duration::from_millis(50 << self.failures.min(4))
+            .mul_f64(0.75 + 0.5 * rand::random::<f64>());
         self.until = Some(now + pause);
         self.failures += 1;
         match error {
-            Ok(Some(error)) if error.is_outage() && self.failures > 1 => tracing::debug!(what, %error, "statement failed again"),
-            Ok(Some(error)) if error.is_outage() => tracing::warn!(what, %error, "statement failed"),
+            Ok(Some(error)) if error.is_outage() && self.failures > 1 => {
+                tracing::debug!(what, %error, "statement failed again")
+            }
+            Ok(Some(error)) if error.is_outage() => {
+                tracing::warn!(what, %error, "statement failed")
+            }
             Ok(Some(error)) => tracing::error!(what, %error, "statement failed"),
             Ok(None) => tracing::error!(what, "statement gave the wrong result"),
             Err(error) => tracing::error!(what, %error, "statement panicked"),

@@ -19,7 +19,11 @@ impl Rendered {
     /// its resource by the place in `resources`.
     ///
     /// A resource of an event package that isn't in the registry (a row written by hand) has no document.
-    pub(crate) fn new(registry: &Registry, resources: &[Resource], publications: &[Publication]) -> Rendered {
+    pub(crate) fn new(
+        registry: &Registry,
+        resources: &[Resource],
+        publications: &[Publication],
+    ) -> Rendered {
         let mut bodies: Vec<Vec<PublishedBody<'_>>> = vec![Vec::new(); resources.len()];
         for publication in publications {
             if let Some(own) = bodies.get_mut(publication.resource_index) {
@@ -32,7 +36,8 @@ impl Rendered {
         }
         let documents = resources.iter().zip(&bodies).map(|(resource, own)| {
             let package = registry.find_name(&resource.event);
-            let document = package.and_then(|package| (package.merge)(&resource.presentity_uri, own));
+            let document =
+                package.and_then(|package| (package.merge)(&resource.presentity_uri, own));
             (resource.clone(), document.map(Arc::new))
         });
         Rendered(documents.collect())

@@ -64,7 +64,12 @@ impl Sender {
         send_fast_notify: bool,
         prepared: mpsc::UnboundedSender<Vec<Prepared>>,
     ) -> Sender {
-        Sender { client, resolver, send_fast_notify, prepared }
+        Sender {
+            client,
+            resolver,
+            send_fast_notify,
+            prepared,
+        }
     }
 
     /// Builds the requests of one take and hands them to the engine; ends when the last one is handed over.
@@ -108,10 +113,17 @@ impl Sender {
         (letter, request)
     }
 
-    async fn build(&self, taken: &Taken, document: Option<&Document>) -> Result<ClientRequest<Letter>, Ending> {
+    async fn build(
+        &self,
+        taken: &Taken,
+        document: Option<&Document>,
+    ) -> Result<ClientRequest<Letter>, Ending> {
         let dialog = &taken.dialog;
         let flow = (!dialog.flow.is_empty()).then(|| dialog.flow.clone());
-        let route_set: Vec<String> = flow.into_iter().chain(dialog.record_route.iter().cloned()).collect();
+        let route_set: Vec<String> = flow
+            .into_iter()
+            .chain(dialog.record_route.iter().cloned())
+            .collect();
         let hop = self.next_hop(dialog, &route_set).await?;
         let via = self.client.via_for(&hop).await.map_err(|error| {
             tracing::debug!(subscription.id = dialog.id, error = %error, "next hop can't be reached");
@@ -124,8 +136,19 @@ impl Sender {
         let view = view(dialog, &route_set, &contact);
         let event = event_value(&taken.resource.event, &dialog.event_id);
         let state = state_value(dialog);
-        let headers = [("Max-Forwards", MAX_FORWARDS), ("Event", &event), ("Subscription-State", &state)];
-        let built = sip::dialog::request(&view, &Method::Notify, dialog.cseq, &via, &headers, body_of(document));
+        let headers = [
+            ("Max-Forwards", MAX_FORWARDS),
+            ("Event", &event),
+            ("Subscription-State", &state),
+        ];
+        let built = sip::dialog::request(
+            &view,
+            &Method::Notify,
+            dialog.cseq,
+            &via,
+            &headers,
+            body_of(document),
+        );
         let built = built.map_err(|error| unsendable(dialog, &error))?;
         Ok(ClientRequest {
             key: taken.letter,
@@ -138,7 +161,8 @@ impl Sender {
 
     /// RFC 3261 section 12.2.1.1 for the URI, RFC 3263 for the address. A flow leads through the server that holds it.
     async fn next_hop(&self, dialog: &TakenDialog, route_set: &[String]) -> Result<Hop, Ending> {
-        let uri = sip::dialog::next_hop(&view(dialog, route_set, "")).map_err(|error| unsendable(dialog, &error))?;
+        let uri = sip::dialog::next_hop(&view(dialog, route_set, ""))
+            .map_err(|error| unsendable(dialog, &error))?;
         if !dialog.flow.is_empty()
             && let Some(server) = numeric_address(&uri)
         {
@@ -157,7 +181,11 @@ impl Sender {
 }
 
 /// The dialog as RFC 3261 sees it. We are its UAS: To and its tag are ours.
-fn view<'a>(dialog: &'a TakenDialog, route_set: &'a [String], local_contact: &'a str) -> DialogView<'a> {
+fn view<'a>(
+    dialog: &'a TakenDialog,
+    route_set: &'a [String],
+    local_contact: &'a str,
+) -> DialogView<'a> {
     DialogView {
         call_id: &dialog.call_id,
         local_uri: &dialog.local_uri,
@@ -172,7 +200,10 @@ fn view<'a>(dialog: &'a TakenDialog, route_set: &'a [String], local_contact: &'a
 
 /// Whether the NOTIFY of this dialog is its last one.
 pub(crate) fn is_terminated(dialog: &TakenDialog) -> bool {
-    matches!(status(dialog), SubscriptionStatus::Terminated | SubscriptionStatus::Waiting)
+    matches!(
+        status(dialog),
+        SubscriptionStatus::Terminated | SubscriptionStatus::Waiting
+    )
 }
 
 /// Subscription-State. RFC 6665 section 4.1.3: "expires" is what is left, by the database's clock.
@@ -182,7 +213,8 @@ fn state_value(dialog: &TakenDialog) -> String {
 
 /// A number without meaning can only have been written by hand; the subscription is then as good as over.
 fn status(dialog: &TakenDialog) -> SubscriptionStatus {
-    SubscriptionStatus::from_code(i32::from(dialog.status)).unwrap_or(SubscriptionStatus::Terminated)
+    SubscriptionStatus::from_code(i32::from(dialog.status))
+        .unwrap_or(SubscriptionStatus::Terminated)
 }
 
 fn numeric_address(uri: &Uri) -> Option<SocketAddr> {

@@ -15,7 +15,10 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
     /// A final response.
-    Answered { status: u16, retry_after_s: Option<u32> },
+    Answered {
+        status: u16,
+        retry_after_s: Option<u32>,
+    },
     /// Timer F.
     TimedOut,
     /// The next hop's name can't be resolved, no connection can be made, ICMP error.
@@ -52,7 +55,12 @@ pub(crate) struct FailurePolicy {
 
 impl FailurePolicy {
     /// The verdict to store for this ending, if any. `jitter` is a random number from 0 to 1.
-    pub(crate) fn verdict(&self, ending: Ending, standing: Standing, jitter: f64) -> Option<Verdict> {
+    pub(crate) fn verdict(
+        &self,
+        ending: Ending,
+        standing: Standing,
+        jitter: f64,
+    ) -> Option<Verdict> {
         if ending == Ending::Interrupted {
             // Owed again, at once: whoever holds the resource next sends it with the next CSeq.
             return Some(Verdict::Retry { after_s: 0 });
@@ -61,7 +69,11 @@ impl FailurePolicy {
         if standing.terminated {
             return Some(Verdict::Ended);
         }
-        let retry = |floor_s: u32| Some(Verdict::Retry { after_s: self.back_off_s(standing.failures, floor_s, jitter) });
+        let retry = |floor_s: u32| {
+            Some(Verdict::Retry {
+                after_s: self.back_off_s(standing.failures, floor_s, jitter),
+            })
+        };
         match ending {
             Ending::Skipped | Ending::Interrupted => None,
             Ending::Unsendable => Some(Verdict::Ended),
@@ -69,7 +81,10 @@ impl FailurePolicy {
             // Not bounded by a count: an edge proxy that is away for ten minutes must not cost every phone behind it its
             // subscription. The subscription's own expiry bounds these.
             Ending::TimedOut | Ending::Unreachable => retry(0),
-            Ending::Answered { status, retry_after_s } => match status {
+            Ending::Answered {
+                status,
+                retry_after_s,
+            } => match status {
                 200..=299 => (standing.failures > 0).then_some(Verdict::Delivered),
                 404 | 405 | 410 | 416 | 480..=485 | 489 | 501 | 604 => Some(Verdict::Ended),
                 408 if self.timeout_ends => Some(Verdict::Ended),
@@ -83,7 +98,12 @@ impl FailurePolicy {
     /// Seconds until the next attempt: doubling, between the configured bounds, not below `floor_s`; up to a quarter more,
     /// so that thousands of phones that failed together don't come back together.
     fn back_off_s(&self, failures: u32, floor_s: u32, jitter: f64) -> u32 {
-        let doubled = self.retry_min.as_secs().saturating_mul(1 << failures.min(16)).min(self.retry_max.as_secs()).max(1);
+        let doubled = self
+            .retry_min
+            .as_secs()
+            .saturating_mul(1 << failures.min(16))
+            .min(self.retry_max.as_secs())
+            .max(1);
         // A Retry-After of days would outlive any subscription; an hour is enough to be obedient.
         let base = doubled.max(u64::from(floor_s.min(3600)));
         let spread = (base as f64 * 0.25 * jitter.clamp(0.0, 1.0)).round() as u64;
@@ -103,13 +123,19 @@ mod tests {
     };
 
     fn answered(status: u16) -> Ending {
-        Ending::Answered { status, retry_after_s: None }
+        Ending::Answered {
+            status,
+            retry_after_s: None,
+        }
     }
 
     #[test]
     fn judges_each_ending() {
         let retry = |after_s| Some(Verdict::Retry { after_s });
-        let patient = FailurePolicy { timeout_ends: false, ..POLICY };
+        let patient = FailurePolicy {
+            timeout_ends: false,
+            ..POLICY
+        };
         for (policy, ending, failures, expected) in [
             (POLICY, answered(200), 0, None),
             (POLICY, answered(202), 0, None),
@@ -134,32 +160,90 @@ mod tests {
             (POLICY, answered(430), 2, retry(8)),
             (POLICY, answered(500), 0, retry(2)),
             (POLICY, answered(503), 20, retry(60)),
-            (POLICY, Ending::Answered { status: 503, retry_after_s: Some(120) }, 0, retry(120)),
-            (POLICY, Ending::Answered { status: 503, retry_after_s: Some(1) }, 3, retry(16)),
-            (POLICY, Ending::Answered { status: 503, retry_after_s: Some(u32::MAX) }, 0, retry(3600)),
+            (
+                POLICY,
+                Ending::Answered {
+                    status: 503,
+                    retry_after_s: Some(120),
+                },
+                0,
+                retry(120),
+            ),
+            (
+                POLICY,
+                Ending::Answered {
+                    status: 503,
+                    retry_after_s: Some(1),
+                },
+                3,
+                retry(16),
+            ),
+            (
+                POLICY,
+                Ending::Answered {
+                    status: 503,
+                    retry_after_s: Some(u32::MAX),
+                },
+                0,
+                retry(3600),
+            ),
             (POLICY, answered(401), 0, retry(2)),
             (POLICY, answered(403), 8, retry(60)),
             (POLICY, answered(403), 9, Some(Verdict::Ended)),
             (POLICY, answered(302), 9, Some(Verdict::Ended)),
             (POLICY, answered(603), 0, retry(2)),
         ] {
-            let standing = Standing { terminated: false, failures };
-            assert_eq!(policy.verdict(ending, standing, 0.0), expected, "{ending:?} after {failures}");
+            let standing = Standing {
+                terminated: false,
+                failures,
+            };
+            assert_eq!(
+                policy.verdict(ending, standing, 0.0),
+                expected,
+                "{ending:?} after {failures}"
+            );
         }
     }
 
     #[test]
     fn the_last_notify_ends_the_dialog_whatever_comes_back() {
-        let standing = Standing { terminated: true, failures: 0 };
-        for ending in [answered(200), answered(481), answered(503), Ending::TimedOut, Ending::Unreachable, Ending::Unsendable] {
-            assert_eq!(POLICY.verdict(ending, standing, 0.5), Some(Verdict::Ended), "{ending:?}");
+        let standing = Standing {
+            terminated: true,
+            failures: 0,
+        };
+        for ending in [
+            answered(200),
+            answered(481),
+            answered(503),
+            Ending::TimedOut,
+            Ending::Unreachable,
+            Ending::Unsendable,
+        ] {
+            assert_eq!(
+                POLICY.verdict(ending, standing, 0.5),
+                Some(Verdict::Ended),
+                "{ending:?}"
+            );
         }
-        assert_eq!(POLICY.verdict(Ending::Interrupted, standing, 0.5), Some(Verdict::Retry { after_s: 0 }), "nobody knows whether it arrived");
+        assert_eq!(
+            POLICY.verdict(Ending::Interrupted, standing, 0.5),
+            Some(Verdict::Retry { after_s: 0 }),
+            "nobody knows whether it arrived"
+        );
     }
 
     #[test]
     fn jitter_only_lengthens_and_by_a_quarter_at_most() {
-        let after = |jitter| POLICY.verdict(answered(500), Standing { terminated: false, failures: 9 }, jitter);
+        let after = |jitter| {
+            POLICY.verdict(
+                answered(500),
+                Standing {
+                    terminated: false,
+                    failures: 9,
+                },
+                jitter,
+            )
+        };
         assert_eq!(after(0.0), Some(Verdict::Retry { after_s: 60 }));
         assert_eq!(after(1.0), Some(Verdict::Retry { after_s: 75 }));
     }

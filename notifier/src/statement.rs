@@ -12,8 +12,18 @@ use std::time::Duration;
 pub(crate) enum Job {
     Verdicts(Vec<DialogVerdict>),
     Settle(Vec<SettledResource>),
-    Take { claimed: Vec<Claimed>, in_flight: Vec<(i64, i32)>, limit: u32, registry: Arc<Registry> },
-    Claim { held: Vec<i64>, limit: u32, lease: Duration, waitn: Duration },
+    Take {
+        claimed: Vec<Claimed>,
+        in_flight: Vec<(i64, i32)>,
+        limit: u32,
+        registry: Arc<Registry>,
+    },
+    Claim {
+        held: Vec<i64>,
+        limit: u32,
+        lease: Duration,
+        waitn: Duration,
+    },
 }
 
 /// What came of it.
@@ -29,14 +39,22 @@ pub(crate) enum Done {
 impl Job {
     pub(crate) async fn run(self, store: &Store, owner: i64) -> Done {
         match self {
-            Job::Verdicts(verdicts) => Done::Verdicts(store.subscription().settle_batch(&verdicts).await),
+            Job::Verdicts(verdicts) => {
+                Done::Verdicts(store.subscription().settle_batch(&verdicts).await)
+            }
             Job::Settle(resources) => Done::Settle(store.queue().settle(owner, &resources).await),
-            Job::Take { claimed, in_flight, limit, registry } => {
-                Done::Take(take(store, owner, &claimed, &in_flight, limit, &registry).await)
-            }
-            Job::Claim { held, limit, lease, waitn } => {
-                Done::Claim(store.queue().claim(owner, &held, limit, lease, waitn).await)
-            }
+            Job::Take {
+                claimed,
+                in_flight,
+                limit,
+                registry,
+            } => Done::Take(take(store, owner, &claimed, &in_flight, limit, &registry).await),
+            Job::Claim {
+                held,
+                limit,
+                lease,
+                waitn,
+            } => Done::Claim(store.queue().claim(owner, &held, limit, lease, waitn).await),
         }
     }
 }
@@ -51,7 +69,10 @@ async fn take(
     limit: u32,
     registry: &Registry,
 ) -> Result<(Vec<TakenDialog>, Rendered), StoreError> {
-    let dialogs = store.subscription().take(owner, claimed, in_flight, limit).await?;
+    let dialogs = store
+        .subscription()
+        .take(owner, claimed, in_flight, limit)
+        .await?;
     let shown: HashSet<usize> = dialogs.iter().map(|dialog| dialog.resource_index).collect();
     let shown = shown.into_iter().filter_map(|index| claimed.get(index));
     let resources: Vec<Resource> = shown.map(|claimed| claimed.resource.clone()).collect();
@@ -87,5 +108,9 @@ pub(crate) fn claimed(work: &Held) -> Claimed {
 }
 
 pub(crate) fn settled_resource(work: &Held) -> SettledResource {
-    SettledResource { resource: Resource::clone(&work.resource), claim: work.claim, state_taken: !work.give_back }
+    SettledResource {
+        resource: Resource::clone(&work.resource),
+        claim: work.claim,
+        state_taken: !work.give_back,
+    }
 }

@@ -46,7 +46,12 @@ pub(crate) async fn run(store: Store, settings: SweepSettings) {
 
 async fn expire(store: &Store, settings: SweepSettings) -> Result<(), StoreError> {
     let batch = settings.batch;
-    while store.publication().expire_batch(batch, settings.quiet).await? >= u64::from(batch) {}
+    while store
+        .publication()
+        .expire_batch(batch, settings.quiet)
+        .await?
+        >= u64::from(batch)
+    {}
     while store.subscription().expire_batch(batch).await? >= u64::from(batch) {}
     Ok(())
 }

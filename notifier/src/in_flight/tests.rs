@@ -6,7 +6,10 @@ const LEASE: Duration = Duration::from_secs(10);
 const MARGIN: Duration = Duration::from_secs(1);
 
 fn guard(target_version: i32) -> Guard {
-    Guard { target_version, remote_cseq: 1 }
+    Guard {
+        target_version,
+        remote_cseq: 1,
+    }
 }
 
 struct Story {
@@ -17,12 +20,17 @@ struct Story {
 
 impl Story {
     fn new() -> Story {
-        Story { ledger: Ledger::new(), now: Instant::now(), claims: 0 }
+        Story {
+            ledger: Ledger::new(),
+            now: Instant::now(),
+            claims: 0,
+        }
     }
 
     fn claim(&mut self, resource: &'static str, version: i64, state_due: bool) {
         self.claims += 1;
-        self.ledger.claimed(resource, self.claims, version, state_due, self.now + LEASE);
+        self.ledger
+            .claimed(resource, self.claims, version, state_due, self.now + LEASE);
     }
 
     /// Takes everything wanted; `dialogs` is what the statement returns, for the first resource wanted.
@@ -30,11 +38,15 @@ impl Story {
         let works = self.ledger.begin_take(100);
         assert!(!works.is_empty(), "nothing to take");
         let mut cancelled = Vec::new();
-        let keys = dialogs.iter().filter_map(|(id, target)| self.ledger.take_off(&works[0], *id, guard(*target), &mut cancelled));
+        let keys = dialogs.iter().filter_map(|(id, target)| {
+            self.ledger
+                .take_off(&works[0], *id, guard(*target), &mut cancelled)
+        });
         let keys: Vec<FlightKey> = keys.collect();
         self.ledger.taken(&works, complete);
         for key in &keys {
-            self.ledger.may_send(*key, &format!("b{}", key.serial), self.now, MARGIN);
+            self.ledger
+                .may_send(*key, &format!("b{}", key.serial), self.now, MARGIN);
         }
         keys
     }
@@ -43,7 +55,10 @@ impl Story {
     fn settle(&mut self) -> Vec<(&'static str, i64, bool)> {
         let works = self.ledger.begin_settle(100);
         self.ledger.settled(&works);
-        works.iter().map(|work| (work.resource, work.version, work.state_due)).collect()
+        works
+            .iter()
+            .map(|work| (work.resource, work.version, work.state_due))
+            .collect()
     }
 }
 
@@ -92,8 +107,15 @@ fn a_dialog_in_flight_at_a_new_claim_is_taken_when_it_comes_back() {
     story.claim("bob", 8, true);
 
     let works = story.ledger.begin_take(100);
-    assert_eq!(story.ledger.in_flight_of(&works), [(2, 3)], "the busy one is left out");
-    let idle = story.ledger.take_off(&works[0], 1, guard(3), &mut Vec::new()).unwrap();
+    assert_eq!(
+        story.ledger.in_flight_of(&works),
+        [(2, 3)],
+        "the busy one is left out"
+    );
+    let idle = story
+        .ledger
+        .take_off(&works[0], 1, guard(3), &mut Vec::new())
+        .unwrap();
     story.ledger.taken(&works, true);
     story.ledger.landed(idle);
     assert!(!story.ledger.wants_take());
@@ -113,7 +135,11 @@ fn a_claim_of_flagged_dialogs_keeps_the_state_that_is_owed() {
     story.claim("bob", 7, true);
     story.claim("bob", 9, false);
     story.take(&[], true);
-    assert_eq!(story.settle(), [("bob", 7, true)], "version 9 waits for its own turn");
+    assert_eq!(
+        story.settle(),
+        [("bob", 7, true)],
+        "version 9 waits for its own turn"
+    );
 
     story.claim("bob", 9, false);
     story.take(&[], true);
@@ -128,12 +154,19 @@ fn a_new_target_replaces_the_flight_and_its_late_answer_is_nobodys() {
     story.claim("bob", 7, false);
     let works = story.ledger.begin_take(100);
     let mut cancelled = Vec::new();
-    let new = story.ledger.take_off(&works[0], 1, guard(1), &mut cancelled).unwrap();
+    let new = story
+        .ledger
+        .take_off(&works[0], 1, guard(1), &mut cancelled)
+        .unwrap();
     story.ledger.taken(&works, true);
     assert_eq!(cancelled, [format!("b{}", old.serial)]);
     assert_eq!(story.ledger.guard(old), None);
     story.ledger.landed(old);
-    assert_eq!(story.ledger.flight_count(), 1, "the late answer lands nothing");
+    assert_eq!(
+        story.ledger.flight_count(),
+        1,
+        "the late answer lands nothing"
+    );
     story.ledger.landed(new);
     assert_eq!(story.settle(), [("bob", 7, true)]);
 }
@@ -144,13 +177,32 @@ fn nothing_is_sent_below_the_margin() {
     story.claim("bob", 7, true);
     let key = story.take(&[(1, 0)], true)[0];
     let edge = story.now + LEASE - MARGIN;
-    assert!(story.ledger.may_send(key, "b", edge - Duration::from_millis(1), MARGIN));
+    assert!(
+        story
+            .ledger
+            .may_send(key, "b", edge - Duration::from_millis(1), MARGIN)
+    );
     assert!(!story.ledger.may_send(key, "b", edge, MARGIN));
-    assert_eq!(story.ledger.abandon_expired(edge - Duration::from_millis(1), MARGIN).0, 0);
-    assert_eq!(story.ledger.abandon_expired(edge, MARGIN), (1, vec!["b".to_owned()]));
+    assert_eq!(
+        story
+            .ledger
+            .abandon_expired(edge - Duration::from_millis(1), MARGIN)
+            .0,
+        0
+    );
+    assert_eq!(
+        story.ledger.abandon_expired(edge, MARGIN),
+        (1, vec!["b".to_owned()])
+    );
     assert!(story.ledger.is_empty() && story.ledger.flight_count() == 0);
-    assert!(!story.ledger.may_send(key, "b", story.now, MARGIN), "abandoned");
-    assert!(story.settle().is_empty(), "an abandoned resource is never settled");
+    assert!(
+        !story.ledger.may_send(key, "b", story.now, MARGIN),
+        "abandoned"
+    );
+    assert!(
+        story.settle().is_empty(),
+        "an abandoned resource is never settled"
+    );
 }
 
 #[test]
@@ -159,7 +211,12 @@ fn what_was_abandoned_while_the_take_ran_isnt_sent() {
     story.claim("bob", 7, true);
     let works = story.ledger.begin_take(100);
     story.ledger.abandon_expired(story.now + LEASE, MARGIN);
-    assert_eq!(story.ledger.take_off(&works[0], 1, guard(0), &mut Vec::new()), None);
+    assert_eq!(
+        story
+            .ledger
+            .take_off(&works[0], 1, guard(0), &mut Vec::new()),
+        None
+    );
     story.ledger.taken(&works, true);
     assert!(story.ledger.is_empty());
 }
@@ -175,7 +232,9 @@ fn a_renewal_lengthens_or_abandons() {
     assert!(story.ledger.to_renew(story.now, LEASE / 2).is_empty());
     let asked = story.ledger.to_renew(later, LEASE / 2);
     assert_eq!(asked.len(), 2);
-    let cancelled = story.ledger.renewed(&asked, &HashSet::from(["bob"]), later + LEASE);
+    let cancelled = story
+        .ledger
+        .renewed(&asked, &HashSet::from(["bob"]), later + LEASE);
     assert_eq!(cancelled.len(), 1);
     assert_eq!(story.ledger.flight_count(), 1, "eve's flight is gone");
     assert!(story.ledger.to_renew(later, LEASE / 2).is_empty());
@@ -204,7 +263,13 @@ fn settling_is_tried_again_until_the_lease_is_over() {
     assert!(!story.ledger.has_drained());
     story.ledger.settle_failed(&works);
     assert!(story.ledger.has_drained());
-    assert!(story.ledger.to_renew(story.now + LEASE, LEASE / 2).is_empty(), "no renewal only to settle");
+    assert!(
+        story
+            .ledger
+            .to_renew(story.now + LEASE, LEASE / 2)
+            .is_empty(),
+        "no renewal only to settle"
+    );
     assert_eq!(story.ledger.abandon_expired(story.now + LEASE, MARGIN).0, 1);
     assert!(!story.ledger.has_drained());
 }
@@ -228,7 +293,10 @@ fn a_claim_during_the_take_marks_what_that_take_returned() {
     story.claim("bob", 7, true);
     let works = story.ledger.begin_take(100);
     story.claim("bob", 8, true);
-    let key = story.ledger.take_off(&works[0], 1, guard(0), &mut Vec::new()).unwrap();
+    let key = story
+        .ledger
+        .take_off(&works[0], 1, guard(0), &mut Vec::new())
+        .unwrap();
     story.ledger.taken(&works, true);
     story.take(&[], true);
     story.ledger.landed(key);
@@ -242,10 +310,16 @@ fn a_large_fan_out_lets_others_pass() {
     story.take(&[(1, 0)], false);
     story.claim("small", 2, true);
     let works = story.ledger.begin_take(100);
-    assert_eq!(works.iter().map(|work| work.resource).collect::<Vec<_>>(), ["small"]);
+    assert_eq!(
+        works.iter().map(|work| work.resource).collect::<Vec<_>>(),
+        ["small"]
+    );
     story.ledger.taken(&works, true);
     let works = story.ledger.begin_take(100);
-    assert_eq!(works.iter().map(|work| work.resource).collect::<Vec<_>>(), ["huge"]);
+    assert_eq!(
+        works.iter().map(|work| work.resource).collect::<Vec<_>>(),
+        ["huge"]
+    );
 }
 
 #[test]
@@ -262,7 +336,12 @@ fn what_waits_when_stopping_is_given_back() {
     story.ledger.landed(busy);
     story.ledger.landed(done);
     assert!(!story.ledger.wants_take());
-    let mut works: Vec<_> = story.ledger.begin_settle(9).iter().map(|work| (work.resource, work.give_back)).collect();
+    let mut works: Vec<_> = story
+        .ledger
+        .begin_settle(9)
+        .iter()
+        .map(|work| (work.resource, work.give_back))
+        .collect();
     works.sort();
     assert_eq!(works, [("busy", true), ("done", false), ("untaken", true)]);
 }
@@ -294,7 +373,12 @@ fn any_order_of_events_ends_drained() {
                     for dialog in base..base + random(4) as i64 {
                         let moved = busy.contains(&(dialog, 0)) && random(4) == 0;
                         if moved || !busy.iter().any(|(id, _)| *id == dialog) {
-                            let key = story.ledger.take_off(&works[0], dialog, guard(i32::from(moved)), &mut Vec::new());
+                            let key = story.ledger.take_off(
+                                &works[0],
+                                dialog,
+                                guard(i32::from(moved)),
+                                &mut Vec::new(),
+                            );
                             open.retain(|key| key.dialog != dialog);
                             open.extend(key);
                         }

@@ -13,7 +13,10 @@ async fn a_silent_watcher_delays_nobody() {
     let mut silent = exchange.phone_that(|_| Answer::Silence);
     let mut phones: Vec<Phone> = (0..199).map(|_| exchange.phone()).collect();
     let mut bob = stage.publish("bob", "state-0.", 3600).await;
-    let mut rows: Vec<NewSubscription> = phones.iter().map(|phone| subscription(phone, "bob")).collect();
+    let mut rows: Vec<NewSubscription> = phones
+        .iter()
+        .map(|phone| subscription(phone, "bob"))
+        .collect();
     rows.insert(100, subscription(&silent, "bob"));
     stage.subscribe_all(&rows).await;
     for change in 0..=3 {
@@ -24,9 +27,17 @@ async fn a_silent_watcher_delays_nobody() {
         for phone in &mut phones {
             phone.until(&format!("state-{change}."), 5).await;
         }
-        assert!(changed.elapsed() < Duration::from_secs(4), "change {change} took {:?}", changed.elapsed());
+        assert!(
+            changed.elapsed() < Duration::from_secs(4),
+            "change {change} took {:?}",
+            changed.elapsed()
+        );
     }
-    assert_eq!(silent.arrived().len(), 1, "one NOTIFY at a time, and the first is still in flight");
+    assert_eq!(
+        silent.arrived().len(),
+        1,
+        "one NOTIFY at a time, and the first is still in flight"
+    );
     engine.stop().await;
     exchange.assert_flawless();
 }
@@ -38,7 +49,10 @@ async fn a_fan_out_larger_than_the_permits_goes_in_chunks() {
     let engine = stage.engine(&[("notifier.in_flight", "50")]).await;
     stage.publish("bob", "state-0.", 3600).await;
     let mut phones: Vec<Phone> = (0..500).map(|_| exchange.phone()).collect();
-    let rows: Vec<NewSubscription> = phones.iter().map(|phone| subscription(phone, "bob")).collect();
+    let rows: Vec<NewSubscription> = phones
+        .iter()
+        .map(|phone| subscription(phone, "bob"))
+        .collect();
     stage.subscribe_all(&rows).await;
     for phone in &mut phones {
         assert_eq!(phone.until("state-0.", 20).await.len(), 1);
@@ -60,13 +74,22 @@ async fn two_engines_keep_every_dialog_in_order() {
     for user in &users {
         publishers.push(stage.publish(user, "state-0.", 3600).await);
     }
-    let rows: Vec<NewSubscription> = phones.iter().zip(&users).map(|(phone, user)| subscription(phone, user)).collect();
+    let rows: Vec<NewSubscription> = phones
+        .iter()
+        .zip(&users)
+        .map(|(phone, user)| subscription(phone, user))
+        .collect();
     stage.subscribe_all(&rows).await;
     for change in 1..=60 {
         // A different third each time; the last three changes reach all.
-        let third = publishers.iter_mut().enumerate().filter(|(index, _)| index % 3 == change % 3);
+        let third = publishers
+            .iter_mut()
+            .enumerate()
+            .filter(|(index, _)| index % 3 == change % 3);
         let mut third: Vec<&mut Publisher> = third.map(|(_, publisher)| publisher).collect();
-        stage.modify_all(&mut third, &format!("state-{change}.")).await;
+        stage
+            .modify_all(&mut third, &format!("state-{change}."))
+            .await;
     }
     let mut notifies = 0;
     for (index, phone) in phones.iter_mut().enumerate() {

@@ -21,8 +21,14 @@ async fn a_481_ends_the_subscription() {
     witness.until("state-1.", 5).await;
     stage.modify(&mut bob, "state-2.").await;
     witness.until("state-2.", 5).await;
-    assert!(rebooted.arrived().is_empty(), "nothing is sent to who said 481");
-    assert_eq!(stage.refresh(&rebooted, 2, 600).await, SubscribeOutcome::NoDialog);
+    assert!(
+        rebooted.arrived().is_empty(),
+        "nothing is sent to who said 481"
+    );
+    assert_eq!(
+        stage.refresh(&rebooted, 2, 600).await,
+        SubscribeOutcome::NoDialog
+    );
     engine.stop().await;
     exchange.assert_flawless();
 }
@@ -34,14 +40,22 @@ async fn a_503_is_tried_again_after_retry_after() {
     let engine = stage.engine(&[("notifier.retry_min_s", "1")]).await;
     let mut refused = false;
     let mut phone = exchange.phone_that(move |_| {
-        if std::mem::replace(&mut refused, true) { Answer::Status(200) } else { Answer::Busy { retry_after_s: 2 } }
+        if std::mem::replace(&mut refused, true) {
+            Answer::Status(200)
+        } else {
+            Answer::Busy { retry_after_s: 2 }
+        }
     });
     stage.subscribe(&phone, "bob", 600).await;
     let first = phone.next().await;
     let answered = Instant::now();
     let second = phone.next_within(10).await;
     // The database counts in whole seconds, upwards.
-    assert!(answered.elapsed() > Duration::from_millis(1900), "{:?}", answered.elapsed());
+    assert!(
+        answered.elapsed() > Duration::from_millis(1900),
+        "{:?}",
+        answered.elapsed()
+    );
     assert_eq!(second.cseq, first.cseq + 1);
     assert!(second.state.starts_with("active"));
     engine.stop().await;
@@ -55,8 +69,14 @@ async fn hopeless_contacts_delay_nobody() {
     let engine = stage.engine(&[]).await;
     let (garbage, unknown, mut good) = (exchange.phone(), exchange.phone(), exchange.phone());
     let rows = [
-        NewSubscription { contact: "no uri at all".into(), ..subscription(&garbage, "bob") },
-        NewSubscription { contact: "sip:phone@does-not-exist.invalid".into(), ..subscription(&unknown, "bob") },
+        NewSubscription {
+            contact: "no uri at all".into(),
+            ..subscription(&garbage, "bob")
+        },
+        NewSubscription {
+            contact: "sip:phone@does-not-exist.invalid".into(),
+            ..subscription(&unknown, "bob")
+        },
         subscription(&good, "bob"),
     ];
     stage.subscribe_all(&rows).await;
@@ -65,8 +85,18 @@ async fn hopeless_contacts_delay_nobody() {
     good.until("state-1.", 5).await;
     stage.modify(&mut bob, "state-2.").await;
     good.until("state-2.", 5).await;
-    assert_eq!(stage.refresh(&garbage, 2, 600).await, SubscribeOutcome::NoDialog, "it can never be notified");
-    assert!(matches!(stage.refresh(&unknown, 2, 600).await, SubscribeOutcome::Accepted { .. }), "its name may come back");
+    assert_eq!(
+        stage.refresh(&garbage, 2, 600).await,
+        SubscribeOutcome::NoDialog,
+        "it can never be notified"
+    );
+    assert!(
+        matches!(
+            stage.refresh(&unknown, 2, 600).await,
+            SubscribeOutcome::Accepted { .. }
+        ),
+        "its name may come back"
+    );
     engine.stop().await;
     exchange.assert_flawless();
 }
@@ -75,10 +105,19 @@ async fn hopeless_contacts_delay_nobody() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refresh_revives_a_dialog_that_waits_for_its_retry() {
     let (stage, exchange) = (Stage::new().await, Exchange::new().await);
-    let engine = stage.engine(&[("notifier.retry_min_s", "600"), ("notifier.retry_max_s", "600")]).await;
+    let engine = stage
+        .engine(&[
+            ("notifier.retry_min_s", "600"),
+            ("notifier.retry_max_s", "600"),
+        ])
+        .await;
     let mut failed = false;
     let mut phone = exchange.phone_that(move |_| {
-        Answer::Status(if std::mem::replace(&mut failed, true) { 200 } else { 500 })
+        Answer::Status(if std::mem::replace(&mut failed, true) {
+            200
+        } else {
+            500
+        })
     });
     let mut witness = exchange.phone();
     stage.subscribe(&phone, "bob", 600).await;

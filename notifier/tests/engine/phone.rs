@@ -37,7 +37,9 @@ pub(crate) struct Notify {
 pub(crate) enum Answer {
     Status(u16),
     /// 503 with Retry-After.
-    Busy { retry_after_s: u32 },
+    Busy {
+        retry_after_s: u32,
+    },
     Silence,
 }
 
@@ -63,8 +65,16 @@ impl Exchange {
     pub(crate) async fn new() -> Exchange {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let addr = socket.local_addr().unwrap();
-        let exchange = Exchange { addr, lines: Arc::default(), faults: Arc::default() };
-        tokio::spawn(listen(socket, exchange.lines.clone(), exchange.faults.clone()));
+        let exchange = Exchange {
+            addr,
+            lines: Arc::default(),
+            faults: Arc::default(),
+        };
+        tokio::spawn(listen(
+            socket,
+            exchange.lines.clone(),
+            exchange.faults.clone(),
+        ));
         exchange
     }
 
@@ -73,7 +83,10 @@ impl Exchange {
         self.phone_that(|_| Answer::Status(200))
     }
 
-    pub(crate) fn phone_that(&self, policy: impl FnMut(&Notify) -> Answer + Send + 'static) -> Phone {
+    pub(crate) fn phone_that(
+        &self,
+        policy: impl FnMut(&Notify) -> Answer + Send + 'static,
+    ) -> Phone {
         self.phone_counting(Counting::ByOne, policy)
     }
 
@@ -84,9 +97,18 @@ impl Exchange {
     ) -> Phone {
         let call_id = format!("call-{}@phones", number());
         let (report, received) = mpsc::unbounded_channel();
-        let line = Line { report, policy: Box::new(policy), counting, last: None };
+        let line = Line {
+            report,
+            policy: Box::new(policy),
+            counting,
+            last: None,
+        };
         self.lines.lock().unwrap().insert(call_id.clone(), line);
-        Phone { call_id, addr: self.addr, received }
+        Phone {
+            call_id,
+            addr: self.addr,
+            received,
+        }
     }
 
     /// Gives a phone another phone's dialog: the same device at another address.
@@ -119,7 +141,9 @@ impl Phone {
     }
 
     pub(crate) async fn next_within(&mut self, seconds: u64) -> Notify {
-        within(seconds, self.received.recv()).await.expect("the exchange is open")
+        within(seconds, self.received.recv())
+            .await
+            .expect("the exchange is open")
     }
 
     /// NOTIFYs up to the first one that shows this text, in order.
@@ -144,7 +168,11 @@ impl Phone {
     }
 }
 
-async fn listen(socket: UdpSocket, lines: Arc<Mutex<HashMap<String, Line>>>, faults: Arc<Mutex<Vec<String>>>) {
+async fn listen(
+    socket: UdpSocket,
+    lines: Arc<Mutex<HashMap<String, Line>>>,
+    faults: Arc<Mutex<Vec<String>>>,
+) {
     let mut buffer = vec![0; 65_536];
     loop {
         let (length, source) = socket.recv_from(&mut buffer).await.unwrap();
@@ -171,11 +199,20 @@ async fn listen(socket: UdpSocket, lines: Arc<Mutex<HashMap<String, Line>>>, fau
 }
 
 /// Checks a NOTIFY, reports it and says how to answer it.
-fn read(request: &Request, bytes: &[u8], lines: &Mutex<HashMap<String, Line>>) -> Result<Answer, String> {
+fn read(
+    request: &Request,
+    bytes: &[u8],
+    lines: &Mutex<HashMap<String, Line>>,
+) -> Result<Answer, String> {
     let text = String::from_utf8_lossy(bytes);
     let wrong = |what: &str| format!("{what} in:\n{text}");
-    request.check_mandatory().map_err(|error| wrong(&error.to_string()))?;
-    let cseq = request.cseq().map_err(|error| wrong(&error.to_string()))?.number;
+    request
+        .check_mandatory()
+        .map_err(|error| wrong(&error.to_string()))?;
+    let cseq = request
+        .cseq()
+        .map_err(|error| wrong(&error.to_string()))?
+        .number;
     if *request.method() != Method::Notify {
         return Err(wrong("not a NOTIFY"));
     }
@@ -184,22 +221,34 @@ fn read(request: &Request, bytes: &[u8], lines: &Mutex<HashMap<String, Line>>) -
     if from.tag() != Some("ours") || to.tag() != Some("theirs") {
         return Err(wrong("wrong tags"));
     }
-    if !matches!(request.contact(), Ok(Some(_))) || !matches!(request.max_forwards(), Ok(Some(70))) {
+    if !matches!(request.contact(), Ok(Some(_))) || !matches!(request.max_forwards(), Ok(Some(70)))
+    {
         return Err(wrong("no Contact or Max-Forwards"));
     }
-    if request.event().ok().flatten().is_none_or(|event| event.package != "presence") {
+    if request
+        .event()
+        .ok()
+        .flatten()
+        .is_none_or(|event| event.package != "presence")
+    {
         return Err(wrong("wrong Event"));
     }
-    let state = request.header_named("Subscription-State").ok_or_else(|| wrong("no Subscription-State"))?;
+    let state = request
+        .header_named("Subscription-State")
+        .ok_or_else(|| wrong("no Subscription-State"))?;
     let notify = Notify {
         cseq,
         state: String::from_utf8_lossy(state).into_owned(),
         body: String::from_utf8_lossy(request.body()).into_owned(),
         request: request.clone(),
     };
-    let call_id = request.call_id().map_err(|error| wrong(&error.to_string()))?;
+    let call_id = request
+        .call_id()
+        .map_err(|error| wrong(&error.to_string()))?;
     let mut lines = lines.lock().unwrap();
-    let line = lines.get_mut(call_id).ok_or_else(|| wrong("unknown dialog"))?;
+    let line = lines
+        .get_mut(call_id)
+        .ok_or_else(|| wrong("unknown dialog"))?;
     match &line.last {
         Some((last, earlier)) if cseq == *last => {
             if earlier != bytes {

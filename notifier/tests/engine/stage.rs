@@ -5,8 +5,8 @@ use bytes::Bytes;
 use node::{Config, Shutdown};
 use postgres_dev::Cluster;
 use sql::{
-    ChangeKind, NewPublication, NewSubscription, PublicationChange, PublishOutcome, Resource, Store, StoreOptions,
-    SubscribeOutcome, SubscriptionRefresh,
+    ChangeKind, NewPublication, NewSubscription, PublicationChange, PublishOutcome, Resource,
+    Store, StoreOptions, SubscribeOutcome, SubscriptionRefresh,
 };
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -33,12 +33,18 @@ pub(crate) struct Engine {
 
 impl Stage {
     pub(crate) async fn new() -> Stage {
-        let cluster = tokio::task::spawn_blocking(|| CLUSTER.get_or_init(migrated_cluster)).await.unwrap();
+        let cluster = tokio::task::spawn_blocking(|| CLUSTER.get_or_init(migrated_cluster))
+            .await
+            .unwrap();
         let name = format!("test_{}", number());
         cluster.create_from_template(&name, "migrated").unwrap();
         let url = cluster.url(&name);
         let store = Store::connect(&url, &StoreOptions::default()).unwrap();
-        Stage { store, url, own: None }
+        Stage {
+            store,
+            url,
+            own: None,
+        }
     }
 
     /// With a cluster that no other test uses.
@@ -46,7 +52,11 @@ impl Stage {
         let cluster = tokio::task::spawn_blocking(migrated_cluster).await.unwrap();
         let url = cluster.url("migrated");
         let store = Store::connect(&url, &StoreOptions::default()).unwrap();
-        Stage { store, url, own: Some(cluster) }
+        Stage {
+            store,
+            url,
+            own: Some(cluster),
+        }
     }
 
     /// SIGKILL for every process of the database.
@@ -68,18 +78,27 @@ impl Stage {
             ("notifier.listen", "udp:127.0.0.1:0"),
         ];
         sets.extend(settings);
-        let sets: Vec<_> = sets.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let sets: Vec<_> = sets
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect();
         let config = Config::load(None, std::iter::empty(), &sets).unwrap();
         let shutdown = Shutdown::new();
         let (ready_in, ready) = oneshot::channel();
-        let task = tokio::spawn(notifier::run(config, shutdown.clone(), move || ready_in.send(()).unwrap()));
+        let task = tokio::spawn(notifier::run(config, shutdown.clone(), move || {
+            ready_in.send(()).unwrap()
+        }));
         within(10, ready).await.unwrap();
         Engine { shutdown, task }
     }
 
     /// What a server does for a SUBSCRIBE without To-tag.
     pub(crate) async fn subscribe(&self, phone: &Phone, user: &str, granted_s: u32) {
-        self.subscribe_as(NewSubscription { granted_s, ..subscription(phone, user) }).await;
+        self.subscribe_as(NewSubscription {
+            granted_s,
+            ..subscription(phone, user)
+        })
+        .await;
     }
 
     pub(crate) async fn subscribe_as(&self, row: NewSubscription) {
@@ -88,12 +107,22 @@ impl Stage {
 
     pub(crate) async fn subscribe_all(&self, rows: &[NewSubscription]) {
         let outcomes = self.store.subscription().create_batch(rows).await.unwrap();
-        assert!(outcomes.iter().all(|outcome| matches!(outcome, SubscribeOutcome::Accepted { .. })), "{outcomes:?}");
+        assert!(
+            outcomes
+                .iter()
+                .all(|outcome| matches!(outcome, SubscribeOutcome::Accepted { .. })),
+            "{outcomes:?}"
+        );
         self.store.ring().await.unwrap();
     }
 
     /// What a server does for a SUBSCRIBE in the dialog; `granted_s` 0 ends it.
-    pub(crate) async fn refresh(&self, phone: &Phone, cseq: u32, granted_s: u32) -> SubscribeOutcome {
+    pub(crate) async fn refresh(
+        &self,
+        phone: &Phone,
+        cseq: u32,
+        granted_s: u32,
+    ) -> SubscribeOutcome {
         let row = SubscriptionRefresh {
             call_id: phone.call_id.clone(),
             to_tag: "ours".into(),
@@ -104,7 +133,13 @@ impl Stage {
             granted_s,
             ..SubscriptionRefresh::default()
         };
-        let outcome = self.store.subscription().refresh_batch(&[row], 0).await.unwrap().remove(0);
+        let outcome = self
+            .store
+            .subscription()
+            .refresh_batch(&[row], 0)
+            .await
+            .unwrap()
+            .remove(0);
         self.store.ring().await.unwrap();
         outcome
     }
@@ -122,10 +157,22 @@ impl Stage {
             body: pidf(user, note),
             sender: String::new(),
         };
-        let outcome = self.store.publication().create_batch(&[row]).await.unwrap().remove(0);
-        assert!(matches!(outcome, PublishOutcome::Stored { .. }), "{outcome:?}");
+        let outcome = self
+            .store
+            .publication()
+            .create_batch(&[row])
+            .await
+            .unwrap()
+            .remove(0);
+        assert!(
+            matches!(outcome, PublishOutcome::Stored { .. }),
+            "{outcome:?}"
+        );
         self.store.ring().await.unwrap();
-        Publisher { user: user.to_owned(), entity_tag }
+        Publisher {
+            user: user.to_owned(),
+            entity_tag,
+        }
     }
 
     /// Changes publications in one batch, each to its note.
@@ -133,7 +180,8 @@ impl Stage {
         let rows: Vec<PublicationChange> = publishers
             .iter_mut()
             .map(|publisher| {
-                let if_match = std::mem::replace(&mut publisher.entity_tag, format!("tag{}", number()));
+                let if_match =
+                    std::mem::replace(&mut publisher.entity_tag, format!("tag{}", number()));
                 PublicationChange {
                     resource: resource(&publisher.user),
                     if_match,
@@ -147,7 +195,12 @@ impl Stage {
             })
             .collect();
         let outcomes = self.store.publication().change_batch(&rows).await.unwrap();
-        assert!(outcomes.iter().all(|outcome| matches!(outcome, PublishOutcome::Stored { .. })), "{outcomes:?}");
+        assert!(
+            outcomes
+                .iter()
+                .all(|outcome| matches!(outcome, PublishOutcome::Stored { .. })),
+            "{outcomes:?}"
+        );
         self.store.ring().await.unwrap();
     }
 
@@ -202,12 +255,17 @@ pub(crate) fn subscription(phone: &Phone, user: &str) -> NewSubscription {
 }
 
 pub(crate) fn resource(user: &str) -> Resource {
-    Resource { presentity_uri: format!("sip:{user}@example.org"), event: "presence".into() }
+    Resource {
+        presentity_uri: format!("sip:{user}@example.org"),
+        event: "presence".into(),
+    }
 }
 
 /// Waits for a future, but not for ever.
 pub(crate) async fn within<F: IntoFuture>(seconds: u64, future: F) -> F::Output {
-    tokio::time::timeout(Duration::from_secs(seconds), future).await.expect("it takes too long")
+    tokio::time::timeout(Duration::from_secs(seconds), future)
+        .await
+        .expect("it takes too long")
 }
 
 pub(crate) fn number() -> u32 {
@@ -229,7 +287,10 @@ fn migrated_cluster() -> Cluster {
     let url = cluster.url("migrated");
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
             runtime.block_on(schema::migrate(&url)).unwrap();
         });
     });

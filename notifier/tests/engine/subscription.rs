@@ -13,14 +13,22 @@ async fn the_first_notify_shows_closed_and_a_change_shows_open() {
     let mut phone = exchange.phone();
     stage.subscribe(&phone, "bob", 600).await;
     let first = phone.next().await;
-    assert!(first.state.starts_with("active;expires="), "{}", first.state);
+    assert!(
+        first.state.starts_with("active;expires="),
+        "{}",
+        first.state
+    );
     let left: u32 = first.state["active;expires=".len()..].parse().unwrap();
     assert!((595..=600).contains(&left), "{left}");
     assert!(!first.body.contains("open"), "{}", first.body);
     stage.publish("bob", "in a meeting", 3600).await;
     let second = phone.next().await;
     assert_eq!(second.cseq, first.cseq + 1);
-    assert!(second.body.contains("open") && second.body.contains("in a meeting"), "{}", second.body);
+    assert!(
+        second.body.contains("open") && second.body.contains("in a meeting"),
+        "{}",
+        second.body
+    );
     engine.stop().await;
     exchange.assert_flawless();
 }
@@ -40,12 +48,23 @@ async fn changes_coalesce_and_the_last_state_wins() {
         stage.modify(&mut bob, &format!("state-{change}.")).await;
     }
     phone.until("state-10.", 5).await;
-    assert!(changed.elapsed() < Duration::from_secs(3), "waitn_time is 1 s; it took {:?}", changed.elapsed());
-    assert!(matches!(stage.refresh(&phone, 2, 0).await, SubscribeOutcome::Accepted { .. }));
+    assert!(
+        changed.elapsed() < Duration::from_secs(3),
+        "waitn_time is 1 s; it took {:?}",
+        changed.elapsed()
+    );
+    assert!(matches!(
+        stage.refresh(&phone, 2, 0).await,
+        SubscribeOutcome::Accepted { .. }
+    ));
     let last = phone.next().await;
     assert!(last.state.starts_with("terminated"));
     // First, state-0, at most one in between, state-10, terminated.
-    assert!(last.cseq <= first.cseq + 4, "{} NOTIFYs for 11 changes", last.cseq - first.cseq - 1);
+    assert!(
+        last.cseq <= first.cseq + 4,
+        "{} NOTIFYs for 11 changes",
+        last.cseq - first.cseq - 1
+    );
     engine.stop().await;
     exchange.assert_flawless();
 }
@@ -71,7 +90,10 @@ async fn unsubscribe_and_fetch_end_with_a_document() {
     let mut witness = exchange.phone();
     stage.subscribe(&witness, "bob", 600).await;
     witness.until("elsewhere", 5).await;
-    assert!(watcher.arrived().is_empty() && fetcher.arrived().is_empty(), "nothing comes after terminated");
+    assert!(
+        watcher.arrived().is_empty() && fetcher.arrived().is_empty(),
+        "nothing comes after terminated"
+    );
     engine.stop().await;
     exchange.assert_flawless();
 }
@@ -91,7 +113,10 @@ async fn a_refresh_is_answered_without_waiting() {
     let refreshed = phone.next().await;
     let left: u32 = refreshed.state["active;expires=".len()..].parse().unwrap();
     assert!(left > 600, "{left}");
-    assert!(refreshed.body.contains("state-2."), "it shows what is true now");
+    assert!(
+        refreshed.body.contains("state-2."),
+        "it shows what is true now"
+    );
     engine.stop().await;
     exchange.assert_flawless();
 }
@@ -105,7 +130,10 @@ async fn an_expired_subscription_is_told_so() {
     stage.subscribe(&phone, "bob", 1).await;
     assert!(phone.next().await.state.starts_with("active"));
     assert_eq!(phone.next().await.state, "terminated;reason=timeout");
-    assert_eq!(stage.refresh(&phone, 2, 600).await, SubscribeOutcome::NoDialog);
+    assert_eq!(
+        stage.refresh(&phone, 2, 600).await,
+        SubscribeOutcome::NoDialog
+    );
     engine.stop().await;
     exchange.assert_flawless();
 }
@@ -119,7 +147,11 @@ async fn an_expired_publication_shows_closed() {
     stage.subscribe(&phone, "bob", 600).await;
     phone.until("soon gone", 5).await;
     let closed = phone.next_within(8).await;
-    assert!(!closed.body.contains("open") && closed.state.starts_with("active"), "{}", closed.body);
+    assert!(
+        !closed.body.contains("open") && closed.state.starts_with("active"),
+        "{}",
+        closed.body
+    );
     engine.stop().await;
     exchange.assert_flawless();
 }
@@ -139,7 +171,13 @@ async fn routes_are_followed() {
     stage.subscribe_as(row).await;
     let notify = phone.next().await;
     assert_eq!(notify.request.uri(), "sip:phone@192.0.2.99:5099");
-    let routes: Vec<String> = notify.request.route().unwrap().into_iter().map(|route| route.raw).collect();
+    let routes: Vec<String> = notify
+        .request
+        .route()
+        .unwrap()
+        .into_iter()
+        .map(|route| route.raw)
+        .collect();
     assert_eq!(routes, [route.as_str(), "<sip:second.invalid;lr>"]);
     engine.stop().await;
     exchange.assert_flawless();
@@ -168,14 +206,21 @@ async fn a_flow_leads_through_its_server() {
 /// A phone that re-subscribed from another address is notified there, though its old address never answers.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_target_is_notified_at_once() {
-    let (stage, old, new) = (Stage::new().await, Exchange::new().await, Exchange::new().await);
+    let (stage, old, new) = (
+        Stage::new().await,
+        Exchange::new().await,
+        Exchange::new().await,
+    );
     let engine = stage.engine(&[]).await;
     let mut before = old.phone_that(|_| Answer::Silence);
     stage.subscribe(&before, "bob", 600).await;
     let first = before.next().await;
     let mut after = new.phone();
     after.call_id = new.rename(&after.call_id, &before.call_id);
-    assert!(matches!(stage.refresh(&after, 2, 600).await, SubscribeOutcome::Accepted { .. }));
+    assert!(matches!(
+        stage.refresh(&after, 2, 600).await,
+        SubscribeOutcome::Accepted { .. }
+    ));
     assert_eq!(after.next().await.cseq, first.cseq + 1);
     engine.stop().await;
     old.assert_flawless();

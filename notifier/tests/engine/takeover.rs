@@ -13,7 +13,11 @@ use std::time::{Duration, Instant};
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_in_mid_batch_loses_nothing() {
     let (stage, exchange) = (Stage::new().await, Exchange::new().await);
-    let settings = [("notifier.lease_s", "2"), ("presence.waitn_time", "0"), ("notifier.in_flight", "40")];
+    let settings = [
+        ("notifier.lease_s", "2"),
+        ("presence.waitn_time", "0"),
+        ("notifier.in_flight", "40"),
+    ];
     let dying = stage.engine(&settings).await;
     let seen = Arc::new(AtomicUsize::new(0));
     let mut phones: Vec<Phone> = (0..120)
@@ -21,7 +25,11 @@ async fn a_crash_in_mid_batch_loses_nothing() {
             let seen = seen.clone();
             exchange.phone_counting(Counting::Rising, move |_| {
                 // The hundredth NOTIFY and those after it stay unanswered for a while: they are in flight at the crash.
-                if (100..200).contains(&seen.fetch_add(1, Ordering::Relaxed)) { Answer::Silence } else { Answer::Status(200) }
+                if (100..200).contains(&seen.fetch_add(1, Ordering::Relaxed)) {
+                    Answer::Silence
+                } else {
+                    Answer::Status(200)
+                }
             })
         })
         .collect();
@@ -30,13 +38,18 @@ async fn a_crash_in_mid_batch_loses_nothing() {
     for user in &users {
         publishers.push(stage.publish(user, "state-0.", 3600).await);
     }
-    let rows: Vec<NewSubscription> =
-        phones.iter().enumerate().map(|(index, phone)| subscription(phone, &users[index % 60])).collect();
+    let rows: Vec<NewSubscription> = phones
+        .iter()
+        .enumerate()
+        .map(|(index, phone)| subscription(phone, &users[index % 60]))
+        .collect();
     stage.subscribe_all(&rows).await;
     for phone in &mut phones[..60] {
         phone.until("state-0.", 10).await;
     }
-    stage.modify_all(&mut publishers.iter_mut().collect::<Vec<_>>(), "state-1.").await;
+    stage
+        .modify_all(&mut publishers.iter_mut().collect::<Vec<_>>(), "state-1.")
+        .await;
     dying.crash().await;
     let survivor = stage.engine(&settings).await;
     for phone in &mut phones {
@@ -70,7 +83,13 @@ async fn leases_are_renewed_while_a_phone_is_slow() {
     let settings = [("notifier.lease_s", "2")];
     let engines = [stage.engine(&settings).await, stage.engine(&settings).await];
     let started = Instant::now();
-    let slow = move |_: &_| if started.elapsed() > Duration::from_secs(5) { Answer::Status(200) } else { Answer::Silence };
+    let slow = move |_: &_| {
+        if started.elapsed() > Duration::from_secs(5) {
+            Answer::Status(200)
+        } else {
+            Answer::Silence
+        }
+    };
     let mut phone = exchange.phone_that(slow);
     stage.subscribe(&phone, "bob", 600).await;
     let first = phone.next().await;
@@ -78,7 +97,11 @@ async fn leases_are_renewed_while_a_phone_is_slow() {
     stage.publish("bob", "state-1.", 3600).await;
     let second = phone.next_within(15).await;
     assert!(second.body.contains("state-1.") && started.elapsed() > Duration::from_secs(5));
-    assert_eq!(second.cseq, first.cseq + 1, "nobody else sent anything in between");
+    assert_eq!(
+        second.cseq,
+        first.cseq + 1,
+        "nobody else sent anything in between"
+    );
     for engine in engines {
         engine.stop().await;
     }
@@ -95,7 +118,11 @@ async fn a_database_that_dies_and_comes_back_loses_nothing() {
     let answers = away.clone();
     let mut phone = exchange.phone_counting(Counting::Rising, move |notify| {
         let waits = notify.body.contains("state-1.") && !answers.load(Ordering::SeqCst);
-        if waits { Answer::Silence } else { Answer::Status(200) }
+        if waits {
+            Answer::Silence
+        } else {
+            Answer::Status(200)
+        }
     });
     let mut bob = stage.publish("bob", "state-0.", 3600).await;
     stage.subscribe(&phone, "bob", 600).await;
