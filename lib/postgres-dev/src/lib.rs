@@ -329,14 +329,14 @@ fn has_room_in_memory() -> bool {
 }
 
 /// A new directory with a short path: in memory if there is room, else in the system's place for such, or in /tmp where that
-/// is too deep for a socket. `TMPDIR` is obeyed.
+/// is too deep for a socket. A `TMPDIR` other than /tmp is obeyed.
 fn temporary_dir() -> Result<PathBuf, Error> {
     let make = |parent: Option<&Path>| {
         let mut builder = tempfile::Builder::new();
         builder.prefix("pgp-");
         parent.map_or_else(|| builder.tempdir(), |parent| builder.tempdir_in(parent))
     };
-    if std::env::var_os("TMPDIR").is_none()
+    if tempfile::env::temp_dir() == Path::new("/tmp")
         && has_room_in_memory()
         && let Ok(dir) = make(Some(Path::new(MEMORY)))
     {
