@@ -54,9 +54,12 @@ async fn written(client: &Client) -> BTreeMap<String, i64> {
 async fn statements(client: &Client) -> Vec<(String, i64)> {
     let rows = client
         .query(
-            "SELECT query, calls FROM pg_stat_statements WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) \
-             AND query !~* '(pg_stat_statements|written|pg_notify|\\mnode\\M|^(listen|set|reset|discard|begin|commit|select \\$1$))' \
-             AND query !~* 'expire|sweep' ORDER BY calls DESC, query",
+            "SELECT query, calls FROM pg_stat_statements, \
+                    regexp_replace(query, '--[^\\n]*', '', 'g') AS code \
+             WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) \
+             AND query !~ '^-- ((publication|subscription)[.](expire|delete)_|node[.]|maintenance[.])' \
+             AND code !~* '(pg_stat_statements|written|pg_notify|^\\s*(listen|set|reset|discard|begin|commit|select \\$1$))' \
+             ORDER BY calls DESC, query",
             &[],
         )
         .await
