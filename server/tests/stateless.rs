@@ -3,8 +3,6 @@
 
 mod support;
 
-use std::time::Duration;
-
 use sip::HeaderName;
 use support::{Database, Draft, Phone, Server, header, within};
 
@@ -230,9 +228,7 @@ async fn a_stopping_server_answers_what_it_has_taken() {
         .expect("a row")
         .get::<_, i64>(0)
         == 0
-    {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    {}
     let stopping = tokio::spawn(server.stop());
     barrier.batch_execute("ROLLBACK").await.expect("released");
     assert_eq!(phone.response().await.status().code(), 200);
