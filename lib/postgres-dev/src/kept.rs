@@ -13,7 +13,7 @@ use crate::error::{Error, io_error};
 use crate::postmaster::is_alive;
 
 /// The watchdog of a killed owner needs a moment for a fast shutdown.
-const PREDECESSOR_ENDS_WITHIN: Duration = Duration::from_secs(15);
+const PREDECESSOR_ENDS_WITHIN: Duration = Duration::from_secs(35);
 /// PostgreSQL's log of earlier lives is set aside when it is larger than this.
 const LOG_BYTES: u64 = 10 << 20;
 

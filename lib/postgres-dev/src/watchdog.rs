@@ -18,11 +18,19 @@ alive() {
     [ "$pid" -gt 0 ] && kill -0 "$pid" 2>/dev/null || return 1
     case "$(cat "/proc/$pid/stat" 2>/dev/null)" in *") Z "*) return 1 ;; esac
 }
+gone() { # within so many twentieths of a second
+    tries=0
+    while alive; do
+        [ "$tries" -lt "$1" ] || return 1
+        sleep 0.05
+        tries=$((tries + 1))
+    done
+}
 alive && kill -"$1" "$pid"
-tries=0
-while alive && [ "$tries" -lt 200 ]; do sleep 0.05; tries=$((tries + 1)); done
-alive && kill -QUIT "$pid" && sleep 1
-alive && kill -KILL "$pid"
+# A fast shutdown writes everything to disk, which a busy machine takes its time for.
+gone 400 || kill -QUIT "$pid"
+# The postmaster gives its children 5 s to go. Killed before, it would leave its shared memory behind.
+gone 200 || kill -KILL "$pid"
 [ -n "$2" ] || exit 0
 # A postmaster that was killed with -9 left this file, and a segment of shared memory that line 7 names: "key id".
 segment=$(sed -n 's/^ *[0-9][0-9]*  *\([0-9][0-9]*\) *$/\1/p' "$2/data/postmaster.pid" 2>/dev/null)
