@@ -47,5 +47,6 @@ statements! {
     NODE_FIND_SECRET = "node" "find_secret";
     MAINTENANCE_DELETE_IDLE_RESOURCES = "maintenance" "delete_idle_resources";
     MAINTENANCE_DELETE_DEAD_NODES = "maintenance" "delete_dead_nodes";
+    MAINTENANCE_DISCARD_PLANS = "maintenance" "discard_plans";
     MAINTENANCE_PUT_CLOCK = "maintenance" "put_clock";
 }

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use deadpool_postgres::{
-    Hook, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Timeouts,
+    Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
+    Timeouts,
 };
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Config, NoTls, Row};
@@ -24,11 +25,14 @@ const ATTEMPTS: u32 = 5;
 /// How much longer than the server's `statement_timeout` we wait: the server's own answer is better than silence.
 const GRACE: Duration = Duration::from_millis(500);
 
+/// How long a session keeps its plans.
+const REPLAN_AFTER_S: u64 = 10;
+
 /// Settings of each session, besides the time limits.
 ///
-/// One generic plan per statement, planned once: every statement is written for nested loops into an index, from an input of a
-/// few dozen rows. A plan that was made while the tables were empty would otherwise be a sequential scan or a hash of the whole
-/// table, and stay cached while they fill. The plan test runs with the same settings, on empty and on large tables.
+/// One generic plan per statement: every statement is written for nested loops into an index, from an input of a few dozen
+/// rows. Planned again every [`REPLAN_AFTER_S`], because a plan that was made while the tables were empty reads them as a whole.
+/// The plan test runs with the same settings.
 pub const SESSION_SETTINGS: &[(&str, &str)] = &[
     ("plan_cache_mode", "force_generic_plan"),
     ("enable_seqscan", "off"),
@@ -103,6 +107,21 @@ impl Store {
             .post_create(Hook::sync_fn(|_, _| {
                 tracing::debug!("connected to the database");
                 Ok(())
+            }))
+            .pre_recycle(Hook::async_fn(|client, metrics| {
+                Box::pin(async move {
+                    let (now, then) = (
+                        metrics.age(),
+                        metrics.age().saturating_sub(metrics.last_used()),
+                    );
+                    if now.as_secs() / REPLAN_AFTER_S > then.as_secs() / REPLAN_AFTER_S {
+                        client
+                            .batch_execute(registry::MAINTENANCE_DISCARD_PLANS.text)
+                            .await
+                            .map_err(HookError::Backend)?;
+                    }
+                    Ok(())
+                })
             }))
             .build()
             .map_err(|error| bug(with_source(&error)))?;

@@ -1,5 +1,7 @@
 //! Plans on 20,000 presentities and 200,000 subscriptions, as the pool's sessions make them: generic, and only by the indexes
-//! that the header names. The same plans on empty tables, since a plan stays cached while the tables fill.
+//! that the header names. The same plans on new tables, and on tables that have filled since they
+//! were analysed.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod database;
 
@@ -31,8 +33,11 @@ async fn every_plan_uses_the_indexes_of_its_header() {
         database.by_hand(&format!("SET {name} = {value}")).await;
     }
     let mut faults = Vec::new();
-    check(&database, "empty", &mut faults).await;
+    check(&database, "new", &mut faults).await;
+    // Known to be empty, then filled: what a session plans when it plans again, long before autovacuum comes by.
+    database.hand.batch_execute("VACUUM ANALYZE").await.unwrap();
     database.hand.batch_execute(FIXTURE).await.unwrap();
+    check(&database, "filled", &mut faults).await;
     database.hand.batch_execute("VACUUM ANALYZE").await.unwrap();
     check(&database, "large", &mut faults).await;
     assert!(faults.is_empty(), "{}", faults.join("\n"));
@@ -112,7 +117,12 @@ async fn check(database: &Database, tables: &str, faults: &mut Vec<String>) {
 /// Statements on the large tables; `LISTEN` and the like have no plan.
 fn is_planned(statement: &Statement) -> bool {
     !statement.name.starts_with("node.")
-        && !["queue.listen", "maintenance.delete_dead_nodes"].contains(&statement.name)
+        && ![
+            "queue.listen",
+            "maintenance.delete_dead_nodes",
+            "maintenance.discard_plans",
+        ]
+        .contains(&statement.name)
 }
 
 fn walk(node: &serde_json::Value, visit: &mut impl FnMut(&serde_json::Value)) {

@@ -1,5 +1,6 @@
 //! Everything at once: publishers, subscribers, three notifiers of which some stall, the sweep. No deadlock, no CSeq twice,
 //! one holder at a time, and in the end every dialog was last notified of the last state.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod database;
 
@@ -82,6 +83,11 @@ async fn publishers_subscribers_and_notifiers_at_once() {
             merged(&store, &resource(&format!("p{n}"))).await,
         );
     }
+    let flags: i64 = database
+        .value("SELECT count(*) FROM active_watchers WHERE updated <> -1")
+        .await;
+    assert_eq!(flags, 0);
+
     let seen = seen.lock().unwrap();
     assert_eq!(
         seen.len(),
@@ -97,10 +103,6 @@ async fn publishers_subscribers_and_notifiers_at_once() {
             "{call_id} shows an old state"
         );
     }
-    let flags: i64 = database
-        .value("SELECT count(*) FROM active_watchers WHERE updated <> -1")
-        .await;
-    assert_eq!(flags, 0);
 }
 
 async fn merged(store: &Store, resource: &Resource) -> String {
@@ -131,7 +133,7 @@ async fn publish(store: Store, publisher: u32) {
             .enumerate()
             // Some batches upside down, some changes without a new body.
             .map(|(n, user)| {
-                let kind = if (n as u32 + round) % 4 == 0 {
+                let kind = if (n as u32 + round).is_multiple_of(4) {
                     ChangeKind::Refresh
                 } else {
                     modify(&tag(user, round))
