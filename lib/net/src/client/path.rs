@@ -13,13 +13,13 @@ use super::table::{Branch, Open, Path};
 use super::{ClientRequest, Hop, Outcome, Shared, Unreachable};
 use crate::{FlowKey, Target};
 
-/// A Via for a socket of ours, with a fresh branch (RFC 3261 section 8.1.1.7: unique over space and time).
+/// A Via for a socket of ours (an IPv6 host in brackets, fit for a Contact too), with a fresh branch (RFC 3261 section 8.1.1.7: unique over space and time).
 pub(super) fn via(transport: Transport, local: SocketAddr) -> ViaOut {
     let branch = format!("z9hG4bK{:032x}", rand::random::<u128>());
     // rport (RFC 3581): the answer comes back to the very socket, through NAT too.
     ViaOut {
         transport,
-        host: local.ip().to_string(),
+        host: sip::Host::from(local.ip()).to_string(),
         port: local.port(),
         branch,
         rport: transport == Transport::Udp,
@@ -289,11 +289,7 @@ fn with_via(bytes: &Bytes, old_branch: &str, via: &ViaOut) -> Bytes {
             .windows(old_branch.len().max(1))
             .any(|text| text == old_branch.as_bytes())
         {
-            let host = if via.host.contains(':') {
-                format!("[{}]", via.host)
-            } else {
-                via.host.clone()
-            };
+            let host = &via.host;
             let rport = if via.rport { ";rport" } else { "" };
             let written = format!(
                 "Via: SIP/2.0/{} {host}:{};branch={}{rport}\r\n",
@@ -317,10 +313,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_via_names_the_socket() {
+        for (transport, local, host, rport) in [
+            (Transport::Udp, "192.0.2.1:5060", "192.0.2.1", true),
+            (Transport::Tcp, "[::1]:5060", "[::1]", false),
+        ] {
+            let (one, other) = (
+                via(transport, local.parse().unwrap()),
+                via(transport, local.parse().unwrap()),
+            );
+            assert_eq!(
+                (one.host.as_str(), one.port, one.rport),
+                (host, 5060, rport)
+            );
+            assert!(one.branch.starts_with("z9hG4bK") && one.branch != other.branch);
+        }
+    }
+
+    #[test]
     fn only_the_topmost_via_changes() {
         let via = ViaOut {
             transport: Transport::Tcp,
-            host: "::1".into(),
+            host: "[::1]".into(),
             port: 5070,
             branch: "z9hG4bKnew".into(),
             rport: false,
