@@ -342,7 +342,7 @@ impl System {
             "SELECT id, username, event, etag, expires - extract(epoch FROM now())::bigint AS left_s, removed FROM presentity",
             "SELECT id, presentity_uri, callid, status, reason, updated, local_cseq, notified_version, \
              expires - extract(epoch FROM now())::bigint AS left_s, contact, flow FROM active_watchers",
-            "SELECT presentity_uri, event, version, flagged, due - now() AS due_in, owner, lease_until - now() AS lease FROM notify_queue",
+            "SELECT presentity_uri, event, version, claimed_version, flagged_due - now() AS flagged_in, due - now() AS due_in, owner, lease_until - now() AS lease FROM notify_queue",
             "SELECT id, kind, address, now() - heartbeat AS last_seen FROM node",
         ] {
             let mut command = Command::new("psql");
