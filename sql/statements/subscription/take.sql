@@ -18,6 +18,10 @@
 -- Flagged dialogs first, since a SUBSCRIBE is waiting for its NOTIFY; then those that have waited longest, so that a large
 -- fan-out under steady change starves nobody. Which to take is decided before locking, so that the locks come in key order.
 -- NOT IN, not NOT EXISTS: it stays a hashed subplan, however many are in flight, and is judged anew after a wait for a lock.
+-- Measured on two busy cores, 400 resources of 48 dialogs each: 5,000 dialogs in 150 ms, 33,000/s; 500 at a time 5,000/s, since
+-- each run looks at all that is owed to choose fairly: give a limit that fits the fan-out. The statement trigger of
+-- active_watchers costs 0.7 ms of those 150, so a row trigger with WHEN (updated <> -1), which would not lock the queue in key
+-- order, was not worth it.
 WITH held AS MATERIALIZED (
     SELECT i.ord, q.presentity_uri, q.event, q.version, q.claimed_version, q.lease_until, t.now
     FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS i (presentity_uri, event, ord)
