@@ -31,7 +31,7 @@ const REPLAN_AFTER_S: u64 = 10;
 /// Settings of each session, besides the time limits.
 ///
 /// One generic plan per statement: every statement is written for nested loops into an index, from an input of a few dozen
-/// rows. Planned again every [`REPLAN_AFTER_S`], because a plan that was made while the tables were empty reads them as a whole.
+/// rows. Planned again every ten seconds, because a plan that was made while the tables were empty reads them as a whole.
 /// The plan test runs with the same settings.
 pub const SESSION_SETTINGS: &[(&str, &str)] = &[
     ("plan_cache_mode", "force_generic_plan"),
