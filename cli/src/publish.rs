@@ -88,11 +88,27 @@ enum Step {
 impl Publication {
     fn new(args: PublishArgs) -> anyhow::Result<Publication> {
         let body = match &args.body {
-            Some(file) => std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?,
-            None => presence_document(&args.presentity, &args.tuple, &args.basic, args.note.as_deref()).into_bytes(),
+            Some(file) => {
+                std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?
+            }
+            None => presence_document(
+                &args.presentity,
+                &args.tuple,
+                &args.basic,
+                args.note.as_deref(),
+            )
+            .into_bytes(),
         };
         let expires_s = args.expires;
-        Ok(Publication { args, body, expires_s, call_id: random_token(), local_tag: random_token(), cseq: 0, entity_tag: None })
+        Ok(Publication {
+            args,
+            body,
+            expires_s,
+            call_id: random_token(),
+            local_tag: random_token(),
+            cseq: 0,
+            entity_tag: None,
+        })
     }
 
     async fn keep(&mut self, agent: &mut UserAgent, shutdown: &Shutdown) -> anyhow::Result<()> {
@@ -148,8 +164,15 @@ impl Publication {
         self.cseq += 1;
         let via = agent.via().await?;
         let publisher = self.args.from.as_deref().unwrap_or(&self.args.presentity);
-        let expires = if step == Step::Remove { "0".to_owned() } else { self.expires_s.to_string() };
-        let mut headers = vec![("Event", self.args.event.as_str()), ("Expires", expires.as_str())];
+        let expires = if step == Step::Remove {
+            "0".to_owned()
+        } else {
+            self.expires_s.to_string()
+        };
+        let mut headers = vec![
+            ("Event", self.args.event.as_str()),
+            ("Expires", expires.as_str()),
+        ];
         if let Some(tag) = &self.entity_tag {
             headers.push(("SIP-If-Match", tag));
         }
@@ -163,7 +186,8 @@ impl Publication {
             cseq: self.cseq,
             contact: None,
             headers: &headers,
-            body: (step == Step::Publish).then_some((self.args.content_type.as_str(), self.body.as_slice())),
+            body: (step == Step::Publish)
+                .then_some((self.args.content_type.as_str(), self.body.as_slice())),
             routes: &[],
         };
         let bytes = request.encode();
@@ -174,17 +198,28 @@ impl Publication {
     fn accepted(&mut self, response: &Response, what: &str) -> anyhow::Result<Instant> {
         let status = response.status();
         if !status.is_success() {
-            bail!("publication refused: {} {}", status.code(), response.reason());
+            bail!(
+                "publication refused: {} {}",
+                status.code(),
+                response.reason()
+            );
         }
         self.entity_tag = response.sip_etag().map(str::to_owned);
         let granted_s = response.expires().ok().flatten().unwrap_or(self.expires_s);
         let tag = self.entity_tag.as_deref().unwrap_or("");
         if self.args.json {
-            println!("{}", json!({ "presentity": self.args.presentity, "event": self.args.event, "step": what, "entity_tag": tag, "expires": granted_s }));
+            println!(
+                "{}",
+                json!({ "presentity": self.args.presentity, "event": self.args.event, "step": what, "entity_tag": tag, "expires": granted_s })
+            );
         } else if granted_s == 0 {
             println!("{} {} {what}", clock(), self.args.presentity);
         } else {
-            println!("{} {} {what} for {granted_s} s (entity-tag {tag})", clock(), self.args.presentity);
+            println!(
+                "{} {} {what} for {granted_s} s (entity-tag {tag})",
+                clock(),
+                self.args.presentity
+            );
         }
         Ok(Instant::now() + refresh_after(granted_s))
     }
@@ -192,7 +227,9 @@ impl Publication {
 
 /// A presence document with one tuple (RFC 3863).
 fn presence_document(presentity: &str, tuple: &str, basic: &str, note: Option<&str>) -> String {
-    let note = note.map(|note| format!("    <note>{}</note>\n", escaped(note))).unwrap_or_default();
+    let note = note
+        .map(|note| format!("    <note>{}</note>\n", escaped(note)))
+        .unwrap_or_default();
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<presence xmlns=\"urn:ietf:params:xml:ns:pidf\" entity=\"{}\">\n  \
          <tuple id=\"{}\">\n    <status><basic>{basic}</basic></status>\n{note}  </tuple>\n</presence>\n",
@@ -202,16 +239,17 @@ fn presence_document(presentity: &str, tuple: &str, basic: &str, note: Option<&s
 }
 
 fn escaped(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut out, one| {
-        match one {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            other => out.push(other),
-        }
-        out
-    })
+    text.chars()
+        .fold(String::with_capacity(text.len()), |mut out, one| {
+            match one {
+                '&' => out.push_str("&amp;"),
+                '<' => out.push_str("&lt;"),
+                '>' => out.push_str("&gt;"),
+                '"' => out.push_str("&quot;"),
+                other => out.push(other),
+            }
+            out
+        })
 }
 
 #[cfg(test)]
@@ -223,6 +261,9 @@ mod tests {
         let document = presence_document("sip:bob@example.org", "desk", "open", Some("R&D <b>"));
         events::document::pidf::check(document.as_bytes()).unwrap();
         let summary = events::document::summary::summary(document.as_bytes()).unwrap();
-        assert_eq!((summary.basic(), summary.notes), ("open", vec!["R&D <b>".to_owned()]));
+        assert_eq!(
+            (summary.basic(), summary.notes),
+            ("open", vec!["R&D <b>".to_owned()])
+        );
     }
 }

@@ -7,8 +7,13 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
-use net::{Client, ClientRequest, Endpoint, EndpointOptions, FlowKey, Hop, Incoming, ListenAddr, Outcome, Outcomes, Resolver};
-use sip::{Message, Method, Reply, Request, Response, StatusCode, Transport, Uri, ViaOut, reply_target};
+use net::{
+    Client, ClientRequest, Endpoint, EndpointOptions, FlowKey, Hop, Incoming, ListenAddr, Outcome,
+    Outcomes, Resolver,
+};
+use sip::{
+    Message, Method, Reply, Request, Response, StatusCode, Transport, Uri, ViaOut, reply_target,
+};
 use tokio::sync::{mpsc, oneshot};
 
 /// Where the server is, as `--server` and `--transport` say it.
@@ -37,22 +42,46 @@ impl UserAgent {
     /// The server's name cannot be resolved, or no socket can be had.
     pub(crate) async fn connect(args: &ServerArgs) -> anyhow::Result<UserAgent> {
         let text = format!("sip:{};transport={}", args.server, args.transport);
-        let uri = Uri::parse(&text).with_context(|| format!("`{}` is no host:port", args.server))?;
+        let uri =
+            Uri::parse(&text).with_context(|| format!("`{}` is no host:port", args.server))?;
         let resolver = Resolver::system();
-        let targets = resolver.resolve(&uri).await.with_context(|| format!("cannot find {}", args.server))?;
-        let target = targets.into_iter().next().with_context(|| format!("{} has no address", args.server))?;
+        let targets = resolver
+            .resolve(&uri)
+            .await
+            .with_context(|| format!("cannot find {}", args.server))?;
+        let target = targets
+            .into_iter()
+            .next()
+            .with_context(|| format!("{} has no address", args.server))?;
 
-        let any: SocketAddr = if target.addr.is_ipv6() { "[::]:0".parse()? } else { "0.0.0.0:0".parse()? };
+        let any: SocketAddr = if target.addr.is_ipv6() {
+            "[::]:0".parse()?
+        } else {
+            "0.0.0.0:0".parse()?
+        };
         let listen = match target.transport {
-            Transport::Udp => vec![ListenAddr { transport: Transport::Udp, addr: any }],
+            Transport::Udp => vec![ListenAddr {
+                transport: Transport::Udp,
+                addr: any,
+            }],
             _ => Vec::new(),
         };
-        let (endpoint, incoming) = Endpoint::bind(&listen, sip::Limits::default(), EndpointOptions::default()).await?;
-        let (client, outcomes) = Client::new(endpoint.clone(), resolver, sip::transaction::Timers::default());
+        let (endpoint, incoming) =
+            Endpoint::bind(&listen, sip::Limits::default(), EndpointOptions::default()).await?;
+        let (client, outcomes) = Client::new(
+            endpoint.clone(),
+            resolver,
+            sip::transaction::Timers::default(),
+        );
         let (hand_out, requests) = mpsc::unbounded_channel();
         tokio::spawn(receive(incoming, client.clone(), hand_out));
         tokio::spawn(deliver(outcomes));
-        Ok(UserAgent { endpoint, client, hop: Hop::Target(target), requests })
+        Ok(UserAgent {
+            endpoint,
+            client,
+            hop: Hop::Target(target),
+            requests,
+        })
     }
 
     /// A Via for the next request. Its host and port are ours as the server sees them (before any NAT).
@@ -60,14 +89,22 @@ impl UserAgent {
     /// # Errors
     /// The TCP connection cannot be made.
     pub(crate) async fn via(&self) -> anyhow::Result<ViaOut> {
-        self.client.via_for(&self.hop).await.context("cannot reach the server")
+        self.client
+            .via_for(&self.hop)
+            .await
+            .context("cannot reach the server")
     }
 
     /// Sends a request and waits for its final response.
     ///
     /// # Errors
     /// No answer within 64*T1, or the server cannot be reached.
-    pub(crate) async fn request(&self, method: Method, via: &ViaOut, bytes: Vec<u8>) -> anyhow::Result<Response> {
+    pub(crate) async fn request(
+        &self,
+        method: Method,
+        via: &ViaOut,
+        bytes: Vec<u8>,
+    ) -> anyhow::Result<Response> {
         let (key, outcome) = oneshot::channel();
         self.client.send(vec![ClientRequest {
             key,
@@ -120,7 +157,9 @@ async fn receive(
                         return;
                     }
                 }
-                Err(error) => tracing::debug!(reason = error.reason, "ignored what is no SIP message"),
+                Err(error) => {
+                    tracing::debug!(reason = error.reason, "ignored what is no SIP message")
+                }
             }
         }
     }
@@ -143,8 +182,17 @@ pub(crate) fn random_token() -> String {
 
 /// The time of day in UTC, `HH:MM:SS`.
 pub(crate) fn clock() -> String {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() % 86_400;
-    format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+    let seconds = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs()
+        % 86_400;
+    format!(
+        "{:02}:{:02}:{:02}",
+        seconds / 3600,
+        seconds / 60 % 60,
+        seconds % 60
+    )
 }
 
 /// When to refresh what was granted for `granted_s`: early enough for a whole transaction to fail in between.
@@ -155,7 +203,11 @@ pub(crate) fn refresh_after(granted_s: u32) -> Duration {
 
 /// A Contact (or From) host: IPv6 in brackets.
 pub(crate) fn contact_uri(user: &str, via: &ViaOut) -> String {
-    let parameter = if via.transport == Transport::Udp { "" } else { ";transport=tcp" };
+    let parameter = if via.transport == Transport::Udp {
+        ""
+    } else {
+        ";transport=tcp"
+    };
     format!("sip:{user}@{}:{}{parameter}", via.host, via.port)
 }
 

@@ -32,7 +32,11 @@ pub(crate) struct WatchArgs {
     #[arg(long)]
     accept: Option<String>,
     /// Who watches.
-    #[arg(long, value_name = "URI", default_value = "sip:watcher@pgpresence.invalid")]
+    #[arg(
+        long,
+        value_name = "URI",
+        default_value = "sip:watcher@pgpresence.invalid"
+    )]
     from: String,
     /// Seconds to ask for.
     #[arg(long, default_value_t = 3600)]
@@ -82,7 +86,11 @@ struct Dialog {
 
 impl Dialog {
     fn new() -> Dialog {
-        Dialog { call_id: random_token(), local_tag: random_token(), ..Dialog::default() }
+        Dialog {
+            call_id: random_token(),
+            local_tag: random_token(),
+            ..Dialog::default()
+        }
     }
 }
 
@@ -96,13 +104,18 @@ enum Told {
 
 impl Watch {
     fn new(args: WatchArgs) -> Watch {
-        Watch { args, dialog: Dialog::new() }
+        Watch {
+            args,
+            dialog: Dialog::new(),
+        }
     }
 
     /// Asks once; waits for the NOTIFY that shows the state.
     async fn fetch(&mut self, agent: &mut UserAgent) -> anyhow::Result<()> {
         self.subscribe(agent, 0).await?;
-        self.until_terminated(agent).await.context("the server accepted the fetch, but sent no NOTIFY")
+        self.until_terminated(agent)
+            .await
+            .context("the server accepted the fetch, but sent no NOTIFY")
     }
 
     /// Subscribes and prints until told to stop; then unsubscribes.
@@ -143,7 +156,11 @@ impl Watch {
             response
         };
         self.accepted(&response)?;
-        let granted_s = response.expires().ok().flatten().unwrap_or(self.args.expires);
+        let granted_s = response
+            .expires()
+            .ok()
+            .flatten()
+            .unwrap_or(self.args.expires);
         Ok(Instant::now() + refresh_after(granted_s))
     }
 
@@ -153,7 +170,11 @@ impl Watch {
     }
 
     /// Sends a SUBSCRIBE. A NOTIFY that overtakes its response (RFC 6665 section 4.1.2.4) waits in the queue meanwhile.
-    async fn send_subscribe(&mut self, agent: &mut UserAgent, expires_s: u32) -> anyhow::Result<Response> {
+    async fn send_subscribe(
+        &mut self,
+        agent: &mut UserAgent,
+        expires_s: u32,
+    ) -> anyhow::Result<Response> {
         self.dialog.cseq += 1;
         let via = agent.via().await?;
         let bytes = self.encode(&via, expires_s)?;
@@ -163,12 +184,16 @@ impl Watch {
     fn encode(&self, via: &sip::ViaOut, expires_s: u32) -> anyhow::Result<Vec<u8>> {
         let contact = contact_uri("watcher", via);
         let expires = expires_s.to_string();
-        let mut headers = vec![("Event", self.args.event.as_str()), ("Expires", expires.as_str())];
+        let mut headers = vec![
+            ("Event", self.args.event.as_str()),
+            ("Expires", expires.as_str()),
+        ];
         if let Some(accept) = &self.args.accept {
             headers.push(("Accept", accept));
         }
         let dialog = &self.dialog;
-        if let (Some(remote_tag), Some(remote_target)) = (&dialog.remote_tag, &dialog.remote_target) {
+        if let (Some(remote_tag), Some(remote_target)) = (&dialog.remote_tag, &dialog.remote_target)
+        {
             let view = DialogView {
                 call_id: &dialog.call_id,
                 local_uri: &self.args.from,
@@ -179,7 +204,15 @@ impl Watch {
                 route_set: &dialog.route_set,
                 local_contact: &contact,
             };
-            return Ok(sip::dialog::request(&view, &Method::Subscribe, dialog.cseq, via, &headers, None)?.bytes);
+            return Ok(sip::dialog::request(
+                &view,
+                &Method::Subscribe,
+                dialog.cseq,
+                via,
+                &headers,
+                None,
+            )?
+            .bytes);
         }
         let from = format!("<{}>;tag={}", self.args.from, dialog.local_tag);
         let to = format!("<{}>", self.args.presentity);
@@ -203,13 +236,26 @@ impl Watch {
     fn accepted(&mut self, response: &Response) -> anyhow::Result<()> {
         let status = response.status();
         if !status.is_success() {
-            let brief = response.min_expires().ok().flatten().map(|s| format!("; ask for at least {s} s")).unwrap_or_default();
-            bail!("subscription refused: {} {}{brief}", status.code(), response.reason());
+            let brief = response
+                .min_expires()
+                .ok()
+                .flatten()
+                .map(|s| format!("; ask for at least {s} s"))
+                .unwrap_or_default();
+            bail!(
+                "subscription refused: {} {}{brief}",
+                status.code(),
+                response.reason()
+            );
         }
         if self.dialog.remote_tag.is_none() {
             self.dialog.route_set = response.record_route()?.into_iter().rev().collect();
         }
-        self.dialog.remote_tag = response.to()?.tag().map(str::to_owned).or(self.dialog.remote_tag.take());
+        self.dialog.remote_tag = response
+            .to()?
+            .tag()
+            .map(str::to_owned)
+            .or(self.dialog.remote_tag.take());
         if let Some(contact) = response.contact()? {
             self.dialog.remote_target = Some(contact.uri.to_string());
         }
@@ -220,8 +266,9 @@ impl Watch {
     async fn until_terminated(&mut self, agent: &mut UserAgent) -> anyhow::Result<()> {
         let end = Instant::now() + LAST_NOTIFY;
         loop {
-            let (request, flow) =
-                tokio::time::timeout_at(end, agent.next_request()).await?.context("the connection was closed")?;
+            let (request, flow) = tokio::time::timeout_at(end, agent.next_request())
+                .await?
+                .context("the connection was closed")?;
             if matches!(self.take(agent, &request, &flow), Told::Terminated(_)) {
                 return Ok(());
             }
@@ -242,7 +289,14 @@ impl Watch {
         if self.dialog.last_notify.is_none_or(|last| cseq > last) {
             self.dialog.last_notify = Some(cseq);
             self.dialog.remote_tag.get_or_insert(remote_tag);
-            println!("{}", if self.args.json { self.json_line(request, cseq) } else { self.line(request) });
+            println!(
+                "{}",
+                if self.args.json {
+                    self.json_line(request, cseq)
+                } else {
+                    self.line(request)
+                }
+            );
         }
         let state = subscription_state(request);
         if state.starts_with("terminated") {
@@ -257,8 +311,13 @@ impl Watch {
         let theirs = request.from().ok()?.tag()?.to_owned();
         let same = request.call_id().ok()? == self.dialog.call_id
             && request.to().ok()?.tag()? == self.dialog.local_tag
-            && self.dialog.remote_tag.as_ref().is_none_or(|known| *known == theirs);
-        same.then(|| request.cseq().ok().map(|cseq| (cseq.number, theirs))).flatten()
+            && self
+                .dialog
+                .remote_tag
+                .as_ref()
+                .is_none_or(|known| *known == theirs);
+        same.then(|| request.cseq().ok().map(|cseq| (cseq.number, theirs)))
+            .flatten()
     }
 
     /// `12:31:05 sip:bob@example.org open "in a meeting" (active, 3599 s)`
@@ -266,9 +325,16 @@ impl Watch {
         let state = subscription_state(request);
         let status = state.split(';').next().unwrap_or_default();
         let expires = state_parameter(&state, "expires").map(|s| format!(", {s} s"));
-        let detail = expires.or_else(|| state_parameter(&state, "reason").map(|why| format!(", {why}")));
+        let detail =
+            expires.or_else(|| state_parameter(&state, "reason").map(|why| format!(", {why}")));
         let words = words_of(request);
-        format!("{} {} {words} ({}{})", clock(), self.args.presentity, status.trim(), detail.unwrap_or_default())
+        format!(
+            "{} {} {words} ({}{})",
+            clock(),
+            self.args.presentity,
+            status.trim(),
+            detail.unwrap_or_default()
+        )
     }
 
     fn json_line(&self, request: &Request, cseq: u32) -> String {
@@ -296,7 +362,11 @@ fn words_of(request: &Request) -> String {
     let content_type = request.header_str(HeaderName::ContentType).unwrap_or("?");
     match events::document::summary::summary(body) {
         Ok(summary) if content_type.starts_with(events::document::pidf::CONTENT_TYPE) => {
-            let notes = summary.notes.iter().map(|note| format!(" {note:?}")).collect::<String>();
+            let notes = summary
+                .notes
+                .iter()
+                .map(|note| format!(" {note:?}"))
+                .collect::<String>();
             format!("{}{notes}", summary.basic())
         }
         _ => format!("{content_type}, {} bytes", body.len()),
@@ -304,12 +374,20 @@ fn words_of(request: &Request) -> String {
 }
 
 fn subscription_state(request: &Request) -> String {
-    request.header_str(HeaderName::SubscriptionState).unwrap_or("none").to_owned()
+    request
+        .header_str(HeaderName::SubscriptionState)
+        .unwrap_or("none")
+        .to_owned()
 }
 
 /// A parameter of a Subscription-State value.
 fn state_parameter(state: &str, name: &str) -> Option<String> {
-    state.split(';').skip(1).find_map(|one| one.trim().strip_prefix(name)?.strip_prefix('=').map(str::to_owned))
+    state.split(';').skip(1).find_map(|one| {
+        one.trim()
+            .strip_prefix(name)?
+            .strip_prefix('=')
+            .map(str::to_owned)
+    })
 }
 
 #[cfg(test)]
@@ -318,8 +396,14 @@ mod tests {
 
     #[test]
     fn reads_parameters_of_the_state() {
-        assert_eq!(state_parameter("active;expires=59", "expires").as_deref(), Some("59"));
-        assert_eq!(state_parameter("terminated; reason=timeout", "reason").as_deref(), Some("timeout"));
+        assert_eq!(
+            state_parameter("active;expires=59", "expires").as_deref(),
+            Some("59")
+        );
+        assert_eq!(
+            state_parameter("terminated; reason=timeout", "reason").as_deref(),
+            Some("timeout")
+        );
         assert_eq!(state_parameter("active", "expires"), None);
     }
 }

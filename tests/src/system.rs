@@ -465,7 +465,10 @@ pub fn is_ready(line: &str) -> bool {
 
 /// Transport and address of every listener that a line of output names.
 pub fn addresses(line: &str) -> Vec<(String, SocketAddr)> {
-    line.split([' ', ',', '"', '='])
+    // Not in log lines, which may name other addresses.
+    let shown = line.strip_prefix("listening on ").unwrap_or_default();
+    shown
+        .split([' ', ','])
         .filter_map(|word| {
             let (transport, address) = word.split_once(':')?;
             let known = matches!(transport, "udp" | "tcp");

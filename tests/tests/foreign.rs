@@ -14,6 +14,13 @@ use system_tests::system::{self, STARTUP, System};
 
 const BOB: &str = "sip:bob@example.org";
 
+/// A port that was free a moment ago, for programs that can't be told to take any.
+fn free_port() -> SocketAddr {
+    UdpSocket::bind("127.0.0.1:0")
+        .and_then(|socket| socket.local_addr())
+        .expect("a free port")
+}
+
 // === sipp ===
 
 fn sipp(system: &System, target: SocketAddr, scenario: &str, calls: u32, rate: u32) {

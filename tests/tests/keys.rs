@@ -99,7 +99,11 @@ async fn force_delete() {
         .until("open", |notify| notify.basic() == "open")
         .await;
     system
-        .until(system::STARTUP, "SELECT count(*) FROM presentity WHERE NOT removed", 0)
+        .until(
+            system::STARTUP,
+            "SELECT count(*) FROM presentity WHERE NOT removed",
+            0,
+        )
         .await;
     assert_eq!(
         system

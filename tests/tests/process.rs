@@ -21,7 +21,10 @@ async fn without_a_database() {
         .await;
 
     // A CSeq that was taken in the very moment of the kill is a gap, no fault.
-    alice.tolerates(Tolerance { gaps: true, ..Tolerance::default() });
+    alice.tolerates(Tolerance {
+        gaps: true,
+        ..Tolerance::default()
+    });
     system.kill9_postgres();
     let document = pidf::document(BOB, "phone", "open", "during");
     for request in [

@@ -85,7 +85,11 @@ async fn expiry_by_hand() {
         .until("closed", |notify| notify.basic() == "closed")
         .await;
     system
-        .until(system::STARTUP, "SELECT count(*) FROM presentity WHERE NOT removed", 0)
+        .until(
+            system::STARTUP,
+            "SELECT count(*) FROM presentity WHERE NOT removed",
+            0,
+        )
         .await;
     system.psql(&insert(
         "b",

@@ -146,7 +146,10 @@ pub(super) fn response(
             fault(format!("{status} without {name}"));
         }
     }
-    if status == 415 && response.header("Accept").is_none() && response.header("Accept-Encoding").is_none() {
+    if status == 415
+        && response.header("Accept").is_none()
+        && response.header("Accept-Encoding").is_none()
+    {
         fault("415 without Accept or Accept-Encoding (RFC 3261 21.4.13)".into());
     }
     for name in ["Expires", "Min-Expires"] {

@@ -90,7 +90,11 @@ async fn expiry_of_a_publication() {
         .until("closed", |notify| notify.basic() == "closed")
         .await;
     system
-        .until(system::STARTUP, "SELECT count(*) FROM presentity WHERE NOT removed", 0)
+        .until(
+            system::STARTUP,
+            "SELECT count(*) FROM presentity WHERE NOT removed",
+            0,
+        )
         .await;
 }
 
