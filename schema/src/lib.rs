@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use tokio_postgres::config::Host;
 use tokio_postgres::{Client, Config, NoTls};
 
 mod embedded {
@@ -28,19 +29,24 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
     /// The URL cannot be read. Compare it with `postgresql://user@host:5432/database`.
-    #[error("not a PostgreSQL URL: {0}")]
+    #[error("not a PostgreSQL URL")]
     Url(#[source] tokio_postgres::Error),
     /// The database cannot be reached. Is it started, and does the URL lead to it?
-    #[error("cannot reach the database: {0}")]
-    Connect(#[source] tokio_postgres::Error),
+    #[error("cannot reach the database at {place}")]
+    Connect {
+        /// Its hosts and ports, without user and password.
+        place: String,
+        /// Why not.
+        source: tokio_postgres::Error,
+    },
     /// Another migrator has held the lock for a minute. Look for it in `pg_stat_activity`.
     #[error("another process has been migrating this database for {} s", LOCK_TIMEOUT.as_secs())]
     Locked,
     /// PostgreSQL refused a query of ours, or the connection broke.
-    #[error("the database failed while the schema was looked at: {0}")]
+    #[error("the database failed while the schema was looked at")]
     Query(#[source] tokio_postgres::Error),
     /// A migration failed, or differs from the one that was applied. Nothing of the failing one was kept.
-    #[error("migration failed: {0}")]
+    #[error("migration failed")]
     Migration(#[source] Box<refinery::Error>),
     /// The database is older than this program. Run `pgpresence migrate`.
     #[error(
@@ -57,7 +63,7 @@ pub enum SchemaError {
 impl SchemaError {
     /// The database may come back: try again. Everything else needs a person.
     pub fn is_outage(&self) -> bool {
-        matches!(self, SchemaError::Connect(_) | SchemaError::Query(_))
+        matches!(self, SchemaError::Connect { .. } | SchemaError::Query(_))
     }
 }
 
@@ -129,7 +135,10 @@ impl Session {
         config
             .connect_timeout(CONNECT_TIMEOUT)
             .application_name("pgpresence migrate");
-        let (client, connection) = config.connect(NoTls).await.map_err(SchemaError::Connect)?;
+        let (client, connection) = config
+            .connect(NoTls)
+            .await
+            .map_err(|source| SchemaError::Connect { place: place(&config), source })?;
         let driver = tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "the migration's connection ended");
@@ -161,6 +170,17 @@ impl Session {
         // It ends by itself once there is no client; how, is of no interest any more.
         let _ = self.driver.await;
     }
+}
+
+/// Where `config` leads, as an operator wants to read it when it leads nowhere.
+fn place(config: &Config) -> String {
+    let hosts = config.get_hosts().iter().map(|host| match host {
+        Host::Tcp(name) => name.clone(),
+        Host::Unix(folder) => folder.display().to_string(),
+    });
+    let ports = config.get_ports();
+    let port = |index: usize| ports.get(index).or(ports.first()).copied().unwrap_or(5432);
+    hosts.enumerate().map(|(index, host)| format!("{host}:{}", port(index))).collect::<Vec<_>>().join(", ")
 }
 
 fn lock_error(error: tokio_postgres::Error) -> SchemaError {
