@@ -254,9 +254,7 @@ fn kamailio(sandbox: &Arc<Sandbox>, servers: &[SocketAddr]) -> Kamailio {
     let template = include_str!("../kamailio/edge.cfg");
     // Kamailio can't be told to take any free port; one that was free a moment ago is tried, three times.
     for _ in 0..3 {
-        let address = UdpSocket::bind("127.0.0.1:0")
-            .and_then(|socket| socket.local_addr())
-            .expect("a free port");
+        let address = free_port();
         let config = template
             .replace("\nlisten=udp:LISTEN", &format!("\nlisten=udp:{address}"))
             .replace("\"MODULES\"", &format!("\"{modules}\""))
