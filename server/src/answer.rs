@@ -46,10 +46,13 @@ impl Answer {
         self
     }
 
-    /// The response on the wire. `to_tag` is used where neither the request nor the outcome has one.
-    pub(crate) fn encode(&self, request: &Request, source: SocketAddr, to_tag: &str) -> Vec<u8> {
-        let mut reply =
-            Reply::new(request, self.status).to_tag(self.to_tag.as_deref().unwrap_or(to_tag));
+    /// The response on the wire. An answer that makes no dialog gets its To-tag from the request alone, not from the cluster's
+    /// secret: a server that has not yet read that from the database must answer as one that has.
+    pub(crate) fn encode(&self, request: &Request, source: SocketAddr) -> Vec<u8> {
+        let mut reply = Reply::new(request, self.status);
+        if let Some(to_tag) = &self.to_tag {
+            reply = reply.to_tag(to_tag);
+        }
         if let Some(reason) = &self.reason {
             reply = reply.reason(reason);
         }

@@ -39,8 +39,6 @@ pub(crate) struct Front {
     store: Store,
     secret: OnceLock<Secret>,
     secret_lookup: Mutex<()>,
-    /// Tags answers that are given before the cluster's secret is known.
-    boot_secret: Secret,
 }
 
 /// A request and the way it came.
@@ -96,7 +94,6 @@ impl Front {
             store,
             secret: OnceLock::new(),
             secret_lookup: Mutex::new(()),
-            boot_secret: Secret::new(&rand::random::<[u8; 32]>()),
         }
     }
 
@@ -157,7 +154,7 @@ impl Front {
     /// (RFC 3261 section 18.2.2, RFC 3581 section 4). An answer that nobody can take is dropped; the client will repeat itself.
     pub(crate) fn reply(&self, arrival: &Arrival, answer: &Answer) {
         let Arrival { request, flow, .. } = arrival;
-        let bytes = Bytes::from(answer.encode(request, flow.remote, &self.reply_tag(request)));
+        let bytes = Bytes::from(answer.encode(request, flow.remote));
         if flow.transport.is_reliable() {
             if self.endpoint.send_flow(flow, bytes).is_err() {
                 tracing::debug!(remote = %flow.remote, "the connection closed before its answer");
@@ -168,15 +165,5 @@ impl Front {
             Ok(target) => self.endpoint.send_udp(Some(flow.local), target, bytes),
             Err(error) => tracing::debug!(%error, "no address to answer to"),
         }
-    }
-
-    /// The To-tag of answers outside a dialog: the same for each retransmission, from any server (RFC 3261 section 8.2.7).
-    fn reply_tag(&self, request: &Request) -> String {
-        use sip::HeaderName::{CSeq, CallId, From};
-        let header = |name| request.header(name).unwrap_or_default();
-        self.secret
-            .get()
-            .unwrap_or(&self.boot_secret)
-            .tag("answer", &[header(CallId), header(From), header(CSeq)])
     }
 }
