@@ -155,7 +155,10 @@ async fn ask_schema(url: &str, deadline: Duration) -> anyhow::Result<bool> {
     match tokio::time::timeout(deadline, schema::require_version(url)).await {
         Ok(Ok(())) => Ok(true),
         Ok(Err(error)) if error.is_outage() => {
-            tracing::debug!(error = &error as &dyn std::error::Error, "the database cannot be reached");
+            tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "the database cannot be reached"
+            );
             Ok(false)
         }
         Ok(Err(error)) => Err(error.into()),

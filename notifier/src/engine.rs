@@ -350,7 +350,7 @@ impl Engine {
         let mut cancelled = Vec::new();
         let mut letters = Vec::with_capacity(dialogs.len());
         for dialog in dialogs {
-            let Some(work) = works.get(dialog.resource_index) else {
+            let Some(work) = works.get(dialog.resource_index).filter(|_| !dialog.ended) else {
                 continue;
             };
             let guard = Guard {

@@ -152,9 +152,11 @@ CREATE TABLE public.active_watchers (
     ended boolean DEFAULT false NOT NULL,
     sweep_at bigint DEFAULT '9223372036854775807'::bigint NOT NULL,
     CONSTRAINT "a dialog retires before its CSeq reaches 2^31 (RFC 3261)" CHECK (((local_cseq >= 0) AND (local_cseq <= 2147483647))),
+    CONSTRAINT "a dialog retires before its version reaches 2^31" CHECK (((version >= 0) AND (version <= 2147483647))),
     CONSTRAINT "a subscription is to an event package" CHECK ((event <> ''::text)),
     CONSTRAINT "an ended dialog is terminated and owes nothing" CHECK (((NOT ended) OR ((status = 3) AND (updated = '-1'::integer)))),
-    CONSTRAINT "status is 1 active, 2 pending, 3 terminated or 4 waiting" CHECK (((status >= 1) AND (status <= 4)))
+    CONSTRAINT "status is 1 active, 2 pending, 3 terminated or 4 waiting" CHECK (((status >= 1) AND (status <= 4))),
+    CONSTRAINT "the subscriber's CSeq has 32 bits (RFC 3261)" CHECK (((remote_cseq >= 0) AND (remote_cseq <= '4294967295'::bigint)))
 )
 WITH (fillfactor='45');
 

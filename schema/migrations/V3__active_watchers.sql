@@ -42,6 +42,8 @@ CREATE TABLE active_watchers (
     CONSTRAINT "a subscription is to an event package" CHECK (event <> ''),
     CONSTRAINT "status is 1 active, 2 pending, 3 terminated or 4 waiting" CHECK (status BETWEEN 1 AND 4),
     CONSTRAINT "a dialog retires before its CSeq reaches 2^31 (RFC 3261)" CHECK (local_cseq BETWEEN 0 AND 2147483647),
+    CONSTRAINT "a dialog retires before its version reaches 2^31" CHECK (version BETWEEN 0 AND 2147483647),
+    CONSTRAINT "the subscriber's CSeq has 32 bits (RFC 3261)" CHECK (remote_cseq BETWEEN 0 AND 4294967295),
     CONSTRAINT "an ended dialog is terminated and owes nothing" CHECK (NOT ended OR (status = 3 AND updated = -1))
 ) WITH (
     -- Taking the dialogs of a state change updates all the rows of a page at once, in no indexed column: HOT needs room for

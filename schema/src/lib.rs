@@ -135,10 +135,14 @@ impl Session {
         config
             .connect_timeout(CONNECT_TIMEOUT)
             .application_name("pgpresence migrate");
-        let (client, connection) = config
-            .connect(NoTls)
-            .await
-            .map_err(|source| SchemaError::Connect { place: place(&config), source })?;
+        let (client, connection) =
+            config
+                .connect(NoTls)
+                .await
+                .map_err(|source| SchemaError::Connect {
+                    place: place(&config),
+                    source,
+                })?;
         let driver = tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "the migration's connection ended");
@@ -180,7 +184,11 @@ fn place(config: &Config) -> String {
     });
     let ports = config.get_ports();
     let port = |index: usize| ports.get(index).or(ports.first()).copied().unwrap_or(5432);
-    hosts.enumerate().map(|(index, host)| format!("{host}:{}", port(index))).collect::<Vec<_>>().join(", ")
+    hosts
+        .enumerate()
+        .map(|(index, host)| format!("{host}:{}", port(index)))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn lock_error(error: tokio_postgres::Error) -> SchemaError {

@@ -147,6 +147,8 @@ pub struct TakenDialog {
     pub expires_s: u32,
     /// NOTIFYs failed since the last good one.
     pub failures: u32,
+    /// Its numbers were used up: it has ended, and there is nothing to send.
+    pub ended: bool,
 }
 
 /// What a final answer, or its absence, means for a dialog.
@@ -478,6 +480,7 @@ impl TakenDialog {
             // -1 = never, and so is more than 136 years.
             expires_s: u32::try_from(row.get::<_, i64>("expires_s")).unwrap_or(u32::MAX),
             failures: u32::try_from(row.get::<_, i32>("failures")).unwrap_or(0),
+            ended: row.get("ended"),
         })
     }
 }

@@ -2,7 +2,7 @@
 -- Purpose:    take the owed dialogs of resources that this notifier holds; the only place where a CSeq is taken
 -- Called by:  notifier/src/claim.rs, after each claim and again while a fan-out goes on
 -- Parameters: $1 owner int8 | $2 presentity_uri text[] | $3 event text[] | $4 in_flight_id int8[] | $5 in_flight_target int4[] | $6 limit int8 | $7 now timestamptz (tests only, else null)
--- Returns:    resource int8 (ordinal, from 1) | id int8 | event_id text | callid text | to_tag text | from_tag text | local_uri text | remote_uri text | contact text | record_route text | flow text | local_contact text | watcher_username text | watcher_domain text | accept text | local_cseq int8 | version int8 | target_version int4 | remote_cseq int8 | status int2 | reason text | expires_s int8 (-1 = never ends) | failures int4
+-- Returns:    resource int8 (ordinal, from 1) | id int8 | event_id text | callid text | to_tag text | from_tag text | local_uri text | remote_uri text | contact text | record_route text | flow text | local_contact text | watcher_username text | watcher_domain text | accept text | local_cseq int8 | version int8 | target_version int4 | remote_cseq int8 | status int2 | reason text | expires_s int8 (-1 = never ends) | failures int4 | ended bool (no number was left, nothing is to be sent)
 -- Locks:      active_watchers rows by (uri, event, id); notify_queue is read without a lock (SUBSCRIBE locks in the other order)
 -- Plan:       notify_queue_pkey, active_watchers_resource_idx, active_watchers_flagged_idx, active_watchers_pkey
 -- Retry:      safe: what a lost run took is recovered by version when the lease runs out
@@ -50,7 +50,9 @@ owed AS MATERIALIZED (
 ),
 locked AS MATERIALIZED (
     SELECT a.id, o.ord, o.version, o.lease_until, o.now,
-           a.status = 3 OR NOT is_live(a.expires, o.now) AS over
+           -- The last CSeq that there is (RFC 3261 section 8.1.1.5) ends the dialog; one that has used it up ends in silence.
+           a.status = 3 OR NOT is_live(a.expires, o.now) OR GREATEST(a.local_cseq, a.version) >= 2147483646 AS over,
+           GREATEST(a.local_cseq, a.version) = 2147483647 AS spent
     FROM owed AS o
     JOIN active_watchers AS a ON a.id = o.id
     -- What was true when they were chosen must still be: a verdict or a SUBSCRIBE may have come in between.
@@ -62,18 +64,20 @@ locked AS MATERIALIZED (
 ),
 still_held AS MATERIALIZED (
     -- The sort holds back the first row until the last one is locked: only then the clock is read, below.
-    SELECT l.id, l.ord, l.version, l.lease_until, l.now, l.over
+    SELECT l.id, l.ord, l.version, l.lease_until, l.now, l.over, l.spent
     FROM locked AS l
     ORDER BY l.ord, l.id
 )
 UPDATE active_watchers AS a
-SET local_cseq       = a.local_cseq + 1,
-    version          = a.version + 1,
+SET local_cseq       = LEAST(a.local_cseq + 1, 2147483647),
+    version          = LEAST(a.version + 1, 2147483647),
     updated          = -1,
     notified_version = GREATEST(a.notified_version, l.version),
     status           = CASE WHEN l.over THEN 3 ELSE a.status END,
     reason           = CASE WHEN l.over AND a.status <> 3 THEN 'timeout' ELSE a.reason END,
-    sweep_at         = CASE WHEN l.over AND a.status <> 3 THEN expiry_at(300, l.now) ELSE a.sweep_at END
+    ended            = l.spent,
+    sweep_at         = CASE WHEN l.spent THEN expiry_at(32, l.now)
+                            WHEN l.over AND a.status <> 3 THEN expiry_at(300, l.now) ELSE a.sweep_at END
 FROM still_held AS l
 WHERE a.id = l.id AND l.lease_until > COALESCE($7::timestamptz, clock_timestamp())
 RETURNING
@@ -84,4 +88,4 @@ RETURNING
          WHEN a.expires = -1 THEN -1
          -- Rounded down: a NOTIFY never promises more than was granted.
          ELSE GREATEST(1, floor(a.expires - extract(epoch FROM l.now))::bigint) END AS expires_s,
-    a.failures
+    a.failures, a.ended

@@ -532,6 +532,55 @@ async fn a_retry_waits_for_its_time_and_a_subscribe_ends_the_wait() {
     assert_eq!((now.len(), now[0].failures), (1, 0));
 }
 
+/// RFC 3261 section 8.1.1.5: a CSeq is less than 2^31. Rows at the end of their numbers harm nobody else.
+#[tokio::test]
+async fn take_retires_a_dialog_with_its_last_cseq() {
+    let database = Database::new().await;
+    let rows = ["c1", "c2", "c3"].map(|call_id| subscription("bob", call_id));
+    database
+        .store
+        .subscription()
+        .create_batch(&rows)
+        .await
+        .unwrap();
+    database
+        .by_hand("UPDATE active_watchers SET local_cseq = 2147483646 WHERE callid = 'c2'")
+        .await;
+    database
+        .by_hand("UPDATE active_watchers SET local_cseq = 2147483647 WHERE callid = 'c3'")
+        .await;
+    let claimed = claim(&database).await;
+    let taken = take(&database, &claimed).await;
+    let seen: Vec<_> = taken
+        .iter()
+        .map(|dialog| {
+            let call_id = dialog.call_id.as_str();
+            (call_id, dialog.cseq, dialog.status, dialog.ended)
+        })
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            ("c1", 1, 1, false),
+            ("c2", 2_147_483_647, 3, false),
+            ("c3", 2_147_483_647, 3, true),
+        ]
+    );
+    assert!(
+        take(&database, &claimed).await.is_empty(),
+        "nobody is owed anything"
+    );
+    for nonsense in [
+        "remote_cseq = 4294967296",
+        "local_cseq = -1",
+        "version = 2147483648",
+    ] {
+        let update = format!("UPDATE active_watchers SET {nonsense}");
+        let refused = database.session().await.execute(&update, &[]).await;
+        assert!(refused.is_err(), "{nonsense}");
+    }
+}
+
 #[tokio::test]
 async fn take_is_for_the_holder_within_the_lease_and_in_chunks_flagged_first() {
     let database = Database::new().await;
