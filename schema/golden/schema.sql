@@ -41,6 +41,8 @@ COMMENT ON FUNCTION public.queue_flagged_dialogs() IS 'Statement trigger of acti
 
 CREATE FUNCTION public.queue_publications() RETURNS trigger
     LANGUAGE plpgsql
+    SET enable_hashjoin TO 'on'
+    SET enable_nestloop TO 'off'
     AS $$
 DECLARE
     uris   text[];
@@ -57,22 +59,15 @@ BEGIN
         SELECT array_agg(o.presentity_uri), array_agg(o.event) INTO uris, events
         FROM old_rows AS o WHERE NOT o.removed;
     ELSE
-        -- What a watcher could see. No join of the two tables: they carry no statistics, and a cached nested loop over
-        -- them is quadratic. is_live tells when expires was moved over the present, either way, by hand.
-        SELECT array_agg(d.presentity_uri), array_agg(d.event) INTO uris, events
-        FROM (
-            (SELECT n.id, n.presentity_uri, n.event, n.content_type, n.body, n.priority, n.sender, n.removed,
-                    is_live(n.expires, presence_now()) AS live FROM new_rows AS n
-             EXCEPT
-             SELECT o.id, o.presentity_uri, o.event, o.content_type, o.body, o.priority, o.sender, o.removed,
-                    is_live(o.expires, presence_now()) FROM old_rows AS o)
-            UNION ALL
-            (SELECT o.id, o.presentity_uri, o.event, o.content_type, o.body, o.priority, o.sender, o.removed,
-                    is_live(o.expires, presence_now()) FROM old_rows AS o
-             EXCEPT
-             SELECT n.id, n.presentity_uri, n.event, n.content_type, n.body, n.priority, n.sender, n.removed,
-                    is_live(n.expires, presence_now()) FROM new_rows AS n)
-        ) AS d;
+        -- What a watcher could see. is_live tells when expires was moved over the present, either way, by hand. A row that was
+        -- given to another resource by hand concerns both; one whose id was changed is in one half of the join only.
+        SELECT array_agg(n.presentity_uri) || array_agg(o.presentity_uri), array_agg(n.event) || array_agg(o.event)
+        INTO uris, events
+        FROM new_rows AS n
+        FULL JOIN old_rows AS o ON o.id = n.id
+        WHERE (n.removed, n.content_type, n.priority, n.sender, n.presentity_uri, n.event, n.body)
+                  IS DISTINCT FROM (o.removed, o.content_type, o.priority, o.sender, o.presentity_uri, o.event, o.body)
+           OR is_live(n.expires, presence_now()) IS DISTINCT FROM is_live(o.expires, presence_now());
     END IF;
     IF uris IS NOT NULL THEN
         PERFORM queue_state_changes(uris, events);
@@ -84,19 +79,22 @@ $$;
 COMMENT ON FUNCTION public.queue_publications() IS 'Statement trigger of presentity: queues the resources whose visible state changed. A refresh queues nothing.';
 
 CREATE FUNCTION public.queue_state_changes(uris text[], events text[]) RETURNS void
-    LANGUAGE sql
+    LANGUAGE plpgsql
     AS $$
+BEGIN
     -- nextval() is called row by row, after the ORDER BY, and again after a wait for the row's lock: a number drawn before
     -- the wait could be lower than one that watchers have been notified of, and the change would be lost.
     INSERT INTO notify_queue AS q (presentity_uri, event, version, due, owed_since)
     SELECT changed.presentity_uri, changed.event, nextval('notify_version'), presence_now(), presence_now()
     FROM (SELECT DISTINCT u.presentity_uri COLLATE "C" AS presentity_uri, u.event COLLATE "C" AS event
-          FROM unnest(uris, events) AS u (presentity_uri, event)) AS changed
+          FROM unnest(uris, events) AS u (presentity_uri, event)
+          WHERE u.presentity_uri IS NOT NULL) AS changed
     ORDER BY changed.presentity_uri, changed.event
     ON CONFLICT ON CONSTRAINT notify_queue_pkey DO UPDATE
     SET version    = nextval('notify_version'),
         due        = LEAST(q.due, GREATEST(presence_now(), q.not_before)),
-        owed_since = COALESCE(q.owed_since, presence_now())
+        owed_since = COALESCE(q.owed_since, presence_now());
+END
 $$;
 
 COMMENT ON FUNCTION public.queue_state_changes(uris text[], events text[]) IS 'Records a state change of each of these resources, due at once or when the pacing allows. Takes queue locks by key.';

@@ -1,29 +1,37 @@
 -- Whatever changes presentity or active_watchers, by SIP, by the sweep or by hand, puts the resource into notify_queue.
 --
--- Statement triggers with transition tables: measured, 5 % over writing the queue by hand, in batches of 64. They lock queue
+-- Statement triggers with transition tables: measured, 8 us a row in batches of 64, of the 24 us that a modified publication
+-- takes in all. They lock queue
 -- rows by key, so two statements that change the same resources cannot wait for each other; for that to hold, a statement of
 -- ours fires exactly one of them (insert and update are never mixed in one statement).
 
 CREATE FUNCTION queue_state_changes(uris text[], events text[]) RETURNS void
-LANGUAGE sql
+-- plpgsql, because it keeps its plan: a function in plain SQL is parsed and planned in each transaction, 0.26 ms of it.
+LANGUAGE plpgsql
 AS $$
+BEGIN
     -- nextval() is called row by row, after the ORDER BY, and again after a wait for the row's lock: a number drawn before
     -- the wait could be lower than one that watchers have been notified of, and the change would be lost.
     INSERT INTO notify_queue AS q (presentity_uri, event, version, due, owed_since)
     SELECT changed.presentity_uri, changed.event, nextval('notify_version'), presence_now(), presence_now()
     FROM (SELECT DISTINCT u.presentity_uri COLLATE "C" AS presentity_uri, u.event COLLATE "C" AS event
-          FROM unnest(uris, events) AS u (presentity_uri, event)) AS changed
+          FROM unnest(uris, events) AS u (presentity_uri, event)
+          WHERE u.presentity_uri IS NOT NULL) AS changed
     ORDER BY changed.presentity_uri, changed.event
     ON CONFLICT ON CONSTRAINT notify_queue_pkey DO UPDATE
     SET version    = nextval('notify_version'),
         due        = LEAST(q.due, GREATEST(presence_now(), q.not_before)),
-        owed_since = COALESCE(q.owed_since, presence_now())
+        owed_since = COALESCE(q.owed_since, presence_now());
+END
 $$;
 COMMENT ON FUNCTION queue_state_changes(text[], text[]) IS
     'Records a state change of each of these resources, due at once or when the pacing allows. Takes queue locks by key.';
 
 CREATE FUNCTION queue_publications() RETURNS trigger
 LANGUAGE plpgsql
+-- Transition tables carry no statistics and no index: a nested loop over two of them is quadratic.
+SET enable_hashjoin = on
+SET enable_nestloop = off
 AS $$
 DECLARE
     uris   text[];
@@ -40,22 +48,15 @@ BEGIN
         SELECT array_agg(o.presentity_uri), array_agg(o.event) INTO uris, events
         FROM old_rows AS o WHERE NOT o.removed;
     ELSE
-        -- What a watcher could see. No join of the two tables: they carry no statistics, and a cached nested loop over
-        -- them is quadratic. is_live tells when expires was moved over the present, either way, by hand.
-        SELECT array_agg(d.presentity_uri), array_agg(d.event) INTO uris, events
-        FROM (
-            (SELECT n.id, n.presentity_uri, n.event, n.content_type, n.body, n.priority, n.sender, n.removed,
-                    is_live(n.expires, presence_now()) AS live FROM new_rows AS n
-             EXCEPT
-             SELECT o.id, o.presentity_uri, o.event, o.content_type, o.body, o.priority, o.sender, o.removed,
-                    is_live(o.expires, presence_now()) FROM old_rows AS o)
-            UNION ALL
-            (SELECT o.id, o.presentity_uri, o.event, o.content_type, o.body, o.priority, o.sender, o.removed,
-                    is_live(o.expires, presence_now()) FROM old_rows AS o
-             EXCEPT
-             SELECT n.id, n.presentity_uri, n.event, n.content_type, n.body, n.priority, n.sender, n.removed,
-                    is_live(n.expires, presence_now()) FROM new_rows AS n)
-        ) AS d;
+        -- What a watcher could see. is_live tells when expires was moved over the present, either way, by hand. A row that was
+        -- given to another resource by hand concerns both; one whose id was changed is in one half of the join only.
+        SELECT array_agg(n.presentity_uri) || array_agg(o.presentity_uri), array_agg(n.event) || array_agg(o.event)
+        INTO uris, events
+        FROM new_rows AS n
+        FULL JOIN old_rows AS o ON o.id = n.id
+        WHERE (n.removed, n.content_type, n.priority, n.sender, n.presentity_uri, n.event, n.body)
+                  IS DISTINCT FROM (o.removed, o.content_type, o.priority, o.sender, o.presentity_uri, o.event, o.body)
+           OR is_live(n.expires, presence_now()) IS DISTINCT FROM is_live(o.expires, presence_now());
     END IF;
     IF uris IS NOT NULL THEN
         PERFORM queue_state_changes(uris, events);

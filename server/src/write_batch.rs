@@ -1,10 +1,14 @@
 //! The batch writer: adaptive group commit over the statements of `sql`.
 //!
-//! A request that finds a writer free goes to the database at once, alone. While all writers are busy, arrivals
-//! collect, and the next free writer takes all of them (up to the batch size) as one statement over arrays. There
-//! is no timer and no added delay: an idle server answers in one round trip, a busy one pays one commit for many.
+//! A request that finds its lane idle goes to the database at once, alone. While a statement of the lane is in flight,
+//! arrivals collect, and go together as one statement over arrays when it ends. There is no added delay: an idle server answers
+//! in one round trip, a busy one pays one commit for many. A second writer is taken only by a full batch: a statement costs
+//! 0.5 ms and 20 us a row, so the same 64 requests spread over four writers cost PostgreSQL three times as much as together
+//! (measured: 9,100 publications/s with four writers taken eagerly, 16,600 with one).
 //!
 //! What holds for every lane:
+//! - A statement that takes long (a row that somebody else holds locked) holds up nobody but its own rows: after
+//!   [`PATIENCE`] the lane goes on without waiting for it.
 //! - Two operations on the same publication or dialog are never in one statement, nor in two statements at once:
 //!   the later one waits for the end of the earlier one. Different lanes write with different statements and rely on row locks.
 //! - A retransmission of a request that still waits or is being written joins it, and gets the same outcome.
@@ -16,16 +20,21 @@
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::hash::{BuildHasher, Hash, RandomState};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use smallvec::SmallVec;
 use sql::StoreError;
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::admission::Admitted;
+
+/// After this time a statement no longer keeps its lane waiting. Longer than a batch takes on a busy database.
+const PATIENCE: Duration = Duration::from_millis(30);
 
 /// How many single rows of a failed batch are tried at a time: one that hangs must not hold up the rest.
 const SINGLE_ROWS_AT_ONCE: usize = 4;
@@ -127,11 +136,15 @@ impl<L: Lane> WriteQueue<L> {
         }
     }
 
-    /// Gives ready rows to free writers; if none is free, leaves one task waiting for the next.
+    /// Gives ready rows to free writers, as many as are worth it; if none is free, leaves one task waiting for the next.
     fn start_batches(self: &Arc<Self>) {
         loop {
             let mut state = self.locked();
-            if state.waits_for_writer || state.ready.is_empty() {
+            let is_worth_a_writer = match state.in_flight {
+                0 => !state.ready.is_empty(),
+                _ => state.ready.len() >= self.batch_size,
+            };
+            if state.waits_for_writer || !is_worth_a_writer {
                 return;
             }
             let Ok(permit) = Arc::clone(&self.writers.0).try_acquire_owned() else {
@@ -164,12 +177,21 @@ impl<L: Lane> WriteQueue<L> {
             queue: &self,
             jobs: batch,
             permit: Some(permit),
+            keeps_lane_waiting: true,
         };
         let rows = self.locked().rows(&mut batch.jobs);
         if rows.is_empty() {
             return;
         }
-        match self.write_rows(&rows).await {
+        let mut written = pin!(self.write_rows(&rows));
+        let written = match timeout(PATIENCE, &mut written).await {
+            Ok(written) => written,
+            Err(_) => {
+                batch.let_the_lane_go_on();
+                written.await
+            }
+        };
+        match written {
             Ok(outcomes) => {
                 let mut outcomes = outcomes.into_iter();
                 for job in std::mem::take(&mut batch.jobs) {
@@ -184,6 +206,7 @@ impl<L: Lane> WriteQueue<L> {
             }
             Err(error) => {
                 tracing::warn!(%error, rows = rows.len(), "batch failed; repeating it row by row");
+                batch.let_the_lane_go_on();
                 self.write_singly(&batch.jobs, &rows).await;
                 batch.jobs.clear();
             }
@@ -273,10 +296,26 @@ struct Batch<'a, L: Lane> {
     queue: &'a Arc<WriteQueue<L>>,
     jobs: Vec<JobId>,
     permit: Option<OwnedSemaphorePermit>,
+    /// Counts in [`State::in_flight`].
+    keeps_lane_waiting: bool,
+}
+
+impl<L: Lane> Batch<'_, L> {
+    fn let_the_lane_go_on(&mut self) {
+        self.uncount();
+        self.queue.start_batches();
+    }
+
+    fn uncount(&mut self) {
+        if std::mem::take(&mut self.keeps_lane_waiting) {
+            self.queue.locked().in_flight -= 1;
+        }
+    }
 }
 
 impl<L: Lane> Drop for Batch<'_, L> {
     fn drop(&mut self) {
+        self.uncount();
         for job in std::mem::take(&mut self.jobs) {
             self.queue.finish(job, Err(WriteError::Aborted));
         }
@@ -315,6 +354,8 @@ struct State<L: Lane> {
     /// Per key the jobs that name it, in order of arrival; the first one is ready or being written, or waits for another key.
     by_key: HashMap<u64, VecDeque<JobId>>,
     waits_for_writer: bool,
+    /// Statements for whose end the lane waits before it sends less than a full batch.
+    in_flight: usize,
 }
 
 impl<L: Lane> Default for State<L> {
@@ -325,6 +366,7 @@ impl<L: Lane> Default for State<L> {
             ready: VecDeque::new(),
             by_key: HashMap::new(),
             waits_for_writer: false,
+            in_flight: 0,
         }
     }
 }
@@ -373,7 +415,9 @@ impl<L: Lane> State<L> {
         self.jobs.get_mut(&id)
     }
 
+    /// The jobs of the next statement, which from now on is in flight.
     fn take(&mut self, limit: usize) -> Vec<JobId> {
+        self.in_flight += 1;
         let count = self.ready.len().min(limit);
         self.ready.drain(..count).collect()
     }

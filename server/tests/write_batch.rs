@@ -134,28 +134,48 @@ async fn a_lone_request_goes_at_once_and_arrivals_collect_behind_it() {
 }
 
 #[tokio::test]
-async fn each_free_writer_takes_a_request_alone() {
-    let mut fixture = Fixture::new(2, 64);
-    let _tickets: Vec<_> = ["a", "b", "c", "d"]
+async fn a_second_writer_is_taken_by_a_full_batch_only() {
+    let mut fixture = Fixture::new(2, 3);
+    let mut tickets: Vec<_> = ["a", "b", "c"]
         .into_iter()
         .zip(0..)
         .map(|(key, n)| fixture.submit(row(key, n)))
         .collect();
-    let (first, second) = (fixture.next().await, fixture.next().await);
-    assert_eq!(
-        (&first.requests[..], &second.requests[..]),
-        (&[0][..], &[1][..])
-    );
-    second.succeed();
-    let third = fixture.next().await;
-    assert_eq!(third.requests, [2, 3]);
+    let first = fixture.next().await;
+    assert_eq!(first.requests, [0]);
+    assert!(fixture.is_idle(), "two wait behind the first");
+    tickets.push(fixture.submit(row("d", 3)));
+    let full = fixture.next().await;
+    assert_eq!(full.requests, [1, 2, 3]);
+    tickets.push(fixture.submit(row("e", 4)));
+    full.succeed();
+    assert_eq!(outcome(tickets.remove(3)).await.unwrap(), 3);
+    assert!(fixture.is_idle(), "the first is still in flight");
     first.succeed();
-    third.succeed();
+    let last = fixture.next().await;
+    assert_eq!(last.requests, [4]);
+    last.succeed();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_statement_that_takes_long_keeps_nobody_waiting() {
+    let mut fixture = Fixture::new(2, 64);
+    let stuck = fixture.submit(row("a", 0));
+    let statement = fixture.next().await;
+    let next = fixture.submit(row("b", 1));
+    // Time passes by itself when nothing else can happen.
+    fixture.next().await.succeed();
+    assert_eq!(outcome(next).await.unwrap(), 1);
+    let later = fixture.submit(row("c", 2));
+    fixture.next().await.succeed();
+    assert_eq!(outcome(later).await.unwrap(), 2);
+    statement.succeed();
+    assert_eq!(outcome(stuck).await.unwrap(), 0);
 }
 
 #[tokio::test]
 async fn operations_on_one_key_follow_one_another() {
-    let mut fixture = Fixture::new(4, 64);
+    let mut fixture = Fixture::new(4, 1);
     let _tickets: Vec<_> = (0..3).map(|n| fixture.submit(row("a", n))).collect();
     for n in 0..3 {
         let statement = fixture.next().await;
@@ -170,7 +190,8 @@ async fn operations_on_one_key_follow_one_another() {
 
 #[tokio::test]
 async fn an_operation_waits_for_each_of_its_keys() {
-    let mut fixture = Fixture::new(4, 64);
+    // Each operation is a batch by itself and has a writer.
+    let mut fixture = Fixture::new(4, 1);
     let names = |keys: &[&'static str], request| Row {
         keys: keys.to_vec(),
         request,

@@ -53,9 +53,9 @@ impl Resource {
     }
 }
 
-/// The index that a row's `resource`, an ordinal from 1, stands for.
-fn ordinal(row: &tokio_postgres::Row) -> usize {
-    usize::try_from(row.get::<_, i64>("resource"))
+/// The index that a column with an ordinal from 1 stands for.
+fn ordinal(row: &tokio_postgres::Row, column: &str) -> usize {
+    usize::try_from(row.get::<_, i64>(column))
         .unwrap_or(0)
         .saturating_sub(1)
 }

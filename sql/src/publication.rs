@@ -177,7 +177,7 @@ impl Publications<'_> {
         Ok(found
             .iter()
             .map(|row| Publication {
-                resource_index: ordinal(row),
+                resource_index: ordinal(row, "resource"),
                 id: row.get("id"),
                 content_type: row.get("content_type"),
                 body: Bytes::from(row.get::<_, Vec<u8>>("body")),
@@ -242,15 +242,17 @@ impl Publications<'_> {
                 ],
             )
             .await?;
-        Ok(rows
-            .iter()
-            .zip(answers)
-            .map(|(row, answer)| match answer.get("stored") {
-                false => PublishOutcome::ConditionFailed,
-                true if row.kind == ChangeKind::Remove => stored(&row.entity_tag, 0),
-                true => stored(&row.entity_tag, row.granted_s),
-            })
-            .collect())
+        let mut outcomes = vec![PublishOutcome::ConditionFailed; rows.len()];
+        for answer in &answers {
+            let index = ordinal(answer, "ord");
+            if let (Some(row), Some(outcome)) = (rows.get(index), outcomes.get_mut(index)) {
+                *outcome = match row.kind {
+                    ChangeKind::Remove => stored(&row.entity_tag, 0),
+                    _ => stored(&row.entity_tag, row.granted_s),
+                };
+            }
+        }
+        Ok(outcomes)
     }
 }
 

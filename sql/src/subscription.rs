@@ -432,14 +432,18 @@ impl Subscriptions<'_> {
                 ],
             )
             .await?;
-        rows.iter()
-            .zip(answers)
-            .map(|(row, answer)| match answer.get("outcome") {
-                "accepted" => accepted(&row.to_tag, &answer),
-                "out_of_order" => Ok(SubscribeOutcome::OutOfOrder),
-                _ => Ok(SubscribeOutcome::NoDialog),
-            })
-            .collect()
+        let mut outcomes = vec![SubscribeOutcome::NoDialog; rows.len()];
+        for answer in &answers {
+            let index = ordinal(answer, "ord");
+            if let (Some(row), Some(outcome)) = (rows.get(index), outcomes.get_mut(index)) {
+                *outcome = match answer.get("outcome") {
+                    "accepted" => accepted(&row.to_tag, answer)?,
+                    "out_of_order" => SubscribeOutcome::OutOfOrder,
+                    _ => SubscribeOutcome::NoDialog,
+                };
+            }
+        }
+        Ok(outcomes)
     }
 }
 
@@ -457,7 +461,7 @@ impl TakenDialog {
         };
         Ok(TakenDialog {
             id,
-            resource_index: ordinal(row),
+            resource_index: ordinal(row, "resource"),
             event_id: row.get("event_id"),
             call_id: row.get("callid"),
             to_tag: row.get("to_tag"),

@@ -2,7 +2,7 @@
 -- Purpose:    refresh and end dialogs; each accepted request is owed a NOTIFY at once
 -- Called by:  server/src/subscribe.rs through write_batch.rs, once per batch
 -- Parameters: $1 callid text[] | $2 to_tag text[] | $3 from_tag text[] | $4 event text[] | $5 event_id text[] | $6 remote_cseq int8[] | $7 contact text[] (null keeps the old one) | $8 granted_s int8[] (0 = unsubscribe) | $9 flow text[] | $10 local_contact text[] (empty keeps the old one) | $11 cseq_offset int8 | $12 now timestamptz (tests only, else null)
--- Returns:    one row per input, input order: outcome text (accepted, no_dialog, out_of_order) | granted_s int8 | local_contact text
+-- Returns:    ord int8 (from 1: an input whose dialog is known) | outcome text (accepted, no_dialog, out_of_order) | granted_s int8 | local_contact text
 -- Locks:      active_watchers rows by (uri, event, id), then notify_queue by key (by trigger)
 -- Plan:       active_watchers_dialog_idx, active_watchers_pkey
 -- Retry:      safe, a second run finds its own CSeq
@@ -24,10 +24,10 @@ WITH input AS MATERIALIZED (
 ),
 locked AS MATERIALIZED (
     SELECT
-        i.ord,
+        i.ord, i.remote_cseq, i.contact, i.granted_s, i.flow, i.local_contact, i.now,
         a.id,
-        a.granted_s,
-        a.local_contact,
+        a.granted_s     AS granted_before_s,
+        a.local_contact AS contact_before,
         CASE WHEN a.remote_cseq = i.remote_cseq THEN 'repeated'
              WHEN a.status = 3 OR NOT is_live(a.expires, i.now) THEN 'no_dialog'
              WHEN i.remote_cseq + $11::bigint <= a.remote_cseq THEN 'out_of_order'
@@ -40,31 +40,26 @@ locked AS MATERIALIZED (
 ),
 refreshed AS (
     UPDATE active_watchers AS a
-    SET remote_cseq    = GREATEST(a.remote_cseq, i.remote_cseq),
-        contact        = COALESCE(i.contact, a.contact),
-        flow           = i.flow,
+    SET remote_cseq    = GREATEST(a.remote_cseq, l.remote_cseq),
+        contact        = COALESCE(l.contact, a.contact),
+        flow           = l.flow,
         target_version = a.target_version
-                         + CASE WHEN COALESCE(i.contact, a.contact) <> a.contact OR i.flow <> a.flow THEN 1 ELSE 0 END,
-        local_contact  = COALESCE(NULLIF(i.local_contact, ''), a.local_contact),
-        granted_s      = i.granted_s,
-        expires        = expiry_at(i.granted_s, i.now),
-        status         = CASE WHEN i.granted_s = 0 THEN 3 ELSE a.status END,
-        reason         = CASE WHEN i.granted_s = 0 THEN 'timeout' ELSE a.reason END,
-        sweep_at       = CASE WHEN i.granted_s = 0 THEN expiry_at(300, i.now) ELSE a.sweep_at END,
+                         + CASE WHEN COALESCE(l.contact, a.contact) <> a.contact OR l.flow <> a.flow THEN 1 ELSE 0 END,
+        local_contact  = COALESCE(NULLIF(l.local_contact, ''), a.local_contact),
+        granted_s      = l.granted_s,
+        expires        = expiry_at(l.granted_s, l.now),
+        status         = CASE WHEN l.granted_s = 0 THEN 3 ELSE a.status END,
+        reason         = CASE WHEN l.granted_s = 0 THEN 'timeout' ELSE a.reason END,
+        sweep_at       = CASE WHEN l.granted_s = 0 THEN expiry_at(300, l.now) ELSE a.sweep_at END,
         updated        = 0,
         retry_at       = 0,
         failures       = 0
     FROM locked AS l
-    JOIN input AS i ON i.ord = l.ord
     WHERE a.id = l.id AND l.verdict = 'applies'
 )
 SELECT
-    CASE WHEN l.verdict IS NULL THEN 'no_dialog'
-         WHEN l.verdict IN ('applies', 'repeated') THEN 'accepted'
-         ELSE l.verdict END AS outcome,
-    CASE WHEN l.verdict = 'repeated' THEN l.granted_s ELSE i.granted_s END AS granted_s,
-    COALESCE(NULLIF(CASE WHEN l.verdict = 'repeated' THEN l.local_contact ELSE i.local_contact END, ''),
-             l.local_contact, '') AS local_contact
-FROM input AS i
-LEFT JOIN locked AS l ON l.ord = i.ord
-ORDER BY i.ord
+    l.ord,
+    CASE WHEN l.verdict IN ('applies', 'repeated') THEN 'accepted' ELSE l.verdict END AS outcome,
+    CASE WHEN l.verdict = 'repeated' THEN l.granted_before_s ELSE l.granted_s END AS granted_s,
+    COALESCE(NULLIF(CASE WHEN l.verdict <> 'repeated' THEN l.local_contact END, ''), l.contact_before) AS local_contact
+FROM locked AS l
