@@ -22,6 +22,9 @@ use node::ConfigError;
 
 use arguments::{Arguments, Command, ConfigCommand};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match execute(Arguments::parse()) {
         Ok(code) => code,

@@ -24,6 +24,11 @@ impl Pace {
         }
     }
 
+    /// The time from poll to poll.
+    pub(crate) fn interval(&self) -> Duration {
+        self.interval
+    }
+
     /// Whether a claim is due.
     pub(crate) fn is_due(&self, now: Instant) -> bool {
         self.next <= now
@@ -49,6 +54,11 @@ impl Pace {
     /// A claim was answered with as much as was asked for: work-conserving, the next one follows at once.
     pub(crate) fn full(&mut self, now: Instant) {
         self.next = now;
+    }
+
+    /// Something will be due at `at`, when its pacing allows: it doesn't wait for the poll after that.
+    pub(crate) fn due(&mut self, at: Instant) {
+        self.next = self.next.min(at);
     }
 }
 
@@ -92,6 +102,10 @@ mod tests {
         assert!(pace.is_due(during));
         pace.issued(during, 1.0);
         assert_eq!(pace.next(), during + Duration::from_millis(125));
+        let soon = during + Duration::from_millis(7);
+        pace.due(soon);
+        pace.due(during + Duration::from_millis(500));
+        assert_eq!(pace.next(), soon, "the earlier of both");
     }
 
     #[test]

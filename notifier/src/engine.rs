@@ -12,6 +12,7 @@ use crate::Settings;
 use crate::claim::{Pace, claim_limit, log_recovered};
 use crate::in_flight::{FlightKey, Guard, HoldId, Ledger, Work};
 use crate::outage::Outage;
+use crate::portion::Portion;
 use crate::render::Rendered;
 use crate::send::{Letter, Prepared, Sender, Taken, is_terminated};
 use crate::settle::{Ending, Standing};
@@ -38,6 +39,7 @@ pub(crate) struct Engine {
     /// Verdicts to store; their dialogs stay in flight until then, so that they aren't taken in between.
     verdicts: Vec<(FlightKey, DialogVerdict)>,
     pace: Pace,
+    portion: Portion,
     /// Requests under construction, and what they are for.
     preparing: JoinSet<()>,
     prepared_for: HashMap<Id, Vec<Work<Arc<Resource>>>>,
@@ -77,10 +79,6 @@ struct Renewal {
     asked: Vec<(HoldId, Arc<Resource>)>,
 }
 
-/// Most dialogs of one take: large enough for the statement to be efficient, small enough that the first NOTIFY of a large
-/// fan-out leaves soon.
-const TAKE_CHUNK: usize = 2000;
-
 /// Most resources or verdicts of one settling statement.
 const SETTLE_CHUNK: usize = 2000;
 
@@ -103,6 +101,7 @@ impl Engine {
     ) -> Engine {
         Engine {
             pace: Pace::new(settings.poll_rate, Instant::now()),
+            portion: Portion::new(),
             settings,
             store,
             registry: Arc::new(Registry::standard()),
@@ -200,11 +199,12 @@ impl Engine {
     }
 
     fn take_stage(&mut self) -> Option<Stage> {
-        let limit = self.free_permits().min(TAKE_CHUNK);
-        if limit == 0 || !self.ledger.wants_take() {
+        let free = self.free_permits();
+        if free == 0 || !self.ledger.wants_take() {
             return None;
         }
-        let works = self.ledger.begin_take(TAKE_CHUNK);
+        let works = self.ledger.begin_take(self.portion.resources());
+        let limit = self.portion.dialogs(&works).min(free);
         Some(Stage::Take {
             works,
             limit: u32::try_from(limit).unwrap_or(u32::MAX),
@@ -263,6 +263,7 @@ impl Engine {
                 limit: *limit,
                 lease,
                 waitn,
+                horizon: self.pace.interval(),
             },
         };
         async move { job.run(&store, owner).await }
@@ -285,9 +286,12 @@ impl Engine {
                 self.taken(works, dialogs, rendered, limit);
                 None
             }
-            (Stage::Claim { issued, limit }, Ok(Done::Claim(Ok(claimed)))) => {
+            (Stage::Claim { issued, limit }, Ok(Done::Claim(Ok((claimed, next_due))))) => {
                 if claimed.len() >= limit as usize {
                     self.pace.full(now);
+                }
+                if let Some(next_due) = next_due {
+                    self.pace.due(now + next_due);
                 }
                 self.claimed(claimed, issued);
                 None
@@ -347,6 +351,7 @@ impl Engine {
         // Only half full counts as complete: the statement chooses up to `limit` dialogs and then leaves out those that changed
         // before it could lock them, so a little less than the limit doesn't prove that there were no more.
         let complete = dialogs.len() <= limit as usize / 2;
+        self.portion.taken(works.len(), dialogs.len(), complete);
         let mut cancelled = Vec::new();
         let mut letters = Vec::with_capacity(dialogs.len());
         for dialog in dialogs {

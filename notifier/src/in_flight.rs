@@ -46,6 +46,8 @@ pub(crate) struct Work<R> {
     pub(crate) state_due: bool,
     /// The resource is given back with work undone (shutting down): it's due at once for whoever comes next.
     pub(crate) give_back: bool,
+    /// How many takes in a row left something of it to be taken.
+    pub(crate) cuts: u32,
 }
 
 /// The record of everything this notifier holds.
@@ -78,6 +80,7 @@ struct Hold<R> {
     /// Waits in `fresh` or `cut`.
     wanted: bool,
     give_back: bool,
+    cuts: u32,
 }
 
 /// Statements run outside the ledger; while one works for a hold, the hold is neither drained nor wanted.
@@ -181,6 +184,7 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
             phase: Phase::Idle,
             wanted: false,
             give_back: false,
+            cuts: 0,
         };
         self.holds.insert(id, hold);
         self.by_resource.insert(resource, id);
@@ -264,7 +268,10 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
                 continue;
             };
             hold.phase = Phase::Idle;
-            if !complete {
+            if complete {
+                hold.cuts = 0;
+            } else {
+                hold.cuts += 1;
                 self.want(work.hold, true);
             }
             self.look(work.hold);
@@ -531,6 +538,7 @@ impl<R: Clone> Hold<R> {
             version: self.version,
             state_due: self.state_due,
             give_back: self.give_back,
+            cuts: self.cuts,
         }
     }
 }

@@ -12,6 +12,7 @@ mod engine;
 mod heartbeat;
 mod in_flight;
 mod outage;
+mod portion;
 mod render;
 mod send;
 mod settle;

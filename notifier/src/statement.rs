@@ -23,6 +23,7 @@ pub(crate) enum Job {
         limit: u32,
         lease: Duration,
         waitn: Duration,
+        horizon: Duration,
     },
 }
 
@@ -31,7 +32,8 @@ pub(crate) enum Done {
     Verdicts(Result<u64, StoreError>),
     Settle(Result<u64, StoreError>),
     Take(Result<(Vec<TakenDialog>, Rendered), StoreError>),
-    Claim(Result<Vec<Claimed>, StoreError>),
+    /// What was claimed, and how long until something else will be due, if that is soon.
+    Claim(Result<(Vec<Claimed>, Option<Duration>), StoreError>),
 }
 
 // === impl Job ===
@@ -54,7 +56,13 @@ impl Job {
                 limit,
                 lease,
                 waitn,
-            } => Done::Claim(store.queue().claim(owner, &held, limit, lease, waitn).await),
+                horizon,
+            } => Done::Claim(
+                store
+                    .queue()
+                    .claim_and_look_ahead(owner, &held, limit, lease, waitn, horizon)
+                    .await,
+            ),
         }
     }
 }

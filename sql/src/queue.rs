@@ -60,16 +60,52 @@ impl Queue<'_> {
         lease: Duration,
         waitn: Duration,
     ) -> Result<Vec<Claimed>, StoreError> {
+        self.claim_and_look_ahead(owner, held, limit, lease, waitn, Duration::ZERO)
+            .await
+            .map(|(claimed, _)| claimed)
+    }
+
+    /// [`Queue::claim`] that also says how long it is until the next resource is due that the caller could claim, if that is
+    /// within `horizon`.
+    ///
+    /// # Locks
+    /// Free rows of `notify_queue` only (SKIP LOCKED).
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn claim_and_look_ahead(
+        &self,
+        owner: i64,
+        held: &[i64],
+        limit: u32,
+        lease: Duration,
+        waitn: Duration,
+        horizon: Duration,
+    ) -> Result<(Vec<Claimed>, Option<Duration>), StoreError> {
         let (limit, lease_s, waitn_s) =
             (i64::from(limit), lease.as_secs_f64(), waitn.as_secs_f64());
+        let horizon_s = horizon.as_secs_f64();
         let rows = self
             .0
             .query(
                 &registry::QUEUE_CLAIM,
-                &[&owner, &held, &limit, &lease_s, &waitn_s, &self.0.now()],
+                &[
+                    &owner,
+                    &held,
+                    &limit,
+                    &lease_s,
+                    &waitn_s,
+                    &self.0.now(),
+                    &horizon_s,
+                ],
             )
             .await?;
-        Ok(rows.iter().map(Claimed::from_row).collect())
+        let next_due_s = |row: &Row| row.get::<_, Option<f64>>("next_due_s");
+        let next = rows.last().and_then(next_due_s);
+        let claimed = rows.iter().filter(|row| next_due_s(row).is_none());
+        Ok((
+            claimed.map(Claimed::from_row).collect(),
+            next.and_then(|next_s| Duration::try_from_secs_f64(next_s).ok()),
+        ))
     }
 
     /// Claims one resource that has been due for over a second, waiting for its lock: a row that busy publishers hold

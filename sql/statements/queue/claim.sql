@@ -1,8 +1,8 @@
 -- queue.claim
 -- Purpose:    claim resources that are due and free, or due and ours, earliest first
 -- Called by:  notifier/src/claim.rs, at each poll and each ring
--- Parameters: $1 owner int8 | $2 held int8[] (claims that are being worked on) | $3 limit int8 | $4 lease_s float8 | $5 waitn_s float8 | $6 now timestamptz (tests only, else null)
--- Returns:    presentity_uri text | event text | claim int8 | version int8 (0 = only flagged dialogs) | continued bool | recovered bool
+-- Parameters: $1 owner int8 | $2 held int8[] (claims that are being worked on) | $3 limit int8 | $4 lease_s float8 | $5 waitn_s float8 | $6 now timestamptz (tests only, else null) | $7 horizon_s float8 (how far to look ahead; 0 = not)
+-- Returns:    presentity_uri text | event text | claim int8 | version int8 (0 = only flagged dialogs) | continued bool | recovered bool | next_due_s float8 (only in a last row that has nothing else: the next resource that will be due within the horizon)
 -- Locks:      free notify_queue rows (SKIP LOCKED: never waits)
 -- Plan:       notify_queue_due_idx, notify_queue_pkey
 -- Retry:      safe: a claim whose answer was lost runs out and is recovered
@@ -48,17 +48,31 @@ decided AS MATERIALIZED (
         CASE WHEN n.flagged_due <= n.now THEN 'infinity' ELSE n.flagged_due END AS flagged_due,
         n.now + make_interval(secs => $4::double precision) AS lease_until
     FROM numbered AS n
+),
+claimed AS (
+    UPDATE notify_queue AS q
+    SET owner           = $1::bigint,
+        claim           = d.claim,
+        lease_until     = d.lease_until,
+        version         = d.version,
+        claimed_version = d.claimed_version,
+        not_before      = d.not_before,
+        flagged_due     = d.flagged_due,
+        due             = LEAST(d.lease_until, d.flagged_due,
+                                CASE WHEN d.version > d.claimed_version THEN GREATEST(d.now, d.not_before) END)
+    FROM decided AS d
+    WHERE q.presentity_uri = d.presentity_uri AND q.event = d.event
+    RETURNING q.presentity_uri, q.event, q.claim, q.claimed_version AS version, d.continued, d.recovered
 )
-UPDATE notify_queue AS q
-SET owner           = $1::bigint,
-    claim           = d.claim,
-    lease_until     = d.lease_until,
-    version         = d.version,
-    claimed_version = d.claimed_version,
-    not_before      = d.not_before,
-    flagged_due     = d.flagged_due,
-    due             = LEAST(d.lease_until, d.flagged_due,
-                            CASE WHEN d.version > d.claimed_version THEN GREATEST(d.now, d.not_before) END)
-FROM decided AS d
-WHERE q.presentity_uri = d.presentity_uri AND q.event = d.event
-RETURNING q.presentity_uri, q.event, q.claim, q.claimed_version AS version, d.continued, d.recovered
+SELECT c.presentity_uri, c.event, c.claim, c.version, c.continued, c.recovered, NULL::double precision AS next_due_s
+FROM claimed AS c
+UNION ALL
+-- What the pacing holds back: without this it would wait for a poll on top of waitn_time.
+(SELECT NULL, NULL, NULL, NULL, NULL, NULL,
+        extract(epoch FROM q.due - COALESCE($6::timestamptz, now()))::double precision
+ FROM notify_queue AS q
+ WHERE q.due > COALESCE($6::timestamptz, now())
+   AND q.due <= COALESCE($6::timestamptz, now()) + make_interval(secs => $7::double precision)
+   AND (q.owner IS NULL OR q.owner = $1::bigint)
+ ORDER BY q.due
+ LIMIT 1)

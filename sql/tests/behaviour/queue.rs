@@ -401,3 +401,41 @@ async fn the_doorbell_is_heard_and_survives_its_connection() {
     database.store.ring().await.unwrap();
     doorbell.rung().await;
 }
+
+#[tokio::test]
+async fn a_claim_tells_when_the_pacing_lets_the_next_change_go() {
+    let database = Database::new().await;
+    let store = &database.store;
+    let look = async |owner, seconds, horizon_s| {
+        let (claimed, next_due) = store
+            .at(after(seconds))
+            .queue()
+            .claim_and_look_ahead(
+                owner,
+                &[],
+                10,
+                LEASE,
+                WAITN,
+                Duration::from_secs_f64(horizon_s),
+            )
+            .await
+            .unwrap();
+        (claimed, next_due.map(|next| next.as_secs_f64().round()))
+    };
+    publish_at(store, 0.0, "t1").await;
+    let (claimed, next_due) = look(A, 0.0, 100.0).await;
+    assert_eq!((claimed.len(), next_due), (1, None));
+    assert_eq!(settle_at(store, A, &claimed, true, 0.0).await, 1);
+    publish_at(store, 1.0, "t2").await;
+    let waitn_s = WAITN.as_secs_f64();
+    assert_eq!(look(B, 1.0, 100.0).await, (vec![], Some(waitn_s - 1.0)));
+    assert_eq!(look(B, 1.0, waitn_s - 2.0).await, (vec![], None), "too far");
+    assert_eq!(look(B, 1.0, 0.0).await, (vec![], None));
+    let (claimed, next_due) = look(B, waitn_s, 100.0).await;
+    assert_eq!((claimed.len(), next_due), (1, None));
+    assert_eq!(
+        look(A, waitn_s + 1.0, 100.0).await,
+        (vec![], None),
+        "somebody else holds it"
+    );
+}
