@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::load::LoadArgs;
 use crate::publish::PublishArgs;
 use crate::watch::WatchArgs;
 
@@ -38,7 +39,7 @@ pub(crate) struct Settings {
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
 
-    /// Set one key of the configuration; repeatable.
+    /// Set one key of the configuration (with `load`: of the workload); repeatable.
     #[arg(long, global = true, value_name = "SECTION.KEY=VALUE", value_parser = split_set)]
     pub(crate) set: Vec<(String, String)>,
 }
@@ -60,6 +61,8 @@ pub(crate) enum Command {
     Watch(WatchArgs),
     /// Publish somebody's presence, until Ctrl-C.
     Publish(PublishArgs),
+    /// Load a presence server, ours or another, and judge what it does.
+    Load(LoadArgs),
 }
 
 #[derive(Debug, Args)]

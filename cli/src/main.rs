@@ -5,6 +5,7 @@
 
 mod arguments;
 mod configuration;
+mod load;
 mod migrate;
 mod publish;
 mod run;
@@ -52,6 +53,7 @@ fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Migrate => migrate::run(&settings),
         Command::Config(ConfigCommand::Check) => configuration::check(&settings),
         Command::Config(ConfigCommand::Show) => configuration::show(&settings),
+        Command::Load(args) => load::run(&settings, &args),
         Command::Watch(args) => runtime()?.block_on(watch::run(args)),
         Command::Publish(args) => runtime()?.block_on(publish::run(args)),
     }

@@ -17,6 +17,7 @@ fn help_names_every_command_and_option() {
         "config",
         "watch",
         "publish",
+        "load",
         "--config",
         "--database-url",
     ] {
@@ -27,7 +28,7 @@ fn help_names_every_command_and_option() {
     }
     assert!(!help.contains("supervised"));
     for command in [
-        "run", "server", "notifier", "migrate", "config", "watch", "publish",
+        "run", "server", "notifier", "migrate", "config", "watch", "publish", "load",
     ] {
         assert_eq!(output(&[command, "--help"]).0, Some(0), "{command}");
     }

@@ -5,6 +5,7 @@
 
 mod batch;
 mod connection;
+mod datagram_socket;
 mod source_ip;
 mod tcp;
 mod udp;
@@ -25,6 +26,7 @@ pub(crate) use batch::{Outgoing, ReceiveBuffer, receive, send};
 pub(crate) use udp::open as open_udp;
 
 use crate::{FlowGone, FlowKey, ListenAddr, Packet};
+pub use datagram_socket::DatagramSocket;
 use source_ip::SourceIps;
 use tcp::TcpTable;
 use udp::UdpSender;

@@ -2,6 +2,7 @@
 //!
 //! - [`Endpoint`]: the UDP sockets, TCP listeners and TCP connections of one process (RFC 3261 section 18, RFC 5626 section 4.4.1).
 //! - [`Resolver`]: from a URI to addresses (RFC 3263).
+//! - [`DatagramSocket`]: one UDP socket in batches and without a run time, for a program that polls by itself.
 //! - [`Client`]: client transactions in thousands, their outcomes in batches (RFC 3261 section 17.1.2).
 //!
 //! RFC-GAP: RFC 3261 section 18.1.1 wants requests larger than the path MTU sent by TCP; we keep to the transport that the URI
@@ -14,7 +15,7 @@ mod listen;
 mod resolver;
 
 pub use client::{Client, ClientRequest, Hop, Outcome, Outcomes, Unreachable};
-pub use endpoint::{BindError, Drops, Endpoint, EndpointOptions, Incoming};
+pub use endpoint::{BindError, DatagramSocket, Drops, Endpoint, EndpointOptions, Incoming};
 pub use flow::{FlowGone, FlowKey, Packet};
 pub use listen::{ListenAddr, ListenAddrError};
 pub use resolver::{ResolveError, Resolver, Target};

@@ -19,7 +19,7 @@ const DATAGRAM_BYTES: usize = 65_535;
 pub(crate) type Outgoing = (Option<SocketAddr>, Bytes);
 
 /// The receive buffer of one socket, reused for its whole life.
-pub(crate) struct ReceiveBuffer(Vec<u8>);
+pub(crate) struct ReceiveBuffer(pub(super) Vec<u8>);
 
 impl ReceiveBuffer {
     /// Room for one batch. The pages are touched only as far as datagrams fill them.
@@ -40,7 +40,9 @@ pub(crate) async fn receive(
     // ERROR too: an ICMP error makes a socket neither readable nor writable, and would otherwise lie there until the next send.
     socket
         .async_io(Interest::READABLE | Interest::ERROR, || {
-            receive_now(socket, &mut buffer.0, out)
+            receive_now(socket, &mut buffer.0, |from, bytes| {
+                out.push((from, bytes.to_vec()));
+            })
         })
         .await
 }
@@ -52,19 +54,25 @@ pub(crate) async fn receive(
 pub(crate) async fn send(socket: &UdpSocket, datagrams: &[Outgoing]) -> io::Result<usize> {
     socket
         .async_io(Interest::WRITABLE, || {
-            send_now(socket, &datagrams[..datagrams.len().min(BATCH)])
+            send_now(
+                socket,
+                datagrams
+                    .iter()
+                    .map(|(to, bytes)| (*to, bytes.as_ref()))
+                    .take(BATCH),
+            )
         })
         .await
 }
 
+/// Hands over what has arrived, at most one batch.
 #[cfg(target_os = "linux")]
-fn receive_now(
-    socket: &UdpSocket,
+pub(super) fn receive_now(
+    socket: &impl std::os::fd::AsRawFd,
     buffer: &mut [u8],
-    out: &mut Vec<(SocketAddr, Vec<u8>)>,
+    mut each: impl FnMut(SocketAddr, &[u8]),
 ) -> io::Result<()> {
     use std::io::IoSliceMut;
-    use std::os::fd::AsRawFd;
 
     use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg};
 
@@ -96,7 +104,7 @@ fn receive_now(
         .zip(buffer.chunks_exact(DATAGRAM_BYTES))
     {
         if let Some(from) = from {
-            out.push((from, chunk[..length].to_vec()));
+            each(from, &chunk[..length]);
         }
     }
     Ok(())
@@ -113,22 +121,21 @@ fn std_address(address: nix::sys::socket::SockaddrStorage) -> Option<SocketAddr>
     })
 }
 
+/// Sends what one system call takes; gives how many went.
 #[cfg(target_os = "linux")]
-fn send_now(socket: &UdpSocket, datagrams: &[Outgoing]) -> io::Result<usize> {
+pub(super) fn send_now<'a>(
+    socket: &impl std::os::fd::AsFd,
+    datagrams: impl Iterator<Item = (Option<SocketAddr>, &'a [u8])>,
+) -> io::Result<usize> {
     use std::io::IoSlice;
 
     use rustix::net::addr::SocketAddrArg;
     use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, sendmmsg};
 
-    let slices: Vec<[IoSlice<'_>; 1]> = datagrams
-        .iter()
-        .map(|(_, bytes)| [IoSlice::new(bytes)])
-        .collect();
-    let addresses: Vec<_> = datagrams
-        .iter()
-        .map(|(to, _)| to.map(|to| to.as_any()))
-        .collect();
-    let mut controls: Vec<_> = datagrams
+    let (addresses, slices): (Vec<_>, Vec<[IoSlice<'_>; 1]>) = datagrams
+        .map(|(to, bytes)| (to.map(|to| to.as_any()), [IoSlice::new(bytes)]))
+        .unzip();
+    let mut controls: Vec<_> = slices
         .iter()
         .map(|_| SendAncillaryBuffer::default())
         .collect();
@@ -145,23 +152,31 @@ fn send_now(socket: &UdpSocket, datagrams: &[Outgoing]) -> io::Result<usize> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn receive_now(
-    socket: &UdpSocket,
+pub(super) fn receive_now(
+    socket: &impl std::os::fd::AsFd,
     buffer: &mut [u8],
-    out: &mut Vec<(SocketAddr, Vec<u8>)>,
+    mut each: impl FnMut(SocketAddr, &[u8]),
 ) -> io::Result<()> {
-    let (length, from) = socket.try_recv_from(buffer)?;
-    out.push((from, buffer[..length].to_vec()));
+    use rustix::net::{RecvFlags, recvfrom};
+
+    let (length, _, from) = recvfrom(socket, &mut *buffer, RecvFlags::DONTWAIT)?;
+    if let Some(from) = from.and_then(|from| SocketAddr::try_from(from).ok()) {
+        each(from, &buffer[..length]);
+    }
     Ok(())
 }
 
 #[cfg(not(target_os = "linux"))]
-fn send_now(socket: &UdpSocket, datagrams: &[Outgoing]) -> io::Result<usize> {
-    if let Some((to, bytes)) = datagrams.first() {
-        match to {
-            Some(to) => socket.try_send_to(bytes, *to)?,
-            None => socket.try_send(bytes)?,
-        };
-    }
-    Ok(datagrams.len().min(1))
+pub(super) fn send_now<'a>(
+    socket: &impl std::os::fd::AsFd,
+    mut datagrams: impl Iterator<Item = (Option<SocketAddr>, &'a [u8])>,
+) -> io::Result<usize> {
+    use rustix::net::{SendFlags, send, sendto};
+
+    match datagrams.next() {
+        Some((Some(to), bytes)) => sendto(socket, bytes, SendFlags::DONTWAIT, &to)?,
+        Some((None, bytes)) => send(socket, bytes, SendFlags::DONTWAIT)?,
+        None => return Ok(0),
+    };
+    Ok(1)
 }

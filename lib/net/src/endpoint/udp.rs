@@ -18,6 +18,14 @@ use crate::{FlowKey, Packet};
 
 /// Opens and binds a socket. IPv6 sockets take IPv6 alone, so that `0.0.0.0` and `[::]` can be listened on side by side.
 pub(crate) fn open(addr: SocketAddr, receive_buffer_bytes: usize) -> io::Result<UdpSocket> {
+    UdpSocket::from_std(open_std(addr, receive_buffer_bytes)?)
+}
+
+/// The same without a run time.
+pub(super) fn open_std(
+    addr: SocketAddr,
+    receive_buffer_bytes: usize,
+) -> io::Result<std::net::UdpSocket> {
     let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
     if addr.is_ipv6() {
         socket.set_only_v6(true)?;
@@ -25,7 +33,7 @@ pub(crate) fn open(addr: SocketAddr, receive_buffer_bytes: usize) -> io::Result<
     raise_receive_buffer(&socket, receive_buffer_bytes);
     socket.set_nonblocking(true)?;
     socket.bind(&addr.into())?;
-    UdpSocket::from_std(socket.into())
+    Ok(socket.into())
 }
 
 fn raise_receive_buffer(socket: &Socket, bytes: usize) {
