@@ -5,6 +5,8 @@
 //! in the configuration ([`DeclaredPackage`]).
 
 mod declared;
+mod dialog;
+mod dialog_sla;
 mod input;
 mod newest;
 mod options;
@@ -18,6 +20,7 @@ use std::sync::Arc;
 
 use crate::document::{BodyFault, Document, xml};
 
+pub use dialog_sla::outranks;
 pub use input::{MergeInput, Publication};
 pub use options::{
     Accounts, DeclaredPackage, DialogOptions, FeatureEventOptions, Features, MergePolicy,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::options::{DeclaredPackage, MergePolicy, PackageOptions};
-use super::{EventPackage, declared, presence, winfo};
+use super::{EventPackage, declared, dialog, dialog_sla, presence, winfo};
 
 /// The event packages that are served.
 #[derive(Debug, Clone)]
@@ -121,10 +121,14 @@ impl Registry {
 
 /// The packages that have a file here, each followed by its watcher information.
 fn built_in(options: &Arc<PackageOptions>) -> Vec<EventPackage> {
-    let candidates = [(
-        options.presence.disable_presence,
-        presence::package(options),
-    )];
+    let candidates = [
+        (
+            options.presence.disable_presence,
+            presence::package(options),
+        ),
+        (options.dialog.disable, dialog::package(options)),
+        (options.sla.disable_bla, dialog_sla::package(options)),
+    ];
     let mut packages = Vec::new();
     for (_, package) in candidates.into_iter().filter(|(disabled, _)| !disabled) {
         // The template is made of a name (RFC 3857 section 4.1); what to call that of `dialog;sla`, nothing says.
