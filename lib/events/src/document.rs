@@ -6,6 +6,7 @@
 pub mod dialog_info;
 mod element;
 mod ids;
+pub mod message_summary;
 mod namespaces;
 pub mod pidf;
 mod root;

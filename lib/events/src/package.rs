@@ -8,6 +8,7 @@ mod declared;
 mod dialog;
 mod dialog_sla;
 mod input;
+mod message_summary;
 mod newest;
 mod options;
 mod order;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::options::{DeclaredPackage, MergePolicy, PackageOptions};
-use super::{EventPackage, declared, dialog, dialog_sla, presence, winfo};
+use super::{EventPackage, declared, dialog, dialog_sla, message_summary, presence, winfo};
 
 /// The event packages that are served.
 #[derive(Debug, Clone)]
@@ -128,6 +128,10 @@ fn built_in(options: &Arc<PackageOptions>) -> Vec<EventPackage> {
         ),
         (options.dialog.disable, dialog::package(options)),
         (options.sla.disable_bla, dialog_sla::package(options)),
+        (
+            options.message_summary.disable,
+            message_summary::package(options),
+        ),
     ];
     let mut packages = Vec::new();
     for (_, package) in candidates.into_iter().filter(|(disabled, _)| !disabled) {
