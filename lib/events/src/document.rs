@@ -5,10 +5,12 @@
 
 pub mod dialog_info;
 mod element;
+pub mod feature_event;
 mod ids;
 pub mod message_summary;
 mod namespaces;
 pub mod pidf;
+pub mod reginfo;
 mod root;
 pub mod summary;
 mod tag;

@@ -4,6 +4,8 @@
 //! all packages (expiry, entity-tags, dialogs) does not know which package it serves. Packages without a file are declared
 //! in the configuration ([`DeclaredPackage`]).
 
+mod as_feature_event;
+mod conference;
 mod declared;
 mod dialog;
 mod dialog_sla;
@@ -13,8 +15,11 @@ mod newest;
 mod options;
 mod order;
 mod presence;
+mod reg;
 mod registry;
+mod ua_profile;
 mod winfo;
+mod xcap_diff;
 
 use std::borrow::Cow;
 use std::sync::Arc;

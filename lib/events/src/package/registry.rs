@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use super::options::{DeclaredPackage, MergePolicy, PackageOptions};
-use super::{EventPackage, declared, dialog, dialog_sla, message_summary, presence, winfo};
+use super::{
+    EventPackage, as_feature_event, conference, declared, dialog, dialog_sla, message_summary,
+    presence, reg, ua_profile, winfo, xcap_diff,
+};
 
 /// The event packages that are served.
 #[derive(Debug, Clone)]
@@ -131,6 +134,14 @@ fn built_in(options: &Arc<PackageOptions>) -> Vec<EventPackage> {
         (
             options.message_summary.disable,
             message_summary::package(options),
+        ),
+        (options.conference.disable, conference::package(options)),
+        (options.reginfo.disable, reg::package(options)),
+        (options.profile.disable, ua_profile::package(options)),
+        (options.xcap_diff.disable, xcap_diff::package(options)),
+        (
+            options.feature_event.disable,
+            as_feature_event::package(options),
         ),
     ];
     let mut packages = Vec::new();
