@@ -61,6 +61,26 @@ fn documents_are_as_written_down() {
     assert!(count > 30, "only {count} cases");
 }
 
+/// What the page of packages promises is what comes out.
+#[test]
+fn the_page_shows_real_documents() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("../../docs/PACKAGES.md")).unwrap();
+    let case = root.join("tests/packages/dialog/a_phone_rings");
+    let published = fs::read_to_string(case.join("phone.xml")).unwrap();
+    let expected = fs::read_to_string(case.join("expected")).unwrap();
+    let (_, notified) = expected.split_once("\n\n").unwrap();
+    for text in [&published, notified] {
+        assert!(page.contains(&format!("```xml\n{text}```")), "{text}");
+    }
+    for package in Registry::standard().packages() {
+        let name = package
+            .watched_package()
+            .map_or(&*package.name, |_| ".winfo");
+        assert!(page.contains(&format!("`{name}`")), "{name}");
+    }
+}
+
 fn folders(folder: &Path) -> Vec<PathBuf> {
     let mut folders: Vec<_> = fs::read_dir(folder)
         .unwrap()
