@@ -4,6 +4,7 @@
 //! 5,000 watchers is merged once per take and not 5,000 times. Today every watcher of a resource has the same view; rules and
 //! document versions will make more, as further keys of the same map.
 
+use events::package::StateSource;
 use events::{Document, MergeInput, Registry};
 use sql::{Publication, Resource};
 use std::borrow::Cow;
@@ -42,6 +43,8 @@ impl Rendered {
         }
         let documents = resources.iter().zip(&bodies).map(|(resource, own)| {
             let package = registry.find_name(&resource.event);
+            // Who watches is not read here yet, and no list is better than one that says nobody.
+            let package = package.filter(|package| package.source == StateSource::Publications);
             let document = package.and_then(|package| {
                 package.merge(&MergeInput {
                     presentity: &resource.presentity_uri,
