@@ -60,7 +60,12 @@ fn dialog_info(dialogs: &[Dialog]) -> String {
                 out.push_str(&format!(" {name}='{value}'"));
             }
         }
-        out.push_str(&format!("><state>{}</state></dialog>", STATES[*state]));
+        // Ids may be changed; the mark says what it was.
+        let mark = escape(id);
+        let state = STATES[*state];
+        out.push_str(&format!(
+            "><state>{state}</state><mark xmlns='urn:m'>{mark}</mark></dialog>"
+        ));
     }
     out.push_str("</dialog-info>");
     out
@@ -115,8 +120,17 @@ fn merged_in_any_order(
     merged
 }
 
-/// The dialogs of a document: id, the other names, state.
-fn shown(merged: &str) -> Vec<(String, [Option<String>; 3], String)> {
+/// A dialog that is shown.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Shown {
+    id: String,
+    /// As it was published.
+    mark: String,
+    names: [Option<String>; 3],
+    state: String,
+}
+
+fn shown(merged: &str) -> Vec<Shown> {
     let document = roxmltree::Document::parse(merged).unwrap();
     let elements = document
         .root_element()
@@ -125,14 +139,22 @@ fn shown(merged: &str) -> Vec<(String, [Option<String>; 3], String)> {
     elements
         .map(|node| {
             let value = |name: &str| node.attribute(name).map(str::to_owned);
-            let state = node.children().find(|n| n.has_tag_name("state")).unwrap();
-            (
-                value("id").unwrap(),
-                [value("call-id"), value("local-tag"), value("remote-tag")],
-                state.text().unwrap().to_owned(),
-            )
+            let text = |name: &str| {
+                let child = node.children().find(|n| n.tag_name().name() == name);
+                child.and_then(|n| n.text()).unwrap().to_owned()
+            };
+            Shown {
+                id: value("id").unwrap(),
+                mark: text("mark"),
+                names: [value("call-id"), value("local-tag"), value("remote-tag")],
+                state: text("state"),
+            }
         })
         .collect()
+}
+
+fn names_of(dialog: &Dialog) -> [Option<String>; 3] {
+    [dialog.1, dialog.2, dialog.3].map(|name| name.map(str::to_owned))
 }
 
 proptest! {
@@ -143,21 +165,19 @@ proptest! {
     fn each_dialog_once_and_furthest_on(publications in dialogs(true), by in any::<usize>()) {
         let bodies: Vec<String> = publications.iter().map(|p| dialog_info(p)).collect();
         let merged = merged_in_any_order(&PackageOptions::default(), "dialog", &bodies, by);
-        let mut expected: BTreeMap<(&str, [Option<String>; 3]), usize> = BTreeMap::new();
-        for (id, call_id, local, remote, state) in publications.iter().flatten() {
-            let names = [call_id, local, remote].map(|name| name.map(str::to_owned));
-            let known = expected.entry((id, names)).or_insert(*state);
-            *known = (*known).max(*state);
+        let mut furthest: BTreeMap<(&str, [Option<String>; 3]), usize> = BTreeMap::new();
+        for dialog in publications.iter().flatten() {
+            let known = furthest.entry((dialog.0, names_of(dialog))).or_insert(dialog.4);
+            *known = (*known).max(dialog.4);
         }
         let found = shown(&merged);
-        let ids: BTreeSet<&String> = found.iter().map(|(id, ..)| id).collect();
+        let ids: BTreeSet<&String> = found.iter().map(|dialog| &dialog.id).collect();
         prop_assert_eq!(ids.len(), found.len(), "{}", merged);
-        let mut expected: Vec<_> = expected
+        let expected: Vec<_> = furthest
             .into_iter()
-            .map(|((_, names), state)| (names, STATES[state].to_owned()))
+            .map(|((mark, names), state)| (mark.to_owned(), names, STATES[state].to_owned()))
             .collect();
-        let mut found: Vec<_> = found.into_iter().map(|(_, names, state)| (names, state)).collect();
-        expected.sort();
+        let mut found: Vec<_> = found.into_iter().map(|d| (d.mark, d.names, d.state)).collect();
         found.sort();
         prop_assert_eq!(found, expected, "{}", merged);
         let input: usize = bodies.iter().map(String::len).sum();
@@ -170,22 +190,21 @@ proptest! {
         let bodies: Vec<String> = publications.iter().map(|p| dialog_info(p)).collect();
         let merged = merged_in_any_order(&PackageOptions::default(), "dialog", &bodies, by);
         let found = shown(&merged);
-        let ids: BTreeSet<&String> = found.iter().map(|(id, ..)| id).collect();
+        let ids: BTreeSet<&String> = found.iter().map(|dialog| &dialog.id).collect();
         prop_assert_eq!(ids.len(), found.len(), "{}", merged);
-        for (id, call_id, local, remote, state) in publications.iter().flatten() {
-            let names = [call_id, local, remote].map(|name| name.map(str::to_owned));
+        for dialog in publications.iter().flatten() {
+            let names = names_of(dialog);
             let agrees = |other: &[Option<String>; 3]| {
                 names.iter().zip(other).all(|(a, b)| a.is_none() || b.is_none() || a == b)
             };
-            let same: Vec<_> = found
-                .iter()
-                .filter(|(shown, other, _)| shown.starts_with(id) && agrees(other))
-                .collect();
-            prop_assert!(!same.is_empty(), "{} {:?} is gone from {}", id, names, merged);
-            if STATES[*state] == "terminated" {
-                for (_, other, state) in &found {
-                    let is_it = *other == names && found.iter().filter(|(_, o, _)| o == other).count() == 1;
-                    prop_assert!(!is_it || state == "terminated", "{:?} is back in {}", names, merged);
+            let covers = |other: &[Option<String>; 3]| {
+                names.iter().zip(other).all(|(a, b)| a.is_none() || a == b)
+            };
+            let mut same = found.iter().filter(|shown| shown.mark == dialog.0 && agrees(&shown.names));
+            prop_assert!(same.next().is_some(), "{:?} is gone from {}", dialog, merged);
+            if STATES[dialog.4] == "terminated" {
+                for shown in found.iter().filter(|shown| shown.mark == dialog.0 && covers(&shown.names)) {
+                    prop_assert!(shown.state == "terminated", "{:?} is back in {}", dialog, merged);
                 }
             }
         }
