@@ -4,9 +4,10 @@
 //! 5,000 watchers is merged once per take and not 5,000 times. Today every watcher of a resource has the same view; rules and
 //! document versions will make more, as further keys of the same map.
 
-use bytes::Bytes;
-use events::{Document, PublishedBody, Registry};
+use events::package::StateSource;
+use events::{Document, MergeInput, Registry};
 use sql::{Publication, Resource};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -24,20 +25,33 @@ impl Rendered {
         resources: &[Resource],
         publications: &[Publication],
     ) -> Rendered {
-        let mut bodies: Vec<Vec<PublishedBody<'_>>> = vec![Vec::new(); resources.len()];
+        let mut bodies: Vec<Vec<events::Publication<'_>>> = vec![Vec::new(); resources.len()];
         for publication in publications {
             if let Some(own) = bodies.get_mut(publication.resource_index) {
-                own.push(PublishedBody {
+                // They come newest first, and are told apart by their place.
+                let age = i64::try_from(own.len()).unwrap_or(i64::MAX);
+                own.push(events::Publication {
                     id: publication.id,
                     content_type: &publication.content_type,
                     body: &publication.body,
+                    entity_tag: &publication.entity_tag,
+                    sender: &publication.sender,
+                    modified_us: -age,
+                    ..events::Publication::default()
                 });
             }
         }
         let documents = resources.iter().zip(&bodies).map(|(resource, own)| {
             let package = registry.find_name(&resource.event);
-            let document =
-                package.and_then(|package| (package.merge)(&resource.presentity_uri, own));
+            // Who watches is not read here yet, and no list is better than one that says nobody.
+            let package = package.filter(|package| package.source == StateSource::Publications);
+            let document = package.and_then(|package| {
+                package.merge(&MergeInput {
+                    presentity: &resource.presentity_uri,
+                    publications: own,
+                    ..MergeInput::default()
+                })
+            });
             (resource.clone(), document.map(Arc::new))
         });
         Rendered(documents.collect())
@@ -49,7 +63,7 @@ impl Rendered {
     }
 }
 
-/// Content type and body as the request builder takes them.
-pub(crate) fn body_of(document: Option<&Document>) -> Option<(&str, &[u8])> {
-    document.map(|Document { content_type, body }| (content_type.as_str(), Bytes::as_ref(body)))
+/// Content type and body for the `nth` NOTIFY of a dialog, counted from 1.
+pub(crate) fn body_of(document: Option<&Document>, nth: u32) -> Option<(&str, Cow<'_, [u8]>)> {
+    document.map(|document| (document.content_type.as_str(), document.for_notify(nth)))
 }

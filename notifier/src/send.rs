@@ -141,13 +141,14 @@ impl Sender {
             ("Event", &event),
             ("Subscription-State", &state),
         ];
+        let body = body_of(document, dialog.version);
         let built = sip::dialog::request(
             &view,
             &Method::Notify,
             dialog.cseq,
             &via,
             &headers,
-            body_of(document),
+            body.as_ref().map(|(kind, body)| (*kind, &**body)),
         );
         let built = built.map_err(|error| unsendable(dialog, &error))?;
         Ok(ClientRequest {

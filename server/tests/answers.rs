@@ -6,6 +6,15 @@ mod support;
 use sip::HeaderName;
 use support::{Database, Draft, Phone, Server, TcpPhone, header, within};
 
+/// RFC 6665 section 8.2.2: the packages that are served by default.
+const ALLOW_EVENTS: &str = "presence, presence.winfo, dialog, dialog.winfo, message-summary, message-summary.winfo, \
+    conference, conference.winfo, reg, reg.winfo, ua-profile, ua-profile.winfo, xcap-diff, xcap-diff.winfo, \
+    as-feature-event, as-feature-event.winfo";
+/// RFC 3261 section 11.2: what can be published.
+const ACCEPT: &str = "application/pidf+xml, application/dialog-info+xml, application/simple-message-summary, \
+    application/conference-info+xml, application/reginfo+xml, text/xml, application/xml, application/xcap-diff+xml, \
+    application/x-as-feature-event+xml";
+
 /// A request, its status, and a header that must be in the answer.
 type Case = (
     &'static str,
@@ -35,13 +44,13 @@ fn cases() -> Vec<Case> {
             "capabilities",
             other("OPTIONS"),
             200,
-            Some(("Accept", "application/pidf+xml")),
+            Some(("Accept", ACCEPT)),
         ),
         (
             "capabilities",
             other("OPTIONS"),
             200,
-            Some(("Allow-Events", "presence")),
+            Some(("Allow-Events", ALLOW_EVENTS)),
         ),
         (
             "capabilities",
@@ -101,25 +110,25 @@ fn cases() -> Vec<Case> {
             "no Event",
             publish().without("Event"),
             489,
-            Some(("Allow-Events", "presence")),
+            Some(("Allow-Events", ALLOW_EVENTS)),
         ),
         (
             "unknown Event",
             publish().with("Event", "weather"),
             489,
-            Some(("Allow-Events", "presence")),
+            Some(("Allow-Events", ALLOW_EVENTS)),
         ),
         (
             "no Event",
             subscribe().without("Event"),
             489,
-            Some(("Allow-Events", "presence")),
+            Some(("Allow-Events", ALLOW_EVENTS)),
         ),
         (
             "unknown Event",
             subscribe().with("Event", "weather"),
             489,
-            Some(("Allow-Events", "presence")),
+            Some(("Allow-Events", ALLOW_EVENTS)),
         ),
         (
             "foreign body",

@@ -3,23 +3,128 @@
 //! A published body is hostile until proven otherwise: it is read through [`xml`]'s guard only. A document is rendered
 //! from the publications of one resource and the presentity alone, so every notifier renders the same octets.
 
+pub mod dialog_info;
+mod element;
+pub mod feature_event;
 mod ids;
+pub mod message_summary;
 mod namespaces;
 pub mod pidf;
+pub mod reginfo;
+mod root;
 pub mod summary;
 mod tag;
+pub mod watcherinfo;
 pub mod writer;
 pub mod xml;
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
-/// A body fit for a NOTIFY.
+pub(crate) use element::require_affordable;
+pub(crate) use root::{collected, renumbered};
+
+/// A body fit for a NOTIFY: rendered once per resource, and numbered for each subscription if its kind has versions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
     /// The value of Content-Type.
     pub content_type: String,
-    /// The body.
+    /// The body. If its kind has versions, this is version 0; see [`Document::for_notify`].
     pub body: Bytes,
+    /// Where in the body the digit `0` of the version stands.
+    version_at: Option<usize>,
+}
+
+/// Whether a document tells everything or only what changed (RFC 3858 section 3, RFC 4235 section 4.1).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum DocumentState {
+    /// Everything. The first NOTIFY of a subscription is always this, and so is any after a doubt.
+    #[default]
+    Full,
+    /// Only what changed since the NOTIFY before.
+    Partial,
+}
+
+impl DocumentState {
+    /// The value of the attribute `state`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Partial => "partial",
+        }
+    }
+}
+
+// === impl Document ===
+
+impl Document {
+    /// A document whose kind has no versions.
+    pub fn new(content_type: impl Into<String>, body: impl Into<Bytes>) -> Self {
+        Self {
+            content_type: content_type.into(),
+            body: body.into(),
+            version_at: None,
+        }
+    }
+
+    /// A document whose body has the digit `0` at `version_at`, in the place of its version.
+    pub(crate) fn versioned(
+        content_type: impl Into<String>,
+        body: impl Into<Bytes>,
+        version_at: usize,
+    ) -> Self {
+        let body = body.into();
+        debug_assert_eq!(body.get(version_at), Some(&b'0'));
+        Self {
+            content_type: content_type.into(),
+            body,
+            version_at: Some(version_at),
+        }
+    }
+
+    /// Whether each NOTIFY of a subscription has another body, by its version.
+    pub fn is_versioned(&self) -> bool {
+        self.version_at.is_some()
+    }
+
+    /// The body for the `nth` NOTIFY of a subscription, counted from 1 as in column `active_watchers.version`.
+    ///
+    /// The document's version is one less: it "starts at 0, and increments by one for each new document sent to a
+    /// subscriber" (RFC 4235 section 4.1; RFC 3858 section 3.1, RFC 3680 section 5.2 alike). Nothing is rendered or copied for a
+    /// document without versions, and a few digits are spliced in for one with.
+    pub fn for_notify(&self, nth: u32) -> Cow<'_, [u8]> {
+        match self.version_at {
+            None => Cow::Borrowed(&self.body),
+            Some(_) => {
+                let mut out = Vec::with_capacity(self.body.len() + 9);
+                self.push_for_notify(nth, &mut out);
+                Cow::Owned(out)
+            }
+        }
+    }
+
+    /// Appends what [`Document::for_notify`] gives, for a caller that has a buffer already.
+    pub fn push_for_notify(&self, nth: u32, out: &mut Vec<u8>) {
+        let Some(at) = self.version_at else {
+            out.extend_from_slice(&self.body);
+            return;
+        };
+        out.extend_from_slice(&self.body[..at]);
+        let mut digits = [0; 10];
+        let mut first = digits.len();
+        let mut rest = nth.saturating_sub(1);
+        loop {
+            first -= 1;
+            digits[first] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        out.extend_from_slice(&digits[first..]);
+        out.extend_from_slice(&self.body[at + 1..]);
+    }
 }
 
 /// The body of one publication, as the database keeps it. Slices of these are ordered newest first.
@@ -55,6 +160,15 @@ pub enum BodyFault {
     /// Well-formed, but not the kind of document that the package shows.
     #[error("Body is not a document of this event package")]
     WrongRoot,
+    /// The right kind of document, but without something that it must have: an id, a state that exists.
+    #[error("Body lacks what its kind must have")]
+    Incomplete,
+    /// Partial state. A publication tells everything that its publisher knows (RFC 3903 section 4).
+    #[error("Body is partial state")]
+    PartialState,
+    /// Lines that are no message summary (RFC 3842 section 5.2).
+    #[error("Body is not a message summary")]
+    NotASummary,
 }
 
 impl BodyFault {
@@ -67,6 +181,35 @@ impl BodyFault {
             Self::HasDtd => "Body Has A DTD",
             Self::NotWellFormed => "Body Is Not Well-Formed XML",
             Self::WrongRoot => "Body Is Not A Document Of This Event Package",
+            Self::Incomplete => "Body Lacks What Its Kind Must Have",
+            Self::PartialState => "Body Is Partial State",
+            Self::NotASummary => "Body Is Not A Message Summary",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_spliced_in() {
+        let document = Document::versioned("a/b", "<a version=\"0\"/>", 12);
+        for (nth, expected) in [
+            (0, "<a version=\"0\"/>"),
+            (1, "<a version=\"0\"/>"),
+            (2, "<a version=\"1\"/>"),
+            (11, "<a version=\"10\"/>"),
+            (u32::MAX, "<a version=\"4294967294\"/>"),
+        ] {
+            assert_eq!(&*document.for_notify(nth), expected.as_bytes());
+        }
+        assert!(document.is_versioned());
+    }
+
+    #[test]
+    fn what_has_no_version_is_not_copied() {
+        let document = Document::new("a/b", "0");
+        assert!(matches!(document.for_notify(7), Cow::Borrowed(b"0")));
     }
 }

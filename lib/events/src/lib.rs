@@ -15,7 +15,8 @@ pub mod subscription;
 
 mod request;
 
-pub use document::{BodyFault, Document, PublishedBody};
-pub use package::{EventPackage, Registry};
+pub use document::watcherinfo::{WatcherEvent, WatcherRecord};
+pub use document::{BodyFault, Document, DocumentState, PublishedBody};
+pub use package::{EventPackage, MergeInput, PackageOptions, Publication, Registry};
 pub use policy::{MinExpiresAction, Policy};
 pub use reject::{PublishReject, SubscribeReject};

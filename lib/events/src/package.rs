@@ -1,149 +1,195 @@
 //! Event packages: what each kind of state takes, and how it is shown.
 //!
-//! A package is one file below and one line in [`Registry::standard`]. It is data and pure functions; what is common to
-//! all packages (expiry, entity-tags, dialogs) does not know which package it serves.
+//! A package is one file below and one line in [`Registry::new`]. It is data and pure functions; what is common to
+//! all packages (expiry, entity-tags, dialogs) does not know which package it serves. Packages without a file are declared
+//! in the configuration ([`DeclaredPackage`]).
 
+mod as_feature_event;
+mod conference;
+mod declared;
+mod dialog;
+mod dialog_sla;
+mod input;
+mod message_summary;
+mod newest;
+mod options;
+mod order;
 mod presence;
+mod reg;
+mod registry;
+mod ua_profile;
+mod winfo;
+mod xcap_diff;
 
-use crate::document::{BodyFault, Document, PublishedBody};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use crate::document::{BodyFault, Document, xml};
+
+pub use dialog_sla::outranks;
+pub use input::{MergeInput, Publication};
+pub use options::{
+    Accounts, DeclaredPackage, DialogOptions, FeatureEventOptions, Features, MergePolicy,
+    MessageSummaryOptions, NeutralDocument, PackageOptions, PlainOptions, PresenceOptions,
+    ReginfoOptions, SingleBody, SlaOptions,
+};
+pub use order::{RetrieveOrder, RetrieveOrderFault};
+pub use registry::{Registry, RegistryFault};
 
 /// A kind of state that can be published and subscribed to (RFC 6665 section 5).
 #[derive(Debug, Clone)]
 pub struct EventPackage {
     /// The name as in Event and Allow-Events, with the parameters that belong to it: `presence`, `dialog;sla`.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// Content-Type of its NOTIFYs.
-    pub notify_content_type: &'static str,
+    pub notify_content_type: Cow<'static, str>,
     /// Content-Types that a PUBLISH may have; empty if the package cannot be published.
-    pub publish_content_types: &'static [&'static str],
+    pub publish_content_types: Vec<Cow<'static, str>>,
     /// The interval granted to those who name none, in seconds.
     pub default_expires_s: u32,
-    /// Whether a published body is fit for watchers.
-    pub check: fn(&[u8]) -> Result<(), BodyFault>,
-    /// The document of a presentity, made of its publications, newest first. Publications that cannot be read are left
-    /// out. Without any, the package's neutral document; nothing if it has none.
-    pub merge: fn(presentity: &str, bodies: &[PublishedBody<'_>]) -> Option<Document>,
+    /// Who may subscribe.
+    pub authorization: Authorization,
+    /// What its documents are made of.
+    pub source: StateSource,
+    /// What becomes of the entity-tag when a publication changes.
+    pub entity_tags: EntityTags,
+    /// Whether a publisher that is also a watcher is told what it published itself.
+    pub echo: Echo,
+    check: fn(&EventPackage, &[u8]) -> Result<(), BodyFault>,
+    merge: fn(&EventPackage, &MergeInput<'_>) -> Option<Document>,
+    next_change: fn(&EventPackage, &MergeInput<'_>) -> Option<i64>,
+    options: Arc<PackageOptions>,
 }
 
-/// The event packages that are served.
-#[derive(Debug, Clone)]
-pub struct Registry {
-    packages: Vec<EventPackage>,
-    allow_events: String,
+/// Who may subscribe to a package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Authorization {
+    /// Whom the presentity's rules allow (RFC 5025).
+    Rules,
+    /// The presentity itself, and whom its rules or a trusted peer allow (RFC 3857 section 4.6).
+    Presentity,
+    /// Everybody who may use the server.
+    Open,
 }
 
-impl Registry {
-    /// The packages that we bring along.
-    pub fn standard() -> Self {
-        Self::of(vec![presence::PACKAGE])
-    }
+/// What the documents of a package are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StateSource {
+    /// Publications of the resource.
+    Publications,
+    /// Subscriptions to the package whose watchers this one shows: [`MergeInput::watchers`].
+    Watchers,
+}
 
-    /// A registry of these packages, in the order of Allow-Events.
-    pub fn of(packages: Vec<EventPackage>) -> Self {
-        let names: Vec<&str> = packages.iter().map(|package| package.name).collect();
-        let allow_events = names.join(", ");
+/// What becomes of the entity-tag when a publication changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EntityTags {
+    /// Each change gives a new one (RFC 3903 section 6 step 6).
+    Renewed,
+    /// The first one stays, because several phones share the publication.
+    Kept,
+}
+
+/// Whether a publisher that is also a watcher is told what it published itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Echo {
+    /// Like everybody else.
+    Sent,
+    /// No. The document is rendered once more with [`MergeInput::viewer`] for the watcher whose Contact is the stored sender.
+    Withheld,
+}
+
+// === impl EventPackage ===
+
+impl EventPackage {
+    /// A package whose newest publication is shown as it is, behind the guard for XML.
+    fn new(
+        name: impl Into<Cow<'static, str>>,
+        content_type: impl Into<Cow<'static, str>>,
+        default_expires_s: u32,
+        options: &Arc<PackageOptions>,
+    ) -> Self {
+        let content_type = content_type.into();
         Self {
-            packages,
-            allow_events,
+            name: name.into(),
+            publish_content_types: vec![content_type.clone()],
+            notify_content_type: content_type,
+            default_expires_s,
+            authorization: Authorization::Open,
+            source: StateSource::Publications,
+            entity_tags: EntityTags::Renewed,
+            echo: Echo::Sent,
+            check: |_, body| xml::parse(body).map(|_| ()),
+            merge: newest::merge,
+            next_change: |_, _| None,
+            options: Arc::clone(options),
         }
     }
 
-    /// The package that an Event header names.
+    /// Whether a PUBLISH may have a body of this type: in lower case, without parameters.
+    pub fn takes(&self, content_type: &str) -> bool {
+        self.publish_content_types
+            .iter()
+            .any(|taken| taken == content_type)
+    }
+
+    /// Whether a published body is fit for watchers.
     ///
-    /// Names are compared octet by octet (RFC 6665 section 8.2.1). Parameters that are part of no package's name, `id`
-    /// among them, are no reason to refuse it; of several packages that fit, the one with most parameters is meant.
-    pub fn find(&self, event: &sip::Event) -> Option<&EventPackage> {
-        self.packages
-            .iter()
-            .filter(|package| {
-                let mut parts = package.name.split(';');
-                parts.next() == Some(event.package.as_str())
-                    && parts.all(|wanted| event.params.find(wanted).is_some())
-            })
-            .max_by_key(|package| package.name.split(';').count())
+    /// # Errors
+    /// Says why not.
+    pub fn check(&self, body: &[u8]) -> Result<(), BodyFault> {
+        (self.check)(self, body)
     }
 
-    /// The package with this name, as in column `event`.
-    pub fn find_name(&self, name: &str) -> Option<&EventPackage> {
-        self.packages.iter().find(|package| package.name == name)
+    /// The document of a resource. Publications that cannot be read are left out; without any, it is the package's neutral
+    /// document, or nothing if it has none.
+    ///
+    /// The same set gives the same document, whatever the order of the slice: it is put in order first, by
+    /// [`PackageOptions::retrieve_order`].
+    pub fn merge(&self, input: &MergeInput<'_>) -> Option<Document> {
+        self.ordered(input, self.merge)
     }
 
-    /// The body types that can be published, for the Accept of an OPTIONS (RFC 3261 section 11.2).
-    pub fn accept(&self) -> String {
-        let mut types: Vec<&str> = Vec::new();
-        for kind in self
-            .packages
-            .iter()
-            .flat_map(|package| package.publish_content_types)
-        {
-            if !types.contains(kind) {
-                types.push(kind);
-            }
-        }
-        types.join(", ")
+    /// The epoch second at which the document changes although no publication does, or nothing if it stays as it is. For
+    /// dialogs that ring too long to be true ([`DialogOptions`]).
+    pub fn next_change(&self, input: &MergeInput<'_>) -> Option<i64> {
+        self.ordered(input, self.next_change)
     }
 
-    /// The value of Allow-Events.
-    pub fn allow_events(&self) -> &str {
-        &self.allow_events
+    /// Whether the document that is shown to this Contact is another than everybody's: it published some of it itself.
+    pub fn is_echo(&self, publications: &[Publication<'_>], contact: &str) -> bool {
+        self.echo == Echo::Withheld
+            && !contact.is_empty()
+            && publications.iter().any(|p| p.sender == contact)
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    /// Whether the header Sender of a PUBLISH names who published ([`SlaOptions::trust_sender`]).
+    pub(crate) fn trusts_sender(&self) -> bool {
+        self.echo == Echo::Withheld && self.options.sla.trust_sender
+    }
 
-    fn event(value: &str) -> sip::Event {
-        let text = format!("OPTIONS sip:a SIP/2.0\r\nEvent: {value}\r\n\r\n");
-        match sip::parse_datagram(text.into_bytes(), &sip::Limits::default()) {
-            Ok(sip::Message::Request(request)) => request.event().unwrap().unwrap(),
-            Err(error) => error.answerable.unwrap().event().unwrap().unwrap(),
-            Ok(sip::Message::Response(_)) => panic!("a response"),
+    /// The package whose watchers this one shows: `presence` for `presence.winfo` (RFC 3857 section 4.1).
+    pub fn watched_package(&self) -> Option<&str> {
+        match self.source {
+            StateSource::Watchers => winfo::watched(&self.name),
+            StateSource::Publications => None,
         }
     }
 
-    #[test]
-    fn finds_the_package_that_says_most() {
-        let package = |name| EventPackage {
-            name,
-            ..presence::PACKAGE
+    fn ordered<T>(
+        &self,
+        input: &MergeInput<'_>,
+        function: fn(&EventPackage, &MergeInput<'_>) -> T,
+    ) -> T {
+        if input.publications.len() < 2 {
+            return function(self, input);
+        }
+        let mut publications = input.publications.to_vec();
+        self.options.retrieve_order.sort(&mut publications);
+        let input = MergeInput {
+            publications: &publications,
+            ..*input
         };
-        let registry = Registry::of(vec![
-            package("presence"),
-            package("dialog"),
-            package("dialog;sla"),
-        ]);
-        for (value, expected) in [
-            ("presence", Some("presence")),
-            ("presence;id=1", Some("presence")),
-            ("presence.winfo", None),
-            ("Presence", None),
-            ("dialog", Some("dialog")),
-            ("dialog;call-id=1", Some("dialog")),
-            ("dialog;id=7;sla", Some("dialog;sla")),
-        ] {
-            assert_eq!(
-                registry.find(&event(value)).map(|package| package.name),
-                expected,
-                "{value}"
-            );
-        }
-        assert_eq!(registry.allow_events(), "presence, dialog, dialog;sla");
-        assert!(registry.find_name("dialog;sla").is_some() && registry.find_name("sla").is_none());
-    }
-
-    #[test]
-    fn presence_is_served_and_is_closed_when_nothing_is_published() {
-        let registry = Registry::standard();
-        let package = registry.find_name("presence").unwrap();
-        assert_eq!(registry.allow_events(), "presence");
-        let document = (package.merge)("sip:bob@example.org", &[]).unwrap();
-        assert_eq!(document.content_type, package.notify_content_type);
-        assert_eq!((package.check)(&document.body), Ok(()));
-        assert!(
-            std::str::from_utf8(&document.body)
-                .unwrap()
-                .contains("<basic>closed</basic>")
-        );
+        function(self, &input)
     }
 }

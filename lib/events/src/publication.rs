@@ -8,7 +8,7 @@ use sip::token::Secret;
 use sip::{Aor, HeaderName, Request};
 
 use crate::document::BodyFault;
-use crate::package::{EventPackage, Registry};
+use crate::package::{Echo, EntityTags, EventPackage, Registry};
 use crate::policy::Policy;
 use crate::reject::PublishReject;
 use crate::request::{self, Identity, UriFault};
@@ -37,7 +37,7 @@ pub struct NewPublication {
     pub content_type: String,
     /// The body; checked by the package.
     pub body: Bytes,
-    /// Contact of the publisher where the package needs it, else empty.
+    /// Who publishes where the package needs it, else empty.
     pub sender: String,
 }
 
@@ -50,12 +50,14 @@ pub struct PublicationChange {
     pub event: String,
     /// The entity-tag that the publisher believes current.
     pub if_match: String,
-    /// The entity-tag that it gets if it is, derived from the request.
+    /// The entity-tag that it gets if it is, derived from the request; the same again if the package keeps it.
     pub entity_tag: String,
     /// What is to change.
     pub kind: ChangeKind,
     /// Seconds that it lives from now; 0 for a removal.
     pub granted_s: u32,
+    /// Who publishes where the package needs it, else empty.
+    pub sender: String,
 }
 
 /// What changes about a publication (RFC 3903 section 4, table 1).
@@ -96,14 +98,14 @@ pub fn decide(
         .grant(requested_s, package.default_expires_s)
         .map_err(|brief| PublishReject::IntervalTooBrief { min_s: brief.min_s })?;
     let identity = Identity::of(request).map_err(PublishReject::BadRequest)?;
-    let entity_tag = identity.derive(secret, "entity-tag", &[&aor.uri(), package.name]);
-    let event = package.name.to_owned();
+    let entity_tag = identity.derive(secret, "entity-tag", &[&aor.uri(), &package.name]);
+    let event = package.name.clone().into_owned();
+    let sender = sender(request, package)?;
 
     let Some(if_match) = if_match else {
         // RFC 3903 section 6 step 5: a PUBLISH without entity-tag and without body is an error.
         let (content_type, body) =
             state(request, package)?.ok_or(PublishReject::BadRequest("Missing Body"))?;
-        let sender = String::new();
         return Ok(PublishIntent::Create(NewPublication {
             aor,
             event,
@@ -123,6 +125,10 @@ pub fn decide(
             None => ChangeKind::Refresh,
         }
     };
+    let entity_tag = match package.entity_tags {
+        EntityTags::Renewed => entity_tag,
+        EntityTags::Kept => if_match.clone(),
+    };
     Ok(PublishIntent::Change(PublicationChange {
         aor,
         event,
@@ -130,6 +136,7 @@ pub fn decide(
         entity_tag,
         kind,
         granted_s,
+        sender,
     }))
 }
 
@@ -154,6 +161,37 @@ fn package<'r>(
         .find(&event)
         .filter(|package| !package.publish_content_types.is_empty())
         .ok_or(PublishReject::UnknownEvent)
+}
+
+/// Who publishes, as a URI, for a package that does not tell publishers their own words: the Sender header where it is trusted
+/// (the guide's `handle_publish(sender_uri)`), else the Contact. It is compared with the Contacts of watchers.
+fn sender(request: &Request, package: &EventPackage) -> Result<String, PublishReject> {
+    if package.echo == Echo::Sent {
+        return Ok(String::new());
+    }
+    let named = match package.trusts_sender() {
+        true => request.header_named("Sender"),
+        false => None,
+    };
+    let sender = match named {
+        Some(value) => {
+            let text = std::str::from_utf8(value)
+                .map_err(|_| PublishReject::BadRequest("Bad Sender"))?
+                .trim();
+            let inside = text
+                .split_once('<')
+                .and_then(|(_, rest)| rest.split_once('>'));
+            inside.map_or(text, |(uri, _)| uri).to_owned()
+        }
+        None => request
+            .contacts()
+            .map_err(|error| PublishReject::BadRequest(error.reason))?
+            .first()
+            .map(|contact| contact.uri.to_string())
+            .unwrap_or_default(),
+    };
+    request::require_storable(&[&sender]).map_err(PublishReject::BadRequest)?;
+    Ok(sender)
 }
 
 /// RFC 3261 section 8.2.2.3: what the publisher requires must be understood.
@@ -200,12 +238,12 @@ fn state(
         .content_type()
         .map_err(|error| PublishReject::BadRequest(error.reason))?
         .ok_or(PublishReject::BadRequest("Missing Content-Type"))?;
-    if !package.publish_content_types.contains(&media.kind.as_str()) {
+    if !package.takes(&media.kind) {
         return Err(PublishReject::UnsupportedBody {
             accept: package.publish_content_types.join(", "),
         });
     }
-    (package.check)(body).map_err(|fault| match fault {
+    package.check(body).map_err(|fault| match fault {
         BodyFault::TooLarge => PublishReject::BodyTooLarge,
         fault => PublishReject::BodyRefused(fault),
     })?;

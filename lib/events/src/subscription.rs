@@ -116,7 +116,7 @@ pub fn decide(
     let accept = acceptable(request, package)?;
     let identity = Identity::of(request).map_err(SubscribeReject::BadRequest)?;
     let contact = contact(request)?;
-    let event = package.name.to_owned();
+    let event = package.name.clone().into_owned();
 
     if let Some(to_tag) = to.tag() {
         request::require_storable(&[to_tag]).map_err(SubscribeReject::BadRequest)?;
@@ -136,7 +136,7 @@ pub fn decide(
     };
     // RFC 6665 section 4.1.2.1 and RFC 3261 section 12.1.1: a request that makes a dialog has a Contact.
     let contact = contact.ok_or(SubscribeReject::BadRequest("Missing Contact"))?;
-    let to_tag = identity.derive(secret, "to-tag", &[&aor.uri(), package.name, &event_id]);
+    let to_tag = identity.derive(secret, "to-tag", &[&aor.uri(), &package.name, &event_id]);
     let from = request
         .from()
         .map_err(|error| SubscribeReject::BadRequest(error.reason))?;
@@ -233,7 +233,7 @@ fn granted_s(
 /// The media type of the NOTIFYs: the package's, if Accept allows it. Without Accept, the package's own type is
 /// understood (RFC 3856 section 6.7); an Accept without values allows nothing (RFC 3261 section 20.1).
 fn acceptable(request: &Request, package: &EventPackage) -> Result<String, SubscribeReject> {
-    let ours = package.notify_content_type;
+    let ours = &*package.notify_content_type;
     let Some(ranges) = request
         .accept()
         .map_err(|error| SubscribeReject::BadRequest(error.reason))?

@@ -107,6 +107,39 @@ async fn refresh_changes_the_tag_and_queues_nothing() {
     assert!(database.queue().await.is_empty());
 }
 
+/// Package `dialog;sla`: several phones share a publication and its entity-tag.
+#[tokio::test]
+async fn a_tag_that_is_kept_takes_every_change() {
+    let database = Database::new().await;
+    let publications = database.store.publication();
+    publications
+        .create_batch(&[publication("bob", "t0", "zero")])
+        .await
+        .unwrap();
+    for body in ["one", "two", "two"] {
+        let modified = change("bob", "t0", "t0", modify(body));
+        assert_eq!(
+            publications.change_batch(&[modified]).await.unwrap(),
+            [stored("t0")]
+        );
+        assert_eq!(bodies(&database, "bob").await, [body]);
+    }
+    for _ in 0..2 {
+        let removed = change("bob", "t0", "t0", ChangeKind::Remove);
+        let outcome = publications.change_batch(&[removed]).await.unwrap();
+        assert!(
+            matches!(outcome[0], PublishOutcome::Stored { .. }),
+            "{outcome:?}"
+        );
+        assert!(bodies(&database, "bob").await.is_empty());
+    }
+    let late = change("bob", "t0", "t0", modify("late"));
+    assert_eq!(
+        publications.change_batch(&[late]).await.unwrap(),
+        [PublishOutcome::ConditionFailed]
+    );
+}
+
 #[tokio::test]
 async fn a_retransmitted_change_is_answered_and_changes_nothing() {
     let database = Database::new().await;

@@ -26,7 +26,7 @@ pub(super) struct Scope<'a> {
 }
 
 impl<'a> Scope<'a> {
-    /// The scope of a root element.
+    /// The scope of what is inside an element, mostly a root.
     pub(super) fn of(root: Node<'a, 'a>) -> Self {
         let mut scope = Self {
             default: "",
@@ -44,10 +44,14 @@ impl<'a> Scope<'a> {
                 }
             }
         }
-        let text = &root.document().input_text()[root.range()];
-        for attribute in StartTag::read(text).attributes {
-            if attribute.name.starts_with("xml:") {
-                scope.inherited.push((attribute.name, attribute.quoted));
+        for node in root.ancestors().filter(Node::is_element) {
+            let text = &root.document().input_text()[node.range()];
+            for attribute in StartTag::read(text).attributes {
+                // The innermost holds; `xml:id` names its own element and nothing below.
+                let holds_below = attribute.name.starts_with("xml:") && attribute.name != "xml:id";
+                if holds_below && !scope.inherited.iter().any(|(n, _)| *n == attribute.name) {
+                    scope.inherited.push((attribute.name, attribute.quoted));
+                }
             }
         }
         scope
@@ -130,7 +134,9 @@ impl<'a> Root<'a> {
 
     /// Appends the declarations to the root's start tag.
     pub(super) fn push_declarations(&self, out: &mut String) {
-        push_attribute(out, "xmlns", self.default);
+        if !self.default.is_empty() {
+            push_attribute(out, "xmlns", self.default);
+        }
         for (prefix, uri) in &self.bindings {
             push_attribute(out, &format!("xmlns:{prefix}"), uri);
         }

@@ -3,12 +3,11 @@
 //! Merging takes every tuple, note, person, device and extension of every publication, octet by octet. Nothing is
 //! weighed against anything: which of two tuples counts is the watcher's to decide, and the newest comes first.
 
-use bytes::Bytes;
 use roxmltree::Node;
 
+use super::element::{Edits, push_element, require_affordable, value_range};
 use super::ids::{Occurrence, renamed};
-use super::namespaces::{Passage, Root, Scope};
-use super::tag::StartTag;
+use super::namespaces::{Root, Scope};
 use super::writer::{DECLARATION, push_attribute, push_escaped};
 use super::{BodyFault, Document, PublishedBody, xml};
 
@@ -47,10 +46,27 @@ pub fn merge(presentity: &str, bodies: &[PublishedBody<'_>]) -> Document {
     } else {
         merged(presentity, &sources)
     };
-    Document {
-        content_type: CONTENT_TYPE.to_owned(),
-        body: Bytes::from(body),
-    }
+    Document::new(CONTENT_TYPE, body)
+}
+
+/// The document of a presentity of whom nothing is published, for phones that must see somebody there
+/// (`force_dummy_presence`): open, and "Available".
+pub fn dummy(presentity: &str) -> Document {
+    let tuple = "<tuple id=\"available\"><status><basic>open</basic></status><note>Available</note></tuple>";
+    Document::new(CONTENT_TYPE, with_one_tuple(presentity, tuple))
+}
+
+/// The texts of the elements with this local name, wherever they stand, without blank margins. A body that cannot be read has none.
+pub fn texts(body: &[u8], name: &str) -> Vec<String> {
+    let Ok(document) = read(body) else {
+        return Vec::new();
+    };
+    document
+        .descendants()
+        .filter(|node| node.is_element() && node.tag_name().name() == name)
+        .filter_map(|node| node.text())
+        .map(|text| text.trim().to_owned())
+        .collect()
 }
 
 /// Parses a body and makes sure of all that merging relies on.
@@ -60,15 +76,8 @@ fn read(body: &[u8]) -> Result<roxmltree::Document<'_>, BodyFault> {
     if !root.has_tag_name((PIDF, "presence")) {
         return Err(BodyFault::WrongRoot);
     }
-    // Elements that must repeat what their root declared could make the output quadratic: thousands of small ones under a
-    // long declaration. What no honest document comes near is refused.
-    let text = document.input_text();
-    let scope = Scope::of(root);
-    let mut budget = 4 * text.len() + 4096;
-    for element in root.children().filter(Node::is_element) {
-        let cost = scope.cost(&text[element.range()], PIDF);
-        budget = budget.checked_sub(cost).ok_or(BodyFault::TooComplex)?;
-    }
+    let elements = root.children().filter(Node::is_element);
+    require_affordable(root, elements, PIDF)?;
     Ok(document)
 }
 
@@ -118,16 +127,6 @@ fn is_identifier(node: Node<'_, '_>, attribute: &roxmltree::Attribute<'_, '_>) -
             Some(namespace) => namespace == XML,
             None => matches!(node.tag_name().namespace(), Some(PIDF | DATA_MODEL | RPID)),
         }
-}
-
-/// Where the value of an attribute stands, without its quotes. The parser's own answer is wrong after more than 255 blanks.
-fn value_range(text: &str, attribute: &roxmltree::Attribute<'_, '_>) -> std::ops::Range<usize> {
-    let range = attribute.range();
-    let end = range.end - 1;
-    let quote = text.as_bytes()[end];
-    let start = memchr::memchr(quote, &text.as_bytes()[range.clone()])
-        .map_or(end, |at| range.start + at + 1);
-    start..end
 }
 
 fn merged(presentity: &str, sources: &[Source<'_>]) -> String {
@@ -191,39 +190,22 @@ impl Group {
     }
 }
 
-/// Replacements in the text of a document, by place, in order.
-type Edits = Vec<(std::ops::Range<usize>, String)>;
-
-/// Copies an element as it was written, but for what must be declared anew and for identifiers that changed.
-fn push_element<'a>(
-    out: &mut String,
-    passage: &Passage<'_, 'a>,
-    element: Node<'a, 'a>,
-    edits: &Edits,
-) {
-    let document = element.document().input_text();
-    let range = element.range();
-    let text = &document[range.clone()];
-    let tag = StartTag::read(text);
-    out.push_str(&text[..tag.name.end]);
-    out.push_str(&passage.missing_for(text, &tag));
-    let mut at = range.start + tag.name.end;
-    for (place, replacement) in edits {
-        out.push_str(&document[at..place.start]);
-        out.push_str(replacement);
-        at = place.end;
-    }
-    out.push_str(&document[at..range.end]);
+/// The document of a presentity of whom nothing is published, or not any more. It has no tuple of those that ended: nobody
+/// says what they are now.
+fn closed(presentity: &str) -> String {
+    with_one_tuple(
+        presentity,
+        "<tuple id=\"closed\"><status><basic>closed</basic></status></tuple>",
+    )
 }
 
-/// The document of a presentity of whom nothing is published.
-fn closed(presentity: &str) -> String {
+fn with_one_tuple(presentity: &str, tuple: &str) -> String {
     let mut out = String::from(DECLARATION);
     out.push_str("<presence");
     push_attribute(&mut out, "xmlns", PIDF);
     push_attribute(&mut out, "entity", presentity);
-    out.push_str(
-        ">\n<tuple id=\"closed\"><status><basic>closed</basic></status></tuple>\n</presence>\n",
-    );
+    out.push_str(">\n");
+    out.push_str(tuple);
+    out.push_str("\n</presence>\n");
     out
 }

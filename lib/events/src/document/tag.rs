@@ -20,6 +20,8 @@ pub(super) struct StartTag<'a> {
     pub(super) name: Range<usize>,
     /// All attributes, namespace declarations among them, in order.
     pub(super) attributes: Vec<RawAttribute<'a>>,
+    /// Where the tag's `>` or `/>` begins.
+    pub(super) close: usize,
 }
 
 impl<'a> StartTag<'a> {
@@ -53,6 +55,7 @@ impl<'a> StartTag<'a> {
         Self {
             name: 1..name_end,
             attributes,
+            close: at,
         }
     }
 
@@ -111,6 +114,7 @@ mod tests {
         ] {
             let tag = StartTag::read(element);
             assert_eq!(&element[tag.name.clone()], name);
+            assert!(element[tag.close..].starts_with(['>', '/']));
             let found: Vec<_> = tag.attributes.iter().map(|a| (a.name, a.quoted)).collect();
             assert_eq!(found, attributes);
         }

@@ -65,14 +65,34 @@ fn guard(body: &[u8]) -> Result<&str, BodyFault> {
     let text = text.trim_start_matches(blank);
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let text = text.trim_matches(blank);
-    if !is_declared_utf8(text) {
+    // Phones declare ISO-8859-1 and write ASCII, which is the same octets.
+    let encodings: &[&str] = if text.is_ascii() {
+        &ASCII_AND_MORE
+    } else {
+        &UTF_8
+    };
+    if !is_declared(text, encodings) {
         return Err(BodyFault::NotUtf8);
     }
     Ok(text)
 }
 
-/// Whether the XML declaration names an encoding that UTF-8 covers, or none. The parser ignores it.
-fn is_declared_utf8(text: &str) -> bool {
+/// Encodings that UTF-8 covers.
+const UTF_8: [&str; 4] = ["utf-8", "utf8", "us-ascii", "ascii"];
+/// Encodings in which ASCII text is itself.
+const ASCII_AND_MORE: [&str; 8] = [
+    "utf-8",
+    "utf8",
+    "us-ascii",
+    "ascii",
+    "iso-8859-1",
+    "iso-8859-15",
+    "latin1",
+    "windows-1252",
+];
+
+/// Whether the XML declaration names one of these encodings, or none. The parser ignores it.
+fn is_declared(text: &str, encodings: &[&str]) -> bool {
     let Some(declaration) = text
         .strip_prefix("<?xml")
         .filter(|rest| rest.starts_with([' ', '\t', '\r', '\n']))
@@ -92,7 +112,7 @@ fn is_declared_utf8(text: &str) -> bool {
         Some(quote @ ('"' | '\'')) => value[1..].split(quote).next().unwrap_or(""),
         _ => "",
     };
-    ["utf-8", "utf8", "us-ascii", "ascii"]
+    encodings
         .iter()
         .any(|known| encoding.eq_ignore_ascii_case(known))
 }
@@ -133,6 +153,7 @@ mod tests {
             "\r\n\u{feff}\n<a/>",
             "<?xml version=\"1.0\" encoding = \"US-ASCII\" ?>\n<!-- c --><a>\u{e9}</a>",
             "<a>encoding=\"UTF-16\"</a>",
+            "<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?><a/>",
         ] {
             assert_eq!(fault(body), None, "{body:?}");
         }
@@ -141,7 +162,7 @@ mod tests {
     #[test]
     fn refuses_other_encodings() {
         for body in [
-            &b"<?xml version='1.0' encoding='ISO-8859-1'?><a/>"[..],
+            &b"<?xml version='1.0' encoding='ISO-8859-1'?><a>\xc3\xa9</a>"[..],
             b"<?xml version='1.0' encoding=\"UTF-16\"?><a/>",
             b"<?xml version='1.0' encoding=?><a/>",
             b"<a>\xe9</a>",

@@ -157,6 +157,96 @@ fn a_later_publish_changes() {
     );
 }
 
+const DIALOGS: &str = "<dialog-info xmlns='urn:ietf:params:xml:ns:dialog-info' version='0' state='full' \
+    entity='sip:bob@example.org'><dialog id='1'><state>trying</state></dialog></dialog-info>";
+
+fn line_published(registry: &Registry, headers: &str) -> PublishIntent {
+    let headers =
+        format!("Event: dialog;sla\r\nContent-Type: application/dialog-info+xml\r\n{headers}");
+    let request = parse(raw("sip:bob@example.org", &headers, DIALOGS));
+    decide(
+        &request,
+        registry,
+        &Policy::default(),
+        &Secret::new(b"secret"),
+    )
+    .unwrap()
+}
+
+#[test]
+fn a_shared_line_keeps_its_entity_tag() {
+    let registry = Registry::standard();
+    match line_published(
+        &registry,
+        "SIP-If-Match: e1\r\nContact: <sip:phone@192.0.2.1>\r\n",
+    ) {
+        PublishIntent::Change(change) => {
+            assert_eq!(
+                (change.if_match, change.entity_tag),
+                ("e1".to_owned(), "e1".to_owned())
+            );
+            assert_eq!(change.sender, "sip:phone@192.0.2.1");
+        }
+        other => panic!("{other:?}"),
+    }
+    match decided(
+        &format!("Event: presence\r\n{PIDF}SIP-If-Match: e1\r\n"),
+        BODY,
+    )
+    .unwrap()
+    {
+        PublishIntent::Change(change) => assert_ne!(change.entity_tag, "e1"),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The guide: "It should be taken from the Sender header. It was left at the decision of the administrator".
+#[test]
+fn who_published_a_shared_line_is_the_contact_or_a_trusted_sender() {
+    let mut options = crate::PackageOptions::default();
+    let sender_of = |registry: &Registry| {
+        let headers =
+            "Sender: \"P\" <sip:phone@198.51.100.1>\r\nContact: <sip:phone@192.0.2.1;ob>\r\n";
+        match line_published(registry, headers) {
+            PublishIntent::Create(new) => new.sender,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(
+        sender_of(&Registry::new(&options).unwrap()),
+        "sip:phone@192.0.2.1;ob"
+    );
+    options.sla.trust_sender = true;
+    assert_eq!(
+        sender_of(&Registry::new(&options).unwrap()),
+        "sip:phone@198.51.100.1"
+    );
+    assert_eq!(
+        created("sip:bob@example.org", "Contact: <sip:x@y>\r\n").sender,
+        ""
+    );
+}
+
+#[test]
+fn every_package_takes_its_own_type() {
+    for (event, kind, body) in [
+        ("dialog", "application/dialog-info+xml", DIALOGS),
+        (
+            "message-summary",
+            "application/simple-message-summary",
+            "Messages-Waiting: yes\r\n",
+        ),
+        ("ua-profile", "text/xml", "<p/>"),
+    ] {
+        let headers = |kind: &str| format!("Event: {event}\r\nContent-Type: {kind}\r\n");
+        assert!(decided(&headers(kind), body).is_ok(), "{event}");
+        match decided(&headers("application/pidf+xml"), BODY) {
+            Err(PublishReject::UnsupportedBody { accept }) => assert!(accept.contains(kind)),
+            other => panic!("{event}: {other:?}"),
+        }
+    }
+}
+
 #[test]
 fn every_rejection_has_its_request() {
     use PublishReject as R;
@@ -165,7 +255,7 @@ fn every_rejection_has_its_request() {
         assert_eq!(decided(&headers, body), Err(expected), "{headers}");
     };
     refused(String::new(), BODY, R::UnknownEvent);
-    for name in ["Presence", "dialog", "presence.winfo"] {
+    for name in ["Presence", "lamp", "presence.winfo", "dialog.winfo"] {
         refused(format!("Event: {name}\r\n{PIDF}"), BODY, R::UnknownEvent);
     }
     refused(

@@ -174,6 +174,28 @@ fn accept_must_allow_what_we_send() {
     }
 }
 
+/// RFC 3842 section 3.7, RFC 4235 section 3.5, RFC 3857 section 4.5: what is acceptable is the package's own type.
+#[test]
+fn every_package_has_its_own_type_in_accept() {
+    for (event, kind) in [
+        ("dialog", "application/dialog-info+xml"),
+        ("dialog;sla", "application/dialog-info+xml"),
+        ("presence.winfo", "application/watcherinfo+xml"),
+        ("message-summary", "application/simple-message-summary"),
+        ("as-feature-event", "application/x-as-feature-event+xml"),
+    ] {
+        let headers = format!("Event: {event}\r\n{CONTACT}Accept: text/plain, {kind}\r\n");
+        let new = created(&headers);
+        assert_eq!((new.event.as_str(), new.accept.as_str()), (event, kind));
+        let headers = format!("Event: {event}\r\n{CONTACT}Accept: application/pidf+xml\r\n");
+        assert_eq!(
+            initial(&headers),
+            Err(SubscribeReject::NotAcceptable),
+            "{event}"
+        );
+    }
+}
+
 #[test]
 fn every_rejection_has_its_request() {
     use SubscribeReject as R;
@@ -183,7 +205,12 @@ fn every_rejection_has_its_request() {
         }
     };
     refused(CONTACT, R::UnknownEvent);
-    for event in ["PRESENCE", "dialog", "presence.winfo"] {
+    for event in [
+        "PRESENCE",
+        "lamp",
+        "presence.winfo.winfo",
+        "presence.winfo2",
+    ] {
         refused(&format!("Event: {event}\r\n{CONTACT}"), R::UnknownEvent);
     }
     refused(

@@ -1,0 +1,195 @@
+//! Watcher information documents (RFC 3858).
+
+use super::writer::{DECLARATION, push_attribute, push_text};
+use super::{Document, DocumentState};
+use crate::notification::SubscriptionStatus;
+
+/// The media type of watcher information.
+pub const CONTENT_TYPE: &str = "application/watcherinfo+xml";
+
+const NAMESPACE: &str = "urn:ietf:params:xml:ns:watcherinfo";
+
+/// One subscription, as whoever may see the watchers is shown it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WatcherRecord<'a> {
+    /// The row's number in `active_watchers`. It stays through refreshes and changes of status, also to waiting, so that
+    /// `id` keeps naming the same subscription. It tells nothing else: a Call-ID would let others end the subscription.
+    pub id: i64,
+    /// The watcher's URI.
+    pub uri: &'a str,
+    /// The watcher's display name, or empty.
+    pub display_name: &'a str,
+    /// Its status.
+    pub status: SubscriptionStatus,
+    /// What brought it there.
+    pub event: WatcherEvent,
+    /// Seconds until the subscription expires; nothing if it never does, or is over.
+    pub expiration_s: Option<u32>,
+    /// Seconds since it was made; nothing if nobody knows.
+    pub subscribed_s: Option<u32>,
+}
+
+/// What brought a subscription into its status (RFC 3857 section 4.7.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum WatcherEvent {
+    /// The watcher subscribed.
+    Subscribe,
+    /// The presentity, or its rules, allowed it.
+    Approved,
+    /// The notifier ended it; the watcher should subscribe again.
+    Deactivated,
+    /// The same, but later.
+    Probation,
+    /// The presentity, or its rules, refused it.
+    Rejected,
+    /// It expired, or the watcher ended it.
+    Timeout,
+    /// Nobody decided in time.
+    Giveup,
+    /// What was watched is no more.
+    Noresource,
+}
+
+impl WatcherEvent {
+    /// The event that led to this status, by the text of column `active_watchers.reason`, with its parameters or without.
+    ///
+    /// While a subscription lives, only `approved` says anything; what is over for no known reason has timed out. One that is
+    /// waiting has run into its end while it was pending (RFC 3857 section 4.7.1: "timeout").
+    pub fn of(status: SubscriptionStatus, reason: &str) -> Self {
+        let reason = reason.split(';').next().unwrap_or_default().trim();
+        let named = [
+            Self::Approved,
+            Self::Deactivated,
+            Self::Probation,
+            Self::Rejected,
+            Self::Timeout,
+            Self::Giveup,
+            Self::Noresource,
+        ]
+        .into_iter()
+        .find(|event| event.word() == reason);
+        match (status, named) {
+            (SubscriptionStatus::Active, Some(Self::Approved)) => Self::Approved,
+            (SubscriptionStatus::Active | SubscriptionStatus::Pending, _) => Self::Subscribe,
+            (SubscriptionStatus::Terminated, Some(event)) if event != Self::Approved => event,
+            (SubscriptionStatus::Terminated | SubscriptionStatus::Waiting, _) => Self::Timeout,
+        }
+    }
+
+    /// The value of the attribute `event`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Subscribe => "subscribe",
+            Self::Approved => "approved",
+            Self::Deactivated => "deactivated",
+            Self::Probation => "probation",
+            Self::Rejected => "rejected",
+            Self::Timeout => "timeout",
+            Self::Giveup => "giveup",
+            Self::Noresource => "noresource",
+        }
+    }
+}
+
+/// The value of the attribute `status`.
+fn status_word(status: SubscriptionStatus) -> &'static str {
+    match status {
+        SubscriptionStatus::Active => "active",
+        SubscriptionStatus::Pending => "pending",
+        SubscriptionStatus::Terminated => "terminated",
+        SubscriptionStatus::Waiting => "waiting",
+    }
+}
+
+/// The watcher information of a resource: of one list, for one package.
+///
+/// Full state leaves out who is no watcher any more: its reader starts with an empty table, and a row that is to be removed at
+/// once (RFC 3858 section 4) says nothing. Partial state has them, because that is how the reader learns of it. The order is that of
+/// the rows' numbers, whatever the order of the slice; of two records of one number the last in the slice counts.
+pub fn render(
+    resource: &str,
+    package: &str,
+    state: DocumentState,
+    watchers: &[WatcherRecord<'_>],
+) -> Document {
+    let mut rows: Vec<&WatcherRecord<'_>> = watchers.iter().collect();
+    // Stable: of equal numbers the last one stays last, and is the one that is kept.
+    rows.sort_by_key(|row| row.id);
+    let mut out = String::with_capacity(300 + 200 * rows.len());
+    out.push_str(DECLARATION);
+    out.push_str("<watcherinfo");
+    push_attribute(&mut out, "xmlns", NAMESPACE);
+    out.push_str(" version=\"");
+    let version_at = out.len();
+    out.push('0');
+    out.push('"');
+    push_attribute(&mut out, "state", state.word());
+    out.push_str(">\n<watcher-list");
+    push_attribute(&mut out, "resource", resource);
+    push_attribute(&mut out, "package", package);
+    out.push_str(">\n");
+    for (at, row) in rows.iter().enumerate() {
+        let is_superseded = rows.get(at + 1).is_some_and(|next| next.id == row.id);
+        let is_gone = row.status == SubscriptionStatus::Terminated;
+        if is_superseded || (is_gone && state == DocumentState::Full) {
+            continue;
+        }
+        push_watcher(&mut out, row);
+    }
+    out.push_str("</watcher-list>\n</watcherinfo>\n");
+    Document::versioned(CONTENT_TYPE, out, version_at)
+}
+
+fn push_watcher(out: &mut String, row: &WatcherRecord<'_>) {
+    out.push_str("<watcher");
+    push_attribute(out, "id", &format!("w{}", row.id));
+    push_attribute(out, "status", status_word(row.status));
+    push_attribute(out, "event", row.event.word());
+    if !row.display_name.is_empty() {
+        push_attribute(out, "display-name", row.display_name);
+    }
+    if let Some(expiration_s) = row.expiration_s {
+        push_attribute(out, "expiration", &expiration_s.to_string());
+    }
+    if let Some(subscribed_s) = row.subscribed_s {
+        push_attribute(out, "duration-subscribed", &subscribed_s.to_string());
+    }
+    out.push('>');
+    push_text(out, row.uri);
+    out.push_str("</watcher>\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use SubscriptionStatus::{Active, Pending, Terminated, Waiting};
+
+    #[test]
+    fn the_reason_tells_the_event() {
+        for (status, reason, expected) in [
+            (Active, "", "subscribe"),
+            (Active, "approved", "approved"),
+            (Active, "polite-block", "subscribe"),
+            (Active, "timeout", "subscribe"),
+            (Pending, "", "subscribe"),
+            (Pending, "approved", "subscribe"),
+            (Waiting, "", "timeout"),
+            (Waiting, "giveup", "timeout"),
+            (Terminated, "", "timeout"),
+            (Terminated, "timeout", "timeout"),
+            (Terminated, "rejected", "rejected"),
+            (Terminated, "deactivated", "deactivated"),
+            (Terminated, "probation;retry-after=30", "probation"),
+            (Terminated, "giveup", "giveup"),
+            (Terminated, "noresource", "noresource"),
+            (Terminated, "approved", "timeout"),
+            (Terminated, "who knows", "timeout"),
+        ] {
+            assert_eq!(
+                WatcherEvent::of(status, reason).word(),
+                expected,
+                "{status:?} {reason}"
+            );
+        }
+    }
+}
