@@ -7,7 +7,7 @@ mod ids;
 mod namespaces;
 pub mod pidf;
 pub mod summary;
-mod tag;
+pub(crate) mod tag;
 pub mod writer;
 pub mod xml;
 
