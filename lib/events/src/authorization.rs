@@ -11,6 +11,7 @@
 pub mod auth_status;
 pub mod condition;
 pub mod evaluate;
+mod filter;
 pub mod identity;
 pub mod lists;
 pub mod moment;

@@ -8,7 +8,7 @@ use super::condition::Condition;
 use super::identity::Watcher;
 use super::lists::Lists;
 use super::moment::Moment;
-use super::ruleset::{Rule, RuleSet, SubHandling};
+use super::ruleset::{Rule, RuleSet, RulesFault, SubHandling};
 use super::view::View;
 
 /// How many coming moments are tried out for a change; after those, it is looked at again anyway.
@@ -34,14 +34,32 @@ impl Default for AuthorizationPolicy {
 }
 
 /// The rules of a presentity, as they were found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rules<'a> {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rules {
     /// There is no document.
     Absent,
     /// There is one that cannot be read.
-    Broken,
-    /// The document.
-    Document(&'a RuleSet),
+    Broken(RulesFault),
+    /// All documents, as one.
+    Stored(RuleSet),
+}
+
+impl Rules {
+    /// Reads the documents of a presentity.
+    ///
+    /// RFC 5025 section 9.7: the agent will "use all documents found". If one of them cannot be read, nobody knows what it was
+    /// to refuse or to permit, and none of them counts.
+    pub fn read<'a>(documents: impl IntoIterator<Item = &'a [u8]>, fold_case: bool) -> Self {
+        let mut all: Option<RuleSet> = None;
+        for document in documents {
+            match (RuleSet::parse(document, fold_case), &mut all) {
+                (Err(fault), _) => return Self::Broken(fault),
+                (Ok(rules), Some(all)) => all.rules.extend(rules.rules),
+                (Ok(rules), None) => all = Some(rules),
+            }
+        }
+        all.map_or(Self::Absent, Self::Stored)
+    }
 }
 
 /// What a decision depends on besides the rules.
@@ -109,7 +127,7 @@ impl Decision {
 /// refuse. With one of which no rule applies: block (RFC 5025 section 3.2.1, "it represents the default value").
 pub fn decide(
     policy: &AuthorizationPolicy,
-    rules: Rules<'_>,
+    rules: &Rules,
     circumstances: &Circumstances<'_>,
 ) -> Decision {
     match rules {
@@ -117,10 +135,10 @@ pub fn decide(
             Decision::new(SubHandling::Allow, View::everything(), Basis::Forced)
         }
         Rules::Absent => Decision::new(policy.default_handling, View::everything(), Basis::Default),
-        Rules::Broken => {
+        Rules::Broken(_) => {
             Decision::new(SubHandling::Confirm, View::nothing(), Basis::BrokenDocument)
         }
-        Rules::Document(rules) => rules.evaluate(circumstances),
+        Rules::Stored(rules) => rules.evaluate(circumstances),
     }
 }
 
@@ -128,11 +146,11 @@ pub fn decide(
 /// and the outcome differs from that moment on. Never too late; early only after many moments that changed nothing.
 pub fn next_change(
     policy: &AuthorizationPolicy,
-    rules: Rules<'_>,
+    rules: &Rules,
     circumstances: &Circumstances<'_>,
 ) -> Option<Moment> {
     match rules {
-        Rules::Document(rules) if !policy.force_active => rules.next_change(circumstances),
+        Rules::Stored(rules) if !policy.force_active => rules.next_change(circumstances),
         _ => None,
     }
 }

@@ -338,12 +338,16 @@ fn documents_that_cannot_be_read_leave_watchers_pending() {
             default_handling,
             force_active: false,
         };
-        let broken = decide(&policy, Rules::Broken, &scene.circumstances());
+        let broken = decide(
+            &policy,
+            &Rules::Broken(RulesFault::NotRules),
+            &scene.circumstances(),
+        );
         assert_eq!(
             (broken.handling, broken.view),
             (SubHandling::Confirm, View::nothing())
         );
-        let absent = decide(&policy, Rules::Absent, &scene.circumstances());
+        let absent = decide(&policy, &Rules::Absent, &scene.circumstances());
         assert_eq!(absent.handling, default_handling);
         assert_eq!(
             absent.view.is_everything(),
@@ -354,8 +358,12 @@ fn documents_that_cannot_be_read_leave_watchers_pending() {
             ..policy
         };
         let block = parse(&rule("", "block", ""));
-        for rules in [Rules::Absent, Rules::Broken, Rules::Document(&block)] {
-            let decision = decide(&forced, rules, &scene.circumstances());
+        for rules in [
+            Rules::Absent,
+            Rules::Broken(RulesFault::NotRules),
+            Rules::Stored(block.clone()),
+        ] {
+            let decision = decide(&forced, &rules, &scene.circumstances());
             assert!(decision.handling == SubHandling::Allow && decision.view.is_everything());
         }
     }
@@ -418,4 +426,41 @@ fn the_next_change_is_when_the_outcome_changes() {
         scene.next_change(&parse(&many)),
         Moment::parse("2026-05-01T07:01:04Z")
     );
+}
+
+/// RFC 5025 section 9.7: all documents of the presentity count.
+#[test]
+fn all_documents_are_one_set_of_rules() {
+    let allow = ruleset(&rule(
+        "<identity><one id='sip:bob@example.com'/></identity>",
+        "allow",
+        "<pr:provide-note>true</pr:provide-note>",
+    ));
+    let others = ruleset(&rule(
+        "<ocp:other-identity/>",
+        "confirm",
+        "<pr:provide-mood>true</pr:provide-mood>",
+    ));
+    let all = ruleset(&rule(
+        "",
+        "polite-block",
+        "<pr:provide-mood>true</pr:provide-mood>",
+    ));
+    let read = |documents: &[&str]| {
+        Rules::read(documents.iter().map(|document| document.as_bytes()), false)
+    };
+    let Rules::Stored(rules) = read(&[&allow, &others, &all]) else {
+        panic!("not read");
+    };
+    let bob = Scene::of(BOB).decide(&rules);
+    assert_eq!(
+        (bob.handling, bob.view.encode().as_str()),
+        (SubHandling::Allow, "mood note")
+    );
+    assert_eq!(
+        Scene::of("sip:eve@example.com").decide(&rules).handling,
+        SubHandling::PoliteBlock
+    );
+    assert_eq!(read(&[]), Rules::Absent);
+    assert_eq!(read(&[&allow, "<a/>"]), Rules::Broken(RulesFault::NotRules));
 }

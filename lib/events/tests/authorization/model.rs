@@ -325,7 +325,7 @@ fn a_document_that_cannot_be_read_blocks_or_crashes() {
     assert!(RuleSet::parse(b"<ruleset", false).is_err());
     let decision = decide(
         &AuthorizationPolicy::default(),
-        Rules::Broken,
+        &Rules::Broken(RulesFault::NotRules),
         &Scene::of(BOB).circumstances(),
     );
     assert_eq!(
@@ -378,4 +378,17 @@ fn a_pending_watcher_who_expires_is_forgotten() {
         transition.watcherinfo.map(|(status, _)| status),
         Some(SubscriptionStatus::Waiting)
     );
+}
+
+#[test]
+fn only_the_first_document_counts() {
+    let documents =
+        [rule(&one(ALICE), "block", ""), rule(&one(BOB), "allow", "")].map(|rule| ruleset(&rule));
+    let rules = Rules::read(documents.iter().map(|document| document.as_bytes()), false);
+    let decision = decide(
+        &AuthorizationPolicy::default(),
+        &rules,
+        &Scene::of(BOB).circumstances(),
+    );
+    assert_eq!(decision.handling, SubHandling::Allow);
 }

@@ -83,7 +83,7 @@ impl Scene {
     pub(crate) fn decide(&self, rules: &RuleSet) -> Decision {
         decide(
             &AuthorizationPolicy::default(),
-            Rules::Document(rules),
+            &Rules::Stored(rules.clone()),
             &self.circumstances(),
         )
     }
@@ -91,7 +91,7 @@ impl Scene {
     pub(crate) fn next_change(&self, rules: &RuleSet) -> Option<Moment> {
         next_change(
             &AuthorizationPolicy::default(),
-            Rules::Document(rules),
+            &Rules::Stored(rules.clone()),
             &self.circumstances(),
         )
     }
