@@ -17,6 +17,7 @@ pub mod lists;
 pub mod moment;
 mod outline;
 pub mod pidf_manipulation;
+pub mod reevaluation;
 pub mod ruleset;
 pub mod sphere;
 mod transformation;
