@@ -40,10 +40,27 @@ impl DecisionRow {
         }
     }
 
-    /// The view that is stored; nothing is shown of one that cannot be read.
-    pub fn view(&self) -> View {
-        View::decode(&self.view).unwrap_or_else(View::nothing)
+    /// What a NOTIFY shows under this decision, be it the first, the last or any other. Of a view that cannot be read, nothing.
+    pub fn shown(&self) -> Shown {
+        match self.status {
+            SubscriptionStatus::Active if self.reason == POLITE_BLOCK => Shown::Unavailable,
+            SubscriptionStatus::Active => {
+                Shown::Part(View::decode(&self.view).unwrap_or_else(View::nothing))
+            }
+            _ => Shown::NoBody,
+        }
     }
+}
+
+/// What a NOTIFY shows.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Shown {
+    /// What the view shows of the document, of an empty view an empty document.
+    Part(View),
+    /// [`polite_block`](super::view::polite_block).
+    Unavailable,
+    /// Nothing at all: who is not let in is not told whether there is anything to see.
+    NoBody,
 }
 
 /// Why a subscription ended (RFC 6665 section 4.1.3).
@@ -97,6 +114,9 @@ impl Reason {
 pub enum Occasion<'a> {
     /// A SUBSCRIBE, the first or a refresh, about which was decided this.
     Subscribe(&'a DecisionRow),
+    /// A SUBSCRIBE with Expires 0 outside of a dialog, about which was decided this (RFC 6665 section 4.4.3). Its one NOTIFY
+    /// says terminated, and shows what the decision lets it see.
+    Fetch(&'a DecisionRow),
     /// It was decided anew: another document, another sphere, another time.
     Decide {
         /// What was stored.
@@ -104,7 +124,7 @@ pub enum Occasion<'a> {
         /// What is to be stored.
         after: &'a DecisionRow,
     },
-    /// Its time is over, or the watcher unsubscribed or only fetched: for RFC 3857 all of it is `timeout`.
+    /// Its time is over, or the watcher unsubscribed: for RFC 3857 both are `timeout`.
     Expire,
     /// We end it: waited long enough (giveup), presentity gone (noresource), moved elsewhere (deactivated), overloaded (probation).
     End(Reason),
@@ -160,6 +180,12 @@ pub fn step(status: Option<SubscriptionStatus>, occasion: Occasion<'_>) -> Trans
     match (status, occasion) {
         (Some(Terminated), _) => unchanged(Terminated),
         (None | Some(Waiting), Occasion::Subscribe(decision)) => begin(decision),
+        (None | Some(Waiting), Occasion::Fetch(decision)) => match decision.status {
+            Pending => expire_undecided(),
+            Active => end(Reason::Timeout, Reason::Timeout.name()),
+            Terminated | Waiting => end(reason_of(decision), &decision.reason),
+        },
+        (Some(status @ (Active | Pending)), Occasion::Fetch(_)) => unchanged(status),
         (Some(status), Occasion::Subscribe(decision)) => Transition {
             // RFC 6665 section 4.2.1.2: every SUBSCRIBE is answered with a NOTIFY.
             notify: Notify::Owed,
@@ -181,11 +207,7 @@ pub fn step(status: Option<SubscriptionStatus>, occasion: Occasion<'_>) -> Trans
             }
             transition
         }
-        (Some(Pending), Occasion::Expire) => Transition {
-            // RFC 3857 section 4.7.1: kept for the presentity to decide, also if it only was a fetch.
-            watcherinfo: Some((Waiting, WatcherEvent::Ended(Reason::Timeout))),
-            ..end(Reason::Timeout, Reason::Timeout.name())
-        },
+        (Some(Pending), Occasion::Expire) => expire_undecided(),
         (Some(Active), Occasion::Expire) => end(Reason::Timeout, Reason::Timeout.name()),
         (
             Some(Waiting),
@@ -232,6 +254,17 @@ fn decide(status: SubscriptionStatus, decision: &DecisionRow) -> Transition {
         (Active, Pending) => end(Reason::Deactivated, Reason::Deactivated.name()),
         (Active | Pending, Terminated) => end(reason_of(decision), &decision.reason),
         (Active, _) | (Pending, _) | (Terminated, _) | (Waiting, _) => unchanged(status),
+    }
+}
+
+/// RFC 3857 section 4.7.1: who goes before it was decided waits for the presentity to decide, also if it only was a fetch.
+fn expire_undecided() -> Transition {
+    Transition {
+        watcherinfo: Some((
+            SubscriptionStatus::Waiting,
+            WatcherEvent::Ended(Reason::Timeout),
+        )),
+        ..end(Reason::Timeout, Reason::Timeout.name())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::support::*;
 use events::authorization::evaluate::decide;
-use events::authorization::watcher_state::{DecisionRow, Notify, Occasion, step};
+use events::authorization::watcher_state::{DecisionRow, Notify, Occasion, Shown, step};
 use events::authorization::*;
 use events::notification::SubscriptionStatus;
 
@@ -264,6 +264,12 @@ fn provide_devices_does_nothing() {
 
 #[test]
 fn polite_block_has_no_body() {
+    let polite = DecisionRow {
+        status: SubscriptionStatus::Active,
+        reason: "polite-block".to_owned(),
+        view: "nothing".to_owned(),
+    };
+    assert_eq!(polite.shown(), Shown::Unavailable);
     let document = view::polite_block(PRESENTITY);
     assert_eq!(document.content_type, "application/pidf+xml");
     let text = apply(&View::everything(), &document);
@@ -292,8 +298,8 @@ fn transformations_are_skipped_for_watchers_that_are_known() {
         "<pr:provide-note>true</pr:provide-note>",
     )));
     assert_eq!(
-        DecisionRow::of(&decision, "probation").view(),
-        decision.view
+        DecisionRow::of(&decision, "probation").shown(),
+        Shown::Part(decision.view)
     );
 }
 

@@ -96,6 +96,32 @@ fn every_transition_is_as_rfc_3857_has_it() {
             Occasion::Subscribe(&allow),
             r#"Active "" Owed Active subscribe"#,
         ),
+        // One look, and gone.
+        (
+            None,
+            Occasion::Fetch(&allow),
+            r#"Terminated "timeout" Owed Terminated timeout"#,
+        ),
+        (
+            None,
+            Occasion::Fetch(&confirm),
+            r#"Terminated "timeout" Owed Waiting timeout"#,
+        ),
+        (
+            None,
+            Occasion::Fetch(&block),
+            r#"Terminated "rejected" Owed Terminated rejected"#,
+        ),
+        (
+            Some(Waiting),
+            Occasion::Fetch(&confirm),
+            r#"Terminated "timeout" Owed Waiting timeout"#,
+        ),
+        (
+            Some(Active),
+            Occasion::Fetch(&block),
+            r#"Active "" Nothing -"#,
+        ),
         // Rules changed.
         (
             Some(Pending),
@@ -317,10 +343,27 @@ fn rows_keep_decisions() {
     ] {
         let row = DecisionRow::of(&decision(handling, basis), "probation;retry-after=30");
         assert_eq!((row.status, row.reason.as_str()), (status, reason));
-        assert_eq!(row.view(), View::nothing());
+        assert_eq!(row.view, "nothing");
     }
-    let odd = row(Active, "", "what is this");
-    assert_eq!(odd.view(), View::nothing());
+}
+
+#[test]
+fn what_is_shown_is_what_is_stored() {
+    for (row, shown) in [
+        (row(Active, "", "all"), Shown::Part(View::everything())),
+        (row(Active, "", "nothing"), Shown::Part(View::nothing())),
+        (
+            row(Active, "", "what is this"),
+            Shown::Part(View::nothing()),
+        ),
+        (row(Active, "", ""), Shown::Part(View::nothing())),
+        (row(Active, "polite-block", "all"), Shown::Unavailable),
+        (row(Pending, "", "all"), Shown::NoBody),
+        (row(Terminated, "rejected", "all"), Shown::NoBody),
+        (row(Waiting, "", "all"), Shown::NoBody),
+    ] {
+        assert_eq!(row.shown(), shown, "{row:?}");
+    }
 }
 
 #[test]
