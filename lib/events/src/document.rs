@@ -13,7 +13,7 @@ pub mod pidf;
 pub mod reginfo;
 mod root;
 pub mod summary;
-mod tag;
+pub(crate) mod tag;
 pub mod watcherinfo;
 pub mod writer;
 pub mod xml;

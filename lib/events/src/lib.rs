@@ -5,6 +5,7 @@
 //! A notifier asks the [`EventPackage`] of a resource for the [`Document`] made of its publications.
 //! Everything here is a function of its arguments, so any server and any notifier comes to the same result.
 
+pub mod authorization;
 pub mod document;
 pub mod notification;
 pub mod package;

@@ -7,26 +7,26 @@ use std::ops::Range;
 
 /// One attribute of a start tag, as written.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct RawAttribute<'a> {
+pub(crate) struct RawAttribute<'a> {
     /// The qualified name, for example `xmlns:dm`.
-    pub(super) name: &'a str,
+    pub(crate) name: &'a str,
     /// The value with its quotes, for example `"urn:x"`.
-    pub(super) quoted: &'a str,
+    pub(crate) quoted: &'a str,
 }
 
 /// A start tag, as written.
-pub(super) struct StartTag<'a> {
+pub(crate) struct StartTag<'a> {
     /// Where the element's name is.
-    pub(super) name: Range<usize>,
+    pub(crate) name: Range<usize>,
     /// All attributes, namespace declarations among them, in order.
-    pub(super) attributes: Vec<RawAttribute<'a>>,
+    pub(crate) attributes: Vec<RawAttribute<'a>>,
     /// Where the tag's `>` or `/>` begins.
-    pub(super) close: usize,
+    pub(crate) close: usize,
 }
 
 impl<'a> StartTag<'a> {
     /// Reads the tag at the start of `element`, which begins with `<`.
-    pub(super) fn read(element: &'a str) -> Self {
+    pub(crate) fn read(element: &'a str) -> Self {
         let bytes = element.as_bytes();
         let name_end = end_of_name(bytes, 1);
         let mut attributes = Vec::new();
@@ -60,14 +60,14 @@ impl<'a> StartTag<'a> {
     }
 
     /// Whether the tag itself has an attribute of that qualified name.
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.attributes
             .iter()
             .any(|attribute| attribute.name == name)
     }
 
     /// Whether the tag itself binds the prefix (none: the default namespace).
-    pub(super) fn binds(&self, prefix: Option<&str>) -> bool {
+    pub(crate) fn binds(&self, prefix: Option<&str>) -> bool {
         self.attributes.iter().any(|attribute| match prefix {
             None => attribute.name == "xmlns",
             Some(prefix) => attribute.name.strip_prefix("xmlns:") == Some(prefix),
