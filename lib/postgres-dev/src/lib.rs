@@ -45,12 +45,36 @@ struct State {
 impl Cluster {
     /// A new, empty cluster in a temporary directory, without fsync, gone when it is dropped or this process ends.
     pub fn start_throwaway() -> Result<Cluster, Error> {
-        let binaries = find_binaries()?;
-        let account = Account::choose()?;
-        let root = temporary_dir()?;
+        Cluster::start_temporary(temporary_dir()?, false, &[])
+    }
+
+    /// A new, empty cluster in a new directory below `parent`, with full durability, and gone like a throw-away one: for
+    /// measurements, which are worth nothing in memory or without fsync. `settings` are PostgreSQL's own, `key=value`.
+    ///
+    /// Fails when `parent` is so deep that no socket fits into it.
+    pub fn start_measured(parent: &Path, settings: &[String]) -> Result<Cluster, Error> {
+        let parent = fs::canonicalize(parent).map_err(io_error("find", parent))?;
+        let root = tempfile::Builder::new()
+            .prefix("pgp-")
+            .tempdir_in(&parent)
+            .map_err(io_error("create a temporary directory in", &parent))?;
+        if !fits_socket(root.path()) {
+            let too_long = std::io::ErrorKind::InvalidFilename.into();
+            return Err(io_error("make a socket in", root.path())(too_long));
+        }
+        Cluster::start_temporary(root.keep(), true, settings)
+    }
+
+    fn start_temporary(
+        root: PathBuf,
+        durable: bool,
+        settings: &[String],
+    ) -> Result<Cluster, Error> {
         // From here on the watchdog cleans up, whatever happens.
         let mut watchdog = Watchdog::start(AtEnd::Remove(&root))
             .map_err(io_error("start the watchdog of", &root))?;
+        let binaries = find_binaries()?;
+        let account = Account::choose()?;
         account.own_directory(&root)?;
         account.check_reachable(&root)?;
         let place = Place {
@@ -59,7 +83,9 @@ impl Cluster {
             data_dir: root.join("data"),
             log: root.join("postgres.log"),
             socket_dir: root,
-            durable: false,
+            durable,
+            kept: false,
+            settings: settings.to_vec(),
         };
         initialise(&place, Some(&mut watchdog))?;
         Cluster::start(place, watchdog, None)
@@ -89,6 +115,8 @@ impl Cluster {
             log: data_dir.join("postgres.log"),
             socket_dir,
             durable: true,
+            kept: true,
+            settings: vec![],
         };
         if kept::has_cluster(&place.data_dir, &place.binaries)? {
             kept::clear_stale_pid(&place.data_dir)?;
@@ -232,12 +260,12 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        let durable = self.place.durable;
+        let kept = self.place.kept;
         let mut state = self.state();
         let Some(mut child) = state.postmaster.take() else {
             return;
         };
-        if durable {
+        if kept {
             postmaster::stop(&mut child);
             state.watchdog.guard(None);
             if !self.place.data_dir.starts_with(&self.place.socket_dir) {
@@ -291,6 +319,8 @@ fn make_kept_cluster(place: &Place) -> Result<(), Error> {
         socket_dir: place.socket_dir.clone(),
         log: place.log.clone(),
         durable: true,
+        kept: true,
+        settings: vec![],
     };
     if made.data_dir.exists() {
         fs::remove_dir_all(&made.data_dir)

@@ -27,6 +27,10 @@ pub(crate) struct Place {
     pub(crate) socket_dir: PathBuf,
     pub(crate) log: PathBuf,
     pub(crate) durable: bool,
+    /// The files stay when the cluster ends.
+    pub(crate) kept: bool,
+    /// `key=value`, after ours, so that they win.
+    pub(crate) settings: Vec<String>,
 }
 
 /// Removes what the caller's environment would change in PostgreSQL's programs.
@@ -106,6 +110,7 @@ fn settings(place: &Place) -> Vec<String> {
             .map(str::to_owned),
         );
     }
+    settings.extend(place.settings.iter().cloned());
     settings
 }
 

@@ -88,6 +88,37 @@ fn throwaway_clusters_run_side_by_side_and_leave_nothing() {
 }
 
 #[test]
+fn measured_clusters_are_durable_and_leave_nothing() {
+    let parent = tempfile::tempdir_in("/tmp").unwrap();
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(parent.path(), open).unwrap();
+    let settings = ["work_mem=7MB".to_owned()];
+    let cluster = Cluster::start_measured(parent.path(), &settings).unwrap();
+    for (setting, value) in [
+        ("fsync", "on"),
+        ("full_page_writes", "on"),
+        ("synchronous_commit", "on"),
+        ("work_mem", "7MB"),
+    ] {
+        assert_eq!(
+            psql(&cluster, &format!("SHOW {setting}")).unwrap(),
+            value,
+            "{setting}"
+        );
+    }
+    assert!(cluster.log_path().starts_with(parent.path()));
+    let pid = cluster.postmaster_pid();
+    drop(cluster);
+    assert!(!is_alive(pid));
+    assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
+
+    let deep = parent.path().join("d".repeat(100));
+    fs::create_dir(&deep).unwrap();
+    Cluster::start_measured(&deep, &[]).unwrap_err();
+    assert_eq!(fs::read_dir(&deep).unwrap().count(), 0);
+}
+
+#[test]
 fn deadlocks_and_statements_can_be_seen() {
     let cluster = Cluster::start_throwaway().unwrap();
     assert_eq!(psql(&cluster, "SHOW log_lock_waits").unwrap(), "on");
