@@ -366,16 +366,17 @@ fn read_all(from: Option<impl Read + Send + 'static>) -> std::thread::JoinHandle
     })
 }
 
-/// The program `pgpresence` of this build: beside the test executables, one directory up.
+/// The program `pgpresence` of this build: beside this executable, or, for a test, one directory up.
 ///
 /// # Panics
 /// With the command that builds it, when it is not there.
 pub fn pgpresence() -> PathBuf {
-    let test = std::env::current_exe().expect("the path of this test");
-    let profile = test
-        .parent()
-        .and_then(Path::parent)
-        .expect("target/<profile>/deps");
+    let this = std::env::current_exe().expect("the path of this executable");
+    let folder = this.parent().expect("target/<profile>/...");
+    let profile = match folder.ends_with("deps") {
+        true => folder.parent().expect("target/<profile>/deps"),
+        false => folder,
+    };
     let program = profile.join("pgpresence");
     assert!(
         program.exists(),
