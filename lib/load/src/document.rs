@@ -41,12 +41,15 @@ impl Package {
     }
 }
 
-/// Stands before the three numbers in XML bodies.
+/// Stands before the four numbers in XML bodies: run, presentity, publication, state.
 const MARK: &[u8] = b"pgl-";
 const SUMMARY_MARK: &[u8] = b"Voice-Message: ";
 /// Digits of a state's number; also the width in templates.
 const NUMBER_DIGITS: usize = 10;
 const PUBLICATION_DIGITS: usize = 2;
+const RUN_DIGITS: usize = 6;
+/// Runs told apart in bodies: a server may still hold what an earlier run published.
+const RUNS: u32 = 1_000_000;
 // Placeholders of a template. None of them occurs elsewhere in it.
 const USER: &str = "\u{1}";
 const PUBLICATION: &str = "\u{2}";
@@ -72,17 +75,20 @@ pub(crate) struct Bodies {
     publications: Vec<usize>,
     numbers: Vec<usize>,
     user_digits: usize,
+    run: u32,
 }
 
 impl Bodies {
     /// Bodies of about `body_bytes` for presentities of `domain` whose users are `p` and `user_digits` digits.
     pub(crate) fn new(
         package: Package,
+        run: u32,
         domain: &str,
         user_digits: usize,
         body_bytes: usize,
     ) -> Bodies {
-        let bare = text(package, domain, "");
+        let run = run % RUNS;
+        let bare = text(package, run, domain, "");
         let width = |text: &str| {
             let more = |mark: &str, digits: usize| text.matches(mark).count() * (digits - 1);
             text.len()
@@ -98,8 +104,9 @@ impl Bodies {
             publications: Vec::new(),
             numbers: Vec::new(),
             user_digits,
+            run,
         };
-        for byte in text(package, domain, &padding).bytes() {
+        for byte in text(package, run, domain, &padding).bytes() {
             let at = bodies.template.len();
             let (places, digits) = match byte {
                 1 => (&mut bodies.users, user_digits),
@@ -137,24 +144,31 @@ impl Bodies {
         }
     }
 
-    /// Hands over every state that a NOTIFY's body shows.
+    /// Hands over every state of this run that a NOTIFY's body shows.
     pub(crate) fn read(&self, body: &[u8], mut each: impl FnMut(StateMark)) {
         if self.package == Package::MessageSummary {
-            if let Some(at) = memmem::find(body, SUMMARY_MARK)
-                && let Some((number, rest)) = number_of(&body[at + SUMMARY_MARK.len()..])
-                && let Some((presentity, _)) = rest.strip_prefix(b"/").and_then(number_of)
-            {
-                each(StateMark {
+            let read = |at: usize| {
+                let (number, rest) = number_of(&body[at + SUMMARY_MARK.len()..])?;
+                let (presentity, rest) = number_of(rest.strip_prefix(b"/")?)?;
+                let (run, _) = number_of(rest.strip_prefix(b" (")?)?;
+                (run == self.run).then_some(StateMark {
                     presentity,
                     publication: 0,
                     number,
-                });
+                })
+            };
+            if let Some(state) = memmem::find(body, SUMMARY_MARK).and_then(read) {
+                each(state);
             }
             return;
         }
         for at in memmem::find_iter(body, MARK) {
             let read = || {
-                let (presentity, rest) = number_of(&body[at + MARK.len()..])?;
+                let (run, rest) = number_of(&body[at + MARK.len()..])?;
+                if run != self.run {
+                    return None;
+                }
+                let (presentity, rest) = number_of(rest.strip_prefix(b"-")?)?;
                 let (publication, rest) = number_of(rest.strip_prefix(b"-")?)?;
                 let (number, _) = number_of(rest.strip_prefix(b"-")?)?;
                 Some(StateMark {
@@ -170,8 +184,8 @@ impl Bodies {
     }
 }
 
-fn text(package: Package, domain: &str, padding: &str) -> String {
-    let mark = format!("pgl-{USER}-{PUBLICATION}-{NUMBER}");
+fn text(package: Package, run: u32, domain: &str, padding: &str) -> String {
+    let mark = format!("pgl-{run:0RUN_DIGITS$}-{USER}-{PUBLICATION}-{NUMBER}");
     let user = format!("sip:p{USER}@{domain}");
     match package {
         Package::Presence => format!(
@@ -187,7 +201,7 @@ fn text(package: Package, domain: &str, padding: &str) -> String {
              <remote><identity display=\"{padding}\">sip:callee@{domain}</identity></remote>\n  </dialog>\n</dialog-info>\n"
         ),
         Package::MessageSummary => format!(
-            "Messages-Waiting: yes\r\nMessage-Account: {user}\r\nVoice-Message: {NUMBER}/{USER}\r\n"
+            "Messages-Waiting: yes\r\nMessage-Account: {user}\r\nVoice-Message: {NUMBER}/{USER} ({run:0RUN_DIGITS$}/0)\r\n"
         ),
     }
 }
@@ -240,7 +254,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         for package in PACKAGES {
-            let bodies = Bodies::new(package, "example.org", 6, 550);
+            let bodies = Bodies::new(package, 42, "example.org", 6, 550);
             for (presentity, number) in [(0, 1), (123_456, u32::MAX), (7, 1_000_000)] {
                 let body = body(&bodies, presentity, 0, number);
                 assert_eq!(body.len(), bodies.len(), "{package:?}");
@@ -256,13 +270,15 @@ mod tests {
                 );
             }
             assert_eq!(read(&bodies, b""), []);
+            let other_run = Bodies::new(package, 1_000_041, "example.org", 6, 550);
+            assert_eq!(read(&other_run, &body(&bodies, 1, 0, 1)), []);
             assert_eq!(read(&bodies, b"pgl-1-Voice-Message: x/1 pgl-"), []);
         }
     }
 
     #[test]
     fn merged_documents_show_every_publication() {
-        let bodies = Bodies::new(Package::Presence, "example.org", 6, 550);
+        let bodies = Bodies::new(Package::Presence, 42, "example.org", 6, 550);
         let both = [body(&bodies, 3, 1, 9), body(&bodies, 3, 0, 8)].concat();
         assert_eq!(read(&bodies, &both), [(3, 1, 9), (3, 0, 8)]);
     }
@@ -271,10 +287,13 @@ mod tests {
     fn bodies_have_the_size_asked_for() {
         for package in [Package::Presence, Package::Dialog] {
             for bytes in [550, 1_000, 5_000] {
-                assert_eq!(Bodies::new(package, "example.org", 6, bytes).len(), bytes);
+                assert_eq!(
+                    Bodies::new(package, 42, "example.org", 6, bytes).len(),
+                    bytes
+                );
             }
             // Too small for the document: as small as it can be.
-            assert!(Bodies::new(package, "example.org", 6, 1).len() < 500);
+            assert!(Bodies::new(package, 42, "example.org", 6, 1).len() < 500);
         }
     }
 }

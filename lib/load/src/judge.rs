@@ -6,10 +6,12 @@
 //! more (same branch) is a retransmission, and no fault.
 //! Each publication numbers its states, and what a watcher is shown must never go back to a lower number.
 
+use std::collections::VecDeque;
+
 /// How many faults are told in words.
 const TOLD: usize = 20;
-/// Recent NOTIFYs of a dialog by which a retransmission is told from a repeat.
-const RECENT: usize = 4;
+/// How long a NOTIFY is remembered, to tell its retransmissions from a repeat: 64*T1 and a little more.
+const REMEMBERED_MS: u32 = 34_000;
 
 /// What the judge found, over all dialogs of a worker.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,14 +44,13 @@ impl Findings {
 }
 
 /// The CSeq numbers that one dialog has seen.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct CseqOrder {
     has_begun: bool,
     highest: u32,
     lowest: u32,
-    /// Number and branch of those that came last.
-    recent: [(u32, u32); RECENT],
-    next_recent: u8,
+    /// Number, branch and time (ms) of those that came lately. A notifier that keeps no order may have many under way.
+    recent: VecDeque<(u32, u32, u32)>,
     /// Numbers that were left out, as inclusive ranges. Nearly always none.
     missing: Vec<(u32, u32)>,
 }
@@ -69,26 +70,16 @@ pub(crate) enum Arrival {
     Late,
 }
 
-/// No CSeq number: those end at 2^31-1 (RFC 3261 section 8.1.1.5).
-const NONE: (u32, u32) = (u32::MAX, 0);
-
-impl Default for CseqOrder {
-    fn default() -> CseqOrder {
-        CseqOrder {
-            has_begun: false,
-            highest: 0,
-            lowest: 0,
-            recent: [NONE; RECENT],
-            next_recent: 0,
-            missing: Vec::new(),
-        }
-    }
-}
-
 impl CseqOrder {
-    /// Takes a NOTIFY with this CSeq number; `branch` is a hash of its topmost Via's branch.
-    pub(crate) fn arrived(&mut self, cseq: u32, branch: u32) -> Arrival {
-        if self.recent.contains(&(cseq, branch)) {
+    /// Takes a NOTIFY with this CSeq number at `now_ms`; `branch` is a hash of its topmost Via's branch.
+    pub(crate) fn arrived(&mut self, cseq: u32, branch: u32, now_ms: u32) -> Arrival {
+        let is_new = !self.has_begun || cseq > self.highest;
+        if !is_new
+            && self
+                .recent
+                .iter()
+                .any(|(number, other, _)| (*number, *other) == (cseq, branch))
+        {
             return Arrival::Retransmission;
         }
         let arrival = if !self.has_begun {
@@ -117,8 +108,14 @@ impl CseqOrder {
         } else {
             Arrival::Repeat
         };
-        self.recent[self.next_recent as usize] = (cseq, branch);
-        self.next_recent = (self.next_recent + 1) % RECENT as u8;
+        while self
+            .recent
+            .front()
+            .is_some_and(|(.., then)| now_ms - then > REMEMBERED_MS)
+        {
+            self.recent.pop_front();
+        }
+        self.recent.push_back((cseq, branch, now_ms));
         arrival
     }
 
@@ -245,7 +242,7 @@ mod tests {
         let (mut repeats, mut disorder, mut backwards, mut again) = (0, 0, 0, 0);
         ledger.sent = ledger.sent.max(ledger.acknowledged);
         for (cseq, branch, state) in notifies {
-            match order.arrived(*cseq, *branch) {
+            match order.arrived(*cseq, *branch, 0) {
                 Arrival::Retransmission => {
                     again += 1;
                     continue;
@@ -429,14 +426,17 @@ mod tests {
     }
 
     #[test]
-    fn old_retransmissions_are_known_for_a_while() {
+    fn retransmissions_are_known_for_64_times_t1() {
         let mut order = CseqOrder::default();
-        for cseq in 1..=10 {
-            assert_eq!(order.arrived(cseq, cseq), Arrival::InOrder);
+        for cseq in 1..=100 {
+            assert_eq!(order.arrived(cseq, cseq, cseq * 300), Arrival::InOrder);
         }
-        assert_eq!(order.arrived(7, 7), Arrival::Retransmission);
-        // Older than anything remembered: nobody retransmits after four successors.
-        assert_eq!(order.arrived(6, 6), Arrival::Repeat);
-        assert_eq!((order.highest(), order.gaps()), (10, 0));
+        // However many have come since.
+        assert_eq!(order.arrived(1, 1, 30_000), Arrival::Retransmission);
+        assert_eq!(order.arrived(1, 7, 30_000), Arrival::Repeat);
+        assert_eq!(order.arrived(101, 101, 70_000), Arrival::InOrder);
+        assert!(order.recent.len() < 3, "what is too old is forgotten");
+        assert_eq!(order.arrived(50, 50, 70_000), Arrival::Repeat);
+        assert_eq!((order.highest(), order.gaps()), (101, 0));
     }
 }

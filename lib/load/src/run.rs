@@ -76,9 +76,10 @@ impl Server {
             Some((word, rest)) if word.eq_ignore_ascii_case("tcp") => (Some(Transport::Tcp), rest),
             _ => (None, text),
         };
-        let has_port = rest
-            .rsplit_once(':')
-            .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+        let has_port = rest.rsplit_once(':').is_some_and(|(host, port)| {
+            let is_host = !host.is_empty() && (!host.contains(':') || host.ends_with(']'));
+            is_host && port.parse::<u16>().is_ok()
+        });
         if !has_port {
             return Err(fault());
         }
@@ -396,6 +397,7 @@ mod tests {
             ("udp:[::1]:5060", None, Some("udp [::1]:5060")),
             ("udp:127.0.0.1", None, None),
             ("udp:", None, None),
+            ("sctp:127.0.0.1:5060", None, None),
             ("udp:127.0.0.1:port", None, None),
         ] {
             let found = Server::parse(text, transport).ok();

@@ -106,6 +106,7 @@ impl<'a> Worker<'a> {
             },
             bodies: Bodies::new(
                 workload.event,
+                plan.run,
                 &plan.domain,
                 presentity_digits,
                 workload.body_bytes,

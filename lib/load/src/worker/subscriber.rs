@@ -227,7 +227,8 @@ impl Worker<'_> {
         let watcher = &mut self.watchers[index as usize];
         let is_first = !watcher.order.has_begun();
         let before = watcher.order.highest();
-        let arrival = watcher.order.arrived(cseq, hash(branch));
+        let now_ms = (self.now / MILLISECOND) as u32;
+        let arrival = watcher.order.arrived(cseq, hash(branch), now_ms);
         if arrival == Arrival::Retransmission {
             if self.progress.is_measuring() {
                 self.tally.received_again += 1;

@@ -294,10 +294,17 @@ impl State {
             Habit::SkipsCseq if is_wrong => dialog.cseq += 1,
             Habit::GoesBack if is_wrong => body = self.first[&dialog.presentity].clone(),
             Habit::MixesUp if is_wrong => {
-                body = String::from_utf8(body)
+                // The other presentity's mark: `pgl-RUN-PRESENTITY-...`.
+                let text = String::from_utf8(body).unwrap();
+                let mark = text
+                    .split("pgl-")
+                    .nth(1)
                     .unwrap()
-                    .replace("pgl-00000", "pgl-00009")
-                    .into_bytes();
+                    .get(..13)
+                    .unwrap()
+                    .to_owned();
+                let other = format!("{}900000", &mark[..7]);
+                body = text.replace(&mark, &other).into_bytes();
             }
             _ => {}
         }
