@@ -122,7 +122,7 @@ fn command(ground: &Ground, folder: &Path, file: &Path, mode: Mode) -> Command {
         command.args(["-A", "DB_ONLY"]);
     }
     command
-        .args(["-DD", "-E", "-m", "512", "-M", "16", "-Y"])
+        .args(["-DD", "-E", "-m", "2048", "-M", "16", "-Y"])
         .arg(folder)
         .env("PGHOST", socket)
         .env("PGPORT", "5432")

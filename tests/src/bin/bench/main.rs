@@ -6,6 +6,7 @@
 
 mod arguments;
 mod ground;
+mod json;
 mod kamailio;
 mod large;
 mod load;
@@ -15,6 +16,7 @@ mod ours;
 mod pgbench;
 mod rows;
 mod sink;
+mod special;
 mod summary;
 mod table;
 mod usage;
@@ -94,7 +96,7 @@ fn main() -> ExitCode {
     };
     print!("{}", summary::text(&results));
     if let Some(path) = &arguments.json
-        && let Err(fault) = std::fs::write(path, format!("{:#}\n", summary::json(&results)))
+        && let Err(fault) = std::fs::write(path, format!("{:#}\n", json::of(&results)))
     {
         eprintln!("bench: {}: {fault}", path.display());
         return ExitCode::FAILURE;

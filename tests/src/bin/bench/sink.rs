@@ -33,8 +33,9 @@ impl Sink {
                 };
                 let text = String::from_utf8_lossy(&buffer[..length]);
                 if let Some(answer) = answer(&text) {
-                    let _ = socket.send_to(answer.as_bytes(), from);
+                    // Counted first: who has the answer may look at the count.
                     count.fetch_add(1, Ordering::Relaxed);
+                    let _ = socket.send_to(answer.as_bytes(), from);
                 }
             }
         });

@@ -1,24 +1,13 @@
-//! From runs to cells: medians, ratios, the judge's word; and everything as JSON.
+//! From runs to cells: medians, ratios, the judge's word.
 
-use serde_json::{Value, json};
-
-use crate::kamailio;
-use crate::large::{Large, Point};
 use crate::load::Outcome;
 use crate::measure::{PeerRun, Run};
 use crate::ours::Memory;
 use crate::pgbench::BATCH;
-use crate::rows::{Bound, Goal, Row};
+use crate::rows::{Bound, Goal, ROWS, Row};
+use crate::special;
 use crate::table::{Block, Line, aligned, median, number, render};
 use crate::{Measured, PEERS, Results};
-
-/// The memory that a process may have, idle and under load, in MB.
-const IDLE_MB: f64 = 30.0;
-const PEAK_MB: f64 = 150.0;
-/// What large tables may cost, and what a sweep may.
-const COST_RATIO: f64 = 1.3;
-const SWEEP_RATIO: f64 = 2.0;
-const IDLE_CORE: f64 = 0.01;
 
 // === lines of progress ===
 
@@ -67,10 +56,12 @@ fn findings(outcome: &Outcome) -> String {
 pub(crate) fn text(results: &Results) -> String {
     let mut blocks: Vec<Block> = results.rows.iter().map(|row| block(results, row)).collect();
     if let Some(large) = &results.large {
-        blocks.push(large_block(results, large));
+        blocks.push(special::large(results, large));
     }
-    blocks.extend(memory_block(results));
-    blocks.push(pacing_block(results));
+    blocks.extend(special::memory(results));
+    if results.rows.len() == ROWS.len() {
+        blocks.push(special::pacing(results));
+    }
     let mut text = format!("\n{}\n", results.machine);
     if let Some((single, batch)) = limits(results) {
         text.push_str(&format!(
@@ -107,12 +98,12 @@ pub(crate) fn is_right(results: &Results) -> bool {
     large_is_good && results.rows.iter().all(|row| row.ours.iter().all(is_good))
 }
 
-fn peers(results: &Results) -> Vec<&'static str> {
+pub(crate) fn peers(results: &Results) -> Vec<&'static str> {
     let titles = PEERS.iter().map(|mode| mode.title());
     titles.filter(|_| results.with_peers).collect()
 }
 
-fn no_peers(results: &Results) -> Vec<String> {
+pub(crate) fn no_peers(results: &Results) -> Vec<String> {
     vec![String::new(); peers(results).len()]
 }
 
@@ -123,7 +114,7 @@ fn limits(results: &Results) -> Option<(f64, f64)> {
     Some((median(&single)?, median(&batch)?))
 }
 
-fn good(row: &Measured) -> impl Iterator<Item = &Run> {
+pub(crate) fn good(row: &Measured) -> impl Iterator<Item = &Run> {
     row.ours.iter().filter_map(|run| run.as_ref().ok())
 }
 
@@ -141,7 +132,7 @@ fn block(results: &Results, measured: &Measured) -> Block {
     }
 }
 
-fn line(results: &Results, measured: &Measured, goal: &Goal, is_first: bool) -> Line {
+pub(crate) fn line(results: &Results, measured: &Measured, goal: &Goal, is_first: bool) -> Line {
     let values: Vec<f64> = good(measured)
         .filter_map(|run| goal.read(&run.outcome))
         .collect();
@@ -175,7 +166,7 @@ fn line(results: &Results, measured: &Measured, goal: &Goal, is_first: bool) -> 
 }
 
 /// Medians of each run's ratio to pgbench's two rates of the same round.
-fn ratios(results: &Results, measured: &Measured, goal: &Goal) -> Option<(f64, f64)> {
+pub(crate) fn ratios(results: &Results, measured: &Measured, goal: &Goal) -> Option<(f64, f64)> {
     goal.of_limit?;
     let pairs: Vec<(f64, f64)> = measured
         .ours
@@ -198,12 +189,12 @@ fn show_bound(bound: Bound) -> String {
     }
 }
 
-fn show_memory(memory: Memory) -> String {
+pub(crate) fn show_memory(memory: Memory) -> String {
     format!("{:.0}/{:.0}", memory.server, memory.notifier)
 }
 
 /// "right", or what was wrong, summed over the runs.
-fn judge(measured: &Measured) -> String {
+pub(crate) fn judge(measured: &Measured) -> String {
     let failed = measured.ours.iter().filter(|run| run.is_err()).count();
     let mut faults: Vec<String> = sum(good(measured).map(|run| run.outcome.findings()));
     faults.extend(good(measured).flat_map(|run| run.faults.clone()));
@@ -219,7 +210,7 @@ fn judge(measured: &Measured) -> String {
     }
 }
 
-fn sum(findings: impl Iterator<Item = Vec<(String, u64)>>) -> Vec<String> {
+pub(crate) fn sum(findings: impl Iterator<Item = Vec<(String, u64)>>) -> Vec<String> {
     let mut sums: Vec<(String, u64)> = Vec::new();
     for (kind, count) in findings.flatten() {
         match sums.iter_mut().find(|(known, _)| *known == kind) {
@@ -268,184 +259,8 @@ fn peer_cell(runs: &[Result<PeerRun, String>], goal: &Goal, is_first: bool) -> S
     cell
 }
 
-fn first_line(text: &str) -> &str {
+pub(crate) fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
-}
-
-// === rows of their own kind ===
-
-fn large_block(results: &Results, large: &Result<Large, String>) -> Block {
-    let title = "1,000,000 subscriptions and 200,000 publications in the tables".to_owned();
-    let line = |figure: &str, measured: String, target: String, met: Option<bool>| Line {
-        figure: figure.to_owned(),
-        measured,
-        target,
-        of_limit: String::new(),
-        met,
-        peers: no_peers(results),
-    };
-    let large = match large {
-        Ok(large) => large,
-        Err(fault) => {
-            return Block {
-                title,
-                lines: vec![line("", "-".into(), String::new(), Some(false))],
-                judge: format!("WRONG: {}", first_line(fault)),
-                memory: "-".into(),
-            };
-        }
-    };
-    let compare = |figure: &str, before: Option<f64>, after: Option<f64>, most: f64| {
-        let ratio = before.zip(after).map(|(before, after)| after / before);
-        let show = |value: Option<f64>| value.map_or("-".into(), number);
-        line(
-            figure,
-            format!("{} -> {}: x {}", show(before), show(after), show(ratio)),
-            format!("<= x {most}"),
-            Some(ratio.is_some_and(|ratio| ratio <= most)),
-        )
-    };
-    let at = |points: &[Point], pointer: &str| {
-        let values: Vec<f64> = points
-            .iter()
-            .filter_map(|point| point.outcome.figure(pointer))
-            .collect();
-        median(&values)
-    };
-    let cost = |points: &[Point]| {
-        let costs: Vec<f64> = points.iter().filter_map(Point::cost_us).collect();
-        median(&costs)
-    };
-    let (publish, subscribe) = (
-        "/latency_ms/publish_response/p50",
-        "/latency_ms/subscribe_response/p50",
-    );
-    let idle = |values: &[f64]| median(values);
-    let left: u64 = large.left.iter().sum();
-    let points = [&large.small, &large.large, &large.sweeping];
-    let faults = sum(points
-        .into_iter()
-        .flatten()
-        .map(|point| point.outcome.findings()));
-    Block {
-        title,
-        lines: vec![
-            compare(
-                "processor us/message",
-                cost(&large.small),
-                cost(&large.large),
-                COST_RATIO,
-            ),
-            compare(
-                "PUBLISH p50 ms",
-                at(&large.small, publish),
-                at(&large.large, publish),
-                COST_RATIO,
-            ),
-            compare(
-                "SUBSCRIBE p50 ms",
-                at(&large.small, subscribe),
-                at(&large.large, subscribe),
-                COST_RATIO,
-            ),
-            line(
-                "idle notifier, of a core",
-                idle(&large.idle_notifier)
-                    .map_or("-".into(), |part| format!("{:.2} %", part * 100.0)),
-                format!("<= {} %", IDLE_CORE * 100.0),
-                idle(&large.idle_notifier).map(|part| part <= IDLE_CORE),
-            ),
-            line(
-                "idle PostgreSQL, of a core",
-                idle(&large.idle_postgres)
-                    .map_or("-".into(), |part| format!("{:.2} %", part * 100.0)),
-                String::new(),
-                None,
-            ),
-            compare(
-                "state p99 ms while 10,000 rows expire",
-                at(&large.large, "/latency_ms/state/p99"),
-                at(&large.sweeping, "/latency_ms/state/p99"),
-                SWEEP_RATIO,
-            ),
-            compare(
-                "PUBLISH p99 ms while they expire",
-                at(&large.large, "/latency_ms/publish_response/p99"),
-                at(&large.sweeping, "/latency_ms/publish_response/p99"),
-                SWEEP_RATIO,
-            ),
-            line(
-                "expired rows left, watchers told",
-                format!("{left}, {}", number(large.told as f64)),
-                "0".into(),
-                Some(left == 0),
-            ),
-        ],
-        judge: match faults.is_empty() {
-            true => "right".into(),
-            false => format!("WRONG: {}", faults.join(", ")),
-        },
-        memory: large.peak.map_or("-".into(), show_memory),
-    }
-}
-
-fn memory_block(results: &Results) -> Option<Block> {
-    let all = |of: fn(&Run) -> Option<Memory>| {
-        let runs = results.rows.iter().flat_map(good);
-        runs.filter_map(of).reduce(Memory::max)
-    };
-    let (idle, mut peak) = (all(|run| run.idle)?, all(|run| run.peak)?);
-    if let Some(Ok(Large {
-        peak: Some(large), ..
-    })) = &results.large
-    {
-        peak = peak.max(*large);
-    }
-    let line = |figure: &str, memory: Memory, most: f64, peers: Vec<String>| Line {
-        figure: figure.to_owned(),
-        measured: show_memory(memory),
-        target: format!("<= {most} each"),
-        of_limit: String::new(),
-        met: Some(memory.server <= most && memory.notifier <= most),
-        peers,
-    };
-    let of_peers = (0..peers(results).len()).map(|at| {
-        let runs = results.rows.iter().flat_map(|row| &row.peers[at]);
-        runs.filter_map(|run| run.as_ref().ok()?.memory_mb)
-            .reduce(f64::max)
-            .map_or("-".into(), |most| format!("{most:.0} in all"))
-    });
-    Some(Block {
-        title: "memory, MB (server/notifier)".into(),
-        lines: vec![
-            line("idle", idle, IDLE_MB, no_peers(results)),
-            line(
-                "most under all of the above",
-                peak,
-                PEAK_MB,
-                of_peers.collect(),
-            ),
-        ],
-        judge: String::new(),
-        memory: String::new(),
-    })
-}
-
-/// Paced by a clock, so nothing for a benchmark: a test of the suite keeps it.
-fn pacing_block(results: &Results) -> Block {
-    Block {
-        title: "waitn_time: RFC 3856 pacing".into(),
-        lines: vec![Line {
-            figure: "by test".into(),
-            measured: "tests/tests/keys.rs, waitn_time".into(),
-            target: "one NOTIFY in waitn_time, none later".into(),
-            of_limit: String::new(),
-            met: None,
-            peers: no_peers(results),
-        }],
-        judge: String::new(),
-        memory: String::new(),
-    }
 }
 
 /// Where the processors' time went, as parts of all of it.
@@ -488,115 +303,4 @@ fn processors(results: &Results) -> String {
         1 => String::new(),
         _ => format!("\n{}", aligned(&table)),
     }
-}
-
-// === JSON ===
-
-/// Everything that was measured.
-pub(crate) fn json(results: &Results) -> Value {
-    let limits = results
-        .limits
-        .iter()
-        .map(|limit| json!({ "single": limit.single, "batch": limit.batch }));
-    let machine = &results.machine;
-    json!({
-        "machine": {
-            "cores": machine.cores,
-            "processor": machine.processor,
-            "memory_gb": machine.memory_gb,
-            "kernel": machine.kernel,
-            "postgres": machine.postgres,
-            "disk": machine.disk,
-            "commit": machine.commit,
-            "kamailio": results.with_peers.then(kamailio::version),
-        },
-        "pgbench_rows_per_second": limits.collect::<Vec<_>>(),
-        "rows": results.rows.iter().map(|row| row_json(results, row)).collect::<Vec<_>>(),
-        "large": results.large.as_ref().map(|large| match large {
-            Ok(large) => large_json(large),
-            Err(fault) => json!({ "failed": fault }),
-        }),
-    })
-}
-
-fn row_json(results: &Results, measured: &Measured) -> Value {
-    let goals = measured.row.goals.iter().enumerate().map(|(at, goal)| {
-        let line = line(results, measured, goal, at == 0);
-        let (bound, is_least) = match goal.bound {
-            Bound::AtLeast(least) => (least, true),
-            Bound::AtMost(most) => (most, false),
-        };
-        let values = good(measured).filter_map(|run| goal.read(&run.outcome));
-        let values: Vec<f64> = values.collect();
-        let ratios = ratios(results, measured, goal);
-        json!({
-            "figure": goal.figure,
-            "median": median(&values),
-            "values": values,
-            if is_least { "at_least" } else { "at_most" }: bound,
-            "of_single": ratios.map(|(single, _)| single),
-            "of_batch": ratios.map(|(_, batch)| batch),
-            "met": line.met,
-        })
-    });
-    let peers = PEERS.iter().zip(&measured.peers).map(|(mode, runs)| {
-        let runs = runs.iter().map(|run| match run {
-            Ok(run) => json!({
-                "report": run.outcome.report,
-                "cpu_s": run.cpu_s,
-                "memory_mb": run.memory_mb,
-                "deadlocks": run.deadlocks,
-            }),
-            Err(fault) => json!({ "failed": fault }),
-        });
-        json!({ "peer": mode.title(), "runs": runs.collect::<Vec<_>>() })
-    });
-    let ours = measured.ours.iter().map(|run| match run {
-        Ok(run) => json!({
-            "report": run.outcome.report,
-            "wall_s": run.outcome.wall_s,
-            "cpu_s": run.cpu.map(|cpu| json!({
-                "server": cpu.server,
-                "notifiers": cpu.notifiers,
-                "postgres": cpu.postgres,
-                "load": run.outcome.cpu_s,
-            })),
-            "idle_mb": run.idle.map(memory_json),
-            "peak_mb": run.peak.map(memory_json),
-            "faults": run.faults,
-        }),
-        Err(fault) => json!({ "failed": fault }),
-    });
-    json!({
-        "name": measured.row.name,
-        "title": measured.row.title,
-        "goals": goals.collect::<Vec<_>>(),
-        "judge": judge(measured),
-        "runs": ours.collect::<Vec<_>>(),
-        "peers": peers.filter(|_| results.with_peers).collect::<Vec<_>>(),
-    })
-}
-
-fn large_json(large: &Large) -> Value {
-    let points = |points: &[Point]| {
-        let points = points.iter().map(|point| {
-            json!({ "report": point.outcome.report, "processor_us_per_message": point.cost_us() })
-        });
-        points.collect::<Vec<_>>()
-    };
-    json!({
-        "small": points(&large.small),
-        "large": points(&large.large),
-        "sweeping": points(&large.sweeping),
-        "idle_notifier_of_a_core": large.idle_notifier,
-        "idle_postgres_of_a_core": large.idle_postgres,
-        "expired_rows_left": large.left,
-        "watchers_told": large.told,
-        "fill_s": large.fill_s,
-        "peak_mb": large.peak.map(memory_json),
-    })
-}
-
-fn memory_json(memory: Memory) -> Value {
-    json!({ "server": memory.server, "notifier": memory.notifier })
 }
