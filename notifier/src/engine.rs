@@ -104,7 +104,7 @@ impl Engine {
             portion: Portion::new(),
             settings,
             store,
-            registry: Arc::new(Registry::standard()),
+            registry: Arc::new(Registry::served()),
             client,
             sender: Arc::new(sender),
             owner,

@@ -62,7 +62,7 @@ impl Front {
         Self {
             endpoint,
             limits,
-            registry: Registry::standard(),
+            registry: Registry::served(),
             policy,
             addresses,
             admission: Admission::new(config.server.backlog.get()),

@@ -38,6 +38,19 @@ impl Registry {
         Self::of(built_in(&Arc::new(PackageOptions::default())))
     }
 
+    /// The packages that work all the way from PUBLISH to NOTIFY, with default options.
+    ///
+    /// Not among them, and so answered 489: watcher information, because nothing queues it when a subscription changes and nobody
+    /// checks who asks for it; `dialog;sla`, because a change does not store its sender; `as-feature-event`, because the body of
+    /// its SUBSCRIBE is not read.
+    pub fn served() -> Self {
+        let mut options = PackageOptions::default();
+        options.presence.disable_winfo = true;
+        options.sla.disable_bla = true;
+        options.feature_event.disable = true;
+        Self::of(built_in(&Arc::new(options)))
+    }
+
     /// The packages that we bring along and those that are declared, by their options.
     ///
     /// # Errors
