@@ -78,12 +78,37 @@ pub(crate) enum ConfigCommand {
     Check,
     /// Print what is in force, defaults included, without passwords.
     Show,
+    /// Make one from a Kamailio configuration: TOML to standard output, what was left out and why to standard error.
+    Import(ConfigImportArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigImportArgs {
+    /// The Kamailio configuration, such as /etc/kamailio/kamailio.cfg; files that it includes are read as well.
+    pub(crate) file: PathBuf,
+
+    /// Write the TOML into this file, which may hold a password: nobody else can read it if it is new.
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Define a name, as `kamailio -A` does; repeatable.
+    #[arg(long, short = 'A', value_name = "NAME[=VALUE]", value_parser = split_define)]
+    pub(crate) define: Vec<(String, String)>,
 }
 
 fn split_set(text: &str) -> Result<(String, String), String> {
     text.split_once('=')
         .map(|(path, value)| (path.trim().to_owned(), value.to_owned()))
         .ok_or_else(|| "write SECTION.KEY=VALUE, such as presence.max_expires=600".to_owned())
+}
+
+fn split_define(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').unwrap_or((text, ""));
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if name.is_empty() || !name.chars().all(is_word) {
+        return Err("write NAME or NAME=VALUE, such as WITH_PRESENCE".to_owned());
+    }
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 #[cfg(test)]
