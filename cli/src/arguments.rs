@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::load::LoadArgs;
+use node::DatabaseUrl;
+
 use crate::publish::PublishArgs;
 use crate::watch::WatchArgs;
 
@@ -54,6 +56,11 @@ pub(crate) enum Command {
     Notifier(NodeArgs),
     /// Bring the database's schema up to date.
     Migrate,
+    /// Copy publications, subscriptions, decisions and documents from a Kamailio database, so that running dialogs go on.
+    ///
+    /// Run it while Kamailio runs, then stop Kamailio and run it again: the second run brings what has changed since. Start
+    /// servers and notifiers afterwards. See docs/FROM-KAMAILIO.md.
+    Import(ImportArgs),
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -80,6 +87,25 @@ pub(crate) enum ConfigCommand {
     Show,
     /// Make one from a Kamailio configuration: TOML to standard output, what was left out and why to standard error.
     Import(ConfigImportArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// Kamailio's database, such as postgresql://kamailio@host/kamailio. Nothing is written there.
+    #[arg(long, value_name = "URL")]
+    pub(crate) from: DatabaseUrl,
+
+    /// Say what would be done, and do nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    /// Send each imported dialog one NOTIFY as soon as a notifier runs, whether or not anything changes.
+    #[arg(long)]
+    pub(crate) notify: bool,
+
+    /// Leave so many CSeq numbers of each dialog unused: 1 if Kamailio did not stop cleanly.
+    #[arg(long, value_name = "NUMBERS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1000))]
+    pub(crate) cseq_gap: u32,
 }
 
 #[derive(Debug, Args)]

@@ -6,6 +6,7 @@
 mod arguments;
 mod configuration;
 mod load;
+mod import;
 mod import_config;
 mod migrate;
 mod publish;
@@ -52,6 +53,7 @@ fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Server(args) => serve::server(&settings, &args),
         Command::Notifier(args) => serve::notifier(&settings, &args),
         Command::Migrate => migrate::run(&settings),
+        Command::Import(args) => import::run(&settings, &args),
         Command::Config(ConfigCommand::Check) => configuration::check(&settings),
         Command::Config(ConfigCommand::Show) => configuration::show(&settings),
         Command::Load(args) => load::run(&settings, &args),

@@ -101,6 +101,7 @@ const TABLE: &[(&str, &str, Fate)] = &[
     ("presence_xml", "xcap_server", NoMeaning("documents are read from the table xcap, not over HTTP")),
     ("presence_xml", "integrated_xcap_server", Always("1", "documents are always read from the table xcap")),
     ("presence_xml", "disable_presence", NotYet("the package presence is always served")),
+    ("presence_xml", "disable_winfo", NotYet("the package presence.winfo is not served yet")),
     ("presence_xml", "disable_watcherinfo", NotYet("the package presence.winfo is not served yet")),
     ("presence_xml", "disable_bla", NotYet("the package dialog;sla is not served yet")),
     ("presence_xml", "disable_xcapdiff", NotYet("the package xcap-diff is not served yet")),
@@ -108,6 +109,8 @@ const TABLE: &[(&str, &str, Fate)] = &[
     ("presence_xml", "xcapauth_userdel_reason", NotYet("authorization rules are not looked at")),
     ("presence_xml", "force_dummy_presence", NotYet("without a publication a NOTIFY has the package's own document, if any")),
     ("presence_xml", "force_presence_single_body", NotYet("publications are always merged into one document")),
+    ("presence_xml", "presence_single_body_priorities", NotYet("publications are always merged into one document")),
+    ("presence_xml", "presence_single_body_lookup_element", NotYet("publications are always merged into one document")),
     ("presence_xml", "default_expires", NotYet(DEFAULT_EXPIRES)),
 
     ("presence_dialoginfo", "force_single_dialog", NotYet("the package dialog is not served yet")),
