@@ -252,6 +252,7 @@ impl Import<'_> {
         let status = column(rows, |row| row.status);
         let reason = column(rows, |row| row.reason.as_str());
         let local_contact = column(rows, |row| row.local_contact.as_str());
+        let socket_info = column(rows, ImportedDialog::mark);
         let owed = column(rows, |row| row.owed);
         let statement = &registry::SUBSCRIPTION_CHANGE_IMPORTED;
         let answers = self
@@ -271,6 +272,7 @@ impl Import<'_> {
                     &status,
                     &reason,
                     &local_contact,
+                    &socket_info,
                     &owed,
                     &dry,
                 ],
@@ -309,8 +311,7 @@ impl Import<'_> {
         let status = column(rows, |row| row.status);
         let reason = column(rows, |row| row.reason.as_str());
         let local_contact = column(rows, |row| row.local_contact.as_str());
-        // The mark by which subscription.list_imported knows them.
-        let socket_info = column(rows, |row| format!("kamailio {}", row.socket_info));
+        let socket_info = column(rows, |row| row.mark());
         let flags = column(rows, |row| row.flags);
         let user_agent = column(rows, |row| row.user_agent.as_str());
         let owed = column(rows, |row| row.owed);
@@ -481,6 +482,14 @@ impl Import<'_> {
         self.0
             .execute(&registry::SUBSCRIPTION_DELETE_IMPORTED, &[&ids])
             .await
+    }
+}
+
+impl ImportedDialog {
+    /// What `socket_info` holds: by it `subscription.list_imported` knows where a dialog came from, and whether a SUBSCRIBE has
+    /// come here since.
+    fn mark(&self) -> String {
+        format!("kamailio {} cseq={}", self.socket_info, self.remote_cseq)
     }
 }
 

@@ -11,7 +11,7 @@ WITH locked AS MATERIALIZED (
     SELECT a.id
     FROM unnest($1::bigint[]) AS i (id)
     JOIN active_watchers AS a ON a.id = i.id
-    WHERE a.status <> 3 AND a.sweep_at = CASE WHEN a.expires = -1 THEN 9223372036854775807 ELSE a.expires END
+    WHERE a.status <> 3 AND a.socket_info LIKE 'kamailio %' AND a.socket_info LIKE '% cseq=' || a.remote_cseq
     ORDER BY a.presentity_uri, a.event, a.id
     FOR UPDATE OF a
 )

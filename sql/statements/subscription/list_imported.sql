@@ -8,10 +8,10 @@
 -- Retry:      safe
 -- RFC:        none
 --
--- sweep_at stays where it is when a SUBSCRIBE moves expires: while both agree, none has come.
+-- socket_info holds the CSeq that the last SUBSCRIBE had at Kamailio's: while remote_cseq is the same, none has come here.
 SELECT a.id, a.callid, a.to_tag, a.from_tag
 FROM active_watchers AS a
-WHERE a.id > $1::bigint AND a.socket_info LIKE 'kamailio %' AND a.status <> 3
-  AND a.sweep_at = CASE WHEN a.expires = -1 THEN 9223372036854775807 ELSE a.expires END
+WHERE a.id > $1::bigint AND a.status <> 3 AND a.socket_info LIKE 'kamailio %'
+  AND a.socket_info LIKE '% cseq=' || a.remote_cseq
 ORDER BY a.id
 LIMIT $2::bigint
