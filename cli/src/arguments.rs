@@ -103,6 +103,11 @@ pub(crate) struct ImportArgs {
     #[arg(long)]
     pub(crate) notify: bool,
 
+    /// Send the NOTIFYs of all imported dialogs through this proxy, such as sip:192.0.2.10:5060: the edge that took over
+    /// Kamailio's address, by which alone phones behind NAT can be reached.
+    #[arg(long, value_name = "URI")]
+    pub(crate) route: Option<String>,
+
     /// Leave so many CSeq numbers of each dialog unused: 1 if Kamailio did not stop cleanly.
     #[arg(long, value_name = "NUMBERS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1000))]
     pub(crate) cseq_gap: u32,

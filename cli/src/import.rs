@@ -84,6 +84,7 @@ async fn import(config: &Config, args: &ImportArgs) -> anyhow::Result<()> {
             .server_address
             .as_ref()
             .map(|uri| uri.as_str().to_owned()),
+        route: args.route.as_deref().map(convert::route).transpose()?,
         notify: args.notify,
         cseq_gap: i64::from(args.cseq_gap),
     };

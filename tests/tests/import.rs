@@ -207,6 +207,16 @@ async fn what_is_no_kamailio_database_is_told() {
     }
 }
 
+/// docs/FROM-KAMAILIO.md gives it to operators.
+#[test]
+fn the_edge_configuration_is_one_for_kamailio() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/kamailio-edge.cfg");
+    let mut command = Command::new("kamailio");
+    command.args(["-c", "-f"]).arg(file);
+    let (status, out, errors) = run(&mut command, STARTUP);
+    assert!(status.success(), "{status}\n{out}\n{errors}");
+}
+
 // === a real Kamailio ===
 
 struct Kamailio {

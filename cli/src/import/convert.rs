@@ -21,6 +21,8 @@ pub(super) struct Converter<'a> {
     pub(super) fold_case: bool,
     /// `server_address`: our Contact, in place of Kamailio's.
     pub(super) local_contact: Option<String>,
+    /// A route before all others.
+    pub(super) route: Option<String>,
     /// Each dialog is owed a NOTIFY.
     pub(super) notify: bool,
     /// CSeq numbers to leave unused.
@@ -125,7 +127,7 @@ impl Converter<'_> {
             remote_cseq: row.remote_cseq,
             version: row.version.max(0),
             contact,
-            record_route: row.record_route,
+            record_route: self.route.iter().cloned().chain(row.record_route).collect(),
             expires: row.expires,
             granted_s: match row.expires {
                 NEVER => 0,
@@ -181,6 +183,15 @@ impl Converter<'_> {
         Uri::parse(uri)
             .and_then(|uri| Aor::from_uri(&uri, self.fold_case))
             .map_err(|_| "its presentity is no URI of a person".to_owned())
+    }
+}
+
+/// A proxy's URI as a route: in brackets, and loose (RFC 3261 section 19.1.1).
+pub(super) fn route(uri: &str) -> anyhow::Result<String> {
+    match Uri::parse(uri) {
+        Ok(parsed) if is_sip(&parsed) && parsed.is_loose_route() => Ok(format!("<{uri}>")),
+        Ok(parsed) if is_sip(&parsed) && parsed.headers.is_none() => Ok(format!("<{uri};lr>")),
+        _ => anyhow::bail!("--route {uri:?} is no SIP URI of a proxy; write sip:HOST:PORT"),
     }
 }
 
@@ -264,6 +275,7 @@ mod tests {
             registry,
             fold_case: false,
             local_contact: None,
+            route: None,
             notify: false,
             cseq_gap: 0,
         }
@@ -290,6 +302,7 @@ mod tests {
         assert!(converter(&registry).dialog(pending).unwrap().owed);
         let with_all = Converter {
             local_contact: Some("sip:new.example.org".to_owned()),
+            route: Some(route("sip:edge:5070;transport=tcp").unwrap()),
             notify: true,
             cseq_gap: 1,
             fold_case: true,
@@ -299,6 +312,16 @@ mod tests {
         assert_eq!((dialog.local_cseq, dialog.owed), (6, true));
         assert_eq!(dialog.local_contact, "sip:new.example.org");
         assert_eq!(dialog.presentity_uri, "sip:bob@example.org");
+        let routes = [
+            "<sip:edge:5070;transport=tcp;lr>",
+            "<sip:a;lr>",
+            "<sip:b;lr>",
+        ];
+        assert_eq!(dialog.record_route, routes);
+        assert_eq!(route("sip:edge;lr").unwrap(), "<sip:edge;lr>");
+        for bad in ["edge", "tel:+1", "sip:edge?a=b", "sip:a>b"] {
+            assert!(route(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]
