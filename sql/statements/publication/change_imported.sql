@@ -20,7 +20,7 @@ WITH input AS MATERIALIZED (
 ),
 locked AS MATERIALIZED (
     SELECT
-        i.ord,
+        i.ord, i.etag, i.expires, i.received_time, i.body, i.sender, i.priority,
         p.id,
         CASE WHEN p.removed OR p.past_etags <> '{}' THEN 'newer'
              WHEN p.etag = i.etag AND p.expires = i.expires AND p.received_time = i.received_time AND p.body = i.body
@@ -36,16 +36,15 @@ quiet AS MATERIALIZED (
 ),
 changed AS (
     UPDATE presentity AS p
-    SET etag          = i.etag,
-        expires       = i.expires,
-        received_time = i.received_time,
-        modified      = to_timestamp(i.received_time),
-        body          = i.body,
-        sender        = i.sender,
-        priority      = i.priority,
-        sweep_at      = CASE WHEN i.expires = -1 THEN 9223372036854775807 ELSE i.expires END
+    SET etag          = l.etag,
+        expires       = l.expires,
+        received_time = l.received_time,
+        modified      = to_timestamp(l.received_time),
+        body          = l.body,
+        sender        = l.sender,
+        priority      = l.priority,
+        sweep_at      = CASE WHEN l.expires = -1 THEN 9223372036854775807 ELSE l.expires END
     FROM locked AS l
-    JOIN input AS i ON i.ord = l.ord
     CROSS JOIN quiet
     WHERE p.id = l.id AND l.verdict = 'changed' AND NOT $10::boolean
 )

@@ -21,7 +21,8 @@ WITH input AS MATERIALIZED (
 ),
 locked AS MATERIALIZED (
     SELECT
-        i.ord,
+        i.ord, i.local_cseq, i.remote_cseq, i.version, i.contact, i.record_route, i.expires, i.status, i.reason,
+        i.local_contact, i.socket_info, i.owed,
         a.id,
         CASE WHEN a.status = 3 OR a.remote_cseq > i.remote_cseq OR a.local_cseq > i.local_cseq THEN 'newer'
              WHEN a.remote_cseq = i.remote_cseq AND a.local_cseq = i.local_cseq AND a.version = i.version
@@ -36,21 +37,20 @@ locked AS MATERIALIZED (
 ),
 changed AS (
     UPDATE active_watchers AS a
-    SET local_cseq     = i.local_cseq,
-        remote_cseq    = i.remote_cseq,
-        version        = i.version,
-        contact        = i.contact,
-        target_version = a.target_version + CASE WHEN i.contact <> a.contact THEN 1 ELSE 0 END,
-        record_route   = i.record_route,
-        expires        = i.expires,
-        status         = i.status,
-        reason         = i.reason,
-        local_contact  = i.local_contact,
-        socket_info    = i.socket_info,
-        updated        = CASE WHEN i.owed THEN 0 ELSE -1 END,
-        sweep_at       = CASE WHEN i.expires = -1 THEN 9223372036854775807 ELSE i.expires END
+    SET local_cseq     = l.local_cseq,
+        remote_cseq    = l.remote_cseq,
+        version        = l.version,
+        contact        = l.contact,
+        target_version = a.target_version + CASE WHEN l.contact <> a.contact THEN 1 ELSE 0 END,
+        record_route   = l.record_route,
+        expires        = l.expires,
+        status         = l.status,
+        reason         = l.reason,
+        local_contact  = l.local_contact,
+        socket_info    = l.socket_info,
+        updated        = CASE WHEN l.owed THEN 0 ELSE -1 END,
+        sweep_at       = CASE WHEN l.expires = -1 THEN 9223372036854775807 ELSE l.expires END
     FROM locked AS l
-    JOIN input AS i ON i.ord = l.ord
     WHERE a.id = l.id AND l.verdict = 'changed' AND NOT $15::boolean
 )
 SELECT l.ord, l.verdict

@@ -15,7 +15,7 @@ WITH input AS MATERIALIZED (
 ),
 judged AS MATERIALIZED (
     SELECT
-        i.ord,
+        i.ord, i.presentity_uri, i.watcher_username, i.watcher_domain, i.event, i.status, i.reason, i.inserted_time,
         CASE WHEN w.id IS NULL THEN 'created'
              WHEN w.inserted_time > i.inserted_time THEN 'newer'
              WHEN w.status = i.status AND w.reason = i.reason AND w.inserted_time = i.inserted_time THEN 'same'
@@ -32,11 +32,10 @@ judged AS MATERIALIZED (
 ),
 stored AS (
     INSERT INTO watchers AS w (presentity_uri, watcher_username, watcher_domain, event, status, reason, inserted_time)
-    SELECT i.presentity_uri, i.watcher_username, i.watcher_domain, i.event, i.status, i.reason, i.inserted_time
-    FROM input AS i
-    JOIN judged AS j ON j.ord = i.ord
+    SELECT j.presentity_uri, j.watcher_username, j.watcher_domain, j.event, j.status, j.reason, j.inserted_time
+    FROM judged AS j
     WHERE j.verdict IN ('created', 'changed') AND NOT $8::boolean
-    ORDER BY i.presentity_uri COLLATE "C", i.watcher_username COLLATE "C", i.watcher_domain COLLATE "C", i.event COLLATE "C"
+    ORDER BY j.presentity_uri COLLATE "C", j.watcher_username COLLATE "C", j.watcher_domain COLLATE "C", j.event COLLATE "C"
     ON CONFLICT (presentity_uri, watcher_username, watcher_domain, event) DO UPDATE
     SET status        = EXCLUDED.status,
         reason        = EXCLUDED.reason,

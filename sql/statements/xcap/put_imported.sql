@@ -17,7 +17,7 @@ WITH input AS MATERIALIZED (
 ),
 judged AS MATERIALIZED (
     SELECT
-        i.ord,
+        i.ord, i.username, i.domain, i.doc, i.doc_type, i.etag, i.source, i.doc_uri, i.port,
         CASE WHEN x.id IS NULL THEN 'created'
              WHEN x.username = i.username AND x.domain = i.domain AND x.doc = i.doc AND x.doc_type = i.doc_type
                   AND x.etag = i.etag AND x.source = i.source AND x.port = i.port THEN 'same'
@@ -33,11 +33,10 @@ judged AS MATERIALIZED (
 ),
 stored AS (
     INSERT INTO xcap (username, domain, doc, doc_type, etag, source, doc_uri, port)
-    SELECT i.username, i.domain, i.doc, i.doc_type, i.etag, i.source, i.doc_uri, i.port
-    FROM input AS i
-    JOIN judged AS j ON j.ord = i.ord
+    SELECT j.username, j.domain, j.doc, j.doc_type, j.etag, j.source, j.doc_uri, j.port
+    FROM judged AS j
     WHERE j.verdict <> 'same' AND NOT $9::boolean
-    ORDER BY i.doc_uri COLLATE "C"
+    ORDER BY j.doc_uri COLLATE "C"
     ON CONFLICT (doc_uri) DO UPDATE
     SET username = EXCLUDED.username,
         domain   = EXCLUDED.domain,
