@@ -108,7 +108,8 @@ pub(crate) struct ImportArgs {
     #[arg(long, value_name = "URI")]
     pub(crate) route: Option<String>,
 
-    /// Leave so many CSeq numbers of each dialog unused: 1 if Kamailio did not stop cleanly.
+    /// Leave so many CSeq numbers of each dialog unused: 1 if the database is a copy, which does not show what a notifier
+    /// process of Kamailio's was at when it was stopped.
     #[arg(long, value_name = "NUMBERS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1000))]
     pub(crate) cseq_gap: u32,
 }

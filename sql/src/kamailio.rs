@@ -89,6 +89,8 @@ pub struct KamailioDialog {
     pub flags: i64,
     /// User-Agent, or `""`.
     pub user_agent: String,
+    /// A notifier process was at this dialog and did not come to its end: it may have sent a NOTIFY with one CSeq more.
+    pub interrupted: bool,
     /// Epoch second of that database's clock.
     pub now: i64,
 }
@@ -305,6 +307,7 @@ fn dialog(row: &Row) -> KamailioDialog {
         updated: row.get("updated"),
         flags: row.get("flags"),
         user_agent: row.get("user_agent"),
+        interrupted: row.get("interrupted"),
         now: row.get("now"),
     }
 }

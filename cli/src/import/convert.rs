@@ -66,6 +66,7 @@ impl Converter<'_> {
     /// has what was handed down last. Initially it is 0: a notifier process adds one first (the first NOTIFY has CSeq 2,
     /// the column then 1), a SIP worker does not (CSeq 1, column 0). So the last NOTIFY had the column's number and one
     /// more, in both ways, and before the first NOTIFY of a notifier nothing up to that number is lost by leaving it out.
+    /// A process that was stopped between sending and committing has used one more than its row says.
     pub(super) fn dialog(&self, row: KamailioDialog) -> Result<ImportedDialog, String> {
         self.registry
             .find_name(&row.event)
@@ -87,7 +88,9 @@ impl Converter<'_> {
                 return Err(format!("its {name} is none"));
             }
         }
-        let local_cseq = row.local_cseq.checked_add(1 + self.cseq_gap);
+        let local_cseq = row
+            .local_cseq
+            .checked_add(1 + self.cseq_gap + i64::from(row.interrupted));
         let local_cseq = local_cseq.filter(|cseq| (1..MAX_CSEQ).contains(cseq));
         let local_cseq = local_cseq.ok_or("its local_cseq is none, or at its end")?;
         if !(0..=MAX_CSEQ).contains(&row.remote_cseq) {
@@ -139,8 +142,8 @@ impl Converter<'_> {
             socket_info: row.socket_info,
             flags: row.flags,
             user_agent: row.user_agent,
-            // What Kamailio's notifier has not sent, it will not send any more.
-            owed: self.notify || row.updated >= 0,
+            // What Kamailio's notifier has not sent, or not surely, it will not send any more.
+            owed: self.notify || row.updated >= 0 || row.interrupted,
         })
     }
 
@@ -300,6 +303,12 @@ mod tests {
             ..row()
         };
         assert!(converter(&registry).dialog(pending).unwrap().owed);
+        let interrupted = KamailioDialog {
+            interrupted: true,
+            ..row()
+        };
+        let dialog = converter(&registry).dialog(interrupted).unwrap();
+        assert_eq!((dialog.local_cseq, dialog.owed), (6, true));
         let with_all = Converter {
             local_contact: Some("sip:new.example.org".to_owned()),
             route: Some(route("sip:edge:5070;transport=tcp").unwrap()),

@@ -124,6 +124,21 @@ async fn kamailios_own_layout_is_read_page_by_page() {
     let existing = read.existing_dialogs(&keys).await.unwrap();
     assert_eq!(existing.into_iter().collect::<Vec<_>>(), [1]);
 
+    // A transaction that sent and was stopped before it wrote.
+    assert!(dialogs.iter().all(|row| !row.interrupted));
+    database
+        .hand
+        .batch_execute(
+            "BEGIN; SELECT id FROM kamailio.active_watchers WHERE id = 3 FOR UPDATE; ROLLBACK",
+        )
+        .await
+        .unwrap();
+    let dialogs = read.dialogs(1, 10).await.unwrap();
+    assert_eq!(
+        (dialogs[0].interrupted, dialogs[1].interrupted),
+        (false, true)
+    );
+
     // Whatever we do there by mistake, it is refused.
     let refused = source
         .import()
