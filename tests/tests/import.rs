@@ -342,7 +342,7 @@ async fn moves(mode: Mode, phones: usize, dialogs_each: usize) {
     seen(&dialogs, "two").await;
     for dialog in dialogs.iter().take(3) {
         let before = dialog.count();
-        assert_eq!(dialog.refresh(address, 900).await.status(), Some(200));
+        assert_eq!(dialog.refresh(address, 600).await.status(), Some(200));
         dialog.notify(before + 1).await;
     }
     let leaving = dialogs.pop().expect("many");

@@ -8,9 +8,9 @@
 -- Retry:      safe
 -- RFC:        none
 --
--- xmax of a row is the last transaction that locked it and did not write it, 0 if there is none. A notifier process of
--- Kamailio's locks the row, sends the NOTIFY, writes the row: stopped in between, it leaves this trace, and has used a CSeq
--- that the row does not know of. (A row whose NOTIFY is pending is also locked by those that ask what is pending.)
+-- xmax of a row is the last transaction that locked it; a transaction that locks a row and then writes it leaves itself as xmin
+-- and as xmax. A notifier process of Kamailio's locks the row, sends the NOTIFY, writes the row: stopped in between, it leaves an
+-- xmax that is not xmin, and has used a CSeq that the row does not know of. (While a NOTIFY is pending, others lock the row too.)
 SELECT
     a.id::bigint AS id, a.presentity_uri::text AS presentity_uri, a.watcher_username::text AS watcher_username,
     a.watcher_domain::text AS watcher_domain, a.to_user::text AS to_user, a.to_domain::text AS to_domain,
@@ -21,7 +21,7 @@ SELECT
     a.version::bigint AS version, a.socket_info::text AS socket_info, a.local_contact::text AS local_contact,
     a.from_user::text AS from_user, a.from_domain::text AS from_domain, a.updated::bigint AS updated,
     COALESCE(a.flags, 0)::bigint AS flags, COALESCE(a.user_agent, '')::text AS user_agent,
-    (a.xmax::text <> '0' AND a.updated = -1) AS interrupted,
+    (a.xmax::text NOT IN ('0', a.xmin::text) AND a.updated = -1) AS interrupted,
     floor(extract(epoch FROM now()))::bigint AS now
 FROM active_watchers AS a
 WHERE a.id > $1::bigint
