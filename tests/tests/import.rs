@@ -333,13 +333,16 @@ async fn moves(mode: Mode, phones: usize, dialogs_each: usize) {
     for dialog in &dialogs {
         dialog.notify(1).await;
     }
+    settled(&url).await;
     publisher.show(address, "open", "one").await;
     seen(&dialogs, "one").await;
 
     // While it is live; then it goes on: a change, refreshes, one that leaves, one that comes.
     import(&system, &url, &[]);
+    settled(&url).await;
     publisher.show(address, "open", "two").await;
     seen(&dialogs, "two").await;
+    settled(&url).await;
     for dialog in dialogs.iter().take(3) {
         let before = dialog.count();
         assert_eq!(dialog.refresh(address, 600).await.status(), Some(200));
@@ -380,6 +383,29 @@ async fn moves(mode: Mode, phones: usize, dialogs_each: usize) {
             .await,
         1
     );
+}
+
+/// Until Kamailio's notifier has written down what it sent: a change or a refresh that meets it may be forgotten there.
+async fn settled(url: &str) {
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls)
+        .await
+        .expect("a connection");
+    tokio::spawn(connection);
+    let owing = "SELECT count(*) FROM active_watchers WHERE updated <> -1";
+    let end = tokio::time::Instant::now() + STARTUP;
+    while client
+        .query_one(owing, &[])
+        .await
+        .expect("a count")
+        .get::<_, i64>(0)
+        > 0
+    {
+        assert!(
+            tokio::time::Instant::now() < end,
+            "Kamailio still owes NOTIFYs"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 async fn seen(dialogs: &[Dialog], note: &str) {

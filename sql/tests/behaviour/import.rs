@@ -129,7 +129,8 @@ async fn kamailios_own_layout_is_read_page_by_page() {
     database
         .hand
         .batch_execute(
-            "BEGIN; SELECT id FROM kamailio.active_watchers WHERE id = 3 FOR UPDATE; ROLLBACK",
+            "BEGIN; SELECT id FROM kamailio.active_watchers FOR UPDATE; UPDATE kamailio.active_watchers SET version = 9; COMMIT;
+             BEGIN; SELECT id FROM kamailio.active_watchers WHERE id = 3 FOR UPDATE; ROLLBACK",
         )
         .await
         .unwrap();
