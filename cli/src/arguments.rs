@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::load::LoadArgs;
+use node::DatabaseUrl;
+
 use crate::publish::PublishArgs;
 use crate::watch::WatchArgs;
 
@@ -54,6 +56,11 @@ pub(crate) enum Command {
     Notifier(NodeArgs),
     /// Bring the database's schema up to date.
     Migrate,
+    /// Copy publications, subscriptions, decisions and documents from a Kamailio database, so that running dialogs go on.
+    ///
+    /// Run it while Kamailio runs, then stop Kamailio and run it again: the second run brings what has changed since. Start
+    /// servers and notifiers afterwards. See docs/FROM-KAMAILIO.md.
+    Import(ImportArgs),
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -78,12 +85,62 @@ pub(crate) enum ConfigCommand {
     Check,
     /// Print what is in force, defaults included, without passwords.
     Show,
+    /// Make one from a Kamailio configuration: TOML to standard output, what was left out and why to standard error.
+    Import(ConfigImportArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// Kamailio's database, such as postgresql://kamailio@host/kamailio. Nothing is written there.
+    #[arg(long, value_name = "URL")]
+    pub(crate) from: DatabaseUrl,
+
+    /// Say what would be done, and do nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    /// Send each imported dialog one NOTIFY as soon as a notifier runs, whether or not anything changes.
+    #[arg(long)]
+    pub(crate) notify: bool,
+
+    /// Send the NOTIFYs of all imported dialogs through this proxy, such as sip:192.0.2.10:5060: the edge that took over
+    /// Kamailio's address, by which alone phones behind NAT can be reached.
+    #[arg(long, value_name = "URI")]
+    pub(crate) route: Option<String>,
+
+    /// Leave so many CSeq numbers of each dialog unused: 1 if the database is a copy, which does not show what a notifier
+    /// process of Kamailio's was at when it was stopped.
+    #[arg(long, value_name = "NUMBERS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1000))]
+    pub(crate) cseq_gap: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigImportArgs {
+    /// The Kamailio configuration, such as /etc/kamailio/kamailio.cfg; files that it includes are read as well.
+    pub(crate) file: PathBuf,
+
+    /// Write the TOML into this file, which may hold a password: nobody else can read it if it is new.
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Define a name, as `kamailio -A` does; repeatable.
+    #[arg(long, short = 'A', value_name = "NAME[=VALUE]", value_parser = split_define)]
+    pub(crate) define: Vec<(String, String)>,
 }
 
 fn split_set(text: &str) -> Result<(String, String), String> {
     text.split_once('=')
         .map(|(path, value)| (path.trim().to_owned(), value.to_owned()))
         .ok_or_else(|| "write SECTION.KEY=VALUE, such as presence.max_expires=600".to_owned())
+}
+
+fn split_define(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').unwrap_or((text, ""));
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if name.is_empty() || !name.chars().all(is_word) {
+        return Err("write NAME or NAME=VALUE, such as WITH_PRESENCE".to_owned());
+    }
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 #[cfg(test)]

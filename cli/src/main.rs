@@ -6,6 +6,8 @@
 mod arguments;
 mod configuration;
 mod load;
+mod import;
+mod import_config;
 mod migrate;
 mod publish;
 mod run;
@@ -51,9 +53,11 @@ fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Server(args) => serve::server(&settings, &args),
         Command::Notifier(args) => serve::notifier(&settings, &args),
         Command::Migrate => migrate::run(&settings),
+        Command::Import(args) => import::run(&settings, &args),
         Command::Config(ConfigCommand::Check) => configuration::check(&settings),
         Command::Config(ConfigCommand::Show) => configuration::show(&settings),
         Command::Load(args) => load::run(&settings, &args),
+        Command::Config(ConfigCommand::Import(args)) => import_config::run(&args),
         Command::Watch(args) => runtime()?.block_on(watch::run(args)),
         Command::Publish(args) => runtime()?.block_on(publish::run(args)),
     }
@@ -68,6 +72,11 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 /// A line on standard output. Whoever reads it may have gone: that is no reason to stop.
 fn say(line: impl Display) {
     let _ = writeln!(std::io::stdout().lock(), "{line}");
+}
+
+/// A line on standard error that is no error.
+fn remark(line: impl Display) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
 /// An error on standard error.

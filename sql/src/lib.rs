@@ -7,6 +7,8 @@
 
 mod doorbell;
 mod error;
+mod import;
+mod kamailio;
 mod maintenance;
 mod node;
 mod publication;
@@ -19,6 +21,12 @@ mod subscription;
 
 pub use doorbell::Doorbell;
 pub use error::StoreError;
+pub use import::{
+    Import, ImportVerdict, ImportedDecision, ImportedDialog, ImportedDocument, ImportedPublication,
+};
+pub use kamailio::{
+    Kamailio, KamailioDecision, KamailioDialog, KamailioDocument, KamailioPublication,
+};
 pub use maintenance::Maintenance;
 pub use node::{NewNode, Node, Nodes};
 pub use publication::{

@@ -49,4 +49,21 @@ statements! {
     MAINTENANCE_DELETE_DEAD_NODES = "maintenance" "delete_dead_nodes";
     MAINTENANCE_DISCARD_PLANS = "maintenance" "discard_plans";
     MAINTENANCE_PUT_CLOCK = "maintenance" "put_clock";
+    KAMAILIO_LIST_COLUMNS = "kamailio" "list_columns";
+    KAMAILIO_LIST_PUBLICATIONS = "kamailio" "list_publications";
+    KAMAILIO_LIST_DIALOGS = "kamailio" "list_dialogs";
+    KAMAILIO_LIST_DECISIONS = "kamailio" "list_decisions";
+    KAMAILIO_LIST_DOCUMENTS = "kamailio" "list_documents";
+    KAMAILIO_FIND_PUBLICATIONS = "kamailio" "find_publications";
+    KAMAILIO_FIND_DIALOGS = "kamailio" "find_dialogs";
+    PUBLICATION_LIST_IMPORTED = "publication" "list_imported";
+    PUBLICATION_CHANGE_IMPORTED = "publication" "change_imported";
+    PUBLICATION_CREATE_IMPORTED = "publication" "create_imported";
+    PUBLICATION_DELETE_IMPORTED = "publication" "delete_imported";
+    SUBSCRIPTION_LIST_IMPORTED = "subscription" "list_imported";
+    SUBSCRIPTION_CHANGE_IMPORTED = "subscription" "change_imported";
+    SUBSCRIPTION_CREATE_IMPORTED = "subscription" "create_imported";
+    SUBSCRIPTION_DELETE_IMPORTED = "subscription" "delete_imported";
+    WATCHER_PUT_IMPORTED = "watcher" "put_imported";
+    XCAP_PUT_IMPORTED = "xcap" "put_imported";
 }

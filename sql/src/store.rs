@@ -12,6 +12,8 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Config, NoTls, Row};
 
 use crate::error::{Remedy, remedy, translate, with_source};
+use crate::import::Import;
+use crate::kamailio::Kamailio;
 use crate::maintenance::Maintenance;
 use crate::node::Nodes;
 use crate::publication::Publications;
@@ -84,11 +86,24 @@ impl Store {
     /// # Errors
     /// [`StoreError::Bug`] if `url` is not a PostgreSQL URL.
     pub fn connect(url: &str, options: &StoreOptions) -> Result<Store, StoreError> {
+        Store::open(url, options, &[])
+    }
+
+    /// A store for another program's database: whatever is asked of it, it writes nothing there.
+    ///
+    /// # Errors
+    /// As [`Store::connect`].
+    pub fn connect_read_only(url: &str, options: &StoreOptions) -> Result<Store, StoreError> {
+        Store::open(url, options, &[("default_transaction_read_only", "on")])
+    }
+
+    fn open(url: &str, options: &StoreOptions, more: &[(&str, &str)]) -> Result<Store, StoreError> {
         let bug = |reason| StoreError::Bug {
             statement: "connect",
             reason,
         };
-        let config = session_config(url, options).map_err(|error| bug(with_source(&error)))?;
+        let config =
+            session_config(url, options, more).map_err(|error| bug(with_source(&error)))?;
         let manager = Manager::from_config(
             config.clone(),
             NoTls,
@@ -164,6 +179,16 @@ impl Store {
     /// Processes.
     pub fn node(&self) -> Nodes<'_> {
         Nodes(self)
+    }
+
+    /// Kamailio's tables, on a database of Kamailio's.
+    pub fn kamailio(&self) -> Kamailio<'_> {
+        Kamailio(self)
+    }
+
+    /// Taking over what Kamailio has.
+    pub fn import(&self) -> Import<'_> {
+        Import(self)
     }
 
     /// Cleaning up.
@@ -325,10 +350,14 @@ struct Answer {
 }
 
 /// The URL plus everything that must not be left to the operating system's patience.
-fn session_config(url: &str, options: &StoreOptions) -> Result<Config, tokio_postgres::Error> {
+fn session_config(
+    url: &str,
+    options: &StoreOptions,
+    more: &[(&str, &str)],
+) -> Result<Config, tokio_postgres::Error> {
     let mut config: Config = url.parse()?;
     let mut settings = config.get_options().unwrap_or_default().to_owned();
-    for (name, value) in SESSION_SETTINGS {
+    for (name, value) in SESSION_SETTINGS.iter().chain(more) {
         settings.push_str(&format!(" -c {name}={value}"));
     }
     let limit_ms = options.statement_timeout.as_millis().max(1);

@@ -600,3 +600,76 @@ async fn a_deadlock_with_a_foreign_program_is_run_again_and_counted() {
     assert_eq!(ours.await.unwrap().unwrap(), [stored("a2"), stored("t2")]);
     assert_eq!(store.races_lost(), 1);
 }
+
+// === import ===
+
+/// A NOTIFY is taken, or a PUBLISH stored, while an import waits for the row: it is ours then, and stays.
+#[tokio::test]
+async fn an_import_that_waited_judges_anew() {
+    let database = Database::new().await;
+    let store = database.store.clone();
+    let dialog = ImportedDialog {
+        presentity_uri: "sip:bob@example.org".into(),
+        event: "presence".into(),
+        to_tag: "ours".into(),
+        from_tag: "theirs".into(),
+        call_id: "call".into(),
+        local_cseq: 5,
+        remote_cseq: 1,
+        contact: "sip:w@192.0.2.1".into(),
+        expires: 4_000_000_000,
+        status: 1,
+        ..ImportedDialog::default()
+    };
+    let publication = ImportedPublication {
+        source_id: 1,
+        presentity_uri: "sip:bob@example.org".into(),
+        username: "bob".into(),
+        domain: "example.org".into(),
+        event: "presence".into(),
+        etag: "k1".into(),
+        expires: -1,
+        ..ImportedPublication::default()
+    };
+    let rows = ([dialog.clone()], [publication.clone()]);
+    store.import().dialogs(&rows.0, false).await.unwrap();
+    store.import().publications(&rows.1, false).await.unwrap();
+
+    let changed = ImportedDialog {
+        remote_cseq: 2,
+        ..dialog
+    };
+    let ours = open(&database, "UPDATE active_watchers SET local_cseq = 6").await;
+    let waiting = {
+        let store = store.clone();
+        async move { store.import().dialogs(&[changed], false).await.unwrap() }
+    };
+    let task = blocked(&database, 0, waiting).await;
+    commit(&ours).await;
+    assert_eq!(task.await.unwrap(), [ImportVerdict::Newer]);
+
+    let changed = ImportedPublication {
+        etag: "k2".into(),
+        ..publication
+    };
+    let ours = open(
+        &database,
+        "UPDATE presentity SET etag = 'o1', past_etags = '{k1}'",
+    )
+    .await;
+    let waiting = {
+        let store = store.clone();
+        async move {
+            store
+                .import()
+                .publications(&[changed], false)
+                .await
+                .unwrap()
+        }
+    };
+    let task = blocked(&database, 0, waiting).await;
+    commit(&ours).await;
+    assert_eq!(task.await.unwrap(), [ImportVerdict::Newer]);
+    let kept = "SELECT (SELECT etag FROM presentity) || (SELECT local_cseq || '/' || remote_cseq FROM active_watchers)";
+    assert_eq!(database.value::<String>(kept).await, "o16/1");
+}

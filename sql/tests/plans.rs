@@ -121,6 +121,7 @@ fn is_planned(statement: &Statement) -> bool {
             "queue.listen",
             "maintenance.delete_dead_nodes",
             "maintenance.discard_plans",
+            "kamailio.list_columns",
         ]
         .contains(&statement.name)
 }

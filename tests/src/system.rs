@@ -204,6 +204,13 @@ impl System {
         self.servers.len() - 1
     }
 
+    /// Starts one more server on this address alone, such as `udp:127.0.0.1:5060`; returns its number.
+    pub fn add_server_at(&mut self, address: &str) -> usize {
+        let server = self.start_server(&[address.to_owned()]);
+        self.servers.push(server);
+        self.servers.len() - 1
+    }
+
     /// Starts one more notifier; returns its number.
     pub fn add_notifier(&mut self) -> usize {
         let notifier = self.start_notifier();

@@ -6,6 +6,7 @@ mod database;
 
 mod by_hand;
 mod errors;
+mod import;
 mod node;
 mod publication;
 mod queue;

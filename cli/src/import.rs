@@ -1,0 +1,431 @@
+//! `import`: what a live Kamailio has in its database comes over, so that running dialogs go on.
+//!
+//! Page by page, in the order of locks (presentity, active_watchers, watchers, xcap); a page is one batch. A second run finds the
+//! rows of the first, brings what has changed at Kamailio's since, and leaves alone what has become ours.
+
+mod convert;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, bail};
+use events::Registry;
+use node::{Config, UriMatch};
+use sql::{ImportVerdict, ImportedDecision, Store, StoreError, StoreOptions};
+
+use crate::arguments::{ImportArgs, Settings};
+use crate::configuration::{Role, database_url, load};
+use crate::{remark, runtime, say};
+use convert::Converter;
+
+/// Rows of a page: of those with bodies fewer, so that a page stays within some MiB.
+const DIALOGS: u32 = 500;
+const DECISIONS: u32 = 1000;
+const PUBLICATIONS: u32 = 200;
+const DOCUMENTS: u32 = 50;
+/// A page takes milliseconds; a database under load may take its time.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(60);
+/// A process that has not been heard of for so long does not run.
+const ALIVE: Duration = Duration::from_secs(30);
+
+/// What is read of each table. Versions 5.4 to 5.8 have all of it.
+const NEEDED: &[(&str, &str)] = &[
+    (
+        "presentity",
+        "id username domain event etag expires received_time body sender priority",
+    ),
+    (
+        "active_watchers",
+        "id presentity_uri watcher_username watcher_domain to_user to_domain event event_id to_tag from_tag callid \
+         local_cseq remote_cseq contact record_route expires status reason version socket_info local_contact from_user \
+         from_domain updated flags user_agent",
+    ),
+    (
+        "watchers",
+        "id presentity_uri watcher_username watcher_domain event status reason inserted_time",
+    ),
+    (
+        "xcap",
+        "id username domain doc doc_type etag source doc_uri port",
+    ),
+];
+/// A column that only our own table has.
+const OURS: (&str, &str) = ("presentity", "presentity_uri");
+
+pub(crate) fn run(settings: &Settings, args: &ImportArgs) -> anyhow::Result<ExitCode> {
+    let config = load(settings, Role::Other)?;
+    node::init_log(&config.log);
+    database_url(&config)?;
+    runtime()?.block_on(import(&config, args))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn import(config: &Config, args: &ImportArgs) -> anyhow::Result<()> {
+    let url = database_url(config)?;
+    schema::require_version(url.expose()).await?;
+    let options = StoreOptions {
+        pool_size: 2,
+        connect_timeout: Duration::from_millis(config.database.connect_timeout_ms.get().into()),
+        statement_timeout: STATEMENT_TIMEOUT,
+    };
+    let source = Store::connect_read_only(args.from.expose(), &options)?;
+    let target = Store::connect(url.expose(), &options)?;
+    let tables = source.kamailio().columns().await;
+    let tables = tables.with_context(|| format!("cannot read {}", args.from))?;
+    check_layout(&tables)?;
+    warn_of_processes(&target).await?;
+    let registry = Registry::standard();
+    let converter = Converter {
+        registry: &registry,
+        fold_case: config.presence.sip_uri_match == UriMatch::CaseInsensitive,
+        local_contact: config
+            .presence
+            .server_address
+            .as_ref()
+            .map(|uri| uri.as_str().to_owned()),
+        route: args.route.as_deref().map(convert::route).transpose()?,
+        notify: args.notify,
+        cseq_gap: i64::from(args.cseq_gap),
+    };
+    let import = Run {
+        source,
+        target,
+        converter,
+        dry: args.dry_run,
+    };
+    import.publications().await?;
+    import.dialogs().await?;
+    for (table, has) in [("watchers", false), ("xcap", true)] {
+        match (tables.contains_key(table), has) {
+            (false, _) => say(format_args!("{table}: there is none")),
+            (true, false) => import.decisions().await?,
+            (true, true) => import.documents().await?,
+        }
+    }
+    if args.dry_run {
+        say("nothing was written: --dry-run");
+    }
+    Ok(())
+}
+
+/// Whether all that is read is there.
+fn check_layout(tables: &BTreeMap<String, BTreeSet<String>>) -> anyhow::Result<()> {
+    if tables
+        .get(OURS.0)
+        .is_some_and(|columns| columns.contains(OURS.1))
+    {
+        bail!("--from leads to a database of pgpresence, not of Kamailio");
+    }
+    let optional = ["watchers", "xcap"];
+    let mut missing = Vec::new();
+    for (table, columns) in NEEDED {
+        match tables.get(*table) {
+            None if optional.contains(table) => {}
+            None => missing.push((*table).to_owned()),
+            Some(found) => missing.extend(
+                columns
+                    .split_whitespace()
+                    .filter(|column| !found.contains(*column))
+                    .map(|column| format!("{table}.{column}")),
+            ),
+        }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "--from leads to no presence database of Kamailio 5.4 to 5.8: {} missing",
+        missing.join(", ")
+    )
+}
+
+/// A notifier that runs would send NOTIFYs in dialogs that Kamailio still holds.
+async fn warn_of_processes(target: &Store) -> anyhow::Result<()> {
+    let now = SystemTime::now();
+    let nodes = target.node().list().await?;
+    let alive = nodes.iter().filter(|node| {
+        now.duration_since(node.heartbeat)
+            .is_ok_and(|silence| silence < ALIVE)
+    });
+    for node in alive {
+        remark(format_args!(
+            "warning: a {} runs on {} (process {}): stop it until Kamailio has stopped, or both will send NOTIFYs",
+            node.about.kind, node.about.host, node.about.pid
+        ));
+    }
+    Ok(())
+}
+
+/// One run over all tables.
+struct Run<'a> {
+    source: Store,
+    target: Store,
+    converter: Converter<'a>,
+    dry: bool,
+}
+
+/// What became of the rows of a table.
+#[derive(Default)]
+struct Tally {
+    read: u64,
+    created: u64,
+    changed: u64,
+    same: u64,
+    newer: u64,
+    gone: u64,
+    skipped: u64,
+}
+
+impl Run<'_> {
+    async fn publications(&self) -> anyhow::Result<()> {
+        let mut tally = Tally::default();
+        let mut after = i64::MIN;
+        loop {
+            let page = self
+                .source
+                .kamailio()
+                .publications(after, PUBLICATIONS)
+                .await?;
+            let Some(last) = page.last() else { break };
+            after = last.id;
+            let rows = tally.converted("presentity", page, |row| {
+                (row.id, self.converter.publication(row))
+            });
+            tally
+                .store("presentity", &rows, async |rows| {
+                    self.target.import().publications(rows, self.dry).await
+                })
+                .await?;
+        }
+        let mut after = i64::MIN;
+        loop {
+            let page = self
+                .target
+                .import()
+                .untouched_publications(after, DIALOGS)
+                .await?;
+            let Some((last, _)) = page.last() else { break };
+            after = *last;
+            let sources: Vec<i64> = page.iter().map(|(_, source)| *source).collect();
+            let existing = self
+                .source
+                .kamailio()
+                .existing_publications(&sources)
+                .await?;
+            let gone: Vec<i64> = page
+                .iter()
+                .filter(|(_, source)| !existing.contains(source))
+                .map(|(id, _)| *id)
+                .collect();
+            tally.gone += match self.dry {
+                true => gone.len() as u64,
+                false => self.target.import().forget_publications(&gone).await?,
+            };
+        }
+        tally.say("presentity");
+        Ok(())
+    }
+
+    async fn dialogs(&self) -> anyhow::Result<()> {
+        let mut tally = Tally::default();
+        let mut owed = 0;
+        let mut after = i64::MIN;
+        loop {
+            let page = self.source.kamailio().dialogs(after, DIALOGS).await?;
+            let Some(last) = page.last() else { break };
+            after = last.id;
+            let rows = tally.converted("active_watchers", page, |row| {
+                (row.id, self.converter.dialog(row))
+            });
+            let verdicts = tally
+                .store("active_watchers", &rows, async |rows| {
+                    self.target.import().dialogs(rows, self.dry).await
+                })
+                .await?;
+            let written = |verdict: &&ImportVerdict| {
+                matches!(verdict, ImportVerdict::Created | ImportVerdict::Changed)
+            };
+            let pairs = rows.iter().zip(&verdicts);
+            owed += pairs
+                .filter(|((_, row), verdict)| {
+                    row.owed && verdict.as_ref().is_some_and(|v| written(&v))
+                })
+                .count();
+        }
+        let mut after = i64::MIN;
+        loop {
+            let page = self
+                .target
+                .import()
+                .untouched_dialogs(after, DIALOGS)
+                .await?;
+            let Some((last, _)) = page.last() else { break };
+            after = *last;
+            let (ids, keys): (Vec<i64>, Vec<_>) = page.into_iter().unzip();
+            let existing = self.source.kamailio().existing_dialogs(&keys).await?;
+            let gone: Vec<i64> = ids
+                .iter()
+                .enumerate()
+                .filter(|(at, _)| !existing.contains(at))
+                .map(|(_, id)| *id)
+                .collect();
+            tally.gone += match self.dry {
+                true => gone.len() as u64,
+                false => self.target.import().forget_dialogs(&gone).await?,
+            };
+        }
+        tally.say("active_watchers");
+        say(format_args!(
+            "{owed} of these dialogs are owed a NOTIFY as soon as a notifier runs"
+        ));
+        Ok(())
+    }
+
+    async fn decisions(&self) -> anyhow::Result<()> {
+        let mut tally = Tally::default();
+        let mut after = i64::MIN;
+        loop {
+            let page = self.source.kamailio().decisions(after, DECISIONS).await?;
+            let Some(last) = page.last() else { break };
+            after = last.id;
+            let rows = tally.converted("watchers", page, |row| {
+                (row.id, self.converter.decision(row))
+            });
+            let rows = one_of_each(rows);
+            tally
+                .store("watchers", &rows, async |rows| {
+                    self.target.import().decisions(rows, self.dry).await
+                })
+                .await?;
+        }
+        tally.say("watchers");
+        Ok(())
+    }
+
+    async fn documents(&self) -> anyhow::Result<()> {
+        let mut tally = Tally::default();
+        let mut after = i64::MIN;
+        loop {
+            let page = self.source.kamailio().documents(after, DOCUMENTS).await?;
+            let Some(last) = page.last() else { break };
+            after = last.id;
+            let rows = tally.converted("xcap", page, |row| (row.id, self.converter.document(row)));
+            let verdicts = tally
+                .store("xcap", &rows, async |rows| {
+                    self.target.import().documents(rows, self.dry).await
+                })
+                .await?;
+            for ((id, row), verdict) in rows.iter().zip(verdicts) {
+                if verdict == Some(ImportVerdict::Changed) {
+                    remark(format_args!(
+                        "replaced: xcap {id}: {}",
+                        row.doc_uri.escape_debug()
+                    ));
+                }
+            }
+        }
+        tally.say("xcap");
+        Ok(())
+    }
+}
+
+/// Two domains that differ in case only are one here: of two decisions the later one counts.
+fn one_of_each(rows: Vec<(i64, ImportedDecision)>) -> Vec<(i64, ImportedDecision)> {
+    let mut of_key = BTreeMap::new();
+    for (id, row) in rows {
+        let key = (
+            row.presentity_uri.clone(),
+            row.watcher_username.clone(),
+            row.watcher_domain.clone(),
+            row.event.clone(),
+        );
+        let known = of_key.entry(key).or_insert_with(|| (id, row.clone()));
+        if known.1.inserted_time < row.inserted_time {
+            *known = (id, row);
+        }
+    }
+    of_key.into_values().collect()
+}
+
+// === impl Tally ===
+
+impl Tally {
+    /// Converts a page; what cannot be taken over is named on standard error.
+    fn converted<R, T>(
+        &mut self,
+        table: &str,
+        page: Vec<R>,
+        convert: impl Fn(R) -> (i64, Result<T, String>),
+    ) -> Vec<(i64, T)> {
+        self.read += page.len() as u64;
+        let mut rows = Vec::with_capacity(page.len());
+        for row in page {
+            match convert(row) {
+                (id, Ok(row)) => rows.push((id, row)),
+                (id, Err(reason)) => self.skip(table, id, &reason),
+            }
+        }
+        rows
+    }
+
+    /// Stores a page. What the database refuses is tried row by row, so that one bad row harms only itself.
+    async fn store<T: Clone>(
+        &mut self,
+        table: &str,
+        rows: &[(i64, T)],
+        put: impl AsyncFn(&[T]) -> Result<Vec<ImportVerdict>, StoreError>,
+    ) -> anyhow::Result<Vec<Option<ImportVerdict>>> {
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let all: Vec<T> = rows.iter().map(|(_, row)| row.clone()).collect();
+        let mut verdicts = Vec::with_capacity(rows.len());
+        match put(&all).await {
+            Ok(found) => verdicts.extend(found.into_iter().map(Some)),
+            Err(StoreError::Conflict { .. }) => {
+                for (id, row) in rows {
+                    match put(std::slice::from_ref(row)).await {
+                        Ok(found) => verdicts.push(found.first().copied()),
+                        Err(StoreError::Conflict { reason, .. }) => {
+                            self.skip(table, *id, &reason);
+                            verdicts.push(None);
+                        }
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+        for verdict in verdicts.iter().flatten() {
+            match verdict {
+                ImportVerdict::Created => self.created += 1,
+                ImportVerdict::Changed => self.changed += 1,
+                ImportVerdict::Same => self.same += 1,
+                ImportVerdict::Newer => self.newer += 1,
+            }
+        }
+        Ok(verdicts)
+    }
+
+    fn skip(&mut self, table: &str, id: i64, reason: &str) {
+        self.skipped += 1;
+        remark(format_args!("skipped: {table} {id}: {reason}"));
+    }
+
+    fn say(&self, table: &str) {
+        let Tally {
+            read,
+            created,
+            changed,
+            same,
+            newer,
+            gone,
+            skipped,
+        } = self;
+        say(format_args!(
+            "{table}: {read} read: {created} new, {changed} changed, {same} as before, {newer} newer here, {skipped} skipped; \
+             {gone} gone since"
+        ));
+    }
+}

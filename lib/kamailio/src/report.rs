@@ -1,0 +1,93 @@
+//! What became of each setting, for people.
+
+use std::fmt;
+
+use crate::settings::Place;
+
+/// What became of a setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// It is in the file that was written.
+    Taken,
+    /// It says something that is wrong or not understood; left out.
+    Wrong,
+    /// It will have a meaning here, and has none yet; left out.
+    NotYet,
+    /// It has no meaning here; left out, and something else does its job.
+    NoMeaning,
+    /// Nothing was left out, but something is to be known.
+    Note,
+}
+
+/// One setting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Where it stands.
+    pub place: Option<Place>,
+    /// What it is, as far as it can be shown; passwords never are.
+    pub subject: String,
+    /// What became of it.
+    pub verdict: Verdict,
+    /// One sentence: the key that it became, or why not and what does its job.
+    pub sentence: String,
+}
+
+/// All of them, and what was not looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Report {
+    /// By verdict, then in the order of the configuration.
+    pub entries: Vec<Entry>,
+    /// Parameters of modules that are not about presence.
+    pub foreign_parameters: usize,
+    /// How many such modules there are.
+    pub foreign_modules: usize,
+}
+
+impl Report {
+    /// How many settings met this fate.
+    pub fn count(&self, verdict: Verdict) -> usize {
+        self.entries
+            .iter()
+            .filter(|entry| entry.verdict == verdict)
+            .count()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (verdict, title) in [
+            (Verdict::Taken, "taken over"),
+            (Verdict::Wrong, "left out, because it is wrong"),
+            (Verdict::NotYet, "left out, because it is not here yet"),
+            (
+                Verdict::NoMeaning,
+                "left out, because it has no meaning here",
+            ),
+            (Verdict::Note, "to know"),
+        ] {
+            let count = self.count(verdict);
+            if count == 0 {
+                continue;
+            }
+            writeln!(f, "{title} ({count}):")?;
+            for entry in self.entries.iter().filter(|entry| entry.verdict == verdict) {
+                write!(f, "  ")?;
+                if let Some(place) = &entry.place {
+                    write!(f, "{place}: ")?;
+                }
+                if !entry.subject.is_empty() {
+                    write!(f, "{}: ", entry.subject)?;
+                }
+                writeln!(f, "{}", entry.sentence)?;
+            }
+        }
+        if self.foreign_parameters > 0 {
+            writeln!(
+                f,
+                "not looked at: {} parameters of {} modules that are not about presence, and all routing blocks",
+                self.foreign_parameters, self.foreign_modules
+            )?;
+        }
+        Ok(())
+    }
+}

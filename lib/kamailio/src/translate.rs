@@ -1,0 +1,383 @@
+//! From Kamailio's settings to our configuration.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use crate::database;
+use crate::report::{Entry, Report, Verdict};
+use crate::settings::{Listening, Parameter, Place, Protocol, Settings, Value};
+use crate::table::{self, Fate, Form};
+use crate::toml::{self, Line, Literal};
+
+/// Characters of a text that a report shows.
+const MAX_SHOWN: usize = 60;
+const SIP_PORT: u16 = 5060;
+const MAX_EXPIRES_DEFAULT: i64 = 3600;
+
+/// Our configuration, and what was left out of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Translation {
+    /// The TOML file.
+    pub toml: String,
+    /// What became of each setting.
+    pub report: Report,
+}
+
+/// Says in our TOML what can be said in it, and reports the rest.
+pub fn translate(settings: &Settings) -> Translation {
+    let mut translator = Translator::default();
+    translator.problems(settings);
+    translator.modules(settings);
+    translator.parameters(settings);
+    translator.agree();
+    translator.listen(settings);
+    translator.finish(settings)
+}
+
+#[derive(Default)]
+struct Translator {
+    lines: Vec<(Line, Place)>,
+    entries: Vec<Entry>,
+    foreign_parameters: usize,
+    foreign_modules: BTreeSet<String>,
+}
+
+impl Translator {
+    fn say(&mut self, verdict: Verdict, place: Option<&Place>, subject: &str, sentence: &str) {
+        self.entries.push(Entry {
+            place: place.cloned(),
+            subject: subject.to_owned(),
+            verdict,
+            sentence: sentence.to_owned(),
+        });
+    }
+
+    fn problems(&mut self, settings: &Settings) {
+        for problem in &settings.problems {
+            self.say(Verdict::Wrong, Some(&problem.place), "", &problem.message);
+        }
+    }
+
+    fn modules(&mut self, settings: &Settings) {
+        if !settings.modules.iter().any(|module| module == "presence") {
+            let hint = "the module presence is not loaded: if an #!ifdef hides it, give --define NAME, as with kamailio -A";
+            self.say(Verdict::Note, None, "", hint);
+        }
+    }
+
+    // === parameters ===
+
+    fn parameters(&mut self, settings: &Settings) {
+        let named = settings.parameters.iter().enumerate();
+        let last: HashMap<(&str, &str), usize> = named
+            .map(|(at, parameter)| ((parameter.module.as_str(), parameter.name.as_str()), at))
+            .collect();
+        for (at, parameter) in settings.parameters.iter().enumerate() {
+            let Parameter { module, name, .. } = parameter;
+            let Some(fate) = table::fate(module, name) else {
+                self.foreign_parameters += 1;
+                self.foreign_modules.insert(module.clone());
+                continue;
+            };
+            let Some(fate) = fate else {
+                let sentence = format!("the module {module} has no such parameter");
+                self.say(
+                    Verdict::Wrong,
+                    Some(&parameter.place),
+                    &shown(parameter),
+                    &sentence,
+                );
+                continue;
+            };
+            let later = last.get(&(module.as_str(), name.as_str())).copied();
+            match later.filter(|later| *later != at) {
+                Some(later) => {
+                    let later = &settings.parameters[later].place;
+                    let sentence = format!("set again at {later}, which counts");
+                    self.say(
+                        Verdict::Note,
+                        Some(&parameter.place),
+                        &shown(parameter),
+                        &sentence,
+                    );
+                }
+                None => self.parameter(parameter, fate),
+            }
+        }
+    }
+
+    fn parameter(&mut self, parameter: &Parameter, fate: Fate) {
+        let subject = shown(parameter);
+        let place = Some(&parameter.place);
+        match fate {
+            Fate::Becomes(key, form) => self.becomes(parameter, key, form),
+            Fate::Beware(key, form, value, sentence) => {
+                self.becomes(parameter, key, form);
+                if parameter.value.number() == Some(value) {
+                    self.say(Verdict::Note, place, &subject, sentence);
+                }
+            }
+            Fate::NotYet(sentence) => self.say(Verdict::NotYet, place, &subject, sentence),
+            Fate::NoMeaning(sentence) => self.say(Verdict::NoMeaning, place, &subject, sentence),
+            Fate::Always(value, sentence) => {
+                let sentence = if parameter.value.text() == value {
+                    format!("it is always so here: {sentence}")
+                } else {
+                    sentence.to_owned()
+                };
+                self.say(Verdict::NoMeaning, place, &subject, &sentence);
+            }
+        }
+    }
+
+    fn becomes(&mut self, parameter: &Parameter, key: &'static str, form: Form) {
+        let subject = shown(parameter);
+        match literal(&parameter.value, form) {
+            Ok(value) => {
+                let mut comments = vec![parameter.place.to_string()];
+                if form == Form::Database {
+                    comments.push(
+                        "Kamailio's own database has tables of the same names: make another one, and change this."
+                            .to_owned(),
+                    );
+                    self.say(
+                        Verdict::Note,
+                        Some(&parameter.place),
+                        &subject,
+                        "this is Kamailio's own database, whose tables have the same names as ours: make another \
+                         database, and write that one; `pgpresence import --from` copies the rows",
+                    );
+                }
+                self.say(Verdict::Taken, Some(&parameter.place), &subject, key);
+                let line = Line {
+                    key,
+                    value,
+                    comments,
+                };
+                self.lines.push((line, parameter.place.clone()));
+            }
+            Err(reason) => self.say(Verdict::Wrong, Some(&parameter.place), &subject, &reason),
+        }
+    }
+
+    /// What Kamailio puts right by itself, and what our configuration would refuse.
+    fn agree(&mut self) {
+        let number = |lines: &[(Line, Place)], wanted: &str| {
+            lines
+                .iter()
+                .enumerate()
+                .find_map(|(at, (line, _))| match line.value {
+                    Literal::Number(number) if line.key == wanted => Some((at, number)),
+                    _ => None,
+                })
+        };
+        let max = number(&self.lines, "presence.max_expires")
+            .map_or(MAX_EXPIRES_DEFAULT, |(_, number)| number);
+        if let Some((at, min)) = number(&self.lines, "presence.min_expires")
+            && min > max
+        {
+            self.lines[at].0.value = Literal::Number(max);
+            let place = self.lines[at].1.clone();
+            let sentence = format!("is above max_expires, so {max} was written, as Kamailio does");
+            let subject = format!("presence min_expires = {min}");
+            self.say(Verdict::Note, Some(&place), &subject, &sentence);
+        }
+        if let Some((at, offset)) = number(&self.lines, "presence.expires_offset")
+            && offset >= max
+        {
+            let (_, place) = self.lines.remove(at);
+            self.entries.retain(|entry| {
+                entry.verdict != Verdict::Taken || entry.sentence != "presence.expires_offset"
+            });
+            let sentence =
+                format!("must stay below max_expires ({max}): nothing would be left of it");
+            let subject = format!("presence expires_offset = {offset}");
+            self.say(Verdict::Wrong, Some(&place), &subject, &sentence);
+        }
+    }
+
+    // === addresses ===
+
+    fn listen(&mut self, settings: &Settings) {
+        let port = settings.port.as_ref().map_or(SIP_PORT, |(port, _)| *port);
+        let port = if port == 0 { SIP_PORT } else { port };
+        let mut addresses: Vec<(String, String)> = Vec::new();
+        let mut known = BTreeSet::new();
+        for listening in &settings.listen {
+            for address in self.addresses(listening, port) {
+                if known.insert(address.clone()) {
+                    addresses.push((address, listening.place.to_string()));
+                }
+            }
+        }
+        if settings.listen.is_empty() {
+            let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+            let why = "no listen: Kamailio takes all addresses";
+            addresses.extend(["udp", "tcp"].map(|word| (format!("{word}:{any}"), why.to_owned())));
+            let sentence = format!(
+                "there is no listen line: as Kamailio does, all IPv4 addresses are taken, port {port}"
+            );
+            self.say(Verdict::Note, None, "", &sentence);
+        } else if addresses.is_empty() {
+            let sentence = "no listen line could be taken over: server.listen stays at 127.0.0.1";
+            self.say(Verdict::Note, None, "", sentence);
+        }
+        for (alias, place) in &settings.aliases {
+            let subject = format!("alias = {}", shortened(alias));
+            let sentence =
+                "requests for any domain are answered here: the edge decides which ones come";
+            self.say(Verdict::NoMeaning, Some(place), &subject, sentence);
+        }
+        if addresses.is_empty() {
+            return;
+        }
+        let place = settings
+            .listen
+            .first()
+            .map(|listening| listening.place.clone())
+            .or_else(|| settings.port.as_ref().map(|(_, place)| place.clone()));
+        let line = Line {
+            key: "server.listen",
+            value: Literal::List(addresses),
+            comments: Vec::new(),
+        };
+        let place = place.unwrap_or_else(|| Place {
+            file: settings.files.first().cloned().unwrap_or_else(|| "".into()),
+            line: 0,
+        });
+        self.lines.insert(0, (line, place));
+    }
+
+    /// The addresses of one `listen`, as our configuration writes them.
+    fn addresses(&mut self, listening: &Listening, port: u16) -> Vec<String> {
+        let place = Some(&listening.place);
+        let subject = format!("listen {}", shortened(&listening.host));
+        let words: &[&str] = match listening.protocol {
+            None => &["udp", "tcp"],
+            Some(Protocol::Udp) => &["udp"],
+            Some(Protocol::Tcp) => &["tcp"],
+            Some(Protocol::Tls | Protocol::WebSocket) => {
+                let sentence = "TLS and WebSocket are not spoken yet: let the edge speak them";
+                self.say(Verdict::NotYet, place, &subject, sentence);
+                return Vec::new();
+            }
+            Some(Protocol::Sctp) => {
+                let sentence = "SCTP is not spoken: let the edge speak it";
+                self.say(Verdict::NoMeaning, place, &subject, sentence);
+                return Vec::new();
+            }
+        };
+        let host = match listening.host.as_str() {
+            "*" => Ok(IpAddr::from(Ipv4Addr::UNSPECIFIED)),
+            host => host.parse::<IpAddr>(),
+        };
+        let Ok(host) = host else {
+            let sentence = "is an interface or a name: write its address into server.listen";
+            self.say(Verdict::Wrong, place, &subject, sentence);
+            return Vec::new();
+        };
+        let port = listening.port.filter(|port| *port != 0).unwrap_or(port);
+        let address = SocketAddr::new(host, port);
+        self.say(
+            Verdict::Taken,
+            place,
+            &format!("listen {address}"),
+            "server.listen",
+        );
+        if let Some(advertised) = &listening.advertised {
+            let sentence = format!(
+                "advertise {}: if phones are to send their refreshes there, set presence.server_address to a SIP URI of it",
+                shortened(advertised)
+            );
+            self.say(Verdict::Note, place, &subject, &sentence);
+        }
+        words
+            .iter()
+            .map(|word| format!("{word}:{address}"))
+            .collect()
+    }
+
+    fn finish(mut self, settings: &Settings) -> Translation {
+        self.lines
+            .sort_by_key(|(line, _)| (line.key != "server.listen", table::order(line.key)));
+        self.entries.sort_by_key(|entry| entry.verdict);
+        let name = settings.files.first().map_or("", |name| name);
+        let header = [
+            format!(
+                "Made from {name} by `pgpresence config import`. Above each key stands where it comes from."
+            ),
+            "What is not here has its default: see docs/CONFIGURATION.md.".to_owned(),
+        ];
+        let lines: Vec<Line> = self.lines.into_iter().map(|(line, _)| line).collect();
+        Translation {
+            toml: toml::write(&header, &lines),
+            report: Report {
+                entries: self.entries,
+                foreign_parameters: self.foreign_parameters,
+                foreign_modules: self.foreign_modules.len(),
+            },
+        }
+    }
+}
+
+/// The value as our configuration takes it, or what is wrong with it.
+fn literal(value: &Value, form: Form) -> Result<Literal, String> {
+    let number = |min: i64, max: i64| match value.number() {
+        Some(number) if (min..=max).contains(&number) => Ok(Literal::Number(number)),
+        Some(_) => Err(format!("must be {min} to {max}")),
+        None => Err("must be a number".to_owned()),
+    };
+    let text = value.text();
+    match form {
+        Form::Number(min, max) => number(min, max),
+        Form::Flag => number(0, 1).map_err(|_| "must be 0 or 1".to_owned()),
+        Form::Text => Ok(Literal::Text(text)),
+        Form::Database => database::translate(&text).map(Literal::Text),
+        Form::SipUri => {
+            let clean = |text: &str| {
+                !text.is_empty()
+                    && text
+                        .bytes()
+                        .all(|byte| byte.is_ascii_graphic() && !b"<>\"".contains(&byte))
+            };
+            let host = text
+                .strip_prefix("sip:")
+                .or_else(|| text.strip_prefix("sips:"));
+            match host {
+                Some(host) if clean(host) => Ok(Literal::Text(text)),
+                _ => Err("must be a SIP URI, such as sip:10.0.0.1:5060".to_owned()),
+            }
+        }
+    }
+}
+
+/// `module name = value`, without what may be secret.
+fn shown(parameter: &Parameter) -> String {
+    let Parameter {
+        module,
+        name,
+        value,
+        ..
+    } = parameter;
+    let (module, name) = (shortened(module), shortened(name));
+    match value {
+        Value::Number(number) => format!("{module} {name} = {number}"),
+        Value::Text(text) if text.contains("://") || name.contains("url") => {
+            format!("{module} {name}")
+        }
+        Value::Text(text) => format!("{module} {name} = \"{}\"", shortened(text)),
+    }
+}
+
+/// On one line, and not for ever.
+fn shortened(text: &str) -> String {
+    let mut shown: String = text
+        .chars()
+        .take(MAX_SHOWN)
+        .flat_map(char::escape_debug)
+        .collect();
+    if text.chars().nth(MAX_SHOWN).is_some() {
+        shown.push('…');
+    }
+    shown
+}
