@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-
-use crate::load::LoadArgs;
 use node::DatabaseUrl;
 
+use crate::load::LoadArgs;
 use crate::publish::PublishArgs;
 use crate::watch::WatchArgs;
 

@@ -5,9 +5,9 @@
 
 mod arguments;
 mod configuration;
-mod load;
 mod import;
 mod import_config;
+mod load;
 mod migrate;
 mod publish;
 mod run;
@@ -56,8 +56,8 @@ fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Import(args) => import::run(&settings, &args),
         Command::Config(ConfigCommand::Check) => configuration::check(&settings),
         Command::Config(ConfigCommand::Show) => configuration::show(&settings),
-        Command::Load(args) => load::run(&settings, &args),
         Command::Config(ConfigCommand::Import(args)) => import_config::run(&args),
+        Command::Load(args) => load::run(&settings, &args),
         Command::Watch(args) => runtime()?.block_on(watch::run(args)),
         Command::Publish(args) => runtime()?.block_on(publish::run(args)),
     }

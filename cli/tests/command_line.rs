@@ -29,8 +29,7 @@ fn help_names_every_command_and_option() {
     }
     assert!(!help.contains("supervised"));
     for command in [
-        "run", "server", "notifier", "migrate", "config", "watch", "publish", "load",
-        "run", "server", "notifier", "migrate", "import", "config", "watch", "publish",
+        "run", "server", "notifier", "migrate", "import", "config", "watch", "publish", "load",
     ] {
         assert_eq!(output(&[command, "--help"]).0, Some(0), "{command}");
     }

@@ -265,7 +265,7 @@ fn kamailio(system: &System, mode: Mode) -> Kamailio {
         let address = UdpSocket::bind("127.0.0.1:0")
             .and_then(|socket| socket.local_addr())
             .expect("a free port");
-        let config = include_str!("../kamailio/presence.cfg")
+        let config = include_str!("../kamailio/moved_from.cfg")
             .replace("\nlisten=udp:LISTEN", &format!("\nlisten=udp:{address}"))
             .replace("\"sip:LISTEN\"", &format!("\"sip:{address}\""))
             .replace("\"MODULES\"", &format!("\"{modules}\""))

@@ -45,7 +45,8 @@ impl Converter<'_> {
             user => format!("sip:{user}@{}", row.domain),
         };
         let presentity = self.presentity(&presentity)?;
-        (package.check)(&row.body)
+        package
+            .check(&row.body)
             .map_err(|_| "its body is none of that event package".to_owned())?;
         Ok(ImportedPublication {
             source_id: row.id,
