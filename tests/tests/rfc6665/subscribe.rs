@@ -102,7 +102,7 @@ async fn bad_event() {
     let alice = Phone::udp("alice").await;
     for event in [
         Some("weather"),
-        Some("presence.winfo"),
+        Some("presence.winfo.winfo"),
         Some("Presence"),
         None,
     ] {
