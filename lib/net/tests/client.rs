@@ -26,13 +26,11 @@ use wire::{endpoint, local, ok, options, packets, within};
 const SHORT: Timers = Timers {
     t1_ms: 10,
     t2_ms: 40,
-    t4_ms: 50,
 };
 /// Longer than any test: what ends, ends for another reason.
 const LONG: Timers = Timers {
     t1_ms: 100_000,
     t2_ms: 100_000,
-    t4_ms: 1_000,
 };
 
 struct Caller {
@@ -252,7 +250,6 @@ async fn a_relay_that_dies_fails_what_waits_for_it() {
         Timers {
             t1_ms: 50,
             t2_ms: 50,
-            t4_ms: 50,
         },
     )
     .await;

@@ -130,9 +130,8 @@ impl Table {
 
     /// The transaction that a response ends.
     pub(super) fn on_response(&mut self, response: &Response) -> Option<Branch> {
-        let now_ms = self.now_ms();
         let sip::transaction::ClientEvent::Final { key, .. } =
-            self.transactions.on_response(now_ms, response)?;
+            self.transactions.on_response(response)?;
         self.remove(&key);
         Some(key)
     }

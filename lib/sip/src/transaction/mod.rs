@@ -10,8 +10,6 @@ pub struct Timers {
     pub t1_ms: u64,
     /// Longest interval between retransmissions.
     pub t2_ms: u64,
-    /// How long a message can stay in the network; retransmitted answers are absorbed for so long.
-    pub t4_ms: u64,
 }
 
 impl Default for Timers {
@@ -19,7 +17,6 @@ impl Default for Timers {
         Timers {
             t1_ms: 500,
             t2_ms: 4_000,
-            t4_ms: 5_000,
         }
     }
 }
