@@ -136,7 +136,7 @@ impl Workload {
             }
         };
         let share = |value: f64| (0.0..=1.0).contains(&value);
-        let seconds = |value: f64| value >= 0.0 && value <= 1e6;
+        let seconds = |value: f64| (0.0..=1e6).contains(&value);
         check(
             (1..=10_000_000).contains(&self.presentities),
             "presentities",
