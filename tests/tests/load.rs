@@ -144,6 +144,25 @@ fn over_tcp_and_with_two_workers() {
     }
 }
 
+/// Whatever the package: each has its own place for the number of a state.
+#[test]
+fn other_event_packages() {
+    let system = system::setup().start();
+    let servers = addresses(&system, "udp");
+    for event in ["dialog", "message-summary"] {
+        let sets = [
+            "presentities=10",
+            "watchers=3",
+            "phase.measured.warmup_s=0",
+            &format!("event={event}"),
+        ];
+        let report =
+            load(&servers, "publish-100x10", &sets, &[]).unwrap_or_else(|fault| panic!("{fault}"));
+        let shown = &report["latency_ms"]["state_shown"]["count"];
+        assert!(shown.as_u64() > Some(0), "{event}: {report:#}");
+    }
+}
+
 /// After leaving, nothing of the load stays in the tables but what is kept for retransmissions.
 #[tokio::test(flavor = "multi_thread")]
 async fn it_leaves_as_it_came() {

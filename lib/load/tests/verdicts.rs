@@ -111,6 +111,8 @@ fn each_fault_is_found() {
         (Habit::ReusesCseq, &["repeats"][..], "is used twice"),
         (Habit::SkipsCseq, &["gaps"], "skips from 3"),
         (Habit::Overtakes, &["disorder"], "comes after 5"),
+        // Not a gap: the drain waits for what may still come.
+        (Habit::SendsLate, &["disorder"], "comes after"),
         (Habit::GoesBack, &["backwards"], "goes back from state"),
         (Habit::DropsLast, &["last"], "ends on state"),
         (
@@ -119,11 +121,7 @@ fn each_fault_is_found() {
             "which is not what was published here",
         ),
         (Habit::NeverNotifies, &["initial"], "never notified"),
-        (
-            Habit::DoublesDialog,
-            &["doubled", "initial"],
-            "made two dialogs",
-        ),
+        (Habit::DoublesDialog, &["doubled"], "made two dialogs"),
         (Habit::Refuses, &["failed"], "403 Forbidden"),
         (Habit::IsDeaf, &["lost"], "no final answer"),
     ] {
@@ -158,6 +156,7 @@ fn what_only_looks_like_a_fault_is_none() {
         Habit::IsBusyOnce,
         Habit::LosesDialogOnce,
         Habit::MissesOnce,
+        Habit::RefusesButDoes,
     ] {
         let report = run(habit, 1, &[]);
         assert!(report.verdict.ok, "{habit:?}\n{report}");
@@ -169,6 +168,7 @@ fn what_only_looks_like_a_fault_is_none() {
             Habit::ForgetsOnce => {
                 assert_eq!(outcome("412", &requests.publish), Some(2), "{report}")
             }
+            Habit::RefusesButDoes => assert_eq!(requests.notify.after_refusal, 6, "{report}"),
             Habit::LosesDialogOnce => {
                 assert_eq!(outcome("481", &requests.subscribe), Some(6), "{report}")
             }

@@ -254,7 +254,9 @@ impl Worker<'_> {
         let is_quiet = now.saturating_sub(self.progress.last_notify.max(begin)) > QUIET;
         if stage == phases {
             let has_watchers = !self.watchers.is_empty();
-            let is_right = !self.is_anything_under_way() && self.not_last_state() == 0;
+            // A NOTIFY that was lost on the way is sent again: what is missing now may still come.
+            let has_gaps = !self.plan.workload.gaps_allowed && self.gaps() > 0;
+            let is_right = !self.is_anything_under_way() && !has_gaps && self.not_last_state() == 0;
             return elapsed > patience
                 || is_right && self.missing_initial() == 0 && (is_quiet || !has_watchers);
         }
@@ -283,6 +285,12 @@ impl Worker<'_> {
             .iter()
             .filter(|watcher| watcher.usage == Usage::Accepted && !watcher.order.has_begun());
         missing.count() as u64
+    }
+
+    /// CSeq numbers that are missing in the dialogs there are.
+    fn gaps(&self) -> u64 {
+        let gaps = self.watchers.iter().map(|watcher| watcher.order.gaps());
+        gaps.sum()
     }
 
     fn not_last_state(&self) -> u64 {
@@ -343,13 +351,8 @@ impl Worker<'_> {
             .watchers
             .iter()
             .filter(|watcher| watcher.is_judged() && !watcher.order.has_begun());
-        let gaps: u64 = self
-            .watchers
-            .iter()
-            .map(|watcher| watcher.order.gaps())
-            .sum();
         WorkerVerdict {
-            gaps: gaps + self.progress.gaps,
+            gaps: self.gaps() + self.progress.gaps,
             not_last_state: self.not_last_state(),
             missing_initial_notify: missing.count() as u64,
             lost: self.lost + unanswered.len() as u64,

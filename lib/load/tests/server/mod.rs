@@ -6,7 +6,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sip::{HeaderName, Limits, Message, Method, Reply, Request, StatusCode, parse_datagram};
 
@@ -21,6 +21,8 @@ pub(crate) enum Habit {
     SkipsCseq,
     /// Sends n+1 before n.
     Overtakes,
+    /// Loses a NOTIFY on its way, and sends it when a second has passed.
+    SendsLate,
     /// Shows the first state again.
     GoesBack,
     /// Keeps the last state to itself.
@@ -31,6 +33,8 @@ pub(crate) enum Habit {
     NeverNotifies,
     /// Makes a dialog and notifies in it, then answers with another one.
     DoublesDialog,
+    /// Notifies, and answers 503 all the same; the next try makes another dialog. No fault, but told.
+    RefusesButDoes,
     /// Answers no PUBLISH.
     IsDeaf,
     /// Answers each PUBLISH 403.
@@ -87,6 +91,7 @@ impl Server {
                     request.check_mandatory().unwrap();
                     state.take(&request, from);
                 }
+                state.send_late();
             }
         });
         Server {
@@ -115,7 +120,9 @@ struct Dialog {
     to: SocketAddr,
     cseq: u32,
     notified: u32,
-    held_back: Option<String>,
+    /// As in From and To.
+    tag: &'static str,
+    held_back: Option<(Instant, String)>,
 }
 
 struct State {
@@ -137,6 +144,17 @@ impl State {
             Method::Publish => self.publish(request, from),
             Method::Subscribe => self.subscribe(request, from),
             other => panic!("{other:?}"),
+        }
+    }
+
+    /// Sends what was held back for a second and more.
+    fn send_late(&mut self) {
+        for dialog in self.dialogs.values_mut() {
+            let is_due =
+                |held: &mut (Instant, String)| held.0.elapsed() > Duration::from_millis(1300);
+            if let Some((_, text)) = dialog.held_back.take_if(is_due) {
+                self.socket.send_to(text.as_bytes(), dialog.to).unwrap();
+            }
         }
     }
 
@@ -249,6 +267,7 @@ impl State {
                 to: from,
                 cseq: 0,
                 notified: 0,
+                tag: "theirs",
                 held_back: None,
             };
             assert_eq!(dialog.contact.rsplit('@').next().unwrap(), from.to_string());
@@ -256,11 +275,23 @@ impl State {
         }
         let contact = format!("<sip:{}>", self.address);
         let headers = [("Expires", "3600"), ("Contact", contact.as_str())];
-        if self.habit == Habit::DoublesDialog && !is_in_dialog {
+        if self.habit == Habit::RefusesButDoes && !is_in_dialog && self.is_first(request) {
             self.notify(&call_id, "active");
+            self.dialogs.remove(&call_id);
+            self.reply(request, from, 503, &[("Retry-After", "1")]);
+            return;
+        }
+        if matches!(self.habit, Habit::DoublesDialog | Habit::RefusesButDoes) && !is_in_dialog {
+            if self.habit == Habit::DoublesDialog {
+                self.notify(&call_id, "active");
+            }
+            self.dialogs.get_mut(&call_id).unwrap().tag = "another";
             let ok = Reply::new(request, StatusCode::OK).to_tag("another");
             let ok = ok.header("Contact", &contact).encode(from);
             self.socket.send_to(&ok, from).unwrap();
+            if self.habit == Habit::RefusesButDoes {
+                self.notify(&call_id, "active");
+            }
         } else if self.habit == Habit::NotifiesFirst {
             self.notify(&call_id, "active");
             self.reply(request, from, 200, &headers);
@@ -315,25 +346,28 @@ impl State {
             "Content-Type: application/pidf+xml\r\n"
         };
         let text = format!(
-            "NOTIFY {} SIP/2.0\r\nVia: SIP/2.0/UDP {};branch=z9hG4bKs{}\r\nMax-Forwards: 70\r\nFrom: <{}>;tag=theirs\r\n\
+            "NOTIFY {} SIP/2.0\r\nVia: SIP/2.0/UDP {};branch=z9hG4bKs{}\r\nMax-Forwards: 70\r\nFrom: <{}>;tag={}\r\n\
              To: {}\r\nCall-ID: {call_id}\r\nCSeq: {} NOTIFY\r\nContact: <sip:{}>\r\nEvent: presence\r\n\
              Subscription-State: {state};expires=3600\r\n{content_type}Content-Length: {}\r\n\r\n{}",
             dialog.contact,
             self.address,
             self.serial,
             dialog.presentity,
+            dialog.tag,
             dialog.watcher,
             dialog.cseq,
             self.address,
             body.len(),
             String::from_utf8(body).unwrap()
         );
-        if self.habit == Habit::Overtakes && is_wrong {
-            dialog.held_back = Some(text);
+        if matches!(self.habit, Habit::Overtakes | Habit::SendsLate) && is_wrong {
+            dialog.held_back = Some((Instant::now(), text));
             return;
         }
         self.socket.send_to(text.as_bytes(), dialog.to).unwrap();
-        if let Some(earlier) = dialog.held_back.take() {
+        if self.habit == Habit::Overtakes
+            && let Some((_, earlier)) = dialog.held_back.take()
+        {
             self.socket.send_to(earlier.as_bytes(), dialog.to).unwrap();
         }
         if self.habit == Habit::SaysTwice {
