@@ -10,6 +10,11 @@ CREATE TABLE xcap (
     source   bigint NOT NULL DEFAULT 0,
     doc_uri  text   COLLATE "C" NOT NULL,
     port     bigint NOT NULL DEFAULT 0,
+    presentity_uri text COLLATE "C" NOT NULL GENERATED ALWAYS AS (
+        CASE WHEN domain = ''   THEN 'tel:' || username
+             WHEN username = '' THEN 'sip:' || lower(domain)
+             ELSE 'sip:' || username || '@' || lower(domain)
+        END) STORED,
     CONSTRAINT "a document has an address" CHECK (doc_uri <> '')
 );
 
@@ -23,8 +28,11 @@ COMMENT ON COLUMN xcap.etag IS 'Entity-tag of the document. Written by XCAP tool
 COMMENT ON COLUMN xcap.source IS 'Kamailio''s mark of who stored it; 0 = an XCAP server. Written by XCAP tools.';
 COMMENT ON COLUMN xcap.doc_uri IS 'Address of the document within the XCAP root. Written by XCAP tools, or by hand.';
 COMMENT ON COLUMN xcap.port IS 'Kamailio''s port of the XCAP server; not used. Written by XCAP tools.';
+COMMENT ON COLUMN xcap.presentity_uri IS 'Canonical URI of the user whose document it is, as in presentity.presentity_uri. Computed.';
 
 -- Serves the look-up of one document by its address.
 CREATE UNIQUE INDEX xcap_doc_uri_idx ON xcap (doc_uri);
 -- Serves the look-up of a user's documents of one type.
 CREATE INDEX xcap_account_doc_type_idx ON xcap (username, domain, doc_type);
+-- Serves publication.list_live, which is hot: partial, so that it is nearly empty however many other documents there are.
+CREATE INDEX xcap_hard_state_idx ON xcap (presentity_uri, id) WHERE doc_type = 16;

@@ -55,6 +55,42 @@ async fn insert_update_delete() {
     assert_eq!(dialog.count(), 4);
 }
 
+/// A pidf-manipulation document (RFC 4827) reaches watchers, is joined by what is published, and outlives it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stored_document_is_hard_state() {
+    let (system, dialog) = watched().await;
+    system.psql(&format!(
+        "INSERT INTO xcap (username, domain, doc, doc_type, etag, doc_uri) \
+         VALUES ('bob', 'example.org', '{}', 16, 'e1', '/pidf-manipulation/users/bob/index')",
+        pidf::document(BOB, "stored", "open", "on holiday").replace("\r\n", " ")
+    ));
+    let notify = dialog
+        .until("stored", |notify| notify.note() == Some("on holiday"))
+        .await;
+    assert_eq!(notify.basic(), "open");
+    system.psql(&insert("soft", IN_AN_HOUR, &body("closed", "published")));
+    dialog
+        .until("both", |notify| {
+            let text = String::from_utf8_lossy(&notify.message.body);
+            text.contains("on holiday") && text.contains("published")
+        })
+        .await;
+    system.psql("DELETE FROM presentity");
+    dialog
+        .until("stored alone", |notify| {
+            let text = String::from_utf8_lossy(&notify.message.body);
+            text.contains("on holiday") && !text.contains("published")
+        })
+        .await;
+    system.psql("DELETE FROM xcap");
+    dialog
+        .until("nothing", |notify| {
+            notify.note().is_none() && !notify.presence.as_ref().unwrap().is_open()
+        })
+        .await;
+    assert_eq!(dialog.count(), 5);
+}
+
 /// Kamailio's upper-case domain and a row that never expires (`expires = -1`, its hard state).
 #[tokio::test(flavor = "multi_thread")]
 async fn hard_state() {

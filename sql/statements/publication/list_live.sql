@@ -1,14 +1,36 @@
 -- publication.list_live
--- Purpose:    the live publications of resources, newest first, to be merged
+-- Purpose:    the live publications of resources, newest first, then the hard state of presence, to be merged
 -- Called by:  notifier/src/render.rs, after each take
 -- Parameters: $1 presentity_uri text[] | $2 event text[] | $3 now timestamptz (tests only, else null)
 -- Returns:    resource int8 (ordinal, from 1) | id int8 | content_type text | body bytea | etag text | sender text
 -- Locks:      none
--- Plan:       presentity_resource_idx
+-- Plan:       presentity_resource_idx, xcap_hard_state_idx
 -- Retry:      safe, reads only
--- RFC:        3903 section 6: the compositor's input
-SELECT i.ord AS resource, p.id, p.content_type, p.body, p.etag, p.sender
-FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS i (presentity_uri, event, ord)
-JOIN presentity AS p ON p.presentity_uri = i.presentity_uri AND p.event = i.event
-WHERE NOT p.removed AND is_live(p.expires, COALESCE($3::timestamptz, now()))
-ORDER BY i.ord, p.received_time DESC, p.modified DESC, p.id DESC
+-- RFC:        3903 section 6: the compositor's input; 4827 section 3: a pidf-manipulation document is one more of it
+--
+-- Hard state comes last, as the oldest, with ids above those of all publications: the lower id keeps an identifier that two
+-- documents have, so a stored document changes no name that watchers have seen.
+WITH input AS MATERIALIZED (
+    SELECT i.ord, i.presentity_uri, i.event
+    FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS i (presentity_uri, event, ord)
+),
+found AS (
+    SELECT i.ord, false AS hard, p.received_time, p.modified, p.id, p.content_type, p.body, p.etag, p.sender
+    FROM input AS i
+    JOIN presentity AS p ON p.presentity_uri = i.presentity_uri AND p.event = i.event
+    WHERE NOT p.removed AND is_live(p.expires, COALESCE($3::timestamptz, now()))
+    UNION ALL
+    SELECT i.ord, true, 0, '-infinity', 9223372036854775807 - x.id, 'application/pidf+xml', x.doc, x.etag, ''
+    FROM input AS i
+    CROSS JOIN LATERAL (
+        SELECT x.id, x.doc, x.etag
+        FROM xcap AS x
+        WHERE x.presentity_uri = i.presentity_uri AND x.doc_type = 16
+        -- A fence: one look-up by key for each resource, also in a session that planned while the table was empty.
+        OFFSET 0
+    ) AS x
+    WHERE i.event = 'presence'
+)
+SELECT f.ord AS resource, f.id, f.content_type, f.body, f.etag, f.sender
+FROM found AS f
+ORDER BY f.ord, f.hard, f.received_time DESC, f.modified DESC, f.id DESC

@@ -3,7 +3,7 @@
 -- Called by:  cli/src/import.rs, batch after batch
 -- Parameters: $1 username text[] | $2 domain text[] | $3 doc bytea[] | $4 doc_type int8[] | $5 etag text[] | $6 source int8[] | $7 doc_uri text[] | $8 port int8[] | $9 dry bool (change nothing)
 -- Returns:    ord int8 (from 1) | verdict text (created, changed, same)
--- Locks:      xcap rows by doc_uri
+-- Locks:      xcap rows by doc_uri, then notify_queue by key (by trigger, for pidf-manipulation; once for new and once for changed documents)
 -- Plan:       xcap_doc_uri_idx
 -- Retry:      safe
 -- RFC:        4825 section 7.11: the entity-tag changes with the document

@@ -164,3 +164,62 @@ async fn a_flag_set_by_hand_is_queued_and_moving_a_publication_queues_both() {
         ["sip:al@example.org presence state due", DUE]
     );
 }
+
+const HARD: &str = "INSERT INTO xcap (username, domain, doc, doc_type, etag, doc_uri) \
+     VALUES ('bob', 'Example.ORG', 'hard', 16, 'h1', '/pidf-manipulation/users/bob/index')";
+
+#[tokio::test]
+async fn each_change_of_hard_state_is_queued_and_no_other_document() {
+    let database = Database::new().await;
+    let alice = DUE.replace("bob", "alice");
+    let table: [(&str, &[&str]); 11] = [
+        (HARD, &[DUE]),
+        ("UPDATE xcap SET doc = 'other'", &[DUE]),
+        ("UPDATE xcap SET doc = 'other', etag = 'h2'", &[]),
+        ("UPDATE xcap SET id = 7", &[DUE]),
+        ("UPDATE xcap SET username = 'alice'", &[&alice, DUE]),
+        ("UPDATE xcap SET doc_type = 2", &[&alice]),
+        ("UPDATE xcap SET doc = 'rules'", &[]),
+        ("UPDATE xcap SET doc_type = 16", &[&alice]),
+        ("DELETE FROM xcap", &[&alice]),
+        (
+            "INSERT INTO xcap (username, domain, doc, doc_type, etag, doc_uri) VALUES ('bob', 'example.org', 'r', 2, 'e', '/r')",
+            &[],
+        ),
+        ("DELETE FROM xcap", &[]),
+    ];
+    for (sql, expected) in table {
+        database.by_hand("DELETE FROM notify_queue").await;
+        assert_eq!(database.by_hand(sql).await, 1, "{sql}");
+        assert_eq!(database.queue().await, expected, "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn hard_state_is_merged_after_all_publications_and_into_presence_only() {
+    let database = Database::new().await;
+    database.by_hand(HARD).await;
+    database
+        .by_hand("INSERT INTO xcap (username, domain, doc, doc_type, etag, doc_uri) VALUES ('bob', 'example.org', 'rules', 2, 'e', '/r'), ('carol', 'example.org', 'hers', 16, 'e', '/c')")
+        .await;
+    database.by_hand(INSERT).await;
+    database
+        .by_hand("UPDATE presentity SET received_time = 1")
+        .await;
+    let mut dialogs = resource("bob");
+    dialogs.event = "dialog".to_owned();
+    let found = database
+        .store
+        .publication()
+        .list(&[dialogs, resource("bob"), resource("dave")])
+        .await
+        .unwrap();
+    let found: Vec<_> = found
+        .iter()
+        .map(|one| (one.resource_index, &one.body[..], one.entity_tag.as_str()))
+        .collect();
+    assert_eq!(
+        found,
+        [(1, &b"one"[..], "by-hand"), (1, &b"hard"[..], "h1")]
+    );
+}
