@@ -4,6 +4,8 @@
 //! `cargo bench -p load` prints one line for each case, with the worker's own CPU time per message: what one core could drive if
 //! the responder had another to itself.
 
+#![expect(clippy::expect_used, reason = "a benchmark fails by panicking")]
+
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;

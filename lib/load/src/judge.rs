@@ -234,10 +234,12 @@ mod tests {
     use super::*;
 
     /// One NOTIFY: CSeq, branch, and the state it shows (`None`: the publication is not in it).
+    /// Gaps, repeats, disorder, backwards, retransmissions, and whether the last state is right.
+    type Found = (u64, u64, u64, u64, u64, bool);
     type Notify = (u32, u32, Option<u32>);
 
     /// Gaps, repeats, disorder, backwards, retransmissions, and whether the end is right.
-    fn judge(mut ledger: Ledger, notifies: &[Notify]) -> (u64, u64, u64, u64, u64, bool) {
+    fn judge(mut ledger: Ledger, notifies: &[Notify]) -> Found {
         let (mut order, mut shown) = (CseqOrder::default(), Shown::default());
         let (mut repeats, mut disorder, mut backwards, mut again) = (0, 0, 0, 0);
         ledger.sent = ledger.sent.max(ledger.acknowledged);
@@ -275,7 +277,7 @@ mod tests {
     #[test]
     fn sequences_and_their_verdicts() {
         let s = Some;
-        let cases: &[(&str, u32, &[Notify], (u64, u64, u64, u64, u64, bool))] = &[
+        let cases: &[(&str, u32, &[Notify], Found)] = &[
             (
                 "nothing published, empty NOTIFY",
                 0,
