@@ -2,7 +2,7 @@
 //!
 //! Two steps. [`read`] follows the file as Kamailio's own scanner does (comments, `#!define`, `#!ifdef`, `#!subst`,
 //! includes, both quote styles) and gives [`Settings`]: each module parameter and each listening address with its place.
-//! [`translate`] turns those into our TOML and a [`Report`] of what was left out, and why.
+//! [`fn@translate`] turns those into our TOML and a [`Report`] of what was left out, and why.
 //!
 //! Pure: files and environment variables come through [`Surroundings`]. Routing blocks are passed over, never run. Work is
 //! linear in what is read: regular expressions are linear, and whatever multiplies text has a limit.
