@@ -12,12 +12,15 @@ use serde_json::json;
 use sip::{Method, RequestBuilder, Response, StatusCode};
 use tokio::time::Instant;
 
-use crate::user_agent::{ServerArgs, UserAgent, clock, random_token, refresh_after};
+use crate::user_agent::{
+    ServerArgs, UserAgent, address_of_record, clock, random_token, refresh_after,
+};
 
 /// What `pgpresence publish` takes.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct PublishArgs {
     /// Presentity to publish for, such as `sip:bob@example.org`.
+    #[arg(value_parser = address_of_record)]
     presentity: String,
     #[command(flatten)]
     server: ServerArgs,

@@ -27,6 +27,17 @@ pub(crate) struct ServerArgs {
     pub(crate) transport: String,
 }
 
+/// Reads a URI that somebody can be: `sip:`, `sips:` or `tel:`.
+///
+/// # Errors
+/// It is something else; the text tells what would do.
+pub(crate) fn address_of_record(text: &str) -> Result<String, String> {
+    match Uri::parse(text) {
+        Ok(uri) if uri.scheme != sip::Scheme::Other => Ok(text.to_owned()),
+        _ => Err("not a URI such as sip:bob@example.org".to_owned()),
+    }
+}
+
 /// A user agent with its connection to a server.
 pub(crate) struct UserAgent {
     endpoint: Endpoint,
@@ -213,6 +224,20 @@ pub(crate) fn contact_uri(user: &str, via: &ViaOut) -> String {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn knows_who_somebody_can_be() {
+        for (text, is_one) in [
+            ("sip:bob@example.org", true),
+            ("tel:+4930123456", true),
+            ("no-uri-at-all", false),
+            ("bob@example.org", false),
+            ("http://example.org", false),
+            ("", false),
+        ] {
+            assert_eq!(super::address_of_record(text).is_ok(), is_one, "{text}");
+        }
+    }
+
     use super::*;
 
     #[test]

@@ -13,7 +13,9 @@ use sip::dialog::DialogView;
 use sip::{Event, HeaderName, Method, Request, RequestBuilder, Response, StatusCode};
 use tokio::time::Instant;
 
-use crate::user_agent::{ServerArgs, UserAgent, clock, contact_uri, random_token, refresh_after};
+use crate::user_agent::{
+    ServerArgs, UserAgent, address_of_record, clock, contact_uri, random_token, refresh_after,
+};
 
 /// How long the last NOTIFY may take after an unsubscribe or a fetch was accepted.
 const LAST_NOTIFY: Duration = Duration::from_secs(10);
@@ -22,6 +24,7 @@ const LAST_NOTIFY: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct WatchArgs {
     /// Presentity to watch, such as `sip:bob@example.org`.
+    #[arg(value_parser = address_of_record)]
     presentity: String,
     #[command(flatten)]
     server: ServerArgs,
