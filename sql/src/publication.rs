@@ -85,6 +85,16 @@ pub struct Publication {
     pub entity_tag: String,
     /// Who published.
     pub sender: String,
+    /// Epoch second at which the present body came; 0 for hard state.
+    pub received_time: i64,
+    /// The same, finer: epoch microsecond; 0 if unknown.
+    pub modified_us: i64,
+    /// Epoch second at which it ends, -1 for never.
+    pub expires: i64,
+    /// Column `priority`.
+    pub priority: i64,
+    /// Epoch second of the database's clock when this was read; the same for all rows of one call.
+    pub now: i64,
 }
 
 /// The statements of this area; see [`Store::publication`].
@@ -183,6 +193,11 @@ impl Publications<'_> {
                 body: Bytes::from(row.get::<_, Vec<u8>>("body")),
                 entity_tag: row.get("etag"),
                 sender: row.get("sender"),
+                received_time: row.get("received_time"),
+                modified_us: row.get("modified_us"),
+                expires: row.get("expires"),
+                priority: row.get("priority"),
+                now: row.get("now"),
             })
             .collect())
     }

@@ -2,7 +2,7 @@
 -- Purpose:    the live publications of resources, newest first, then the hard state of presence, to be merged
 -- Called by:  notifier/src/render.rs, after each take
 -- Parameters: $1 presentity_uri text[] | $2 event text[] | $3 now timestamptz (tests only, else null)
--- Returns:    resource int8 (ordinal, from 1) | id int8 | content_type text | body bytea | etag text | sender text
+-- Returns:    resource int8 (ordinal, from 1) | id int8 | content_type text | body bytea | etag text | sender text | received_time int8 (epoch second) | modified_us int8 (epoch microsecond, 0 = unknown) | expires int8 (epoch second, -1 = never) | priority int8 | now int8 (epoch second, the same in all rows)
 -- Locks:      none
 -- Plan:       presentity_resource_idx, xcap_hard_state_idx
 -- Retry:      safe, reads only
@@ -15,12 +15,13 @@ WITH input AS MATERIALIZED (
     FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS i (presentity_uri, event, ord)
 ),
 found AS (
-    SELECT i.ord, false AS hard, p.received_time, p.modified, p.id, p.content_type, p.body, p.etag, p.sender
+    SELECT i.ord, false AS hard, p.received_time, p.modified, p.id, p.content_type, p.body, p.etag, p.sender, p.expires,
+           p.priority
     FROM input AS i
     JOIN presentity AS p ON p.presentity_uri = i.presentity_uri AND p.event = i.event
     WHERE NOT p.removed AND is_live(p.expires, COALESCE($3::timestamptz, now()))
     UNION ALL
-    SELECT i.ord, true, 0, '-infinity', 9223372036854775807 - x.id, 'application/pidf+xml', x.doc, x.etag, ''
+    SELECT i.ord, true, 0, '-infinity', 9223372036854775807 - x.id, 'application/pidf+xml', x.doc, x.etag, '', -1, 0
     FROM input AS i
     CROSS JOIN LATERAL (
         SELECT x.id, x.doc, x.etag
@@ -31,6 +32,10 @@ found AS (
     ) AS x
     WHERE i.event = 'presence'
 )
-SELECT f.ord AS resource, f.id, f.content_type, f.body, f.etag, f.sender
+SELECT
+    f.ord AS resource, f.id, f.content_type, f.body, f.etag, f.sender, f.received_time,
+    CASE WHEN isfinite(f.modified) THEN (extract(epoch FROM f.modified) * 1000000)::bigint ELSE 0 END AS modified_us,
+    f.expires, f.priority,
+    floor(extract(epoch FROM COALESCE($3::timestamptz, now())))::bigint AS now
 FROM found AS f
 ORDER BY f.ord, f.hard, f.received_time DESC, f.modified DESC, f.id DESC

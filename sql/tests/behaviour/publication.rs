@@ -385,3 +385,49 @@ async fn list_gives_the_newest_first() {
     at.publication().change_batch(&changes).await.unwrap();
     assert_eq!(bodies(&database, "bob").await, ["a2", "c", "b"]);
 }
+
+#[tokio::test]
+async fn what_is_listed_says_when_it_came_and_what_time_it_is() {
+    let database = Database::new().await;
+    database
+        .store
+        .publication()
+        .create_batch(&[publication("bob", "t1", "by PUBLISH")])
+        .await
+        .unwrap();
+    database
+        .by_hand(
+            "INSERT INTO presentity (username, domain, event, etag, expires, received_time, body, priority, modified)
+             VALUES ('bob', 'example.org', 'presence', 'x', -1, 17, 'by hand', 5, '2001-02-03 04:05:06.000007+00'),
+                    ('bob', 'example.org', 'presence', 'y', -1, 16, 'no time', -5, 'infinity')",
+        )
+        .await;
+    let now = after(30.0);
+    let listed = database
+        .store
+        .at(now)
+        .publication()
+        .list(&[resource("bob")])
+        .await
+        .unwrap();
+    let since_epoch = now.duration_since(std::time::UNIX_EPOCH).unwrap();
+    let now = i64::try_from(since_epoch.as_secs()).unwrap();
+    assert!(listed.iter().all(|row| row.now == now), "{listed:?}");
+    let [published, typed, timeless] = listed.as_slice() else {
+        panic!("{listed:?}")
+    };
+    assert!((now - 35..=now - 29).contains(&published.received_time));
+    assert_eq!(published.modified_us / 1_000_000, published.received_time);
+    assert!((published.expires - published.received_time - 3600).abs() <= 1);
+    assert_eq!(published.priority, 0);
+    assert_eq!(
+        (
+            typed.received_time,
+            typed.modified_us,
+            typed.expires,
+            typed.priority
+        ),
+        (17, 981_173_106_000_007, -1, 5)
+    );
+    assert_eq!((timeless.modified_us, timeless.priority), (0, -5));
+}
