@@ -352,6 +352,10 @@ impl Engine {
         // before it could lock them, so a little less than the limit doesn't prove that there were no more.
         let complete = dialogs.len() <= limit as usize / 2;
         self.portion.taken(works.len(), dialogs.len(), complete);
+        for work in &works {
+            self.ledger
+                .shown(work, rendered.next_change(&work.resource));
+        }
         let mut cancelled = Vec::new();
         let mut letters = Vec::with_capacity(dialogs.len());
         for dialog in dialogs {

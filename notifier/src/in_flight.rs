@@ -10,6 +10,7 @@
 //! back. Taking needs no new claim while the lease holds; the alternative, leaving the resource unsettled until it is due
 //! again, would make a dialog that was busy for 50 ms wait for up to `waitn_time`, and would need a timer against busy loops.
 
+use sql::NextChange;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::Hash;
 use std::time::{Duration, Instant};
@@ -48,6 +49,9 @@ pub(crate) struct Work<R> {
     pub(crate) give_back: bool,
     /// How many takes in a row left something of it to be taken.
     pub(crate) cuts: u32,
+    /// When the first of the documents that were shown changes by itself. Never forgotten by a later claim: a dialog may have been
+    /// shown the newer state before that was claimed, and is then not taken again.
+    pub(crate) next_change: NextChange,
 }
 
 /// The record of everything this notifier holds.
@@ -81,6 +85,7 @@ struct Hold<R> {
     wanted: bool,
     give_back: bool,
     cuts: u32,
+    next_change: NextChange,
 }
 
 /// Statements run outside the ledger; while one works for a hold, the hold is neither drained nor wanted.
@@ -185,6 +190,7 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
             wanted: false,
             give_back: false,
             cuts: 0,
+            next_change: NextChange::Unknown,
         };
         self.holds.insert(id, hold);
         self.by_resource.insert(resource, id);
@@ -275,6 +281,13 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
                 self.want(work.hold, true);
             }
             self.look(work.hold);
+        }
+    }
+
+    /// Notes when the document that a take has shown to some of the dialogs changes by itself.
+    pub(crate) fn shown(&mut self, work: &Work<R>, next_change: NextChange) {
+        if let Some(hold) = self.holds.get_mut(&work.hold) {
+            hold.next_change = hold.next_change.earliest(next_change);
         }
     }
 
@@ -539,6 +552,7 @@ impl<R: Clone> Hold<R> {
             state_due: self.state_due,
             give_back: self.give_back,
             cuts: self.cuts,
+            next_change: self.next_change,
         }
     }
 }

@@ -120,5 +120,6 @@ pub(crate) fn settled_resource(work: &Held) -> SettledResource {
         resource: Resource::clone(&work.resource),
         claim: work.claim,
         state_taken: !work.give_back,
+        next_change: work.next_change,
     }
 }

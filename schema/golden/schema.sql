@@ -337,6 +337,7 @@ CREATE TABLE public.notify_queue (
     lease_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
     claim bigint DEFAULT 0 NOT NULL,
     owed_since timestamp with time zone,
+    changes_at timestamp with time zone DEFAULT 'infinity'::timestamp with time zone NOT NULL,
     CONSTRAINT "nobody works on a state change that has not happened" CHECK ((claimed_version <= version))
 )
 WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0.0', autovacuum_vacuum_threshold='2000', autovacuum_vacuum_cost_delay='0', autovacuum_analyze_scale_factor='0.0', autovacuum_analyze_threshold='20000');
@@ -364,6 +365,8 @@ COMMENT ON COLUMN public.notify_queue.lease_until IS 'When the holder loses the 
 COMMENT ON COLUMN public.notify_queue.claim IS 'Number of the last claim, never used twice. Written by claim.';
 
 COMMENT ON COLUMN public.notify_queue.owed_since IS 'Since when something has been owed without a break; null = nothing is. For operators. Written by triggers and settle.';
+
+COMMENT ON COLUMN public.notify_queue.changes_at IS 'When the document changes although no publication does (a call that rings too long to be true); infinity = never. Nothing is owed before. Written by claim and settle.';
 
 CREATE SEQUENCE public.notify_version
     START WITH 1

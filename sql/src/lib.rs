@@ -32,7 +32,7 @@ pub use node::{NewNode, Node, Nodes};
 pub use publication::{
     ChangeKind, NewPublication, Publication, PublicationChange, Publications, PublishOutcome,
 };
-pub use queue::{Claimed, Queue, SettledResource};
+pub use queue::{Claimed, NextChange, Queue, SettledResource};
 pub use registry::{STATEMENTS, Statement};
 pub use store::{SESSION_SETTINGS, Store, StoreOptions};
 pub use subscription::{

@@ -34,6 +34,20 @@ pub struct SettledResource {
     pub claim: i64,
     /// Every dialog that owed `version` was taken and none is in flight. `false` hands the rest to the next holder.
     pub state_taken: bool,
+    /// When the resource's document changes although no publication does.
+    pub next_change: NextChange,
+}
+
+/// When the document that was shown changes by itself. The resource is due then.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NextChange {
+    /// Nobody was shown one; what was known before stays.
+    #[default]
+    Unknown,
+    /// It stays as it is.
+    Never,
+    /// At this epoch second.
+    At(i64),
 }
 
 /// The statements of this area; see [`Store::queue`].
@@ -183,6 +197,10 @@ impl Queue<'_> {
             .iter()
             .map(|settled| settled.state_taken)
             .collect();
+        let next_change_s: Vec<Option<f64>> = resources
+            .iter()
+            .map(|settled| settled.next_change.seconds())
+            .collect();
         self.0
             .execute(
                 &registry::QUEUE_SETTLE,
@@ -193,11 +211,39 @@ impl Queue<'_> {
                     &claim,
                     &state_taken,
                     &self.0.now(),
+                    &next_change_s,
                 ],
             )
             .await
     }
 }
+
+// === impl NextChange ===
+
+impl NextChange {
+    /// The earlier of two documents of one resource: some dialogs were shown the one, some the other.
+    #[must_use]
+    pub fn earliest(self, other: NextChange) -> NextChange {
+        match (self, other) {
+            (NextChange::At(one), NextChange::At(two)) => NextChange::At(one.min(two)),
+            (at @ NextChange::At(_), _) | (_, at @ NextChange::At(_)) => at,
+            (NextChange::Never, _) | (_, NextChange::Never) => NextChange::Never,
+            (NextChange::Unknown, NextChange::Unknown) => NextChange::Unknown,
+        }
+    }
+
+    fn seconds(self) -> Option<f64> {
+        match self {
+            NextChange::Unknown => None,
+            NextChange::Never => Some(f64::INFINITY),
+            // Far beyond what PostgreSQL can write as a time, in either direction, is as good as never, or now.
+            NextChange::At(second) => Some(second.clamp(0, LAST_SECOND) as f64),
+        }
+    }
+}
+
+/// Within PostgreSQL's range of times: the year 9999.
+const LAST_SECOND: i64 = 253_402_300_799;
 
 // === impl Claimed ===
 

@@ -407,3 +407,30 @@ fn any_order_of_events_ends_drained() {
         assert!(story.ledger.is_empty(), "seed {seed}");
     }
 }
+
+#[test]
+fn what_was_shown_is_as_good_as_the_first_document_that_changes() {
+    let mut story = Story::new();
+    let shown = |story: &mut Story, next_change| {
+        let works = story.ledger.begin_take(10);
+        story.ledger.shown(&works[0], next_change);
+        story.ledger.taken(&works, true);
+    };
+    story.claim("bob", 7, true);
+    shown(&mut story, NextChange::At(20));
+    // The next portion was rendered after that second.
+    story.claim("bob", 0, false);
+    shown(&mut story, NextChange::Never);
+    story.claim("bob", 0, false);
+    shown(&mut story, NextChange::Unknown);
+    story.claim("bob", 0, false);
+    shown(&mut story, NextChange::At(30));
+    let works = story.ledger.begin_settle(10);
+    assert_eq!(works[0].next_change, NextChange::At(20));
+    story.ledger.settle_failed(&works);
+    // Nobody is left who would be taken for it: it was shown before it was claimed.
+    story.claim("bob", 8, true);
+    shown(&mut story, NextChange::Unknown);
+    let works = story.ledger.begin_settle(10);
+    assert_eq!(works[0].next_change, NextChange::At(20));
+}

@@ -15,12 +15,14 @@
 -- take took be lost. It stays as it is until its lease runs out.
 -- A lease that ran out, also our own, is recovered: what was taken under it may never have been sent, so the resource gets a
 -- new version, which every dialog has yet to see.
+-- A document whose time has come to change by itself (changes_at) is a state change as well, and gets its version here.
 -- A state change is claimed only when the pacing allows; flagged dialogs never wait for that, nor pull it forward.
 WITH due AS MATERIALIZED (
     SELECT
-        q.presentity_uri, q.event, q.version, q.claimed_version, q.flagged_due, q.not_before,
+        q.presentity_uri, q.event, q.version, q.claimed_version, q.flagged_due, q.not_before, q.changes_at,
         q.owner IS NOT NULL AND q.lease_until > COALESCE($6::timestamptz, now()) AS continued,
-        q.owner IS NOT NULL AND q.lease_until <= COALESCE($6::timestamptz, now()) AS recovered
+        q.owner IS NOT NULL AND q.lease_until <= COALESCE($6::timestamptz, now()) AS recovered,
+        q.changes_at <= COALESCE($6::timestamptz, now()) AND q.not_before <= COALESCE($6::timestamptz, now()) AS aged
     FROM notify_queue AS q
     WHERE q.due <= COALESCE($6::timestamptz, now())
       AND (q.owner IS NULL OR (q.owner = $1::bigint AND q.claim = ANY ($2::bigint[])) OR q.lease_until <= COALESCE($6::timestamptz, now()))
@@ -30,21 +32,22 @@ WITH due AS MATERIALIZED (
 ),
 numbered AS MATERIALIZED (
     -- Drawn under the lock: a change that waits for it now gets a higher one.
-    SELECT d.presentity_uri, d.event, d.version, d.claimed_version, d.flagged_due, d.not_before, d.continued, d.recovered,
-           nextval('notify_version') AS claim, t.now
+    SELECT d.presentity_uri, d.event, d.version, d.claimed_version, d.flagged_due, d.not_before, d.changes_at, d.continued, d.recovered,
+           d.aged, nextval('notify_version') AS claim, t.now
     FROM due AS d
     CROSS JOIN (SELECT COALESCE($6::timestamptz, now()) AS now) AS t
 ),
 decided AS MATERIALIZED (
     SELECT
         n.presentity_uri, n.event, n.continued, n.recovered, n.claim, n.now,
-        CASE WHEN n.recovered THEN n.claim ELSE n.version END AS version,
-        CASE WHEN n.recovered THEN n.claim
+        CASE WHEN n.recovered OR n.aged THEN n.claim ELSE n.version END AS version,
+        CASE WHEN n.recovered OR n.aged THEN n.claim
              WHEN n.version > n.claimed_version AND n.not_before <= n.now THEN n.version
              ELSE n.claimed_version END AS claimed_version,
-        CASE WHEN n.recovered OR (n.version > n.claimed_version AND n.not_before <= n.now)
+        CASE WHEN n.recovered OR n.aged OR (n.version > n.claimed_version AND n.not_before <= n.now)
              THEN n.now + make_interval(secs => $5::double precision)
              ELSE n.not_before END AS not_before,
+        CASE WHEN n.recovered OR n.aged THEN 'infinity' ELSE n.changes_at END AS changes_at,
         CASE WHEN n.flagged_due <= n.now THEN 'infinity' ELSE n.flagged_due END AS flagged_due,
         n.now + make_interval(secs => $4::double precision) AS lease_until
     FROM numbered AS n
@@ -57,8 +60,9 @@ claimed AS (
         version         = d.version,
         claimed_version = d.claimed_version,
         not_before      = d.not_before,
+        changes_at      = d.changes_at,
         flagged_due     = d.flagged_due,
-        due             = LEAST(d.lease_until, d.flagged_due,
+        due             = LEAST(d.lease_until, d.flagged_due, GREATEST(d.changes_at, d.not_before),
                                 CASE WHEN d.version > d.claimed_version THEN GREATEST(d.now, d.not_before) END)
     FROM decided AS d
     WHERE q.presentity_uri = d.presentity_uri AND q.event = d.event

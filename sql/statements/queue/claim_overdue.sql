@@ -12,9 +12,10 @@
 -- time, and SKIP LOCKED could pass it by for ever.
 WITH due AS MATERIALIZED (
     SELECT
-        q.presentity_uri, q.event, q.version, q.claimed_version, q.flagged_due, q.not_before,
+        q.presentity_uri, q.event, q.version, q.claimed_version, q.flagged_due, q.not_before, q.changes_at,
         q.owner IS NOT NULL AND q.lease_until > COALESCE($5::timestamptz, now()) AS continued,
-        q.owner IS NOT NULL AND q.lease_until <= COALESCE($5::timestamptz, now()) AS recovered
+        q.owner IS NOT NULL AND q.lease_until <= COALESCE($5::timestamptz, now()) AS recovered,
+        q.changes_at <= COALESCE($5::timestamptz, now()) AND q.not_before <= COALESCE($5::timestamptz, now()) AS aged
     FROM notify_queue AS q
     WHERE q.due <= COALESCE($5::timestamptz, now()) - interval '1 second'
       AND (q.owner IS NULL OR (q.owner = $1::bigint AND q.claim = ANY ($2::bigint[])) OR q.lease_until <= COALESCE($5::timestamptz, now()))
@@ -24,21 +25,22 @@ WITH due AS MATERIALIZED (
 ),
 numbered AS MATERIALIZED (
     -- Drawn under the lock: a change that waits for it now gets a higher one.
-    SELECT d.presentity_uri, d.event, d.version, d.claimed_version, d.flagged_due, d.not_before, d.continued, d.recovered,
-           nextval('notify_version') AS claim, t.now
+    SELECT d.presentity_uri, d.event, d.version, d.claimed_version, d.flagged_due, d.not_before, d.changes_at, d.continued, d.recovered,
+           d.aged, nextval('notify_version') AS claim, t.now
     FROM due AS d
     CROSS JOIN (SELECT COALESCE($5::timestamptz, now()) AS now) AS t
 ),
 decided AS MATERIALIZED (
     SELECT
         n.presentity_uri, n.event, n.continued, n.recovered, n.claim, n.now,
-        CASE WHEN n.recovered THEN n.claim ELSE n.version END AS version,
-        CASE WHEN n.recovered THEN n.claim
+        CASE WHEN n.recovered OR n.aged THEN n.claim ELSE n.version END AS version,
+        CASE WHEN n.recovered OR n.aged THEN n.claim
              WHEN n.version > n.claimed_version AND n.not_before <= n.now THEN n.version
              ELSE n.claimed_version END AS claimed_version,
-        CASE WHEN n.recovered OR (n.version > n.claimed_version AND n.not_before <= n.now)
+        CASE WHEN n.recovered OR n.aged OR (n.version > n.claimed_version AND n.not_before <= n.now)
              THEN n.now + make_interval(secs => $4::double precision)
              ELSE n.not_before END AS not_before,
+        CASE WHEN n.recovered OR n.aged THEN 'infinity' ELSE n.changes_at END AS changes_at,
         CASE WHEN n.flagged_due <= n.now THEN 'infinity' ELSE n.flagged_due END AS flagged_due,
         n.now + make_interval(secs => $3::double precision) AS lease_until
     FROM numbered AS n
@@ -50,8 +52,9 @@ SET owner           = $1::bigint,
     version         = d.version,
     claimed_version = d.claimed_version,
     not_before      = d.not_before,
+    changes_at      = d.changes_at,
     flagged_due     = d.flagged_due,
-    due             = LEAST(d.lease_until, d.flagged_due,
+    due             = LEAST(d.lease_until, d.flagged_due, GREATEST(d.changes_at, d.not_before),
                             CASE WHEN d.version > d.claimed_version THEN GREATEST(d.now, d.not_before) END)
 FROM decided AS d
 WHERE q.presentity_uri = d.presentity_uri AND q.event = d.event

@@ -1,7 +1,7 @@
 -- queue.settle
 -- Purpose:    hand resources back: idle if nothing is owed any more, else free and due when the next thing is
 -- Called by:  notifier/src/settle.rs, after the verdicts are committed and nothing is in flight
--- Parameters: $1 owner int8 | $2 presentity_uri text[] | $3 event text[] | $4 claim int8[] | $5 state_taken bool[] | $6 now timestamptz (tests only, else null)
+-- Parameters: $1 owner int8 | $2 presentity_uri text[] | $3 event text[] | $4 claim int8[] | $5 state_taken bool[] | $6 now timestamptz (tests only, else null) | $7 next_change_s float8[] (epoch second at which the document changes by itself; Infinity = never, null = none was rendered)
 -- Returns:    nothing; the row count says how many were still held under that claim
 -- Locks:      notify_queue rows by (uri, event); active_watchers is read without a lock
 -- Plan:       notify_queue_pkey, active_watchers_flagged_idx
@@ -13,10 +13,16 @@
 -- Flags are looked up in active_watchers, because claiming zeroed flagged_due and retries wait there for their time. Our
 -- snapshot misses a flag that is committed after it; but that one's trigger wrote flagged_due, which we read under the lock,
 -- or waits for our lock and writes it after us.
+-- What a document says of its own next change counts for all dialogs if a state change was claimed; if only flagged dialogs were
+-- shown it, the others still wait for the time that was known before. A time that has come and was not claimed stays: a dialog
+-- that was shown this state just before it, as a flagged one, was not taken again. Too early costs a NOTIFY, too late leaves a
+-- lamp on.
 -- State that was claimed but not wholly taken (a notifier that stops) is owed at once: its pacing starts over.
 WITH locked AS MATERIALIZED (
-    SELECT q.presentity_uri, q.event, q.version, q.claimed_version, q.flagged_due, q.not_before, i.state_taken, t.now
-    FROM unnest($2::text[], $3::text[], $4::bigint[], $5::boolean[]) AS i (presentity_uri, event, claim, state_taken)
+    SELECT q.presentity_uri, q.event, q.version, q.claimed_version, q.flagged_due, q.not_before, q.changes_at,
+           i.state_taken, to_timestamp(i.next_change_s) AS next_change, t.now
+    FROM unnest($2::text[], $3::text[], $4::bigint[], $5::boolean[], $7::double precision[])
+        AS i (presentity_uri, event, claim, state_taken, next_change_s)
     CROSS JOIN (SELECT COALESCE($6::timestamptz, now()) AS now) AS t
     JOIN notify_queue AS q ON q.presentity_uri = i.presentity_uri AND q.event = i.event
     WHERE q.owner = $1::bigint AND q.claim = i.claim
@@ -29,6 +35,9 @@ decided AS MATERIALIZED (
         CASE WHEN l.state_taken AND l.claimed_version = l.version THEN 0 ELSE l.version END AS version,
         CASE WHEN NOT l.state_taken AND l.claimed_version > 0 THEN l.now
              ELSE GREATEST(l.now, l.not_before) END AS not_before,
+        CASE WHEN l.state_taken AND l.claimed_version > 0 AND l.claimed_version = l.version AND l.changes_at > l.now
+             THEN COALESCE(l.next_change, l.changes_at)
+             ELSE LEAST(l.changes_at, l.next_change) END AS changes_at,
         LEAST(l.flagged_due, f.due) AS flagged_due
     FROM locked AS l
     CROSS JOIN LATERAL (
@@ -43,8 +52,10 @@ SET owner           = NULL,
     version         = d.version,
     claimed_version = 0,
     not_before      = d.not_before,
+    changes_at      = d.changes_at,
     flagged_due     = d.flagged_due,
-    due             = LEAST(d.flagged_due, CASE WHEN d.version > 0 THEN d.not_before ELSE 'infinity' END),
+    due             = LEAST(d.flagged_due, GREATEST(d.changes_at, d.not_before),
+                            CASE WHEN d.version > 0 THEN d.not_before ELSE 'infinity' END),
     owed_since      = CASE WHEN d.version > 0 OR d.flagged_due < 'infinity' THEN q.owed_since END
 FROM decided AS d
 WHERE q.presentity_uri = d.presentity_uri AND q.event = d.event

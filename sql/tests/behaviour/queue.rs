@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sql::{Claimed, Store};
+use sql::{Claimed, NextChange, SettledResource, Store};
 
 use crate::database::*;
 
@@ -438,4 +438,200 @@ async fn a_claim_tells_when_the_pacing_lets_the_next_change_go() {
         (vec![], None),
         "somebody else holds it"
     );
+}
+
+// === documents that change by themselves ===
+
+async fn settle_with(store: &Store, claimed: &Claimed, next_change: NextChange, seconds: f64) {
+    let settled = SettledResource {
+        next_change,
+        ..done(claimed, true)
+    };
+    let count = store
+        .at(after(seconds))
+        .queue()
+        .settle(A, &[settled])
+        .await
+        .unwrap();
+    assert_eq!(count, 1);
+}
+
+/// The second that is so many seconds away.
+fn second_after(seconds: f64) -> NextChange {
+    let since = after(seconds)
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
+    NextChange::At(i64::try_from(since.as_secs()).unwrap())
+}
+
+#[tokio::test]
+async fn a_document_that_changes_by_itself_is_due_again_for_everybody() {
+    let database = Database::new().await;
+    let store = &database.store;
+    subscribe_at(store, 0.0, "c1").await;
+    publish_at(store, 0.0, "t1").await;
+    let claimed = claim_at(store, A, 0.1).await;
+    assert_eq!(take_at(store, A, &claimed, 0.1).await, ["c1:1"]);
+    settle_with(store, &claimed[0], second_after(20.0), 0.2).await;
+    assert_eq!(
+        database.queue().await,
+        ["sip:bob@example.org presence later"],
+        "nothing is owed yet"
+    );
+    assert!(claim_at(store, B, 18.5).await.is_empty(), "not before");
+    // Whoever subscribes meanwhile is answered alone.
+    subscribe_at(store, 10.0, "c2").await;
+    let flagged = claim_at(store, A, 10.1).await;
+    assert!(!flagged[0].state_due);
+    assert_eq!(take_at(store, A, &flagged, 10.1).await, ["c2:1"]);
+    settle_with(store, &flagged[0], second_after(20.0), 10.2).await;
+
+    let (_, next_due) = store
+        .at(after(15.0))
+        .queue()
+        .claim_and_look_ahead(A, &[], 10, LEASE, WAITN, Duration::from_secs(60))
+        .await
+        .unwrap();
+    assert!(next_due.is_some(), "it can be looked ahead to");
+    let aged = claim_at(store, B, 20.5).await;
+    assert!(aged[0].state_due && aged[0].version > claimed[0].version && !aged[0].recovered);
+    assert_eq!(take_at(store, B, &aged, 20.5).await, ["c1:2", "c2:2"]);
+    assert_eq!(settle_at(store, B, &aged, true, 20.6).await, 1);
+    assert_eq!(
+        database.queue().await,
+        ["sip:bob@example.org presence idle"],
+        "once"
+    );
+}
+
+#[tokio::test]
+async fn a_publication_meanwhile_goes_at_once_and_decides_anew() {
+    let database = Database::new().await;
+    let store = &database.store;
+    subscribe_at(store, 0.0, "c1").await;
+    publish_at(store, 0.0, "t1").await;
+    let claimed = claim_at(store, A, 0.1).await;
+    take_at(store, A, &claimed, 0.1).await;
+    settle_with(store, &claimed[0], second_after(60.0), 0.2).await;
+    publish_at(store, 20.0, "t2").await;
+    let claimed = claim_at(store, A, 20.1).await;
+    assert!(claimed[0].state_due, "it does not wait for that time");
+    assert_eq!(take_at(store, A, &claimed, 20.1).await, ["c1:2"]);
+    settle_with(store, &claimed[0], NextChange::Never, 20.2).await;
+    assert!(claim_at(store, A, 100.0).await.is_empty());
+}
+
+/// A SUBSCRIBE that is answered a moment after a lamp went dark must not make the others forget that it did.
+#[tokio::test]
+async fn what_one_dialog_was_shown_does_not_excuse_the_others() {
+    let database = Database::new().await;
+    let store = &database.store;
+    subscribe_at(store, 0.0, "c1").await;
+    publish_at(store, 0.0, "t1").await;
+    let claimed = claim_at(store, A, 0.1).await;
+    take_at(store, A, &claimed, 0.1).await;
+    settle_with(store, &claimed[0], second_after(20.0), 0.2).await;
+    // Claimed before that second, rendered after it.
+    subscribe_at(store, 18.0, "c2").await;
+    let flagged = claim_at(store, A, 18.5).await;
+    assert_eq!(take_at(store, A, &flagged, 18.6).await, ["c2:1"]);
+    settle_with(store, &flagged[0], NextChange::Never, 20.2).await;
+    let aged = claim_at(store, A, 20.5).await;
+    assert_eq!(take_at(store, A, &aged, 20.5).await, ["c1:2", "c2:2"]);
+    // Shown to nobody: what was known stays, and nothing is left of a time that has come.
+    settle_with(store, &aged[0], NextChange::Unknown, 20.6).await;
+    assert!(claim_at(store, A, 100.0).await.is_empty());
+}
+
+#[tokio::test]
+async fn such_a_change_is_paced_and_comes_during_a_lease_as_well() {
+    let database = Database::new().await;
+    let store = &database.store;
+    subscribe_at(store, 0.0, "c1").await;
+    publish_at(store, 0.0, "t1").await;
+    let claimed = claim_at(store, A, 0.1).await;
+    take_at(store, A, &claimed, 0.1).await;
+    settle_with(store, &claimed[0], second_after(2.0), 0.2).await;
+    assert!(claim_at(store, A, 4.5).await.is_empty(), "waitn_time");
+    assert_eq!(claim_at(store, A, 5.2).await.len(), 1);
+    settle_at(
+        store,
+        A,
+        &claim_more_at(store, A, &[], 5.2).await,
+        true,
+        5.3,
+    )
+    .await;
+
+    let database = Database::new().await;
+    let store = &database.store;
+    subscribe_at(store, 0.0, "c1").await;
+    publish_at(store, 0.0, "t1").await;
+    let claimed = claim_at(store, A, 0.1).await;
+    take_at(store, A, &claimed, 0.1).await;
+    settle_with(store, &claimed[0], second_after(12.0), 0.2).await;
+    // A flagged dialog whose phone is slow: the resource is held while the time comes.
+    subscribe_at(store, 8.0, "c2").await;
+    let held = claim_at(store, A, 8.1).await;
+    take_at(store, A, &held, 8.1).await;
+    let renewed = store
+        .at(after(9.0))
+        .queue()
+        .renew(A, &[resource("bob")], LEASE)
+        .await
+        .unwrap();
+    assert_eq!(renewed, [resource("bob")]);
+    assert!(claim_at(store, B, 12.5).await.is_empty(), "A holds it");
+    let again = claim_more_at(store, A, &held, 12.5).await;
+    assert!(again[0].state_due && again[0].continued);
+    assert_eq!(take_at(store, A, &again, 12.5).await, ["c1:2", "c2:2"]);
+}
+
+/// A second that no clock will ever show, by a document written by hand, harms nobody.
+#[tokio::test]
+async fn any_second_can_be_stored() {
+    let database = Database::new().await;
+    let store = &database.store;
+    for (number, second) in [i64::MIN, -1, i64::MAX].into_iter().enumerate() {
+        publish_at(
+            store,
+            f64::from(number as u32) * 60.0,
+            &format!("t{number}"),
+        )
+        .await;
+        let claimed = claim_at(store, A, f64::from(number as u32) * 60.0 + 0.1).await;
+        settle_with(
+            store,
+            &claimed[0],
+            NextChange::At(second),
+            f64::from(number as u32) * 60.0 + 0.2,
+        )
+        .await;
+    }
+}
+
+/// The same with a state change: a dialog that has seen it already, as a flagged one, is not taken with the others.
+#[tokio::test]
+async fn a_time_that_has_come_is_not_taken_back() {
+    let database = Database::new().await;
+    let store = &database.store;
+    subscribe_at(store, 0.0, "c1").await;
+    subscribe_at(store, 0.0, "c2").await;
+    publish_at(store, 0.0, "t1").await;
+    let claimed = claim_at(store, A, 0.1).await;
+    take_at(store, A, &claimed, 0.1).await;
+    settle_with(store, &claimed[0], second_after(20.0), 0.2).await;
+    publish_at(store, 18.0, "t2").await;
+    let state = claim_at(store, A, 18.6).await;
+    assert_eq!(
+        take_at(store, A, &state, 18.6).await,
+        ["c1:2", "c2:2"],
+        "rendered after that second"
+    );
+    settle_with(store, &state[0], NextChange::Never, 20.5).await;
+    assert!(claim_at(store, A, 22.0).await.is_empty(), "paced");
+    let aged = claim_at(store, A, 23.7).await;
+    assert_eq!(take_at(store, A, &aged, 23.7).await, ["c1:3", "c2:3"]);
+    settle_with(store, &aged[0], NextChange::Never, 23.8).await;
+    assert!(claim_at(store, A, 100.0).await.is_empty());
 }

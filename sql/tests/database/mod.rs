@@ -201,6 +201,7 @@ pub fn done(claimed: &Claimed, state_taken: bool) -> SettledResource {
         resource: claimed.resource.clone(),
         claim: claimed.claim,
         state_taken,
+        next_change: NextChange::Unknown,
     }
 }
 
