@@ -32,6 +32,21 @@ pub struct PackageOptions {
     pub declared: Vec<DeclaredPackage>,
 }
 
+impl PackageOptions {
+    /// The defaults of what works all the way from PUBLISH to NOTIFY.
+    ///
+    /// Switched off, and so answered 489: watcher information, because nothing queues it when a subscription changes and nobody
+    /// checks who asks for it; `dialog;sla`, because a change does not store its sender; `as-feature-event`, because the body of
+    /// its SUBSCRIBE is not read.
+    pub fn served() -> Self {
+        let mut options = Self::default();
+        options.presence.disable_winfo = true;
+        options.sla.disable_bla = true;
+        options.feature_event.disable = true;
+        options
+    }
+}
+
 /// Options of a package that has no others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlainOptions {

@@ -1,5 +1,6 @@
 //! The packages that are served.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::options::{DeclaredPackage, MergePolicy, PackageOptions};
@@ -12,6 +13,8 @@ use super::{
 #[derive(Debug, Clone)]
 pub struct Registry {
     packages: Vec<EventPackage>,
+    /// Names of ours that are switched off. They stay what they are: without `dialog;sla`, such a request is not for `dialog`.
+    off: Vec<Cow<'static, str>>,
     allow_events: String,
 }
 
@@ -35,20 +38,20 @@ pub enum RegistryFault {
 impl Registry {
     /// The packages that we bring along, with default options.
     pub fn standard() -> Self {
-        Self::of(built_in(&Arc::new(PackageOptions::default())))
+        let (packages, off) = built_in(&Arc::new(PackageOptions::default()));
+        Self {
+            off,
+            ..Self::of(packages)
+        }
     }
 
-    /// The packages that work all the way from PUBLISH to NOTIFY, with default options.
-    ///
-    /// Not among them, and so answered 489: watcher information, because nothing queues it when a subscription changes and nobody
-    /// checks who asks for it; `dialog;sla`, because a change does not store its sender; `as-feature-event`, because the body of
-    /// its SUBSCRIBE is not read.
+    /// The packages that work all the way from PUBLISH to NOTIFY: those of [`PackageOptions::served`].
     pub fn served() -> Self {
-        let mut options = PackageOptions::default();
-        options.presence.disable_winfo = true;
-        options.sla.disable_bla = true;
-        options.feature_event.disable = true;
-        Self::of(built_in(&Arc::new(options)))
+        let (packages, off) = built_in(&Arc::new(PackageOptions::served()));
+        Self {
+            off,
+            ..Self::of(packages)
+        }
     }
 
     /// The packages that we bring along and those that are declared, by their options.
@@ -57,7 +60,7 @@ impl Registry {
     /// Names the declared package that cannot be served.
     pub fn new(options: &PackageOptions) -> Result<Self, RegistryFault> {
         let options = Arc::new(options.clone());
-        let mut packages = built_in(&options);
+        let (mut packages, off) = built_in(&options);
         for declared in &options.declared {
             require_servable(declared)?;
             let package = declared::package(declared, &options);
@@ -69,7 +72,10 @@ impl Registry {
             packages.push(package);
             packages.extend(winfo);
         }
-        Ok(Self::of(packages))
+        Ok(Self {
+            off,
+            ..Self::of(packages)
+        })
     }
 
     /// A registry of these packages, in the order of Allow-Events.
@@ -85,6 +91,7 @@ impl Registry {
         let allow_events = types.join(", ");
         Self {
             packages,
+            off: Vec::new(),
             allow_events,
         }
     }
@@ -92,16 +99,20 @@ impl Registry {
     /// The package that an Event header names.
     ///
     /// Names are compared octet by octet (RFC 6665 section 8.2.1). Parameters that are part of no package's name, `id`
-    /// among them, are no reason to refuse it; of several packages that fit, the one with most parameters is meant.
+    /// among them, are no reason to refuse it; of several packages that fit, the one with most parameters is meant, also if it
+    /// is switched off.
     pub fn find(&self, event: &sip::Event) -> Option<&EventPackage> {
-        self.packages
-            .iter()
-            .filter(|package| {
-                let mut parts = package.name.split(';');
-                parts.next() == Some(event.package.as_str())
-                    && parts.all(|wanted| event.params.find(wanted).is_some())
-            })
-            .max_by_key(|package| package.name.split(';').count())
+        let fits = |name: &str| {
+            let mut parts = name.split(';');
+            parts.next() == Some(event.package.as_str())
+                && parts.all(|wanted| event.params.find(wanted).is_some())
+        };
+        // Of equals the last: a name that is off may be declared.
+        let off = self.off.iter().map(|name| (name, None));
+        off.chain(self.packages.iter().map(|p| (&p.name, Some(p))))
+            .filter(|(name, _)| fits(name))
+            .max_by_key(|(name, _)| name.split(';').count())?
+            .1
     }
 
     /// The package with this name, as in column `event`.
@@ -135,8 +146,8 @@ impl Registry {
     }
 }
 
-/// The packages that have a file here, each followed by its watcher information.
-fn built_in(options: &Arc<PackageOptions>) -> Vec<EventPackage> {
+/// The packages that have a file here, each followed by its watcher information; and the names of those that are switched off.
+fn built_in(options: &Arc<PackageOptions>) -> (Vec<EventPackage>, Vec<Cow<'static, str>>) {
     let candidates = [
         (
             options.presence.disable_presence,
@@ -157,15 +168,19 @@ fn built_in(options: &Arc<PackageOptions>) -> Vec<EventPackage> {
             as_feature_event::package(options),
         ),
     ];
-    let mut packages = Vec::new();
-    for (_, package) in candidates.into_iter().filter(|(disabled, _)| !disabled) {
+    let (mut packages, mut off) = (Vec::new(), Vec::new());
+    for (disabled, package) in candidates {
+        if disabled {
+            off.push(package.name);
+            continue;
+        }
         // The template is made of a name (RFC 3857 section 4.1); what to call that of `dialog;sla`, nothing says.
         let winfo = (!options.presence.disable_winfo && !package.name.contains(';'))
             .then(|| winfo::package(&package, options));
         packages.push(package);
         packages.extend(winfo);
     }
-    packages
+    (packages, off)
 }
 
 fn require_servable(declared: &DeclaredPackage) -> Result<(), RegistryFault> {

@@ -258,3 +258,26 @@ fn faults_in_declarations_are_found() {
         RegistryFault::NotMergeable("lamp".to_owned())
     );
 }
+
+#[test]
+fn what_is_switched_off_is_nothing_else() {
+    let registry = Registry::served();
+    for value in [
+        "dialog;sla",
+        "dialog;id=7;sla",
+        "dialog;sla=1",
+        "as-feature-event",
+        "presence.winfo",
+        "dialog.winfo",
+    ] {
+        assert!(registry.find(&event(value)).is_none(), "{value}");
+    }
+    for value in ["dialog", "dialog;ma", "dialog;id=7"] {
+        assert!(registry.find(&event(value)).is_some(), "{value}");
+    }
+    // A name that is free may be declared.
+    let mut options = PackageOptions::served();
+    options.declared = vec![declared("as-feature-event")];
+    let registry = Registry::new(&options).unwrap();
+    assert!(registry.find(&event("as-feature-event")).is_some());
+}
