@@ -6,6 +6,7 @@ use anyhow::Context;
 use node::{Config, ConfigError, DatabaseUrl, Fault, Origin};
 
 use crate::arguments::Settings;
+use crate::packages;
 use crate::say;
 
 /// Which key `--listen` stands for.
@@ -34,7 +35,9 @@ pub(crate) fn load(settings: &Settings, role: Role) -> Result<Config, ConfigErro
     // Not env::vars(): that panics on a variable that is no UTF-8, which may be anybody's.
     let env = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    Config::load(settings.config.as_deref(), env, &sets)
+    let config = Config::load(settings.config.as_deref(), env, &sets)?;
+    packages::registry(&config)?;
+    Ok(config)
 }
 
 /// The database's URL, for commands that cannot do without.

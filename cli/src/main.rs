@@ -9,6 +9,7 @@ mod import;
 mod import_config;
 mod load;
 mod migrate;
+mod packages;
 mod publish;
 mod run;
 mod serve;

@@ -12,7 +12,7 @@ use node::{Config, Shutdown};
 
 use crate::arguments::{NodeArgs, Settings};
 use crate::configuration::{Role, database_url, load, receive};
-use crate::{runtime, say};
+use crate::{packages, runtime, say};
 
 /// A process whose supervisor is gone finishes what is in flight within this time, or is cut off.
 const ORPHAN_ENDS_WITHIN: Duration = Duration::from_secs(15);
@@ -68,6 +68,7 @@ fn stop_with_supervisor(mut stdin: impl Read + Send + 'static, shutdown: Shutdow
 }
 
 async fn serve(task: Task, config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
+    let registry = packages::registry(&config)?;
     let outdated = Arc::new(AtomicBool::new(false));
     check_schema(&config, &shutdown, &outdated).await?;
     // With notifier_processes = 0 the server sends NOTIFYs itself (the guide's meaning of that).
@@ -86,22 +87,27 @@ async fn serve(task: Task, config: Config, shutdown: Shutdown) -> anyhow::Result
         part_is_ready();
     };
     match task {
-        Task::Notifier => notifier::run(config, shutdown, part_is_ready).await?,
+        Task::Notifier => notifier::run(config, registry, shutdown, part_is_ready).await?,
         Task::Server if both => {
             // The first to fail takes the other one along.
             let server = stopping(
                 &shutdown,
-                server::run(config.clone(), shutdown.clone(), server_is_ready),
+                server::run(
+                    config.clone(),
+                    registry.clone(),
+                    shutdown.clone(),
+                    server_is_ready,
+                ),
             );
             let notifier = stopping(
                 &shutdown,
-                notifier::run(config, shutdown.clone(), part_is_ready),
+                notifier::run(config, registry, shutdown.clone(), part_is_ready),
             );
             let (server, notifier) = tokio::join!(server, notifier);
             server?;
             notifier?;
         }
-        Task::Server => server::run(config, shutdown, server_is_ready).await?,
+        Task::Server => server::run(config, registry, shutdown, server_is_ready).await?,
     }
     if outdated.load(Ordering::SeqCst) {
         bail!("the database's schema is too old for this version: run `pgpresence migrate`");

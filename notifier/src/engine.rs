@@ -95,6 +95,7 @@ impl Engine {
     pub(crate) fn new(
         settings: Settings,
         store: Store,
+        registry: Registry,
         client: Client<Letter>,
         sender: Sender,
         owner: i64,
@@ -104,7 +105,7 @@ impl Engine {
             portion: Portion::new(),
             settings,
             store,
-            registry: Arc::new(Registry::served()),
+            registry: Arc::new(registry),
             client,
             sender: Arc::new(sender),
             owner,

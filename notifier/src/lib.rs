@@ -20,6 +20,7 @@ mod statement;
 mod sweep;
 
 use engine::{Engine, Inputs};
+use events::Registry;
 use net::{Client, Endpoint, EndpointOptions, Incoming, ListenAddr, Resolver};
 use send::Sender;
 use settle::FailurePolicy;
@@ -95,7 +96,7 @@ impl Settings {
 /// After this time without its database a notifier calls itself ready all the same: all that is missing is the database.
 const READY_WITHOUT_DATABASE: Duration = Duration::from_secs(1);
 
-/// Runs a notifier until `shutdown`; calls `ready` once it's bound, registered and about to claim.
+/// Runs a notifier of these event packages until `shutdown`; calls `ready` once it's bound, registered and about to claim.
 ///
 /// A database that is away is waited for, at the start (then `ready` doesn't wait for it) as later. On shutdown it stops
 /// claiming, lets NOTIFYs in flight finish for two seconds, and hands the rest to the other notifiers.
@@ -104,6 +105,7 @@ const READY_WITHOUT_DATABASE: Duration = Duration::from_secs(1);
 /// See [`RunError`].
 pub async fn run(
     config: node::Config,
+    registry: Registry,
     shutdown: node::Shutdown,
     ready: impl FnOnce() + Send,
 ) -> Result<(), RunError> {
@@ -160,7 +162,7 @@ pub async fn run(
     let receive = AbortOnDropHandle::new(tokio::spawn(receive(incoming, client.clone())));
     let beat = AbortOnDropHandle::new(tokio::spawn(heartbeat::keep(store.clone(), node, owner_in)));
     let sweep = AbortOnDropHandle::new(tokio::spawn(sweep(store.clone(), config)));
-    let engine = Engine::new(settings, store.clone(), client, sender, id);
+    let engine = Engine::new(settings, store.clone(), registry, client, sender, id);
     let latest = owner.clone();
     let engine = engine.run(Inputs {
         outcomes,

@@ -52,6 +52,7 @@ impl Front {
     pub(crate) fn new(
         endpoint: Endpoint,
         limits: Limits,
+        registry: Registry,
         policy: Policy,
         addresses: Addresses,
         store: Store,
@@ -62,7 +63,7 @@ impl Front {
         Self {
             endpoint,
             limits,
-            registry: Registry::served(),
+            registry,
             policy,
             addresses,
             admission: Admission::new(config.server.backlog.get()),

@@ -20,7 +20,7 @@ pub mod write_batch;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use events::{MinExpiresAction, Policy};
+use events::{MinExpiresAction, Policy, Registry};
 use net::{Endpoint, EndpointOptions, Incoming, ListenAddr};
 use node::{Config, Shutdown};
 use sip::{Limits, Transport};
@@ -62,7 +62,7 @@ pub enum RunError {
     Database(#[from] StoreError),
 }
 
-/// Runs a server until `shutdown`. Calls `ready` when it listens, whether the database is there or not.
+/// Runs a server of these event packages until `shutdown`. Calls `ready` when it listens, whether the database is there or not.
 ///
 /// At the end no more requests are taken, and those in flight are answered before the sockets close.
 ///
@@ -70,6 +70,7 @@ pub enum RunError {
 /// [`RunError`], only before `ready`.
 pub async fn run(
     config: Config,
+    registry: Registry,
     shutdown: Shutdown,
     ready: impl FnOnce(Ready) + Send,
 ) -> Result<(), RunError> {
@@ -103,6 +104,7 @@ pub async fn run(
     let front = Arc::new(Front::new(
         endpoint.clone(),
         limits,
+        registry,
         policy(&config),
         addresses,
         store.clone(),

@@ -12,9 +12,10 @@ pub(crate) enum Form {
     SipUri,
     /// A database's URL.
     Database,
-    /// Any text. For keys to come.
-    #[expect(dead_code, reason = "for keys to come")]
+    /// Any text.
     Text,
+    /// Columns of presentity that order publications.
+    Columns,
 }
 
 /// What becomes of a parameter.
@@ -33,7 +34,7 @@ pub(crate) enum Fate {
 }
 
 use Fate::{Always, Becomes, Beware, NoMeaning, NotYet};
-use Form::{Database, Flag, Number, SipUri};
+use Form::{Columns, Database, Flag, Number, SipUri, Text};
 
 const MAX: i64 = 2_147_483_647;
 const DMQ: &str = "servers here share nothing but the database, so there is nothing to replicate";
@@ -42,8 +43,6 @@ const RLS: &str = "resource lists (RFC 4662) are not served yet; keep them on Ka
 const PUA: &str = "Kamailio publishes here by itself: keep this module there, and give it an outbound_proxy that is this server";
 const XCAP_SERVER: &str = "documents are read from the table xcap; keep Kamailio's xcap_server to write them, on this database";
 const ONE_DATABASE: &str = "there is one database for all, presence.db_url";
-const DEFAULT_EXPIRES: &str =
-    "an Expires that is missing is taken as 3600 s, and no key sets another time yet";
 
 /// The fate of every parameter; `*` stands for all others of its module.
 #[rustfmt::skip]
@@ -78,8 +77,8 @@ const TABLE: &[(&str, &str, Fate)] = &[
     ("presence", "local_log_facility", NotYet("log lines go to standard error, so to the journal")),
     ("presence", "subs_remove_match", NoMeaning("a subscription is found by its whole dialog key in the database, never by a part of it in memory")),
     ("presence", "xavp_cfg", NotYet("there is no routing script to set the extended variables in")),
-    ("presence", "retrieve_order", NotYet("publications are merged by the time at which they came")),
-    ("presence", "retrieve_order_by", NotYet("publications are merged by the time at which they came")),
+    ("presence", "retrieve_order", Becomes("presence.retrieve_order", Flag)),
+    ("presence", "retrieve_order_by", Becomes("presence.retrieve_order_by", Columns)),
     ("presence", "sip_uri_match", Becomes("presence.sip_uri_match", Number(0, 1))),
     ("presence", "enable_dmq", Always("0", DMQ)),
     ("presence", "pres_subs_mode", NotYet("there is no routing script to read $subs() in")),
@@ -100,27 +99,27 @@ const TABLE: &[(&str, &str, Fate)] = &[
     ("presence_xml", "pidf_manipulation", NotYet("hard state is read from publications with expires -1 only")),
     ("presence_xml", "xcap_server", NoMeaning("documents are read from the table xcap, not over HTTP")),
     ("presence_xml", "integrated_xcap_server", Always("1", "documents are always read from the table xcap")),
-    ("presence_xml", "disable_presence", NotYet("no key switches this package off yet")),
+    ("presence_xml", "disable_presence", Becomes("presence.disable_presence", Flag)),
     ("presence_xml", "disable_winfo", NotYet("the package presence.winfo is not served yet")),
     ("presence_xml", "disable_watcherinfo", NotYet("the package presence.winfo is not served yet")),
     ("presence_xml", "disable_bla", NotYet("the package dialog;sla is not served yet")),
-    ("presence_xml", "disable_xcapdiff", NotYet("no key switches this package off yet")),
+    ("presence_xml", "disable_xcapdiff", Becomes("xcap_diff.disable_xcapdiff", Flag)),
     ("presence_xml", "passive_mode", NoMeaning("it loads the module as a library only; there are no libraries here")),
     ("presence_xml", "xcapauth_userdel_reason", NotYet("authorization rules are not looked at")),
-    ("presence_xml", "force_dummy_presence", NotYet("without a publication a NOTIFY has the package's own document, if any")),
-    ("presence_xml", "force_presence_single_body", NotYet("publications are always merged into one document")),
-    ("presence_xml", "presence_single_body_priorities", NotYet("publications are always merged into one document")),
-    ("presence_xml", "presence_single_body_lookup_element", NotYet("publications are always merged into one document")),
-    ("presence_xml", "default_expires", NotYet(DEFAULT_EXPIRES)),
+    ("presence_xml", "force_dummy_presence", Becomes("presence.force_dummy_presence", Flag)),
+    ("presence_xml", "force_presence_single_body", Becomes("presence.force_presence_single_body", Flag)),
+    ("presence_xml", "presence_single_body_priorities", Becomes("presence.presence_single_body_priorities", Text)),
+    ("presence_xml", "presence_single_body_lookup_element", Becomes("presence.presence_single_body_lookup_element", Text)),
+    ("presence_xml", "default_expires", Becomes("presence.default_expires", Number(1, MAX))),
 
-    ("presence_dialoginfo", "force_single_dialog", NotYet("no key sets this yet")),
-    ("presence_dialoginfo", "force_dummy_dialog", NotYet("no key sets this yet")),
-    ("presence_dialoginfo", "default_expires", NotYet(DEFAULT_EXPIRES)),
-    ("presence_mwi", "default_expires", NotYet(DEFAULT_EXPIRES)),
-    ("presence_conference", "default_expires", NotYet(DEFAULT_EXPIRES)),
-    ("presence_profile", "default_expires", NotYet(DEFAULT_EXPIRES)),
-    ("presence_reginfo", "default_expires", NotYet(DEFAULT_EXPIRES)),
-    ("presence_reginfo", "aggregate_presentities", NotYet("no key sets this yet")),
+    ("presence_dialoginfo", "force_single_dialog", Becomes("dialog.force_single_dialog", Flag)),
+    ("presence_dialoginfo", "force_dummy_dialog", Becomes("dialog.force_dummy_dialog", Flag)),
+    ("presence_dialoginfo", "default_expires", Becomes("dialog.default_expires", Number(1, MAX))),
+    ("presence_mwi", "default_expires", Becomes("message_summary.default_expires", Number(1, MAX))),
+    ("presence_conference", "default_expires", Becomes("conference.default_expires", Number(1, MAX))),
+    ("presence_profile", "default_expires", Becomes("profile.default_expires", Number(1, MAX))),
+    ("presence_reginfo", "default_expires", Becomes("reginfo.default_expires", Number(1, MAX))),
+    ("presence_reginfo", "aggregate_presentities", Becomes("reginfo.aggregate_presentities", Flag)),
     ("presence_dfks", "get_route", NotYet("there is no routing script, and the package as-feature-event is not served yet")),
     ("presence_dfks", "set_route", NotYet("there is no routing script, and the package as-feature-event is not served yet")),
 

@@ -332,6 +332,7 @@ fn literal(value: &Value, form: Form) -> Result<Literal, String> {
         Form::Number(min, max) => number(min, max),
         Form::Flag => number(0, 1).map_err(|_| "must be 0 or 1".to_owned()),
         Form::Text => Ok(Literal::Text(text)),
+        Form::Columns => columns(text),
         Form::Database => database::translate(&text).map(Literal::Text),
         Form::SipUri => {
             let clean = |text: &str| {
@@ -348,6 +349,30 @@ fn literal(value: &Value, form: Form) -> Result<Literal, String> {
                 _ => Err("must be a SIP URI, such as sip:10.0.0.1:5060".to_owned()),
             }
         }
+    }
+}
+
+/// What our `retrieve_order_by` takes; Kamailio pastes any text into its SQL.
+fn columns(text: String) -> Result<Literal, String> {
+    const KNOWN: [&str; 6] = [
+        "priority",
+        "received_time",
+        "expires",
+        "id",
+        "etag",
+        "sender",
+    ];
+    let fits = |part: &str| {
+        let lower = part.to_ascii_lowercase();
+        let words: Vec<&str> = lower.split_ascii_whitespace().collect();
+        matches!(words.as_slice(), [column] | [column, "asc" | "desc"] if KNOWN.contains(column))
+    };
+    match text.split(',').all(fits) {
+        true => Ok(Literal::Text(text)),
+        false => Err(format!(
+            "must be columns, each of {}, with asc or desc, by commas",
+            KNOWN.join(", ")
+        )),
     }
 }
 

@@ -1,19 +1,24 @@
 //! The configuration: one TOML file for all processes, overridden by the environment, overridden by the command line.
 //!
-//! This file is the reference: `docs/CONFIGURATION.md` and `config/pgpresence.toml` are made from the comments below. The
+//! This file, and `config/package.rs` for the event packages, is the reference: `docs/CONFIGURATION.md` and `config/pgpresence.toml` are made from the comments below. The
 //! last line of each comment gives unit, default and range; a test holds them against the types and the defaults.
 
 mod load;
+mod package;
 mod secret;
 mod value;
 
 use serde::{Deserialize, Serialize};
 
 pub use load::{ConfigError, Fault, Origin};
+pub use package::{
+    ConferenceConfig, DeclaredPackage, DialogConfig, MessageSummaryConfig, PackagesConfig,
+    ProfileConfig, ReginfoConfig, XcapDiffConfig,
+};
 pub use secret::DatabaseUrl;
 pub use value::{
-    Listen, LogFormat, LogLevel, MinExpiresAction, Period, ServerAddress, Transport, UriMatch,
-    Within,
+    Accounts, Listen, LogFormat, LogLevel, MergePolicy, MinExpiresAction, NeutralDocument, Period,
+    ServerAddress, Transport, UriMatch, Within,
 };
 use value::{flag, optional};
 
@@ -31,6 +36,20 @@ pub struct Config {
     pub presence: PresenceConfig,
     /// What is logged, and how.
     pub log: LogConfig,
+    /// The event package `dialog`.
+    pub dialog: DialogConfig,
+    /// The event package `message-summary`.
+    pub message_summary: MessageSummaryConfig,
+    /// The event package `conference`.
+    pub conference: ConferenceConfig,
+    /// The event package `reg`.
+    pub reginfo: ReginfoConfig,
+    /// The event package `ua-profile`.
+    pub profile: ProfileConfig,
+    /// The event package `xcap-diff`.
+    pub xcap_diff: XcapDiffConfig,
+    /// Event packages without code.
+    pub packages: PackagesConfig,
 }
 
 /// `[server]`: the SIP front-end. It keeps nothing between requests but open TCP connections.
@@ -205,6 +224,45 @@ pub struct PresenceConfig {
     ///
     /// Unit: choice. Default: `0`. Range: 0 or 1.
     pub sip_uri_match: UriMatch,
+    /// 0: of several publications the newest comes first, in every event package. 1: `retrieve_order_by` says which.
+    ///
+    /// Unit: flag. Default: `0`. Range: 0 or 1.
+    #[serde(with = "flag")]
+    pub retrieve_order: bool,
+    /// By which columns of the table `presentity` publications are ordered: priority, received_time, expires, id, etag,
+    /// sender, each with `asc` or `desc`, by commas. As in Kamailio, what would be read last comes first in the document: with
+    /// `priority`, the highest.
+    ///
+    /// Unit: none. Default: `"priority"`. Range: columns.
+    pub retrieve_order_by: String,
+    /// The life that is granted to a publication or subscription of the package `presence` whose request names none. (The
+    /// following keys are of the package `presence`, and of Kamailio's presence_xml.)
+    ///
+    /// Unit: seconds. Default: `3600`. Range: 1 to 2147483647.
+    pub default_expires: Within<1, 2_147_483_647>,
+    /// 1: the package `presence` is not served; requests for it are answered 489.
+    ///
+    /// Unit: flag. Default: `0`. Range: 0 or 1.
+    #[serde(with = "flag")]
+    pub disable_presence: bool,
+    /// 1: of whom nothing is published is shown as open and "Available" instead of closed.
+    ///
+    /// Unit: flag. Default: `0`. Range: 0 or 1.
+    #[serde(with = "flag")]
+    pub force_dummy_presence: bool,
+    /// 1: of several publications only one is shown, by `presence_single_body_priorities`.
+    ///
+    /// Unit: flag. Default: `0`. Range: 0 or 1.
+    #[serde(with = "flag")]
+    pub force_presence_single_body: bool,
+    /// The element whose text decides which publication is shown: its local name.
+    ///
+    /// Unit: none. Default: `"note"`. Range: a name.
+    pub presence_single_body_lookup_element: String,
+    /// The texts that decide, by bars, the least important first; whole texts are compared.
+    ///
+    /// Unit: none. Default: `"Available|Ringing|On the Phone"`. Range: texts.
+    pub presence_single_body_priorities: String,
 }
 
 /// `[log]`: what is logged, and how. Log lines go to standard error.
@@ -284,6 +342,14 @@ impl Default for PresenceConfig {
             timeout_rm_subs: true,
             fetch_rows: const { Within::of(500) },
             sip_uri_match: UriMatch::CaseSensitive,
+            retrieve_order: false,
+            retrieve_order_by: "priority".to_owned(),
+            default_expires: const { Within::of(3600) },
+            disable_presence: false,
+            force_dummy_presence: false,
+            force_presence_single_body: false,
+            presence_single_body_lookup_element: "note".to_owned(),
+            presence_single_body_priorities: "Available|Ringing|On the Phone".to_owned(),
         }
     }
 }

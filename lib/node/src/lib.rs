@@ -7,9 +7,11 @@ mod log;
 mod shutdown;
 
 pub use config::{
-    Config, ConfigError, DatabaseConfig, DatabaseUrl, Fault, Listen, LogConfig, LogFormat,
-    LogLevel, MinExpiresAction, NotifierConfig, Origin, Period, PresenceConfig, ServerAddress,
-    ServerConfig, Transport, UriMatch, Within,
+    Accounts, ConferenceConfig, Config, ConfigError, DatabaseConfig, DatabaseUrl, DeclaredPackage,
+    DialogConfig, Fault, Listen, LogConfig, LogFormat, LogLevel, MergePolicy, MessageSummaryConfig,
+    MinExpiresAction, NeutralDocument, NotifierConfig, Origin, PackagesConfig, Period,
+    PresenceConfig, ProfileConfig, ReginfoConfig, ServerAddress, ServerConfig, Transport, UriMatch,
+    Within, XcapDiffConfig,
 };
 pub use log::init_log;
 pub use shutdown::Shutdown;

@@ -15,7 +15,10 @@ use std::path::{Path, PathBuf};
 use node::Config;
 use toml::{Table, Value};
 
-const SOURCE: &str = include_str!("../src/config.rs");
+const SOURCE: &str = concat!(
+    include_str!("../src/config.rs"),
+    include_str!("../src/config/package.rs")
+);
 
 struct Section {
     name: String,
@@ -43,7 +46,7 @@ fn sections() -> Vec<Section> {
             .strip_prefix("pub struct ")
             .and_then(|rest| rest.strip_suffix("Config {"))
         {
-            let (name, doc) = (name.to_ascii_lowercase(), comment.join(" "));
+            let (name, doc) = (snake_case(name), comment.join(" "));
             inside = !name.is_empty();
             if inside {
                 sections.push(Section {
@@ -67,6 +70,18 @@ fn sections() -> Vec<Section> {
         }
     }
     sections
+}
+
+/// `MessageSummary` is the section `message_summary`.
+fn snake_case(name: &str) -> String {
+    let mut snake = String::new();
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() && !snake.is_empty() {
+            snake.push('_');
+        }
+        snake.push(letter.to_ascii_lowercase());
+    }
+    snake
 }
 
 fn key(name: &str, comment: &[&str]) -> Key {
@@ -116,7 +131,8 @@ fn reference_page(sections: &[Section]) -> String {
             )
             .unwrap();
             writeln!(page, "| unit | default | range |\n|---|---|---|").unwrap();
-            writeln!(page, "| {} | `{}` | {} |", key.unit, key.default, key.range).unwrap();
+            let default = key.default.replace('|', "\\|");
+            writeln!(page, "| {} | `{default}` | {} |", key.unit, key.range).unwrap();
         }
     }
     page

@@ -85,9 +85,12 @@ impl Stage {
         let config = Config::load(None, std::iter::empty(), &sets).unwrap();
         let shutdown = Shutdown::new();
         let (ready_in, ready) = oneshot::channel();
-        let task = tokio::spawn(notifier::run(config, shutdown.clone(), move || {
-            ready_in.send(()).unwrap()
-        }));
+        let task = tokio::spawn(notifier::run(
+            config,
+            events::Registry::served(),
+            shutdown.clone(),
+            move || ready_in.send(()).unwrap(),
+        ));
         within(10, ready).await.unwrap();
         Engine { shutdown, task }
     }

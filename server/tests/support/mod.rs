@@ -94,9 +94,14 @@ impl Server {
         change(&mut config);
         let shutdown = Shutdown::new();
         let (sender, ready) = oneshot::channel();
-        let task = tokio::spawn(server::run(config, shutdown.clone(), move |ready| {
-            let _ = sender.send(ready);
-        }));
+        let task = tokio::spawn(server::run(
+            config,
+            events::Registry::served(),
+            shutdown.clone(),
+            move |ready| {
+                let _ = sender.send(ready);
+            },
+        ));
         let Ready { listen, internal } = ready.await.expect("the server starts");
         let address = |transport| {
             listen

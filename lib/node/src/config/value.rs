@@ -311,6 +311,41 @@ pub enum LogFormat {
     Json,
 }
 
+/// What a message summary shows of several accounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Accounts {
+    /// One summary with the sums.
+    #[default]
+    Summed,
+    /// A block for each account.
+    Each,
+}
+
+/// What is shown if nothing is published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NeutralDocument {
+    /// A document that says so.
+    #[default]
+    Shown,
+    /// A NOTIFY without body.
+    Omitted,
+}
+
+/// What is shown of several publications of a declared event package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MergePolicy {
+    /// The newest, as it is.
+    #[default]
+    Newest,
+    /// The elements of all, under one root.
+    All,
+    /// The same, but of elements with the same name and id only the newest.
+    Id,
+}
+
 /// Values that are texts.
 macro_rules! as_text {
     ($($name:ty),*) => { $(

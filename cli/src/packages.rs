@@ -1,0 +1,219 @@
+//! From the configuration to the event packages that are served: the one place, for servers, notifiers and `config check`.
+
+use events::Registry;
+use events::package::{
+    Accounts, Authorization, DeclaredPackage, MergePolicy, NeutralDocument, PackageOptions,
+    PlainOptions, RegistryFault, RetrieveOrder, SingleBody,
+};
+use node::{Config, ConfigError, Fault, Origin};
+
+/// The packages that are served with this configuration.
+///
+/// # Errors
+/// Everything that is wrong with what the types of the configuration cannot check.
+pub(crate) fn registry(config: &Config) -> Result<Registry, ConfigError> {
+    let mut faults = Vec::new();
+    let retrieve_order = match config.presence.retrieve_order {
+        false => RetrieveOrder::newest_first(),
+        true => RetrieveOrder::by(&config.presence.retrieve_order_by).unwrap_or_else(|error| {
+            faults.push(fault("presence.retrieve_order_by", error.to_string()));
+            RetrieveOrder::newest_first()
+        }),
+    };
+    let options = PackageOptions {
+        retrieve_order,
+        ..options(config)
+    };
+    let registry = Registry::new(&options);
+    match registry {
+        Ok(registry) if faults.is_empty() => Ok(registry),
+        Ok(_) => Err(ConfigError::Faults(faults)),
+        Err(error) => {
+            faults.push(declared_fault(&error));
+            Err(ConfigError::Faults(faults))
+        }
+    }
+}
+
+/// All that cannot be wrong. What is not wired yet stays off, whatever the configuration says.
+fn options(config: &Config) -> PackageOptions {
+    let mut options = PackageOptions::served();
+
+    let from = &config.presence;
+    let presence = &mut options.presence;
+    presence.disable_presence = from.disable_presence;
+    presence.default_expires_s = from.default_expires.get();
+    presence.force_dummy_presence = from.force_dummy_presence;
+    presence.force_presence_single_body = from.force_presence_single_body.then(|| SingleBody {
+        lookup_element: from.presence_single_body_lookup_element.clone(),
+        priorities: SingleBody::priorities(&from.presence_single_body_priorities),
+    });
+
+    let from = &config.dialog;
+    let dialog = &mut options.dialog;
+    dialog.disable = from.disable;
+    dialog.default_expires_s = from.default_expires.get();
+    dialog.force_single_dialog = from.force_single_dialog;
+    dialog.force_dummy_dialog = from.force_dummy_dialog;
+    dialog.max_trying_s = from.max_trying.get();
+    dialog.max_proceeding_s = from.max_proceeding.get();
+    dialog.max_early_s = from.max_early.get();
+
+    let from = &config.message_summary;
+    let summary = &mut options.message_summary;
+    summary.disable = from.disable;
+    summary.default_expires_s = from.default_expires.get();
+    summary.accounts = match from.accounts {
+        node::Accounts::Summed => Accounts::Summed,
+        node::Accounts::Each => Accounts::Each,
+    };
+    summary.neutral = match from.neutral {
+        node::NeutralDocument::Shown => NeutralDocument::Shown,
+        node::NeutralDocument::Omitted => NeutralDocument::Omitted,
+    };
+
+    let from = &config.reginfo;
+    options.reginfo.disable = from.disable;
+    options.reginfo.default_expires_s = from.default_expires.get();
+    options.reginfo.aggregate_presentities = from.aggregate_presentities;
+
+    options.conference = PlainOptions {
+        disable: config.conference.disable,
+        default_expires_s: config.conference.default_expires.get(),
+    };
+    options.profile = PlainOptions {
+        disable: config.profile.disable,
+        default_expires_s: config.profile.default_expires.get(),
+    };
+    options.xcap_diff = PlainOptions {
+        disable: config.xcap_diff.disable_xcapdiff,
+        default_expires_s: config.xcap_diff.default_expires.get(),
+    };
+    options.declared = config.packages.declared.iter().map(declared).collect();
+    options
+}
+
+fn declared(from: &node::DeclaredPackage) -> DeclaredPackage {
+    DeclaredPackage {
+        name: from.name.clone(),
+        parameters: from.parameters.clone(),
+        content_types: from.content_types.clone(),
+        merge: match from.merge {
+            node::MergePolicy::Newest => MergePolicy::Newest,
+            node::MergePolicy::All => MergePolicy::All,
+            node::MergePolicy::Id => MergePolicy::ById,
+        },
+        authorization: Authorization::Open,
+        default_expires_s: from.default_expires.get(),
+        winfo: false,
+    }
+}
+
+fn declared_fault(error: &RegistryFault) -> Fault {
+    fault("packages.declared", error.to_string())
+}
+
+fn fault(path: &str, message: String) -> Fault {
+    Fault {
+        origin: Origin::Default,
+        path: path.to_owned(),
+        message,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(sets: &[(&str, &str)]) -> Result<Registry, String> {
+        let sets: Vec<(String, String)> = sets
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect();
+        let config = Config::load(None, std::iter::empty(), &sets).unwrap();
+        registry(&config).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_defaults_of_the_configuration_are_those_of_the_packages() {
+        assert_eq!(options(&Config::default()), PackageOptions::served());
+        assert_eq!(
+            with(&[]).unwrap().allow_events(),
+            Registry::served().allow_events()
+        );
+    }
+
+    #[test]
+    fn what_is_switched_off_is_not_served() {
+        let names: Vec<String> = with(&[])
+            .unwrap()
+            .packages()
+            .map(|p| p.name.to_string())
+            .collect();
+        let keys = [
+            ("presence.disable_presence", "presence"),
+            ("dialog.disable", "dialog"),
+            ("message_summary.disable", "message-summary"),
+            ("conference.disable", "conference"),
+            ("reginfo.disable", "reg"),
+            ("profile.disable", "ua-profile"),
+            ("xcap_diff.disable_xcapdiff", "xcap-diff"),
+        ];
+        assert_eq!(names, keys.map(|(_, name)| name));
+        for (key, name) in keys {
+            let registry = with(&[(key, "1")]).unwrap();
+            assert!(registry.find_name(name).is_none(), "{key}");
+            assert_eq!(registry.packages().count(), keys.len() - 1, "{key}");
+        }
+    }
+
+    #[test]
+    fn each_package_has_its_default_expires() {
+        for (key, name) in [
+            ("presence.default_expires", "presence"),
+            ("dialog.default_expires", "dialog"),
+            ("message_summary.default_expires", "message-summary"),
+            ("conference.default_expires", "conference"),
+            ("reginfo.default_expires", "reg"),
+            ("profile.default_expires", "ua-profile"),
+            ("xcap_diff.default_expires", "xcap-diff"),
+        ] {
+            let registry = with(&[(key, "77")]).unwrap();
+            for package in registry.packages() {
+                let expected = if package.name == name { 77 } else { 3600 };
+                assert_eq!(
+                    package.default_expires_s, expected,
+                    "{key}: {}",
+                    package.name
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_said_with_its_path() {
+        let error = with(&[
+            ("presence.retrieve_order", "1"),
+            ("presence.retrieve_order_by", "size"),
+            (
+                "packages.declared",
+                "[{ name = \"dialog\", content_types = [\"text/plain\"] }]",
+            ),
+        ])
+        .unwrap_err();
+        let lines: Vec<&str> = error.lines().collect();
+        assert_eq!(lines.len(), 2, "{error}");
+        assert!(
+            lines[0].starts_with("presence.retrieve_order_by: `size`"),
+            "{error}"
+        );
+        assert!(
+            lines[1].starts_with("packages.declared: event package `dialog`"),
+            "{error}"
+        );
+        assert!(
+            with(&[("presence.retrieve_order_by", "size")]).is_ok(),
+            "not used"
+        );
+    }
+}

@@ -1,0 +1,239 @@
+//! The tables of the event packages. What the parameters do is in `docs/PACKAGES.md`; which crate obeys them is not this
+//! crate's business.
+
+use serde::{Deserialize, Serialize};
+
+use super::value::{Accounts, MergePolicy, NeutralDocument, Within, flag};
+
+/// An interval in seconds.
+type Seconds = Within<1, 2_147_483_647>;
+/// A life in seconds that may be unlimited.
+type MaxSeconds = Within<0, 2_147_483_647>;
+
+const HOUR: Seconds = const { Within::of(3600) };
+
+/// `[dialog]`: the event package `dialog` (RFC 4235), the lamps of desk phones; Kamailio's presence_dialoginfo.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DialogConfig {
+    /// 1: the package is not served; requests for it are answered 489.
+    ///
+    /// Unit: flag. Default: `0`. Range: 0 or 1.
+    #[serde(with = "flag")]
+    pub disable: bool,
+    /// The life that is granted to a publication or subscription of this package whose request names none.
+    ///
+    /// Unit: seconds. Default: `3600`. Range: 1 to 2147483647.
+    pub default_expires: Seconds,
+    /// 1: watchers are shown only one dialog: early before confirmed, proceeding, trying, terminated.
+    ///
+    /// Unit: flag. Default: `0`. Range: 0 or 1.
+    #[serde(with = "flag")]
+    pub force_single_dialog: bool,
+    /// 1: where there is no dialog, one that has terminated is shown, for phones that want a `<dialog>`.
+    ///
+    /// Unit: flag. Default: `0`. Range: 0 or 1.
+    #[serde(with = "flag")]
+    pub force_dummy_dialog: bool,
+    /// How long after it was published a dialog is believed to be trying. Then it is left out and the lamp goes dark,
+    /// without any PUBLISH. 0: as long as it is published.
+    ///
+    /// Unit: seconds. Default: `60`. Range: 0 to 2147483647.
+    pub max_trying: MaxSeconds,
+    /// The same for proceeding.
+    ///
+    /// Unit: seconds. Default: `600`. Range: 0 to 2147483647.
+    pub max_proceeding: MaxSeconds,
+    /// The same for early, which is a phone that rings.
+    ///
+    /// Unit: seconds. Default: `600`. Range: 0 to 2147483647.
+    pub max_early: MaxSeconds,
+}
+
+/// `[message_summary]`: the event package `message-summary` (RFC 3842), voice mail; Kamailio's presence_mwi.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MessageSummaryConfig {
+    /// 1: the package is not served; requests for it are answered 489.
+    ///
+    /// Unit: flag. Default: `0`. Range: 0 or 1.
+    #[serde(with = "flag")]
+    pub disable: bool,
+    /// The life that is granted to a publication or subscription of this package whose request names none.
+    ///
+    /// Unit: seconds. Default: `3600`. Range: 1 to 2147483647.
+    pub default_expires: Seconds,
+    /// What is shown of several accounts. `summed`: one summary with the sums. `each`: a block for each account, the
+    /// presentity's own first.
+    ///
+    /// Unit: none. Default: `"summed"`. Range: summed or each.
+    pub accounts: Accounts,
+    /// What a phone gets of whom nothing is published. `shown`: "Messages-Waiting: no". `omitted`: a NOTIFY without body.
+    ///
+    /// Unit: none. Default: `"shown"`. Range: shown or omitted.
+    pub neutral: NeutralDocument,
+}
+
+/// `[conference]`: the event package `conference` (RFC 4575); Kamailio's presence_conference.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ConferenceConfig {
+    /// 1: the package is not served; requests for it are answered 489.
+    ///
+    /// Unit: flag. Default: `0`. Range: 0 or 1.
+    #[serde(with = "flag")]
+    pub disable: bool,
+    /// The life that is granted to a publication or subscription of this package whose request names none.
+    ///
+    /// Unit: seconds. Default: `3600`. Range: 1 to 2147483647.
+    pub default_expires: Seconds,
+}
+
+/// `[reginfo]`: the event package `reg` (RFC 3680), registrations; Kamailio's presence_reginfo.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReginfoConfig {
+    /// 1: the package is not served; requests for it are answered 489.
+    ///
+    /// Unit: flag. Default: `0`. Range: 0 or 1.
+    #[serde(with = "flag")]
+    pub disable: bool,
+    /// The life that is granted to a publication or subscription of this package whose request names none.
+    ///
+    /// Unit: seconds. Default: `3600`. Range: 1 to 2147483647.
+    pub default_expires: Seconds,
+    /// 1: the registrations of all publications are shown, one an address with all its contacts. 0: only the newest
+    /// publication is shown, which is the default of Kamailio's module.
+    ///
+    /// Unit: flag. Default: `1`. Range: 0 or 1.
+    #[serde(with = "flag")]
+    pub aggregate_presentities: bool,
+}
+
+/// `[profile]`: the event package `ua-profile` (RFC 6080); Kamailio's presence_profile.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProfileConfig {
+    /// 1: the package is not served; requests for it are answered 489.
+    ///
+    /// Unit: flag. Default: `0`. Range: 0 or 1.
+    #[serde(with = "flag")]
+    pub disable: bool,
+    /// The life that is granted to a publication or subscription of this package whose request names none.
+    ///
+    /// Unit: seconds. Default: `3600`. Range: 1 to 2147483647.
+    pub default_expires: Seconds,
+}
+
+/// `[xcap_diff]`: the event package `xcap-diff` (RFC 5875); a part of Kamailio's presence_xml.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct XcapDiffConfig {
+    /// 1: the package is not served; requests for it are answered 489.
+    ///
+    /// Unit: flag. Default: `0`. Range: 0 or 1.
+    #[serde(with = "flag")]
+    pub disable_xcapdiff: bool,
+    /// The life that is granted to a publication or subscription of this package whose request names none.
+    ///
+    /// Unit: seconds. Default: `3600`. Range: 1 to 2147483647.
+    pub default_expires: Seconds,
+}
+
+/// `[packages]`: event packages that the program does not bring along.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PackagesConfig {
+    /// Event packages without code, each a table `[[packages.declared]]`: `name` (as in Event), `parameters` (of Event that
+    /// belong to the name), `content_types` (of a PUBLISH, in lower case; the first is that of a NOTIFY), `merge` (`newest`:
+    /// the newest publication as it is; for XML also `all`, or `id`: the newest of each name and id), `default_expires`.
+    /// Everybody may subscribe to them.
+    ///
+    /// Unit: none. Default: `[]`. Range: names that no other package has.
+    pub declared: Vec<DeclaredPackage>,
+}
+
+/// One event package without code.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeclaredPackage {
+    /// Its name, a token.
+    pub name: String,
+    /// Parameters of Event that belong to its name.
+    #[serde(default)]
+    pub parameters: Vec<String>,
+    /// Content-Types that a PUBLISH may have.
+    pub content_types: Vec<String>,
+    /// What is shown of several publications.
+    #[serde(default)]
+    pub merge: MergePolicy,
+    /// The life that is granted to those who name none, in seconds.
+    #[serde(default = "hour")]
+    pub default_expires: Seconds,
+}
+
+fn hour() -> Seconds {
+    HOUR
+}
+
+impl Default for DialogConfig {
+    fn default() -> DialogConfig {
+        DialogConfig {
+            disable: false,
+            default_expires: HOUR,
+            force_single_dialog: false,
+            force_dummy_dialog: false,
+            max_trying: const { Within::of(60) },
+            max_proceeding: const { Within::of(600) },
+            max_early: const { Within::of(600) },
+        }
+    }
+}
+
+impl Default for MessageSummaryConfig {
+    fn default() -> MessageSummaryConfig {
+        MessageSummaryConfig {
+            disable: false,
+            default_expires: HOUR,
+            accounts: Accounts::Summed,
+            neutral: NeutralDocument::Shown,
+        }
+    }
+}
+
+impl Default for ConferenceConfig {
+    fn default() -> ConferenceConfig {
+        ConferenceConfig {
+            disable: false,
+            default_expires: HOUR,
+        }
+    }
+}
+
+impl Default for ReginfoConfig {
+    fn default() -> ReginfoConfig {
+        ReginfoConfig {
+            disable: false,
+            default_expires: HOUR,
+            aggregate_presentities: true,
+        }
+    }
+}
+
+impl Default for ProfileConfig {
+    fn default() -> ProfileConfig {
+        ProfileConfig {
+            disable: false,
+            default_expires: HOUR,
+        }
+    }
+}
+
+impl Default for XcapDiffConfig {
+    fn default() -> XcapDiffConfig {
+        XcapDiffConfig {
+            disable_xcapdiff: false,
+            default_expires: HOUR,
+        }
+    }
+}
