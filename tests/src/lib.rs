@@ -1,6 +1,7 @@
 //! The harness of the whole-system tests: real processes of the built binary, a real PostgreSQL,
 //! and phones of our own that check every message strictly. Talks only SIP and SQL.
 
+pub mod document;
 pub mod judge;
 pub mod message;
 pub mod phone;

@@ -7,8 +7,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Answer, PATIENCE, Phone, State, SubscriptionState, Tolerance};
+use crate::document::{self, Document};
 use crate::message::{Message, addr, param, split_list};
-use crate::pidf::{self, Presence};
+use crate::pidf::Presence;
 
 /// One NOTIFY, however many copies of it came.
 #[derive(Clone, Debug)]
@@ -21,8 +22,10 @@ pub struct Notify {
     pub cseq: u32,
     /// Its Subscription-State.
     pub state: SubscriptionState,
-    /// Its document, when it had one.
+    /// Its document, when it had one of the package `presence`.
     pub presence: Option<Presence>,
+    /// The number of its document, in packages that number them.
+    pub version: Option<u32>,
     /// All of it.
     pub message: Message,
 }
@@ -36,6 +39,11 @@ impl Notify {
     /// The lamp: open or closed.
     pub fn basic(&self) -> &str {
         self.presence.as_ref().map_or("closed", Presence::basic)
+    }
+
+    /// Its body as text; empty without one.
+    pub fn body(&self) -> &str {
+        std::str::from_utf8(&self.message.body).unwrap_or_default()
     }
 
     /// Whether it ends the subscription.
@@ -82,10 +90,20 @@ pub(super) struct Arrival {
 impl Phone {
     /// A SUBSCRIBE that would make a dialog, to be bent or sent by [`Phone::subscribe_with`].
     pub fn subscription(&self, presentity: &str, expires_s: Option<u32>) -> Message {
+        self.subscription_to(presentity, "presence", expires_s)
+    }
+
+    /// The same for any event package; `event` is the value of the header.
+    pub fn subscription_to(
+        &self,
+        presentity: &str,
+        event: &str,
+        expires_s: Option<u32>,
+    ) -> Message {
         let request = self
             .request("SUBSCRIBE", presentity)
-            .with("Event", "presence")
-            .with("Accept", pidf::TYPE);
+            .with("Event", event)
+            .with("Accept", document::media_type(event));
         match expires_s {
             Some(seconds) => request.with("Expires", seconds.to_string()),
             None => request,
@@ -97,7 +115,22 @@ impl Phone {
     /// # Panics
     /// When it is not.
     pub async fn subscribe(&self, server: SocketAddr, presentity: &str, expires_s: u32) -> Dialog {
-        let request = self.subscription(presentity, Some(expires_s));
+        self.subscribe_to(server, presentity, "presence", expires_s)
+            .await
+    }
+
+    /// Subscribes to any event package, and must be accepted.
+    ///
+    /// # Panics
+    /// When it is not.
+    pub async fn subscribe_to(
+        &self,
+        server: SocketAddr,
+        presentity: &str,
+        event: &str,
+        expires_s: u32,
+    ) -> Dialog {
+        let request = self.subscription_to(presentity, event, Some(expires_s));
         let (dialog, response) = self.subscribe_with(&request, server).await;
         assert_eq!(response.status(), Some(200), "{response}");
         dialog
@@ -223,7 +256,7 @@ impl Dialog {
                 .set("CSeq", format!("{} {method}", track.cseq))
                 .set("Contact", format!("<{}>", track.contact))
                 .with("Event", track.event.clone())
-                .with("Accept", pidf::TYPE);
+                .with("Accept", document::media_type(&track.event));
             for route in &track.routes {
                 request = request.with("Route", route.clone());
             }
@@ -331,11 +364,10 @@ impl Dialog {
         let all = self.notifies();
         let lines = all.iter().map(|notify| {
             format!(
-                "\n  CSeq {} {:?} {:?} {:?}",
+                "\n  CSeq {} {:?} {}",
                 notify.cseq,
                 notify.state,
-                notify.basic(),
-                notify.note()
+                notify.body()
             )
         });
         format!("{}{}", self.count(), lines.collect::<String>())
@@ -408,20 +440,21 @@ impl Track {
                 state.expires_s, self.granted_s
             ));
         }
-        let presence = if message.body.is_empty() {
+        let document = if message.body.is_empty() {
             if message.header("Content-Type").is_some() {
                 faults.push("Content-Type without a body".into());
             }
-            None
+            Document::default()
         } else {
-            self.document(message, &mut faults)
+            self.document(message, cseq, &mut faults)
         };
         let notify = Notify {
             at: Instant::now(),
             from,
             cseq,
             state,
-            presence,
+            presence: document.presence,
+            version: document.version,
             message: message.clone(),
         };
         let stale = self.notifies.back().is_some_and(|last| last.cseq > cseq);
@@ -445,25 +478,24 @@ impl Track {
         }
     }
 
-    fn document(&self, message: &Message, faults: &mut Vec<String>) -> Option<Presence> {
-        if message.header("Content-Type") != Some(pidf::TYPE) {
-            faults.push(format!("Content-Type {:?}", message.header("Content-Type")));
-        }
-        match pidf::read(&message.body) {
-            Ok(presence) => {
-                if presence.entity != self.presentity {
-                    faults.push(format!(
-                        "the document is of {}, not of {}",
-                        presence.entity, self.presentity
-                    ));
-                }
-                Some(presence)
-            }
-            Err(fault) => {
-                faults.push(fault);
-                None
+    /// A document, and whether its number is the next one (RFC 4235 section 3.3, RFC 3680 section 5.1, RFC 4575 section 5.2).
+    fn document(&self, message: &Message, cseq: u32, faults: &mut Vec<String>) -> Document {
+        let document = document::read(&self.presentity, message).unwrap_or_else(|fault| {
+            faults.push(fault);
+            Document::default()
+        });
+        if let Some(version) = document.version {
+            let expected = match self.notifies.back() {
+                None => Some(0),
+                Some(last) => last
+                    .version
+                    .map(|before| before + cseq.saturating_sub(last.cseq)),
+            };
+            if expected.is_some_and(|expected| expected != version) {
+                faults.push(format!("version {version}, not {expected:?}"));
             }
         }
+        document
     }
 
     fn faults(

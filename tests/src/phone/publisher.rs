@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::{Phone, token};
 use crate::message::Message;
-use crate::pidf;
+use crate::{document, pidf};
 
 /// One publication of one phone.
 pub struct Publisher {
@@ -21,10 +21,15 @@ pub struct Publisher {
 impl Phone {
     /// A publication of the presence of `presentity` that is still to be made.
     pub fn publisher(&self, presentity: &str) -> Publisher {
+        self.publisher_of(presentity, "presence")
+    }
+
+    /// The same of any event package; `event` is the value of the header.
+    pub fn publisher_of(&self, presentity: &str, event: &str) -> Publisher {
         Publisher {
             phone: self.clone(),
             presentity: presentity.to_string(),
-            event: "presence".to_string(),
+            event: event.to_string(),
             call_id: token(),
             from_tag: token(),
             cseq: 0,
@@ -56,7 +61,7 @@ impl Publisher {
             request = request.with("SIP-If-Match", etag.clone());
         }
         match body {
-            Some(body) => request.with_body(pidf::TYPE, body),
+            Some(body) => request.with_body(document::media_type(&self.event), body),
             None => request,
         }
     }

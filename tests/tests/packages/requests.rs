@@ -1,0 +1,137 @@
+//! What is the same in all packages: body types, Accept, the Event header's parameters, and what is not served.
+
+use system_tests::document::media_type;
+use system_tests::phone::{Phone, Tolerance};
+use system_tests::{pidf, system};
+
+use crate::BOB;
+use crate::bodies::{conference_info, dialog_info, reginfo, summary};
+
+const XCAP_DIFF: &str = "<xcap-diff xmlns=\"urn:ietf:params:xml:ns:xcap-diff\" xcap-root=\"http://xcap.example.org/\"/>";
+
+/// A package, and a body that can be published.
+fn packages() -> [(&'static str, String); 7] {
+    [
+        ("presence", pidf::document(BOB, "t", "open", "x")),
+        ("dialog", dialog_info("d1", "call-1", "confirmed")),
+        ("message-summary", summary("sip:home@example.org", 1, 2)),
+        ("conference", conference_info(BOB, "sip:al@example.org")),
+        ("reg", reginfo(BOB, "sip:bob@192.0.2.7")),
+        ("ua-profile", "<profile/>".to_owned()),
+        ("xcap-diff", XCAP_DIFF.to_owned()),
+    ]
+}
+
+/// RFC 3903 section 6 step 5, RFC 3261 21.4.13 and 21.4.7: 415 with Accept, 400, 406; nothing of it leaves a trace.
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_and_accept() {
+    let system = system::start();
+    let phone = Phone::udp("phone").await;
+    for (event, body) in packages() {
+        let own = media_type(event);
+        for wrong in ["text/plain", "application/x-other+xml"] {
+            let mut publisher = phone.publisher_of(BOB, event);
+            let request = publisher
+                .draft(Some(&body), Some(60))
+                .set("Content-Type", wrong);
+            let response = phone.send(&request, system.udp(0)).await;
+            assert_eq!(response.status(), Some(415), "{event} {wrong}: {response}");
+            let accept = response.header("Accept").unwrap_or_default();
+            assert!(
+                accept.split(", ").any(|kind| kind == own),
+                "{event}: {accept}"
+            );
+        }
+        let mut publisher = phone.publisher_of(BOB, event);
+        let request = publisher.draft(Some("<"), Some(60));
+        let response = phone.send(&request, system.udp(0)).await;
+        assert_eq!(response.status(), Some(400), "{event}: {response}");
+
+        for (accept, status) in [
+            ("image/png", 406),
+            ("text/plain, application/x-other+xml", 406),
+            (own, 200),
+            ("image/png, */*", 200),
+        ] {
+            let request = phone
+                .subscription_to(BOB, event, Some(60))
+                .set("Accept", accept);
+            let (dialog, response) = phone.subscribe_with(&request, system.udp(0)).await;
+            assert_eq!(
+                response.status(),
+                Some(status),
+                "{event} {accept}: {response}"
+            );
+            if status == 200 {
+                dialog.notify(1).await;
+            }
+        }
+    }
+    assert_eq!(system.count("SELECT count(*) FROM presentity").await, 0);
+    assert_eq!(
+        system.count("SELECT count(*) FROM active_watchers").await,
+        14,
+        "those that were accepted"
+    );
+}
+
+/// RFC 6665 8.2.1: `id` is part of the subscription, and in each of its NOTIFYs (the phone checks that). Parameters that
+/// nobody knows are no reason to refuse a request.
+#[tokio::test(flavor = "multi_thread")]
+async fn parameters_of_event() {
+    let system = system::start();
+    let (phone, source) = (Phone::udp("phone").await, Phone::udp("source").await);
+    // Of the dialogs that are made without being written down.
+    phone.tolerates(Tolerance {
+        strays: true,
+        ..Tolerance::default()
+    });
+    for (event, body) in packages() {
+        let seven = phone
+            .subscribe_to(system.udp(0), BOB, &format!("{event};id=7"), 600)
+            .await;
+        let request = phone.subscription_to(BOB, &format!("{event};flavour=\"odd\""), Some(600));
+        let response = phone.send(&request, system.udp(0)).await;
+        assert_eq!(response.status(), Some(200), "{event}: {response}");
+        seven.notify(1).await;
+        let mut publisher = source.publisher_of(BOB, event);
+        let response = publisher.publish(system.udp(0), &body, 600).await;
+        assert_eq!(response.status(), Some(200), "{event}: {response}");
+        seven
+            .until("the publication", |notify| notify.message.body.len() > 9)
+            .await;
+        seven.unsubscribe(system.udp(0)).await;
+    }
+}
+
+/// What is not wired end to end is refused, and not offered (RFC 6665 4.2.1.1).
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_served() {
+    let system = system::start();
+    let phone = Phone::udp("phone").await;
+    let served = "presence, dialog, message-summary, conference, reg, ua-profile, xcap-diff";
+    for event in [
+        "presence.winfo",
+        "dialog.winfo",
+        "message-summary.winfo",
+        "dialog;sla",
+        "dialog;sla;id=7",
+        "as-feature-event",
+        "refer",
+    ] {
+        let requests = [
+            phone.subscription_to(BOB, event, Some(60)),
+            phone
+                .publisher_of(BOB, event)
+                .draft(Some(&dialog_info("d", "c", "early")), Some(60)),
+        ];
+        for request in requests {
+            let response = phone.send(&request, system.udp(0)).await;
+            assert_eq!(response.status(), Some(489), "{event}: {response}");
+            assert_eq!(response.header("Allow-Events"), Some(served), "{event}");
+        }
+    }
+    let options = phone.request("OPTIONS", "sip:example.org");
+    let response = phone.send(&options, system.udp(0)).await;
+    assert_eq!(response.header("Allow-Events"), Some(served));
+}
