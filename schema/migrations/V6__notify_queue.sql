@@ -6,8 +6,7 @@
 --   state owed, nobody at it     version > claimed_version
 --   state owed, a holder at it   version = claimed_version > 0
 --   no state owed                version = 0
---   due = the earliest of: flagged_due; not_before, if a state change is owed that nobody is at; changes_at, but not before
---         not_before; lease_until, if held
+--   due = the earliest of: flagged_due; not_before, if a state change is owed that nobody is at; lease_until, if held
 --
 -- The last makes a crash visible: an unsettled lease that runs out is due again, and whoever claims the row then gives it a
 -- new version, so that every dialog is notified anew: what the dead holder had taken may never have been sent.
@@ -28,7 +27,6 @@ CREATE TABLE notify_queue (
     lease_until     timestamptz NOT NULL DEFAULT '-infinity',
     claim           bigint NOT NULL DEFAULT 0,
     owed_since      timestamptz,
-    changes_at      timestamptz NOT NULL DEFAULT 'infinity',
     CONSTRAINT notify_queue_pkey PRIMARY KEY (presentity_uri, event),
     CONSTRAINT "nobody works on a state change that has not happened" CHECK (claimed_version <= version)
 ) WITH (
@@ -55,7 +53,6 @@ COMMENT ON COLUMN notify_queue.owner IS 'node.id of the holder; null = free. Wri
 COMMENT ON COLUMN notify_queue.lease_until IS 'When the holder loses the row, unless it renews. Written by claim and renew.';
 COMMENT ON COLUMN notify_queue.claim IS 'Number of the last claim, never used twice. Written by claim.';
 COMMENT ON COLUMN notify_queue.owed_since IS 'Since when something has been owed without a break; null = nothing is. For operators. Written by triggers and settle.';
-COMMENT ON COLUMN notify_queue.changes_at IS 'When the document changes although no publication does (a call that rings too long to be true); infinity = never. Nothing is owed before. Written by claim and settle.';
 
 -- Serves queue.claim, queue.claim_overdue and maintenance.delete_idle_resources.
 CREATE INDEX notify_queue_due_idx ON notify_queue (due);

@@ -71,6 +71,8 @@ pub(super) struct Track {
     contact: String,
     cseq: u32,
     granted_s: u32,
+    /// What the answer before granted: a NOTIFY from before the last answer may come after it.
+    granted_before_s: u32,
     confirmed: bool,
     pub(super) answer: Option<Answer>,
     notifies: VecDeque<Notify>,
@@ -158,6 +160,7 @@ impl Phone {
             contact: addr(request.header("Contact").unwrap_or_default()).to_string(),
             cseq: request.cseq().unwrap_or_default(),
             granted_s: 0,
+            granted_before_s: 0,
             confirmed: false,
             answer: None,
             notifies: VecDeque::new(),
@@ -229,6 +232,7 @@ impl Dialog {
                 .header("Expires")
                 .and_then(|value| value.parse().ok())
                 .unwrap_or_default();
+            track.granted_before_s = track.granted_s;
             track.granted_s = granted;
             other.then(|| {
                 format!("the To-tag of the answer is not the From-tag of the NOTIFY:\n{response}")
@@ -433,7 +437,7 @@ impl Track {
         });
         if state
             .expires_s
-            .is_some_and(|left| self.confirmed && left > self.granted_s)
+            .is_some_and(|left| self.confirmed && left > self.granted_s.max(self.granted_before_s))
         {
             faults.push(format!(
                 "expires={:?} though {} were granted",
