@@ -19,7 +19,7 @@ use crate::admission::{Admission, Admitted};
 use crate::answer::{self, Answer};
 use crate::doorbell::Doorbell;
 use crate::flow::Addresses;
-use crate::write_batch::{WriteQueue, Writers};
+use crate::write_batch::{Lane, Ticket, WriteQueue, Writers};
 use crate::{publish, subscribe};
 
 /// What the handlers of one server share.
@@ -145,10 +145,34 @@ impl Front {
     pub(crate) fn admit(&self, arrival: &Arrival) -> Option<Admitted> {
         let admitted = self.admission.admit();
         if admitted.is_none() {
-            tracing::debug!("backlog full, request refused");
-            self.reply(arrival, &answer::unavailable());
+            self.refuse(arrival);
         }
         admitted
+    }
+
+    /// Puts the row of a request in line, or answers that there is no place for it.
+    ///
+    /// RFC 3261 section 17.2.2: a copy of a request that is being worked on is discarded. Were it told that there is no place,
+    /// the client would take that for the answer, while the first copy makes its dialog.
+    pub(crate) fn submit<L: Lane>(
+        &self,
+        lane: &Arc<WriteQueue<L>>,
+        row: L::Row,
+        arrival: &Arrival,
+    ) -> Option<Ticket<L::Outcome>> {
+        match self.admission.admit() {
+            Some(admitted) => Some(lane.submit(row, admitted)),
+            None if lane.is_pending(&row) => None,
+            None => {
+                self.refuse(arrival);
+                None
+            }
+        }
+    }
+
+    fn refuse(&self, arrival: &Arrival) {
+        tracing::debug!("backlog full, request refused");
+        self.reply(arrival, &answer::unavailable());
     }
 
     /// Sends `answer` the way the request came: to the Via's address from the socket that received it, or down its connection

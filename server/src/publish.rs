@@ -22,20 +22,26 @@ pub(crate) fn publish(front: &Arc<Front>, arrival: Arrival, secret: &Secret) {
             return front.reply(&arrival, &answer::publish_reject(&reject, &front.registry));
         }
     };
-    let Some(admitted) = front.admit(&arrival) else {
-        return;
-    };
     let (ticket, visible) = match intent {
-        PublishIntent::Create(new) => (
-            front.creates_publications.submit(new_row(new), admitted),
-            true,
-        ),
+        PublishIntent::Create(new) => {
+            let row = new_row(new);
+            (
+                front.submit(&front.creates_publications, row, &arrival),
+                true,
+            )
+        }
         PublishIntent::Change(change) => {
             let row = change_row(change);
             // A refresh changes nothing that a watcher could see.
             let visible = !matches!(row.kind, ChangeKind::Refresh);
-            (front.changes_publications.submit(row, admitted), visible)
+            (
+                front.submit(&front.changes_publications, row, &arrival),
+                visible,
+            )
         }
+    };
+    let Some(ticket) = ticket else {
+        return;
     };
     tokio::spawn(answer_after_commit(
         Arc::clone(front),

@@ -24,9 +24,6 @@ pub(crate) fn subscribe(front: &Arc<Front>, arrival: Arrival, secret: &Secret) {
             );
         }
     };
-    let Some(admitted) = front.admit(&arrival) else {
-        return;
-    };
     let reach = Reach {
         flow: front
             .addresses
@@ -36,12 +33,17 @@ pub(crate) fn subscribe(front: &Arc<Front>, arrival: Arrival, secret: &Secret) {
             .local_contact(&front.endpoint, &arrival.flow),
     };
     let ticket = match intent {
-        SubscribeIntent::Create(new) => front
-            .creates_subscriptions
-            .submit(new_row(new, reach, &arrival.flow), admitted),
-        SubscribeIntent::Refresh(refresh) => front
-            .refreshes_subscriptions
-            .submit(refresh_row(refresh, reach), admitted),
+        SubscribeIntent::Create(new) => {
+            let row = new_row(new, reach, &arrival.flow);
+            front.submit(&front.creates_subscriptions, row, &arrival)
+        }
+        SubscribeIntent::Refresh(refresh) => {
+            let row = refresh_row(refresh, reach);
+            front.submit(&front.refreshes_subscriptions, row, &arrival)
+        }
+    };
+    let Some(ticket) = ticket else {
+        return;
     };
     tokio::spawn(answer_after_commit(Arc::clone(front), arrival, ticket));
 }

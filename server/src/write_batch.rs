@@ -121,19 +121,30 @@ impl<L: Lane> WriteQueue<L> {
     pub fn submit(self: &Arc<Self>, row: L::Row, admitted: Admitted) -> Ticket<L::Outcome> {
         let (sender, receiver) = oneshot::channel();
         let waiter = Waiter { sender, admitted };
-        let mut keys = Keys::new();
-        L::keys(&row, &mut |key| {
-            let key = key.hash_with(&self.hasher);
-            if !keys.contains(&key) {
-                keys.push(key);
-            }
-        });
+        let keys = self.keys(&row);
         self.locked().add(row, keys, waiter);
         self.start_batches();
         Ticket {
             receiver,
             admitted: None,
         }
+    }
+
+    /// Whether a copy of the request that made this row waits for its outcome.
+    pub fn is_pending(&self, row: &L::Row) -> bool {
+        let keys = self.keys(row);
+        self.locked().repeated(row, &keys).is_some()
+    }
+
+    fn keys(&self, row: &L::Row) -> Keys {
+        let mut keys = Keys::new();
+        L::keys(row, &mut |key| {
+            let key = key.hash_with(&self.hasher);
+            if !keys.contains(&key) {
+                keys.push(key);
+            }
+        });
+        keys
     }
 
     /// Gives ready rows to free writers, as many as are worth it; if none is free, leaves one task waiting for the next.

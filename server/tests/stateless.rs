@@ -151,6 +151,13 @@ async fn a_full_backlog_is_told_at_once_and_a_hung_database_at_the_deadline() {
             Draft::publish("two").to("two").by(&phone).text(),
         )
         .await;
+    // A copy of one that is being worked on is no further request: it gets no answer of its own.
+    phone
+        .send(
+            server.udp,
+            Draft::publish("one").to("zero").by(&phone).text(),
+        )
+        .await;
     let third = phone
         .ask(
             server.udp,
@@ -160,7 +167,7 @@ async fn a_full_backlog_is_told_at_once_and_a_hung_database_at_the_deadline() {
     assert_eq!(
         (third.call_id().expect("Call-ID"), third.status().code()),
         ("three", 503),
-        "before the other two"
+        "before the other two, and nothing before it"
     );
     assert!(third.retry_after().expect("a number").is_some());
 

@@ -381,6 +381,23 @@ async fn a_place_in_the_backlog_is_free_after_the_outcome() {
     outcome(second).await.unwrap();
 }
 
+#[tokio::test]
+async fn a_request_is_pending_until_its_outcome() {
+    let mut fixture = Fixture::new(1, 64);
+    assert!(!fixture.queue.is_pending(&row("a", 0)));
+    let ticket = fixture.submit(row("a", 0));
+    let statement = fixture.next().await;
+    assert!(
+        fixture.queue.is_pending(&row("a", 0)),
+        "while it is written"
+    );
+    assert!(!fixture.queue.is_pending(&row("a", 1)), "another request");
+    assert!(!fixture.queue.is_pending(&row("b", 0)), "another key");
+    statement.succeed();
+    outcome(ticket).await.unwrap();
+    assert!(!fixture.queue.is_pending(&row("a", 0)));
+}
+
 fn bug() -> StoreError {
     StoreError::Bug {
         statement: "scripted",

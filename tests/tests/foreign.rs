@@ -361,7 +361,11 @@ async fn kamailio_in_front_of_two_servers() {
 /// One of the two servers is killed; behind the edge nobody notices: it asks the other one.
 #[tokio::test(flavor = "multi_thread")]
 async fn kamailio_and_a_server_that_dies() {
-    let mut system = system::setup().servers(2).notifiers(2).errors_expected().start();
+    let mut system = system::setup()
+        .servers(2)
+        .notifiers(2)
+        .errors_expected()
+        .start();
     let edge = kamailio(system.sandbox(), &system.all_udp());
     let (alice, bob) = (Phone::udp("alice").await, Phone::udp("bob").await);
     let mut publisher = bob.publisher(BOB);
