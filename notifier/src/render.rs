@@ -1,12 +1,13 @@
 //! Documents for watchers: the publications of a batch of resources become one body per resource and distinct view.
 //!
 //! What a document contains is the event package's business (`events`); this module sees to it that a resource with
-//! 5,000 watchers is merged once per take and not 5,000 times. Today every watcher of a resource has the same view; rules and
-//! document versions will make more, as further keys of the same map.
+//! 5,000 watchers is merged once per take and not 5,000 times. Every watcher of a resource has the same view, but for those who
+//! published some of it in a package that does not tell them their own words again (`dialog;sla`).
 
-use events::package::StateSource;
-use events::{Document, MergeInput, Registry};
-use sql::{NextChange, Publication, Resource};
+use events::document::dialog_info::Ended;
+use events::package::{Echo, StateSource};
+use events::{Document, DocumentState, MergeInput, Registry};
+use sql::{Listed, NextChange, Publication, Resource};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,41 +20,54 @@ pub(crate) struct Rendered(HashMap<Resource, View>);
 #[derive(Debug)]
 struct View {
     document: Option<Arc<Document>>,
+    /// What those who published some of it are told of a change, by their Contact. Empty in most packages.
+    echoes: Vec<(String, Option<Arc<Document>>)>,
     next_change: NextChange,
 }
 
 impl Rendered {
-    /// Renders the resources. `publications` are the live ones of all of them; each names its resource by the place in
-    /// `resources`.
+    /// Renders the resources. `listed` is of all of them, and names each by the place in `resources`.
     ///
     /// A resource of an event package that isn't in the registry (a row written by hand) has no document.
-    pub(crate) fn new(
-        registry: &Registry,
-        resources: &[Resource],
-        publications: &[Publication],
-    ) -> Rendered {
+    pub(crate) fn new(registry: &Registry, resources: &[Resource], listed: &Listed) -> Rendered {
         let mut bodies: Vec<Vec<events::Publication<'_>>> = vec![Vec::new(); resources.len()];
-        for publication in publications {
+        for publication in &listed.publications {
             if let Some(own) = bodies.get_mut(publication.resource_index) {
                 own.push(merge_row(publication));
             }
         }
         // Without a publication nothing depends on the time.
-        let now = publications.first().map_or(0, |first| first.now);
-        let views = resources.iter().zip(&bodies).map(|(resource, own)| {
+        let now = listed.publications.first().map_or(0, |first| first.now);
+        let mut ended: Vec<Vec<Ended>> = vec![Vec::new(); resources.len()];
+        for end in &listed.ends {
+            if let Some(own) = ended.get_mut(end.resource_index) {
+                own.push(Ended {
+                    key: end.key,
+                    at_us: end.at_us,
+                });
+            }
+        }
+        let sources = resources.iter().zip(bodies.iter().zip(&ended));
+        let views = sources.map(|(resource, (own, ended))| {
             let package = registry.find_name(&resource.event);
             // Who watches is not read here yet, and no list is better than one that says nobody.
             let package = package.filter(|package| package.source == StateSource::Publications);
             let input = MergeInput {
                 presentity: &resource.presentity_uri,
                 publications: own,
+                ended,
                 now,
                 ..MergeInput::default()
             };
             let document = package.and_then(|package| package.merge(&input));
+            let echoes = match package {
+                Some(package) if package.echo == Echo::Withheld => echoes(package, &input),
+                _ => Vec::new(),
+            };
             let next_change = package.and_then(|package| package.next_change(&input));
             let view = View {
                 document: document.map(Arc::new),
+                echoes,
                 next_change: next_change.map_or(NextChange::Never, NextChange::At),
             };
             (resource.clone(), view)
@@ -61,9 +75,21 @@ impl Rendered {
         Rendered(views.collect())
     }
 
-    /// The document that a watcher of this resource is shown.
-    pub(crate) fn document(&self, resource: &Resource) -> Option<Arc<Document>> {
-        self.0.get(resource)?.document.clone()
+    /// The document that a watcher of this resource is shown: the one at this Contact, who is told either everything or what has
+    /// changed.
+    pub(crate) fn document(
+        &self,
+        resource: &Resource,
+        contact: &str,
+        told: DocumentState,
+    ) -> Option<Arc<Document>> {
+        let view = self.0.get(resource)?;
+        let echo = match told {
+            DocumentState::Full => None,
+            DocumentState::Partial => view.echoes.iter().find(|(sender, _)| sender == contact),
+        };
+        echo.map_or(&view.document, |(_, document)| document)
+            .clone()
     }
 
     /// When that document changes although no publication does.
@@ -72,6 +98,26 @@ impl Rendered {
             .get(resource)
             .map_or(NextChange::Unknown, |view| view.next_change)
     }
+}
+
+/// The documents of those who published some of this resource, after a change.
+fn echoes(
+    package: &events::EventPackage,
+    input: &MergeInput<'_>,
+) -> Vec<(String, Option<Arc<Document>>)> {
+    let mut senders: Vec<&str> = input.publications.iter().map(|p| p.sender).collect();
+    senders.sort_unstable();
+    senders.dedup();
+    let is_echo = |sender: &&str| package.is_echo(input.publications, sender);
+    let echo = |viewer: &str| {
+        let input = MergeInput {
+            viewer,
+            state: DocumentState::Partial,
+            ..*input
+        };
+        (viewer.to_owned(), package.merge(&input).map(Arc::new))
+    };
+    senders.into_iter().filter(is_echo).map(echo).collect()
 }
 
 fn merge_row(row: &Publication) -> events::Publication<'_> {

@@ -84,11 +84,8 @@ async fn take(
     let shown: HashSet<usize> = dialogs.iter().map(|dialog| dialog.resource_index).collect();
     let shown = shown.into_iter().filter_map(|index| claimed.get(index));
     let resources: Vec<Resource> = shown.map(|claimed| claimed.resource.clone()).collect();
-    let publications = match resources.is_empty() {
-        true => Vec::new(),
-        false => store.publication().list(&resources).await?,
-    };
-    let rendered = Rendered::new(registry, &resources, &publications);
+    let listed = store.publication().list(&resources).await?;
+    let rendered = Rendered::new(registry, &resources, &listed);
     Ok((dialogs, rendered))
 }
 

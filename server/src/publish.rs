@@ -4,10 +4,12 @@
 
 use std::sync::Arc;
 
+use events::package::EntityTags;
 use events::publication::{self, PublishIntent, decide};
 use sip::token::Secret;
 use sql::{
-    ChangeKind, NewPublication, PublicationChange, PublishOutcome, Resource, Store, StoreError,
+    BodyNote, ChangeKind, NewPublication, PublicationChange, PublishOutcome, Resource, Store,
+    StoreError, TagChange,
 };
 
 use crate::answer;
@@ -78,6 +80,7 @@ fn new_row(new: publication::NewPublication) -> NewPublication {
         content_type: new.content_type,
         body: new.body,
         sender: new.sender,
+        note: note(new.note),
     }
 }
 
@@ -89,14 +92,32 @@ fn change_row(change: publication::PublicationChange) -> PublicationChange {
         },
         if_match: change.if_match,
         entity_tag: change.entity_tag,
+        tag_change: match change.entity_tags {
+            EntityTags::Renewed => TagChange::Renewed,
+            EntityTags::Kept => TagChange::Kept,
+        },
         kind: match change.kind {
             publication::ChangeKind::Refresh => ChangeKind::Refresh,
-            publication::ChangeKind::Modify { content_type, body } => {
-                ChangeKind::Modify { content_type, body }
-            }
+            publication::ChangeKind::Modify {
+                content_type,
+                body,
+                note: of_body,
+            } => ChangeKind::Modify {
+                content_type,
+                body,
+                note: note(of_body),
+            },
             publication::ChangeKind::Remove => ChangeKind::Remove,
         },
         granted_s: change.granted_s,
+        sender: change.sender,
+    }
+}
+
+fn note(of_body: events::package::BodyNote) -> BodyNote {
+    BodyNote {
+        ended: of_body.ended,
+        has_dialog: of_body.has_dialog,
     }
 }
 
@@ -129,6 +150,7 @@ impl Lane for Change {
     type Outcome = PublishOutcome;
 
     /// A publication goes by the tag that it has and by the one that it gets: the change that follows this one names the latter.
+    /// Where the tag is kept, several phones name it at once, and go one after the other.
     fn keys(row: &PublicationChange, key: &mut dyn FnMut(&dyn DynHash)) {
         for entity_tag in [&row.if_match, &row.entity_tag] {
             key(&(&row.resource, entity_tag));

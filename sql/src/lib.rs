@@ -30,7 +30,8 @@ pub use kamailio::{
 pub use maintenance::Maintenance;
 pub use node::{NewNode, Node, Nodes};
 pub use publication::{
-    ChangeKind, NewPublication, Publication, PublicationChange, Publications, PublishOutcome,
+    BodyNote, ChangeKind, DialogEnd, Listed, NewPublication, Publication, PublicationChange,
+    Publications, PublishOutcome, TagChange,
 };
 pub use queue::{Claimed, NextChange, Queue, SettledResource};
 pub use registry::{STATEMENTS, Statement};

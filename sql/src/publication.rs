@@ -23,6 +23,17 @@ pub struct NewPublication {
     pub body: Bytes,
     /// Who published, as Kamailio's `sender`; `""` if unknown.
     pub sender: String,
+    /// What is stored beside the body.
+    pub note: BodyNote,
+}
+
+/// What is stored beside a body because only who can read it knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BodyNote {
+    /// Keys of the dialogs that it calls terminated.
+    pub ended: Vec<i64>,
+    /// It has a dialog, so another sender's body without one does not replace it.
+    pub has_dialog: bool,
 }
 
 /// A PUBLISH with SIP-If-Match. RFC 3903 sections 4.2 to 4.5.
@@ -32,12 +43,25 @@ pub struct PublicationChange {
     pub resource: Resource,
     /// SIP-If-Match: the entity-tag that must be the current one.
     pub if_match: String,
-    /// The derived new entity-tag.
+    /// What names this request, derived from it.
     pub entity_tag: String,
+    /// Whether that becomes the entity-tag.
+    pub tag_change: TagChange,
     /// What to do.
     pub kind: ChangeKind,
     /// Lifetime in seconds; ignored by [`ChangeKind::Remove`].
     pub granted_s: u32,
+    /// Who published the new body; `None` keeps what is stored.
+    pub sender: Option<String>,
+}
+
+/// What a change does to the entity-tag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TagChange {
+    /// The new one takes its place.
+    Renewed,
+    /// It stays; the new one is remembered only to know a copy of the request.
+    Kept,
 }
 
 /// What a PUBLISH with SIP-If-Match asks for.
@@ -51,6 +75,8 @@ pub enum ChangeKind {
         content_type: String,
         /// The published document.
         body: Bytes,
+        /// What is stored beside it.
+        note: BodyNote,
     },
     /// The publication ends.
     Remove,
@@ -97,6 +123,26 @@ pub struct Publication {
     pub now: i64,
 }
 
+/// What the documents of resources are made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listed {
+    /// Live publications, each resource's together, newest first.
+    pub publications: Vec<Publication>,
+    /// Dialogs that have ended, also by publications that are over.
+    pub ends: Vec<DialogEnd>,
+}
+
+/// A dialog that a publication has called terminated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DialogEnd {
+    /// Position in the slice given to [`Publications::list`].
+    pub resource_index: usize,
+    /// Its key, as in [`BodyNote::ended`].
+    pub key: i64,
+    /// When, epoch microsecond.
+    pub at_us: i64,
+}
+
 /// The statements of this area; see [`Store::publication`].
 #[derive(Clone, Copy, Debug)]
 pub struct Publications<'a>(pub(crate) &'a Store);
@@ -123,6 +169,8 @@ impl Publications<'_> {
         let content_type: Vec<&str> = rows.iter().map(|row| row.content_type.as_str()).collect();
         let body: Vec<&[u8]> = rows.iter().map(|row| row.body.as_ref()).collect();
         let sender: Vec<&str> = rows.iter().map(|row| row.sender.as_str()).collect();
+        let has_dialog: Vec<bool> = rows.iter().map(|row| row.note.has_dialog).collect();
+        let ended: Vec<Option<String>> = rows.iter().map(|row| row.note.ended_literal()).collect();
         self.0
             .execute(
                 &registry::PUBLICATION_CREATE_BATCH,
@@ -135,6 +183,8 @@ impl Publications<'_> {
                     &content_type,
                     &body,
                     &sender,
+                    &has_dialog,
+                    &ended,
                     &self.0.now(),
                 ],
             )
@@ -168,13 +218,13 @@ impl Publications<'_> {
         Ok(outcomes)
     }
 
-    /// The live publications of the resources, each resource's together, newest first.
+    /// The live publications of the resources, and which dialogs have ended.
     ///
     /// # Errors
     /// Any [`StoreError`].
-    pub async fn list(&self, resources: &[Resource]) -> Result<Vec<Publication>, StoreError> {
+    pub async fn list(&self, resources: &[Resource]) -> Result<Listed, StoreError> {
         if resources.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Listed::default());
         }
         let (presentity_uri, event) = Resource::columns(resources);
         let found = self
@@ -184,10 +234,22 @@ impl Publications<'_> {
                 &[&presentity_uri, &event, &self.0.now()],
             )
             .await?;
-        Ok(found
-            .iter()
-            .map(|row| Publication {
-                resource_index: ordinal(row, "resource"),
+        let mut listed = Listed::default();
+        for row in &found {
+            let resource_index = ordinal(row, "resource");
+            let ended: Vec<i64> = row.get("ended");
+            let ended_at: Vec<i64> = row.get("ended_at");
+            let ends = ended.into_iter().zip(ended_at);
+            listed.ends.extend(ends.map(|(key, at_us)| DialogEnd {
+                resource_index,
+                key,
+                at_us,
+            }));
+            if !row.get::<_, bool>("live") {
+                continue;
+            }
+            listed.publications.push(Publication {
+                resource_index,
                 id: row.get("id"),
                 content_type: row.get("content_type"),
                 body: Bytes::from(row.get::<_, Vec<u8>>("body")),
@@ -198,11 +260,13 @@ impl Publications<'_> {
                 expires: row.get("expires"),
                 priority: row.get("priority"),
                 now: row.get("now"),
-            })
-            .collect())
+            });
+        }
+        Ok(listed)
     }
 
-    /// Ends up to `limit` publications whose time is up, and forgets ended ones after 64*T1. Returns how many rows it
+    /// Ends up to `limit` publications whose time is up, and forgets ended ones after 64*T1, but not which dialogs they have
+    /// called terminated, as long as their resource has another publication. Returns how many rows it
     /// touched: call again at once when that is `limit` or more. `quiet` (`force_delete`) tells no watcher.
     ///
     /// # Locks
@@ -216,11 +280,15 @@ impl Publications<'_> {
             .0
             .execute(&registry::PUBLICATION_EXPIRE_BATCH, &[&limit, &quiet, &now])
             .await?;
+        let handed_on = self
+            .0
+            .execute(&registry::PUBLICATION_HAND_ON_ENDS, &[&limit, &now])
+            .await?;
         let deleted = self
             .0
             .execute(&registry::PUBLICATION_DELETE_REMOVED, &[&limit, &now])
             .await?;
-        Ok(expired + deleted)
+        Ok(expired + handed_on + deleted)
     }
 
     /// Changes of which no two name the same publication.
@@ -239,6 +307,22 @@ impl Publications<'_> {
         let granted_s: Vec<i64> = rows.iter().map(|row| row.granted_s.into()).collect();
         let content_type: Vec<Option<&str>> =
             rows.iter().map(|row| row.kind.content_type()).collect();
+        let sender: Vec<Option<&str>> = rows
+            .iter()
+            .map(|row| row.sender.as_deref().filter(|_| row.kind.body().is_some()))
+            .collect();
+        let keeps_tag: Vec<bool> = rows
+            .iter()
+            .map(|row| row.tag_change == TagChange::Kept)
+            .collect();
+        let has_dialog: Vec<bool> = rows
+            .iter()
+            .map(|row| row.kind.note().is_some_and(|note| note.has_dialog))
+            .collect();
+        let ended: Vec<Option<String>> = rows
+            .iter()
+            .map(|row| row.kind.note().and_then(BodyNote::ended_literal))
+            .collect();
         let body: Vec<Option<&[u8]>> = rows.iter().map(|row| row.kind.body()).collect();
         let answers = self
             .0
@@ -253,6 +337,10 @@ impl Publications<'_> {
                     &granted_s,
                     &content_type,
                     &body,
+                    &sender,
+                    &keeps_tag,
+                    &has_dialog,
+                    &ended,
                     &self.0.now(),
                 ],
             )
@@ -261,13 +349,31 @@ impl Publications<'_> {
         for answer in &answers {
             let index = ordinal(answer, "ord");
             if let (Some(row), Some(outcome)) = (rows.get(index), outcomes.get_mut(index)) {
+                let entity_tag = match row.tag_change {
+                    TagChange::Renewed => &row.entity_tag,
+                    TagChange::Kept => &row.if_match,
+                };
                 *outcome = match row.kind {
-                    ChangeKind::Remove => stored(&row.entity_tag, 0),
-                    _ => stored(&row.entity_tag, row.granted_s),
+                    ChangeKind::Remove => stored(entity_tag, 0),
+                    _ => stored(entity_tag, row.granted_s),
                 };
             }
         }
         Ok(outcomes)
+    }
+}
+
+// === impl BodyNote ===
+
+impl BodyNote {
+    /// The keys as PostgreSQL writes an array: one parameter holds those of a whole batch, and its arrays of arrays are
+    /// rectangles.
+    fn ended_literal(&self) -> Option<String> {
+        if self.ended.is_empty() {
+            return None;
+        }
+        let keys: Vec<String> = self.ended.iter().map(i64::to_string).collect();
+        Some(format!("{{{}}}", keys.join(",")))
     }
 }
 
@@ -292,6 +398,13 @@ impl ChangeKind {
     fn body(&self) -> Option<&[u8]> {
         match self {
             ChangeKind::Modify { body, .. } => Some(body),
+            ChangeKind::Refresh | ChangeKind::Remove => None,
+        }
+    }
+
+    fn note(&self) -> Option<&BodyNote> {
+        match self {
+            ChangeKind::Modify { note, .. } => Some(note),
             ChangeKind::Refresh | ChangeKind::Remove => None,
         }
     }

@@ -27,6 +27,7 @@ statements! {
     PUBLICATION_CHANGE_BATCH = "publication" "change_batch";
     PUBLICATION_LIST_LIVE = "publication" "list_live";
     PUBLICATION_EXPIRE_BATCH = "publication" "expire_batch";
+    PUBLICATION_HAND_ON_ENDS = "publication" "hand_on_ends";
     PUBLICATION_DELETE_REMOVED = "publication" "delete_removed";
     SUBSCRIPTION_CREATE_BATCH = "subscription" "create_batch";
     SUBSCRIPTION_REFRESH_BATCH = "subscription" "refresh_batch";

@@ -125,6 +125,72 @@ async fn one_modify_at_two_servers_is_one_modify() {
     );
 }
 
+/// The sweep never waits for a publication that somebody changes: the tombstone stays, and its ends with it.
+#[tokio::test]
+async fn an_heir_that_is_locked_inherits_later() {
+    let (database, store) = with_publication().await;
+    let mut gone = publication("bob", "g1", "gone");
+    gone.note.ended = vec![1];
+    store.publication().create_batch(&[gone]).await.unwrap();
+    let removed = change("bob", "g1", "g2", ChangeKind::Remove);
+    store.publication().change_batch(&[removed]).await.unwrap();
+    let later = store.at(after(34.0));
+    let lock = open(
+        &database,
+        "SELECT 1 FROM presentity WHERE ruid = 't1' FOR UPDATE",
+    )
+    .await;
+    assert_eq!(
+        later.publication().expire_batch(10, false).await.unwrap(),
+        0
+    );
+    let holder = "SELECT string_agg(ruid, ',') FROM presentity WHERE ended <> '{}'";
+    assert_eq!(database.value::<String>(holder).await, "g1");
+    commit(&lock).await;
+    assert_eq!(
+        later.publication().expire_batch(10, false).await.unwrap(),
+        3
+    );
+    assert_eq!(database.value::<String>(holder).await, "t1");
+}
+
+/// The end and the ringing of one call at two servers, of two phones: whichever commits first, the end is known afterwards.
+#[tokio::test]
+async fn an_end_is_known_whoever_commits_first() {
+    for end_first in [true, false] {
+        let (database, store) = with_publication().await;
+        store
+            .publication()
+            .create_batch(&[publication("bob", "e1", "other phone")])
+            .await
+            .unwrap();
+        let lock = open(&database, "SELECT 1 FROM presentity FOR UPDATE").await;
+        let end = vec![change("bob", "t1", "t2", ending("over", &[1]))];
+        let early = vec![change("bob", "e1", "e2", modify("early"))];
+        let (first, second) = match end_first {
+            true => (end, early),
+            false => (early, end),
+        };
+        let (one, two) = (store.clone(), store.clone());
+        let first = blocked(&database, 0, async move {
+            one.publication().change_batch(&first).await.unwrap()
+        })
+        .await;
+        let second = blocked(&database, 1, async move {
+            two.publication().change_batch(&second).await.unwrap()
+        })
+        .await;
+        commit(&lock).await;
+        for outcomes in [first.await.unwrap(), second.await.unwrap()] {
+            assert!(matches!(outcomes[0], PublishOutcome::Stored { .. }));
+        }
+        let removed = change("bob", "t2", "t3", ChangeKind::Remove);
+        store.publication().change_batch(&[removed]).await.unwrap();
+        let listed = store.publication().list(&[resource("bob")]).await.unwrap();
+        assert_eq!((listed.publications.len(), listed.ends.len()), (1, 1));
+    }
+}
+
 #[tokio::test]
 async fn of_two_different_changes_one_wins() {
     let (database, store) = with_publication().await;

@@ -226,6 +226,10 @@ async fn a_refresh_of_a_publication_is_hot() {
                 &vec![3600_i64; 3],
                 &nothing,
                 &no_body,
+                &nothing,
+                &vec![false; 3],
+                &vec![false; 3],
+                &nothing,
                 &None::<std::time::SystemTime>,
             ],
         )

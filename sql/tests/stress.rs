@@ -110,7 +110,8 @@ async fn merged(store: &Store, resource: &Resource) -> String {
         .publication()
         .list(std::slice::from_ref(resource))
         .await
-        .unwrap();
+        .unwrap()
+        .publications;
     found
         .iter()
         .map(|publication| String::from_utf8_lossy(&publication.body).into_owned())

@@ -26,7 +26,6 @@ use std::sync::Arc;
 
 use crate::document::{BodyFault, Document, xml};
 
-pub use dialog_sla::outranks;
 pub use input::{MergeInput, Publication};
 pub use options::{
     Accounts, DeclaredPackage, DialogOptions, FeatureEventOptions, Features, MergePolicy,
@@ -56,6 +55,7 @@ pub struct EventPackage {
     /// Whether a publisher that is also a watcher is told what it published itself.
     pub echo: Echo,
     check: fn(&EventPackage, &[u8]) -> Result<(), BodyFault>,
+    note: fn(&EventPackage, &[u8]) -> Result<BodyNote, BodyFault>,
     merge: fn(&EventPackage, &MergeInput<'_>) -> Option<Document>,
     next_change: fn(&EventPackage, &MergeInput<'_>) -> Option<i64>,
     options: Arc<PackageOptions>,
@@ -99,6 +99,15 @@ pub enum Echo {
     Withheld,
 }
 
+/// What the database must know of a published body beyond its octets. Nothing, for most packages.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BodyNote {
+    /// Keys of the dialogs that it calls terminated ([`MergeInput::ended`]).
+    pub ended: Vec<i64>,
+    /// `dialog;sla`: it has a dialog, so another phone's body without one does not replace it.
+    pub has_dialog: bool,
+}
+
 // === impl EventPackage ===
 
 impl EventPackage {
@@ -120,6 +129,7 @@ impl EventPackage {
             entity_tags: EntityTags::Renewed,
             echo: Echo::Sent,
             check: |_, body| xml::parse(body).map(|_| ()),
+            note: |package, body| package.check(body).map(|()| BodyNote::default()),
             merge: newest::merge,
             next_change: |_, _| None,
             options: Arc::clone(options),
@@ -139,6 +149,14 @@ impl EventPackage {
     /// Says why not.
     pub fn check(&self, body: &[u8]) -> Result<(), BodyFault> {
         (self.check)(self, body)
+    }
+
+    /// The same, and what has to be stored beside the body.
+    ///
+    /// # Errors
+    /// Says why the body is not fit for watchers.
+    pub fn note(&self, body: &[u8]) -> Result<BodyNote, BodyFault> {
+        (self.note)(self, body)
     }
 
     /// The document of a resource. Publications that cannot be read are left out; without any, it is the package's neutral

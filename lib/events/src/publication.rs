@@ -8,7 +8,7 @@ use sip::token::Secret;
 use sip::{Aor, HeaderName, Request};
 
 use crate::document::BodyFault;
-use crate::package::{Echo, EntityTags, EventPackage, Registry};
+use crate::package::{BodyNote, Echo, EntityTags, EventPackage, Registry};
 use crate::policy::Policy;
 use crate::reject::PublishReject;
 use crate::request::{self, Identity, UriFault};
@@ -39,6 +39,8 @@ pub struct NewPublication {
     pub body: Bytes,
     /// Who publishes where the package needs it, else empty.
     pub sender: String,
+    /// What has to be stored beside the body.
+    pub note: BodyNote,
 }
 
 /// A change of a publication that exists, if its entity-tag is still `if_match`.
@@ -50,14 +52,16 @@ pub struct PublicationChange {
     pub event: String,
     /// The entity-tag that the publisher believes current.
     pub if_match: String,
-    /// The entity-tag that it gets if it is, derived from the request; the same again if the package keeps it.
+    /// What names this request, derived from it: the next entity-tag, if the package renews them.
     pub entity_tag: String,
+    /// Whether it becomes the entity-tag, or is only remembered, so that a copy of the request is known.
+    pub entity_tags: EntityTags,
     /// What is to change.
     pub kind: ChangeKind,
     /// Seconds that it lives from now; 0 for a removal.
     pub granted_s: u32,
-    /// Who publishes where the package needs it, else empty.
-    pub sender: String,
+    /// Who publishes (empty if unknown), where the package needs it.
+    pub sender: Option<String>,
 }
 
 /// What changes about a publication (RFC 3903 section 4, table 1).
@@ -71,6 +75,8 @@ pub enum ChangeKind {
         content_type: String,
         /// The body; checked by the package.
         body: Bytes,
+        /// What has to be stored beside it.
+        note: BodyNote,
     },
     /// It ends now.
     Remove,
@@ -104,7 +110,7 @@ pub fn decide(
 
     let Some(if_match) = if_match else {
         // RFC 3903 section 6 step 5: a PUBLISH without entity-tag and without body is an error.
-        let (content_type, body) =
+        let (content_type, body, note) =
             state(request, package)?.ok_or(PublishReject::BadRequest("Missing Body"))?;
         return Ok(PublishIntent::Create(NewPublication {
             aor,
@@ -113,7 +119,8 @@ pub fn decide(
             granted_s,
             content_type,
             body,
-            sender,
+            sender: sender.unwrap_or_default(),
+            note,
         }));
     };
     let kind = if requested_s == Some(0) {
@@ -121,19 +128,20 @@ pub fn decide(
         ChangeKind::Remove
     } else {
         match state(request, package)? {
-            Some((content_type, body)) => ChangeKind::Modify { content_type, body },
+            Some((content_type, body, note)) => ChangeKind::Modify {
+                content_type,
+                body,
+                note,
+            },
             None => ChangeKind::Refresh,
         }
-    };
-    let entity_tag = match package.entity_tags {
-        EntityTags::Renewed => entity_tag,
-        EntityTags::Kept => if_match.clone(),
     };
     Ok(PublishIntent::Change(PublicationChange {
         aor,
         event,
         if_match,
         entity_tag,
+        entity_tags: package.entity_tags,
         kind,
         granted_s,
         sender,
@@ -165,9 +173,9 @@ fn package<'r>(
 
 /// Who publishes, as a URI, for a package that does not tell publishers their own words: the Sender header where it is trusted
 /// (the guide's `handle_publish(sender_uri)`), else the Contact. It is compared with the Contacts of watchers.
-fn sender(request: &Request, package: &EventPackage) -> Result<String, PublishReject> {
+fn sender(request: &Request, package: &EventPackage) -> Result<Option<String>, PublishReject> {
     if package.echo == Echo::Sent {
-        return Ok(String::new());
+        return Ok(None);
     }
     let named = match package.trusts_sender() {
         true => request.header_named("Sender"),
@@ -191,7 +199,7 @@ fn sender(request: &Request, package: &EventPackage) -> Result<String, PublishRe
             .unwrap_or_default(),
     };
     request::require_storable(&[&sender]).map_err(PublishReject::BadRequest)?;
-    Ok(sender)
+    Ok(Some(sender))
 }
 
 /// RFC 3261 section 8.2.2.3: what the publisher requires must be understood.
@@ -223,7 +231,7 @@ fn if_match(request: &Request) -> Result<Option<String>, PublishReject> {
 fn state(
     request: &Request,
     package: &EventPackage,
-) -> Result<Option<(String, Bytes)>, PublishReject> {
+) -> Result<Option<(String, Bytes, BodyNote)>, PublishReject> {
     let body = request.body();
     if body.is_empty() {
         return Ok(None);
@@ -243,11 +251,11 @@ fn state(
             accept: package.publish_content_types.join(", "),
         });
     }
-    package.check(body).map_err(|fault| match fault {
+    let note = package.note(body).map_err(|fault| match fault {
         BodyFault::TooLarge => PublishReject::BodyTooLarge,
         fault => PublishReject::BodyRefused(fault),
     })?;
-    Ok(Some((media.kind, Bytes::copy_from_slice(body))))
+    Ok(Some((media.kind, Bytes::copy_from_slice(body), note)))
 }
 
 #[cfg(test)]

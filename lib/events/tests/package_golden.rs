@@ -24,6 +24,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use events::document::dialog_info::{self, Ended};
 use events::notification::SubscriptionStatus;
 use events::package::{
     Accounts, Authorization, DeclaredPackage, Features, MergePolicy, NeutralDocument,
@@ -97,7 +98,7 @@ struct Case {
     options: PackageOptions,
     rows: Vec<Row>,
     watchers: Vec<Watcher>,
-    ended: Vec<String>,
+    ended: Vec<Ended>,
     now: i64,
     state: DocumentState,
     viewer: String,
@@ -127,6 +128,23 @@ fn values(words: &[&str]) -> HashMap<String, String> {
         .filter_map(|word| word.split_once('='))
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .collect()
+}
+
+/// The end of a dialog: id, call-id, local-tag, remote-tag.
+fn ended(words: &[&str]) -> Vec<Ended> {
+    let names = ["id", "call-id", "local-tag", "remote-tag"];
+    let attributes: String = names
+        .iter()
+        .zip(words)
+        .map(|(name, value)| format!(" {name}=\"{value}\""))
+        .collect();
+    let body = format!(
+        "<dialog-info xmlns=\"urn:ietf:params:xml:ns:dialog-info\" version=\"0\" state=\"full\" entity=\"sip:x@y\">\
+         <dialog{attributes}><state>terminated</state></dialog></dialog-info>"
+    );
+    let note = dialog_info::note(body.as_bytes()).unwrap();
+    let end = |key| Ended { key, at_us: 0 };
+    note.ended.into_iter().map(end).collect()
 }
 
 impl Case {
@@ -166,7 +184,7 @@ impl Case {
                         .to_owned(),
                     values: values(&words),
                 }),
-                "ended" => case.ended.push(words[1..].join("\n")),
+                "ended" => case.ended.extend(ended(&words[1..])),
                 "now" => case.now = words[1].parse().unwrap(),
                 "state" => {
                     case.state = match words[1] {
@@ -229,7 +247,6 @@ impl Case {
                 subscribed_s: seconds(watcher, "subscribed"),
             })
             .collect();
-        let ended: Vec<&str> = self.ended.iter().map(String::as_str).collect();
         let mut rendered: Option<String> = None;
         // The same set gives the same document, in whatever order it comes.
         for _ in 0..publications.len().max(watchers.len()).max(1) {
@@ -237,7 +254,7 @@ impl Case {
                 presentity: &self.presentity,
                 publications: &publications,
                 watchers: &watchers,
-                ended: &ended,
+                ended: &self.ended,
                 state: self.state,
                 viewer: &self.viewer,
                 now: self.now,

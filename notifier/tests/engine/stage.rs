@@ -5,8 +5,8 @@ use bytes::Bytes;
 use node::{Config, Shutdown};
 use postgres_dev::Cluster;
 use sql::{
-    ChangeKind, NewPublication, NewSubscription, PublicationChange, PublishOutcome, Resource,
-    Store, StoreOptions, SubscribeOutcome, SubscriptionRefresh,
+    BodyNote, ChangeKind, NewPublication, NewSubscription, PublicationChange, PublishOutcome,
+    Resource, Store, StoreOptions, SubscribeOutcome, SubscriptionRefresh, TagChange,
 };
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -159,6 +159,7 @@ impl Stage {
             content_type: "application/pidf+xml".into(),
             body: pidf(user, note),
             sender: String::new(),
+            note: BodyNote::default(),
         };
         let outcome = self
             .store
@@ -189,11 +190,14 @@ impl Stage {
                     resource: resource(&publisher.user),
                     if_match,
                     entity_tag: publisher.entity_tag.clone(),
+                    tag_change: TagChange::Renewed,
                     kind: ChangeKind::Modify {
                         content_type: "application/pidf+xml".into(),
                         body: pidf(&publisher.user, note),
+                        note: BodyNote::default(),
                     },
                     granted_s: 3600,
+                    sender: None,
                 }
             })
             .collect();

@@ -1,7 +1,7 @@
 -- publication.create_batch
 -- Purpose:    store initial publications; a repeated request finds its own row and stores nothing
 -- Called by:  server/src/publish.rs through write_batch.rs, once per batch
--- Parameters: $1 username text[] | $2 domain text[] | $3 event text[] | $4 entity_tag text[] | $5 granted_s int8[] | $6 content_type text[] | $7 body bytea[] | $8 sender text[] | $9 now timestamptz (tests only, else null)
+-- Parameters: $1 username text[] | $2 domain text[] | $3 event text[] | $4 entity_tag text[] | $5 granted_s int8[] | $6 content_type text[] | $7 body bytea[] | $8 sender text[] | $9 has_dialog bool[] | $10 ended text[] (each an int8[] literal, null if none) | $11 now timestamptz (tests only, else null)
 -- Returns:    nothing; every row is stored, now or before
 -- Locks:      new keys of presentity in one order (only statements like this one wait for each other there), then notify_queue by key (by trigger)
 -- Plan:       no table is read
@@ -11,7 +11,8 @@
 -- ON CONFLICT DO NOTHING also meets a row that this statement's snapshot cannot see, of a copy of the request that another
 -- server is storing at this moment: it waits for that one to commit. The tombstone of a removed publication conflicts too, so
 -- that a late copy of the first PUBLISH does not raise it from the dead.
-INSERT INTO presentity (username, domain, event, etag, ruid, expires, received_time, content_type, body, sender, modified, sweep_at)
+INSERT INTO presentity (username, domain, event, etag, ruid, expires, received_time, content_type, body, sender, has_dialog, ended,
+                        ended_at, modified, sweep_at)
 SELECT
     i.username,
     i.domain,
@@ -23,10 +24,15 @@ SELECT
     i.content_type,
     i.body,
     i.sender,
+    i.has_dialog,
+    COALESCE((i.ended::bigint[])[1:128], '{}'),
+    CASE WHEN i.ended IS NULL THEN '{}' ELSE
+         array_fill((extract(epoch FROM t.now) * 1000000)::bigint, ARRAY[LEAST(128, cardinality(i.ended::bigint[]))]) END,
     t.now,
     expiry_at(i.granted_s, t.now)
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::bytea[], $8::text[])
-         AS i (username, domain, event, entity_tag, granted_s, content_type, body, sender)
-CROSS JOIN (SELECT COALESCE($9::timestamptz, now()) AS now) AS t
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::bytea[], $8::text[],
+            $9::boolean[], $10::text[])
+         AS i (username, domain, event, entity_tag, granted_s, content_type, body, sender, has_dialog, ended)
+CROSS JOIN (SELECT COALESCE($11::timestamptz, now()) AS now) AS t
 ORDER BY lower(i.domain) COLLATE "C", i.username COLLATE "C", i.event COLLATE "C", i.entity_tag COLLATE "C"
 ON CONFLICT (presentity_uri, event, ruid) DO NOTHING

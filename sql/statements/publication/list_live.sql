@@ -1,8 +1,8 @@
 -- publication.list_live
--- Purpose:    the live publications of resources, newest first, then the hard state of presence, to be merged
+-- Purpose:    the live publications of resources, newest first, then the hard state of presence, to be merged; and what dialogs have ended
 -- Called by:  notifier/src/render.rs, after each take
 -- Parameters: $1 presentity_uri text[] | $2 event text[] | $3 now timestamptz (tests only, else null)
--- Returns:    resource int8 (ordinal, from 1) | id int8 | content_type text | body bytea | etag text | sender text | received_time int8 (epoch second) | modified_us int8 (epoch microsecond, 0 = unknown) | expires int8 (epoch second, -1 = never) | priority int8 | now int8 (epoch second, the same in all rows)
+-- Returns:    resource int8 (ordinal, from 1) | id int8 | content_type text | body bytea | etag text | sender text | received_time int8 (epoch second) | modified_us int8 (epoch microsecond, 0 = unknown) | expires int8 (epoch second, -1 = never) | priority int8 | live bool (false: only its ends count) | ended int8[] | ended_at int8[] (epoch microsecond each) | now int8 (epoch second, the same in all rows)
 -- Locks:      none
 -- Plan:       presentity_resource_idx, xcap_hard_state_idx
 -- Retry:      safe, reads only
@@ -10,18 +10,21 @@
 --
 -- Hard state comes last, as the oldest, with ids above those of all publications: the lower id keeps an identifier that two
 -- documents have, so a stored document changes no name that watchers have seen.
+-- A publication that has ended a dialog is listed after its own end too, as long as its tombstone stays, without its body.
 WITH input AS MATERIALIZED (
     SELECT i.ord, i.presentity_uri, i.event
     FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS i (presentity_uri, event, ord)
 ),
 found AS (
     SELECT i.ord, false AS hard, p.received_time, p.modified, p.id, p.content_type, p.body, p.etag, p.sender, p.expires,
-           p.priority
+           p.priority, p.ended, p.ended_at,
+           NOT p.removed AND is_live(p.expires, COALESCE($3::timestamptz, now())) AS live
     FROM input AS i
     JOIN presentity AS p ON p.presentity_uri = i.presentity_uri AND p.event = i.event
-    WHERE NOT p.removed AND is_live(p.expires, COALESCE($3::timestamptz, now()))
+    WHERE (NOT p.removed AND is_live(p.expires, COALESCE($3::timestamptz, now()))) OR p.ended <> '{}'
     UNION ALL
-    SELECT i.ord, true, 0, '-infinity', 9223372036854775807 - x.id, 'application/pidf+xml', x.doc, x.etag, '', -1, 0
+    SELECT i.ord, true, 0, '-infinity', 9223372036854775807 - x.id, 'application/pidf+xml', x.doc, x.etag, '', -1, 0,
+           '{}'::bigint[], '{}'::bigint[], true
     FROM input AS i
     CROSS JOIN LATERAL (
         SELECT x.id, x.doc, x.etag
@@ -33,9 +36,9 @@ found AS (
     WHERE i.event = 'presence'
 )
 SELECT
-    f.ord AS resource, f.id, f.content_type, f.body, f.etag, f.sender, f.received_time,
+    f.ord AS resource, f.id, f.content_type, CASE WHEN f.live THEN f.body ELSE '' END AS body, f.etag, f.sender, f.received_time,
     CASE WHEN isfinite(f.modified) THEN (extract(epoch FROM f.modified) * 1000000)::bigint ELSE 0 END AS modified_us,
-    f.expires, f.priority,
+    f.expires, f.priority, f.live, f.ended, f.ended_at,
     floor(extract(epoch FROM COALESCE($3::timestamptz, now())))::bigint AS now
 FROM found AS f
 ORDER BY f.ord, f.hard, f.received_time DESC, f.modified DESC, f.id DESC

@@ -55,6 +55,7 @@ async fn a_row_by_hand_can_be_published_over_and_expires() {
             .list(&[resource("bob")])
             .await
             .unwrap()
+            .publications
             .is_empty()
     );
     assert_eq!(
@@ -213,7 +214,8 @@ async fn hard_state_is_merged_after_all_publications_and_into_presence_only() {
         .publication()
         .list(&[dialogs, resource("bob"), resource("dave")])
         .await
-        .unwrap();
+        .unwrap()
+        .publications;
     let found: Vec<_> = found
         .iter()
         .map(|one| (one.resource_index, &one.body[..], one.entity_tag.as_str()))

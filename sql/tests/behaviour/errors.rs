@@ -133,6 +133,7 @@ async fn a_schema_change_under_cached_plans_is_survived() {
             .list(&[resource("bob")])
             .await
             .unwrap()
+            .publications
             .len(),
         1
     );

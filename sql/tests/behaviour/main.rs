@@ -5,6 +5,7 @@
 mod database;
 
 mod by_hand;
+mod ended;
 mod errors;
 mod import;
 mod node;

@@ -1,6 +1,6 @@
 //! RFC 3903 section 6: create, refresh, modify, remove, expire.
 
-use sql::{ChangeKind, PublishOutcome};
+use sql::{BodyNote, ChangeKind, PublicationChange, PublishOutcome, TagChange};
 
 use crate::database::*;
 
@@ -17,7 +17,8 @@ async fn bodies(database: &Database, user: &str) -> Vec<String> {
         .publication()
         .list(&[resource("nobody"), resource(user)])
         .await
-        .unwrap();
+        .unwrap()
+        .publications;
     assert!(
         found
             .iter()
@@ -107,37 +108,112 @@ async fn refresh_changes_the_tag_and_queues_nothing() {
     assert!(database.queue().await.is_empty());
 }
 
-/// Package `dialog;sla`: several phones share a publication and its entity-tag.
+/// Package `dialog;sla`: several phones share a publication and its entity-tag. The tag of each request is remembered: its copy
+/// changes nothing, also when another phone has published meanwhile.
 #[tokio::test]
-async fn a_tag_that_is_kept_takes_every_change() {
+async fn a_tag_that_is_kept_takes_every_change_once() {
     let database = Database::new().await;
     let publications = database.store.publication();
     publications
         .create_batch(&[publication("bob", "t0", "zero")])
         .await
         .unwrap();
-    for body in ["one", "two", "two"] {
-        let modified = change("bob", "t0", "t0", modify(body));
-        assert_eq!(
-            publications.change_batch(&[modified]).await.unwrap(),
-            [stored("t0")]
-        );
-        assert_eq!(bodies(&database, "bob").await, [body]);
+    let kept = |request: &str, kind| PublicationChange {
+        tag_change: TagChange::Kept,
+        ..change("bob", "t0", request, kind)
+    };
+    for (request, body, expected) in [
+        ("r1", "one", "one"),
+        ("r2", "two", "two"),
+        ("r1", "one", "two"),
+        ("r3", "two", "two"),
+    ] {
+        let change = [kept(request, modify(body))];
+        let outcome = publications.change_batch(&change).await.unwrap();
+        assert_eq!(outcome, [stored("t0")], "{request}");
+        assert_eq!(bodies(&database, "bob").await, [expected], "{request}");
     }
+    // Two phones in one batch, one after the other.
+    let both = [kept("r4", modify("four")), kept("r5", modify("five"))];
+    let outcomes = publications.change_batch(&both).await.unwrap();
+    assert_eq!(outcomes, [stored("t0"), stored("t0")]);
+    assert_eq!(bodies(&database, "bob").await, ["five"]);
     for _ in 0..2 {
-        let removed = change("bob", "t0", "t0", ChangeKind::Remove);
+        let removed = kept("r6", ChangeKind::Remove);
         let outcome = publications.change_batch(&[removed]).await.unwrap();
-        assert!(
-            matches!(outcome[0], PublishOutcome::Stored { .. }),
-            "{outcome:?}"
-        );
+        let gone = PublishOutcome::Stored {
+            entity_tag: "t0".into(),
+            expires_s: 0,
+        };
+        assert_eq!(outcome, [gone]);
         assert!(bodies(&database, "bob").await.is_empty());
     }
-    let late = change("bob", "t0", "t0", modify("late"));
+    let late = kept("r7", modify("late"));
     assert_eq!(
         publications.change_batch(&[late]).await.unwrap(),
         [PublishOutcome::ConditionFailed]
     );
+}
+
+/// A phone that is idle does not end the call of the phone beside it.
+#[tokio::test]
+async fn a_body_without_a_dialog_does_not_replace_another_senders() {
+    let database = Database::new().await;
+    let publications = database.store.publication();
+    publications
+        .create_batch(&[publication("bob", "t0", "idle")])
+        .await
+        .unwrap();
+    let publish = |request: &str, sender: &str, body: &str, has_dialog| PublicationChange {
+        tag_change: TagChange::Kept,
+        sender: Some(sender.to_owned()),
+        kind: ChangeKind::Modify {
+            content_type: "application/dialog-info+xml".into(),
+            body: body.as_bytes().to_vec().into(),
+            note: BodyNote {
+                ended: Vec::new(),
+                has_dialog,
+            },
+        },
+        ..change("bob", "t0", request, ChangeKind::Refresh)
+    };
+    let shown = "SELECT convert_from(body, 'UTF8') || ' ' || sender FROM presentity";
+    for (request, sender, body, has_dialog, expected) in [
+        ("r1", "a", "a talks", true, "a talks a"),
+        ("r2", "b", "b is idle", false, "a talks a"),
+        ("r3", "b", "b talks", true, "b talks b"),
+        ("r4", "a", "a is idle", false, "b talks b"),
+        ("r5", "b", "b is idle", false, "b is idle b"),
+        ("r6", "a", "a is idle", false, "a is idle a"),
+    ] {
+        database.by_hand("DELETE FROM notify_queue").await;
+        let before: String = database.value(shown).await;
+        let request = publish(request, sender, body, has_dialog);
+        let outcome = publications.change_batch(&[request]).await.unwrap();
+        assert_eq!(outcome, [stored("t0")], "{body}");
+        let after: String = database.value(shown).await;
+        assert_eq!(after, expected);
+        assert_eq!(database.queue().await.is_empty(), before == after, "{body}");
+    }
+    // Nor does it keep that call longer.
+    let a = publish("r7", "a", "a talks", true);
+    publications.change_batch(&[a]).await.unwrap();
+    let b = PublicationChange {
+        granted_s: 7200,
+        ..publish("r8", "b", "b is idle", false)
+    };
+    publications.change_batch(&[b]).await.unwrap();
+    let left: i64 = database
+        .value("SELECT expires - extract(epoch FROM now())::bigint FROM presentity")
+        .await;
+    assert!(left <= 3601, "{left}");
+    // A refresh says nothing of who published.
+    let refresh = PublicationChange {
+        sender: Some("b".to_owned()),
+        ..change("bob", "t0", "r9", ChangeKind::Refresh)
+    };
+    publications.change_batch(&[refresh]).await.unwrap();
+    assert_eq!(database.value::<String>(shown).await, "a talks a");
 }
 
 #[tokio::test]
@@ -334,6 +410,7 @@ async fn the_sweep_ends_what_has_expired_and_spares_what_was_refreshed() {
             .list(&[resource("al"), resource("bob")])
             .await
             .unwrap()
+            .publications
             .len(),
         1
     );
@@ -409,7 +486,8 @@ async fn what_is_listed_says_when_it_came_and_what_time_it_is() {
         .publication()
         .list(&[resource("bob")])
         .await
-        .unwrap();
+        .unwrap()
+        .publications;
     let since_epoch = now.duration_since(std::time::UNIX_EPOCH).unwrap();
     let now = i64::try_from(since_epoch.as_secs()).unwrap();
     assert!(listed.iter().all(|row| row.now == now), "{listed:?}");

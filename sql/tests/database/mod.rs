@@ -137,6 +137,7 @@ pub fn publication(user: &str, tag: &str, body: &str) -> NewPublication {
         content_type: "application/pidf+xml".into(),
         body: Bytes::copy_from_slice(body.as_bytes()),
         sender: String::new(),
+        note: BodyNote::default(),
     }
 }
 
@@ -145,8 +146,10 @@ pub fn change(user: &str, if_match: &str, tag: &str, kind: ChangeKind) -> Public
         resource: resource(user),
         if_match: if_match.into(),
         entity_tag: tag.into(),
+        tag_change: TagChange::Renewed,
         kind,
         granted_s: 3600,
+        sender: None,
     }
 }
 
@@ -154,6 +157,19 @@ pub fn modify(body: &str) -> ChangeKind {
     ChangeKind::Modify {
         content_type: "application/pidf+xml".into(),
         body: Bytes::copy_from_slice(body.as_bytes()),
+        note: BodyNote::default(),
+    }
+}
+
+/// A body that calls these dialogs terminated.
+pub fn ending(body: &str, ended: &[i64]) -> ChangeKind {
+    ChangeKind::Modify {
+        content_type: "application/dialog-info+xml".into(),
+        body: Bytes::copy_from_slice(body.as_bytes()),
+        note: BodyNote {
+            ended: ended.to_vec(),
+            has_dialog: false,
+        },
     }
 }
 

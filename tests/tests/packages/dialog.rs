@@ -100,6 +100,91 @@ async fn one_call_to_its_end() {
     assert!(!shown.body().contains("early"), "{}", shown.body());
 }
 
+/// RFC 4235 section 3.7.1: a call that was said to be over never rings again, whatever becomes of the publication that said so.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_outlives_its_publication() {
+    #[derive(Clone, Copy, Debug)]
+    enum Fate {
+        Removed,
+        AnotherCall,
+        NoCall,
+        Expired,
+        BackToEarly,
+    }
+    let system = system::setup().servers(2).notifiers(2).start();
+    let (desk, slow, alice) = (
+        Phone::udp("desk").await,
+        Phone::udp("slow").await,
+        Phone::udp("alice").await,
+    );
+    let none = "<dialog-info xmlns=\"urn:ietf:params:xml:ns:dialog-info\" version=\"0\" state=\"full\" entity=\"x\"/>";
+    for (number, fate) in [
+        Fate::Removed,
+        Fate::AnotherCall,
+        Fate::NoCall,
+        Fate::Expired,
+        Fate::BackToEarly,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let person = format!("sip:p{number}@example.org");
+        let lamp = alice
+            .subscribe_to(system.udp(0), &person, "dialog", 600)
+            .await;
+        // Without tags, as who knows of a call first does.
+        let ringing =
+            dialog_info("d1", "call-1", "early").replace(" local-tag=\"l\" remote-tag=\"r\"", "");
+        let over = dialog_info("d1", "call-1", "terminated");
+        let mut older = slow.publisher_of(&person, "dialog");
+        older.publish(system.udp(1), &ringing, 3600).await;
+        lamp.until("it rings", |notify| notify.body().contains("early"))
+            .await;
+        let mut ends = desk.publisher_of(&person, "dialog");
+        let expires_s = if matches!(fate, Fate::Expired) {
+            2
+        } else {
+            3600
+        };
+        ends.publish(system.udp(0), &over, expires_s).await;
+        lamp.until("it is over", shows(&[("d1", "terminated")]))
+            .await;
+        let another = dialog_info("d2", "call-2", "confirmed");
+        let shown: &[(&str, &str)] = match fate {
+            Fate::Removed => {
+                ends.remove(system.udp(1)).await;
+                &[]
+            }
+            Fate::AnotherCall => {
+                ends.publish(system.udp(1), &another, 3600).await;
+                &[("d2", "confirmed")]
+            }
+            Fate::NoCall => {
+                ends.publish(system.udp(1), none, 3600).await;
+                &[]
+            }
+            Fate::Expired => &[],
+            Fate::BackToEarly => {
+                ends.publish(system.udp(1), &ringing, 3600).await;
+                &[]
+            }
+        };
+        lamp.until(&format!("{fate:?}: it stays over"), shows(shown))
+            .await;
+        // One that was on its way says it once more.
+        let mut late = slow.publisher_of(&person, "dialog");
+        late.publish(system.udp(0), &dialog_info("d1", "call-1", "early"), 3600)
+            .await;
+        let mut marker = slow.publisher_of(&person, "dialog");
+        let mark = dialog_info("mark", "mark", "confirmed");
+        marker.publish(system.udp(1), &mark, 3600).await;
+        let last = lamp
+            .until("the last word", |notify| notify.body().contains("mark"))
+            .await;
+        assert!(!last.body().contains("call-1"), "{fate:?}: {}", last.body());
+    }
+}
+
 /// `max_early`: the lamp goes dark without any PUBLISH, for every watcher, once.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_phone_that_rings_for_ever() {

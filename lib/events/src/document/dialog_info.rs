@@ -13,8 +13,17 @@ use super::ids::{Occurrence, renamed};
 use super::namespaces::{Root, Scope};
 use super::writer::{DECLARATION, push_attribute, push_escaped};
 use super::{BodyFault, Document, xml};
-use crate::package::{DialogOptions, MergeInput, Publication};
+use crate::package::{BodyNote, DialogOptions, MergeInput, Publication};
 use identity::{Identity, Survivors};
+
+/// The end of a dialog that is remembered although no body says it any more ([`MergeInput::ended`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// One of the keys that [`note`] gave for the body that said so.
+    pub key: i64,
+    /// When that body came, epoch microsecond.
+    pub at_us: i64,
+}
 
 /// The media type of dialog information.
 pub const CONTENT_TYPE: &str = "application/dialog-info+xml";
@@ -80,8 +89,28 @@ impl DialogState {
 /// # Errors
 /// Says why not.
 pub fn check(body: &[u8]) -> Result<(), BodyFault> {
+    note(body).map(|_| ())
+}
+
+/// The same, and what has to be stored beside a body: the keys of the dialogs that it calls terminated, to be remembered for
+/// [`MergeInput::ended`], and whether it has any dialog.
+///
+/// # Errors
+/// Says why the body cannot be shown to watchers.
+pub fn note(body: &[u8]) -> Result<BodyNote, BodyFault> {
     let document = read(body)?;
-    entries(&document).map(|_| ())
+    let entries = entries(&document)?;
+    let mut ended: Vec<i64> = entries
+        .iter()
+        .filter(|entry| entry.state == DialogState::Terminated)
+        .flat_map(|entry| entry.identity.ended_keys())
+        .collect();
+    ended.sort_unstable();
+    ended.dedup();
+    Ok(BodyNote {
+        ended,
+        has_dialog: !entries.is_empty(),
+    })
 }
 
 /// The dialogs of all publications, each once.
@@ -117,48 +146,6 @@ pub fn next_change(options: &DialogOptions, input: &MergeInput<'_>) -> Option<i6
             deadline(options, dialog.entry.state, received_time)
         })
         .min()
-}
-
-/// The keys of the dialogs that a body calls terminated, to be remembered for [`MergeInput::ended`]. A body that cannot be read
-/// has none.
-pub fn ended_keys(body: &[u8]) -> Vec<String> {
-    let Ok(document) = read(body) else {
-        return Vec::new();
-    };
-    let mut keys: Vec<String> = entries(&document)
-        .unwrap_or_default()
-        .iter()
-        .filter(|entry| entry.state == DialogState::Terminated)
-        .map(|entry| entry.identity.key())
-        .collect();
-    keys.sort();
-    keys.dedup();
-    keys
-}
-
-/// Whether a body can be read and has a dialog.
-pub fn has_dialog(body: &[u8]) -> bool {
-    read(body).is_ok_and(|document| entries(&document).is_ok_and(|entries| !entries.is_empty()))
-}
-
-/// Whether a new body of a publication only takes back what the stored one said: every dialog of the stored one has terminated,
-/// and the new one has dialogs, all of them among those. It is acknowledged and not stored.
-pub fn revives(stored: &[u8], new: &[u8]) -> bool {
-    let (Ok(stored), Ok(new)) = (read(stored), read(new)) else {
-        return false;
-    };
-    let (Ok(stored), Ok(new)) = (entries(&stored), entries(&new)) else {
-        return false;
-    };
-    let over = |entry: &Entry<'_>| entry.state == DialogState::Terminated;
-    if stored.is_empty() || !stored.iter().all(over) || new.is_empty() || new.iter().all(over) {
-        return false;
-    }
-    let mut survivors = Survivors::default();
-    for entry in &stored {
-        survivors.end(entry.identity);
-    }
-    new.iter().all(|entry| survivors.has_ended(entry.identity))
 }
 
 /// One `<dialog>` as it was published.
@@ -275,8 +262,8 @@ where
         .flat_map(|(source, s)| s.entries.iter().map(move |entry| Shown { source, entry }))
         .collect();
     let mut survivors = Survivors::default();
-    for key in input.ended {
-        survivors.end_key(key);
+    for ended in input.ended {
+        survivors.remember(ended);
     }
     for (at, shown) in candidates.iter().enumerate() {
         let publication = &sources[shown.source].publication;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{EventPackage, PackageOptions};
+use super::{BodyNote, EventPackage, PackageOptions};
 use crate::document::dialog_info;
 
 /// The package.
@@ -10,6 +10,14 @@ pub(super) fn package(options: &Arc<PackageOptions>) -> EventPackage {
     let expires_s = options.dialog.default_expires_s;
     EventPackage {
         check: |_, body| dialog_info::check(body),
+        note: |_, body| {
+            let note = dialog_info::note(body)?;
+            // Here each phone has its own publication.
+            Ok(BodyNote {
+                has_dialog: false,
+                ..note
+            })
+        },
         merge: |package, input| Some(dialog_info::merge(&package.options.dialog, input)),
         next_change: |package, input| dialog_info::next_change(&package.options.dialog, input),
         ..EventPackage::new("dialog", dialog_info::CONTENT_TYPE, expires_s, options)

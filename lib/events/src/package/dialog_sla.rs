@@ -1,11 +1,13 @@
 //! `dialog;sla`: one line that appears on several phones (bridged line appearance).
 //!
 //! The phones, or a server for them, publish for one presentity and watch it. Who published is not told its own words again
-//! (the guide's `handle_publish(sender_uri)`), and the entity-tag stays, because they share the publication.
+//! (the guide's `handle_publish(sender_uri)`), and the entity-tag stays, because they share the publication. A phone that is idle
+//! does not end the call of the phone beside it: its body without a dialog does not replace another sender's with one. That is
+//! decided by the database ([`super::BodyNote::has_dialog`]), because only it knows the stored body.
 
 use std::sync::Arc;
 
-use super::{Echo, EntityTags, EventPackage, MergeInput, PackageOptions, Publication};
+use super::{Echo, EntityTags, EventPackage, MergeInput, PackageOptions};
 use crate::document::{Document, DocumentState, dialog_info};
 
 /// The package.
@@ -15,6 +17,7 @@ pub(super) fn package(options: &Arc<PackageOptions>) -> EventPackage {
         entity_tags: EntityTags::Kept,
         echo: Echo::Withheld,
         check: |_, body| dialog_info::check(body),
+        note: |_, body| dialog_info::note(body),
         merge,
         next_change: |package, input| dialog_info::next_change(&package.options.dialog, input),
         ..EventPackage::new("dialog;sla", dialog_info::CONTENT_TYPE, expires_s, options)
@@ -39,12 +42,4 @@ fn merge(package: &EventPackage, input: &MergeInput<'_>) -> Option<Document> {
     } else {
         dialog_info::merge(options, input)
     })
-}
-
-/// Whether a stored publication stays although another sender has published a new body for it: the stored one has a dialog, the new
-/// one has none. A phone that is idle must not end the call of the phone beside it. The PUBLISH is answered 200 and not stored.
-pub fn outranks(stored: &Publication<'_>, new_sender: &str, new_body: &[u8]) -> bool {
-    stored.sender != new_sender
-        && dialog_info::has_dialog(stored.body)
-        && !dialog_info::has_dialog(new_body)
 }

@@ -1,5 +1,6 @@
 //! What a document is made of: the rows of one resource, and the time.
 
+use crate::document::dialog_info::Ended;
 use crate::document::watcherinfo::WatcherRecord;
 use crate::document::{DocumentState, PublishedBody};
 
@@ -13,10 +14,10 @@ pub struct MergeInput<'a> {
     /// For watcher information, instead of publications: who watches. All of them for full state; for partial state those
     /// whose state changed since the NOTIFY before.
     pub watchers: &'a [WatcherRecord<'a>],
-    /// Keys of dialogs known to have terminated whose publication has changed or ended since, as
-    /// [`crate::document::dialog_info::ended_keys`] gives them. Such a dialog must not come back to life when an older publication,
-    /// written by a slower server, still says `early` (RFC 4235 section 3.7.1). Only the dialog packages look here.
-    pub ended: &'a [&'a str],
+    /// Dialogs known to have terminated whose publication has changed or ended since. Such a dialog must not come back to life
+    /// when an older publication, written by a slower server, still says `early` (RFC 4235 section 3.7.1). Only the dialog
+    /// packages look here.
+    pub ended: &'a [Ended],
     /// Full or partial. Packages that only know full state give it for either.
     pub state: DocumentState,
     /// The Contact of the watcher if it published some of this itself and the package withholds echoes; else empty.

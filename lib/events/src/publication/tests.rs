@@ -139,6 +139,7 @@ fn a_later_publish_changes() {
             ChangeKind::Modify {
                 content_type,
                 body: Bytes::from_static(BODY.as_bytes()),
+                note: BodyNote::default(),
             },
             60,
         ),
@@ -181,11 +182,15 @@ fn a_shared_line_keeps_its_entity_tag() {
         "SIP-If-Match: e1\r\nContact: <sip:phone@192.0.2.1>\r\n",
     ) {
         PublishIntent::Change(change) => {
-            assert_eq!(
-                (change.if_match, change.entity_tag),
-                ("e1".to_owned(), "e1".to_owned())
-            );
-            assert_eq!(change.sender, "sip:phone@192.0.2.1");
+            assert_eq!(change.if_match, "e1");
+            assert_eq!(change.entity_tags, EntityTags::Kept);
+            // It names the request all the same.
+            assert_ne!(change.entity_tag, "e1");
+            assert_eq!(change.sender.as_deref(), Some("sip:phone@192.0.2.1"));
+            let ChangeKind::Modify { note, .. } = change.kind else {
+                panic!("{:?}", change.kind)
+            };
+            assert!(note.has_dialog && note.ended.is_empty());
         }
         other => panic!("{other:?}"),
     }
@@ -195,7 +200,11 @@ fn a_shared_line_keeps_its_entity_tag() {
     )
     .unwrap()
     {
-        PublishIntent::Change(change) => assert_ne!(change.entity_tag, "e1"),
+        PublishIntent::Change(change) => {
+            assert_ne!(change.entity_tag, "e1");
+            assert_eq!(change.entity_tags, EntityTags::Renewed);
+            assert_eq!(change.sender, None);
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -225,6 +234,23 @@ fn who_published_a_shared_line_is_the_contact_or_a_trusted_sender() {
         created("sip:bob@example.org", "Contact: <sip:x@y>\r\n").sender,
         ""
     );
+}
+
+/// RFC 4235 section 3.7.1: what a body calls terminated is to be remembered.
+#[test]
+fn the_ends_of_a_body_go_with_it() {
+    let ends = |event: &str, state: &str| {
+        let body = DIALOGS.replace("trying", state);
+        let headers = format!("Event: {event}\r\nContent-Type: application/dialog-info+xml\r\n");
+        match decided(&headers, &body).unwrap() {
+            PublishIntent::Create(new) => new.note.ended.len(),
+            other => panic!("{other:?}"),
+        }
+    };
+    for event in ["dialog", "dialog;sla"] {
+        assert_eq!(ends(event, "confirmed"), 0, "{event}");
+        assert_eq!(ends(event, "terminated"), 1, "{event}");
+    }
 }
 
 #[test]

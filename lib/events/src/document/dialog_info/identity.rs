@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::DialogState;
+use super::{DialogState, Ended};
 
 /// What names a dialog.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -18,33 +18,39 @@ pub(super) struct Identity<'a> {
 }
 
 impl<'a> Identity<'a> {
-    /// The identity as a text that a database can keep: id, call-id, local-tag, remote-tag, one a line; an absent one is an empty
-    /// line, which names nothing either.
-    pub(super) fn key(&self) -> String {
-        let part = |text: Option<&str>| text.unwrap_or_default().replace(['\n', '\r'], " ");
-        [
-            part(Some(self.id)),
-            part(self.call_id),
-            part(self.local_tag),
-            part(self.remote_tag),
-        ]
-        .join("\n")
+    /// The numbers by which a database remembers that this dialog has ended: one for the dialog itself, and one for each
+    /// identity that names less of it but has the call-id. Without a call-id there is only the first: who gives none may use the
+    /// id again.
+    pub(super) fn ended_keys(self) -> Vec<i64> {
+        let identity = self.cleared();
+        let parts = identity
+            .less_precise()
+            .filter(|less| less.call_id.is_some())
+            .map(|less| less.key(KeyOf::Part));
+        std::iter::once(identity.key(KeyOf::Dialog))
+            .chain(parts)
+            .collect()
     }
 
-    fn of_key(key: &'a str) -> Self {
-        let mut lines = key.split('\n');
-        let id = lines.next().unwrap_or_default();
-        let mut part = || lines.next().filter(|text| !text.is_empty());
-        Self {
-            id,
-            call_id: part(),
-            local_tag: part(),
-            remote_tag: part(),
+    /// A number for this identity: FNV-1a with 64 bits over its parts. It must stay as it is, because databases keep it.
+    ///
+    /// It guards against accidents only. Whoever can publish here can end any dialog of this presentity without it.
+    fn key(self, of: KeyOf) -> i64 {
+        let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+        let mut eat = |byte: u8| {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        };
+        eat(of as u8);
+        let parts = [Some(self.id), self.call_id, self.local_tag, self.remote_tag];
+        for part in parts {
+            part.unwrap_or_default().bytes().for_each(&mut eat);
+            // No character has this octet in UTF-8.
+            eat(0xff);
         }
-        .cleared()
+        hash.cast_signed()
     }
 
-    /// The same as it would be read back from a key.
+    /// The same without parts that are there but empty, which name nothing.
     fn cleared(self) -> Self {
         let part = |text: Option<&'a str>| text.filter(|text| !text.is_empty());
         Self {
@@ -72,48 +78,69 @@ impl<'a> Identity<'a> {
     }
 }
 
-/// When a publication came, and its number: decides between dialogs in the same state.
-type Age = (i64, i64, i64);
+/// What a key is made of.
+#[derive(Debug, Clone, Copy)]
+#[repr(u8)]
+enum KeyOf {
+    /// A dialog that has ended: the key ends it and all that name more.
+    Dialog = b'd',
+    /// What a dialog that has ended is called by those who name less of it: the key ends only what names just that. Else the
+    /// end of one branch of a fork would be the end of the others.
+    Part = b'p',
+}
+
+/// When a publication came (second, microsecond), and its number: decides between dialogs in the same state.
+pub(super) type Age = (i64, i64, i64);
 
 /// Finds the dialogs that are shown. Linear in their number: every question is one look into a table.
 #[derive(Debug, Default)]
 pub(super) struct Survivors<'a> {
     /// The best that was said of each identity: state, age, place.
     best: HashMap<Identity<'a>, (DialogState, Age, usize)>,
-    /// Identities that have terminated.
+    /// Identities that a publication calls terminated.
     ended: HashSet<Identity<'a>>,
+    /// Those that one has called so before: key, and when.
+    remembered: HashMap<i64, i64>,
 }
 
 impl<'a> Survivors<'a> {
-    /// Takes note that a dialog has terminated.
-    pub(super) fn end(&mut self, identity: Identity<'a>) {
-        self.ended.insert(identity.cleared());
+    /// Takes note of an end that no publication tells any more.
+    pub(super) fn remember(&mut self, ended: &Ended) {
+        let at_us = self.remembered.entry(ended.key).or_insert(ended.at_us);
+        *at_us = (*at_us).max(ended.at_us);
     }
 
-    /// The same, by its key.
-    pub(super) fn end_key(&mut self, key: &'a str) {
-        self.ended.insert(Identity::of_key(key));
-    }
-
-    /// Whether a dialog has terminated, by its own identity or one that names less.
-    pub(super) fn has_ended(&self, identity: Identity<'a>) -> bool {
-        let identity = identity.cleared();
+    /// Whether a dialog has terminated, by its own identity or one that names less. `came_us` says when the body came that
+    /// says otherwise.
+    fn has_ended(&self, identity: Identity<'a>, came_us: i64) -> bool {
         self.ended.contains(&identity)
             || identity
                 .less_precise()
                 .any(|less| self.ended.contains(&less))
+            || (!self.remembered.is_empty() && self.is_remembered(identity, came_us))
+    }
+
+    /// Whether it is remembered that a dialog has terminated. What has a call-id never comes back. What has none may be called
+    /// the same as the call before: then only what was said before that one ended is an old story.
+    fn is_remembered(&self, identity: Identity<'a>, came_us: i64) -> bool {
+        let ended_at = |key| self.remembered.get(&key).copied();
+        ended_at(identity.key(KeyOf::Part)).is_some()
+            || std::iter::once(identity)
+                .chain(identity.less_precise())
+                .any(|ended| {
+                    ended_at(ended.key(KeyOf::Dialog))
+                        .is_some_and(|at_us| ended.call_id.is_some() || came_us <= at_us)
+                })
     }
 
     /// Takes what a publication says of a dialog. What is further on wins, whichever came first; of equals the newest, and
     /// within one publication the first.
     pub(super) fn add(&mut self, at: usize, identity: Identity<'a>, state: DialogState, age: Age) {
+        let identity = identity.cleared();
         if state == DialogState::Terminated {
-            self.end(identity);
+            self.ended.insert(identity);
         }
-        let best = self
-            .best
-            .entry(identity.cleared())
-            .or_insert((state, age, at));
+        let best = self.best.entry(identity).or_insert((state, age, at));
         if (state, age) > (best.0, best.1) {
             *best = (state, age, at);
         }
@@ -132,7 +159,7 @@ impl<'a> Survivors<'a> {
         let mut indexes: Vec<usize> = self
             .best
             .iter()
-            .filter(|(identity, (state, ..))| {
+            .filter(|(identity, (state, (_, came_us, _), _))| {
                 let known = more.get(identity);
                 match state {
                     // It is what ends those that live; if all have ended by themselves, it says nothing more.
@@ -141,7 +168,7 @@ impl<'a> Survivors<'a> {
                     }
                     _ => {
                         known.is_none_or(|(_, furthest)| furthest < state)
-                            && !self.has_ended(**identity)
+                            && !self.has_ended(**identity, *came_us)
                     }
                 }
             })
@@ -157,15 +184,37 @@ mod tests {
     use super::DialogState::{Confirmed, Early, Terminated, Trying};
     use super::*;
 
-    fn shown(input: &[(&'static str, DialogState)], ended: &[&'static str]) -> Vec<usize> {
-        let mut survivors = Survivors::default();
-        for key in ended {
-            survivors.end_key(key);
+    /// Id, call-id, local-tag and remote-tag, one a line.
+    fn identity(lines: &'static str) -> Identity<'static> {
+        let mut lines = lines.split('\n');
+        Identity {
+            id: lines.next().unwrap_or_default(),
+            call_id: lines.next(),
+            local_tag: lines.next(),
+            remote_tag: lines.next(),
         }
-        for (at, (key, state)) in input.iter().enumerate() {
-            survivors.add(at, Identity::of_key(key), *state, (0, 0, at as i64));
+    }
+
+    /// What is shown of bodies that all came at 5, if these dialogs ended at those times.
+    fn shown_after(
+        input: &[(&'static str, DialogState)],
+        ended: &[(&'static str, i64)],
+    ) -> Vec<usize> {
+        let mut survivors = Survivors::default();
+        for (lines, at_us) in ended {
+            for key in identity(lines).ended_keys() {
+                survivors.remember(&Ended { key, at_us: *at_us });
+            }
+        }
+        for (at, (lines, state)) in input.iter().enumerate() {
+            survivors.add(at, identity(lines), *state, (0, 5, at as i64));
         }
         survivors.indexes()
+    }
+
+    fn shown(input: &[(&'static str, DialogState)], ended: &[&'static str]) -> Vec<usize> {
+        let ended: Vec<_> = ended.iter().map(|lines| (*lines, 0)).collect();
+        shown_after(input, &ended)
     }
 
     #[test]
@@ -227,35 +276,57 @@ mod tests {
                 vec![0],
             ),
             (vec![("a\nc", Terminated)], vec!["a\nc"], vec![0]),
+            // Who names less of it is as late; who names another branch is not.
+            (vec![("a\nc\nl", Trying)], vec!["a\nc\nl\nr"], vec![]),
+            (vec![("a\nc", Early)], vec!["a\nc\nl\nr"], vec![]),
+            (vec![("a\nc\n\nr", Early)], vec!["a\nc\nl\nr"], vec![]),
+            (
+                vec![("a\nc\nl\nr2", Confirmed), ("a\nc\nl", Early)],
+                vec!["a\nc\nl\nr1"],
+                vec![0],
+            ),
+            (vec![("a\nc\nl2", Early)], vec!["a\nc\nl\nr"], vec![0]),
+            (vec![("a", Early)], vec!["a\nc\nl\nr"], vec![0]),
         ] {
             assert_eq!(shown(&input, &ended), expected, "{input:?} {ended:?}");
         }
     }
 
+    /// RFC 4235 section 4.1.1 makes only `id` mandatory, and some publishers use it again for the next call.
     #[test]
-    fn a_key_reads_back() {
-        for identity in [
-            Identity {
-                id: "a",
-                call_id: None,
-                local_tag: Some("l"),
-                remote_tag: None,
-            },
-            Identity {
-                id: "",
-                call_id: Some("c"),
-                local_tag: None,
-                remote_tag: Some("r"),
-            },
-        ] {
-            assert_eq!(Identity::of_key(&identity.key()), identity);
+    fn an_id_without_a_call_id_may_be_used_again() {
+        for (ended_at, expected) in [(4, vec![0]), (5, vec![]), (6, vec![])] {
+            assert_eq!(
+                shown_after(&[("a", Early)], &[("a", ended_at)]),
+                expected,
+                "ended at {ended_at}"
+            );
+            assert_eq!(
+                shown_after(&[("a\nc", Early)], &[("a", ended_at)]),
+                expected,
+                "who names more, ended at {ended_at}"
+            );
         }
-        let odd = Identity {
-            id: "a\nb",
-            call_id: Some(""),
-            local_tag: None,
-            remote_tag: None,
-        };
-        assert_eq!(odd.key(), "a b\n\n\n");
+        // With a call-id the time is of no account, and of two times the later one counts.
+        assert!(shown_after(&[("a\nc", Early)], &[("a\nc", 1)]).is_empty());
+        assert!(shown_after(&[("a", Early)], &[("a", 9), ("a", 1)]).is_empty());
+    }
+
+    /// Databases keep these numbers: a version of the program that makes others would forget all ends.
+    #[test]
+    fn keys_stay_as_they_are() {
+        let keys = |lines| identity(lines).ended_keys();
+        assert_eq!(keys("a"), [7_944_327_736_724_640_594]);
+        assert_eq!(keys("a\nc").len(), 1);
+        assert_eq!(keys("a\nc\nl\nr").len(), 4);
+        assert_eq!(keys("a\nc\n\n"), keys("a\nc"), "empty parts name nothing");
+        let mut all: Vec<i64> = ["a", "a\nc", "ac", "a\nc\nl", "a\nc\n\nl", "a\nc\nl\nr"]
+            .into_iter()
+            .flat_map(keys)
+            .collect();
+        let count = all.len();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), count - 2, "three of them have the part a, c");
     }
 }
