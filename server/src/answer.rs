@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::net::SocketAddr;
 
-use events::{Policy, PublishReject, Registry, SubscribeReject};
+use events::{BodyFault, Policy, PublishReject, Registry, SubscribeReject};
 use sip::{ParseError, Reply, Request, StatusCode};
 use sql::{PublishOutcome, StoreError, SubscribeOutcome};
 
@@ -130,12 +130,8 @@ pub(crate) fn publish_reject(reject: &PublishReject, registry: &Registry) -> Ans
         PublishReject::UnknownEvent => bad_event(registry),
         PublishReject::BadExtension { unsupported } => bad_extension(unsupported),
         PublishReject::IntervalTooBrief { min_s } => interval_too_brief(*min_s),
-        PublishReject::UnsupportedBody { accept } => {
-            Answer::new(StatusCode::UNSUPPORTED_MEDIA_TYPE).header("Accept", accept.clone())
-        }
-        PublishReject::UnsupportedEncoding => {
-            Answer::new(StatusCode::UNSUPPORTED_MEDIA_TYPE).header("Accept-Encoding", "identity")
-        }
+        PublishReject::UnsupportedBody { accept } => unsupported_body(accept),
+        PublishReject::UnsupportedEncoding => unsupported_encoding(),
         PublishReject::BodyRefused(fault) => bad_request(fault.reason()),
         PublishReject::BodyTooLarge => Answer::new(StatusCode::REQUEST_ENTITY_TOO_LARGE),
     }
@@ -150,11 +146,26 @@ pub(crate) fn subscribe_reject(reject: &SubscribeReject, registry: &Registry) ->
         SubscribeReject::BadExtension { unsupported } => bad_extension(unsupported),
         SubscribeReject::IntervalTooBrief { min_s } => interval_too_brief(*min_s),
         SubscribeReject::NotAcceptable => Answer::new(StatusCode::NOT_ACCEPTABLE),
+        SubscribeReject::Forbidden => Answer::new(StatusCode::FORBIDDEN),
+        SubscribeReject::UnsupportedBody { accept } => unsupported_body(accept),
+        SubscribeReject::UnsupportedEncoding => unsupported_encoding(),
+        SubscribeReject::BodyRefused(BodyFault::TooLarge) => {
+            Answer::new(StatusCode::REQUEST_ENTITY_TOO_LARGE)
+        }
+        SubscribeReject::BodyRefused(fault) => bad_request(fault.reason()),
     }
 }
 
 fn bad_request(reason: &'static str) -> Answer {
     Answer::new(StatusCode::BAD_REQUEST).reason(reason)
+}
+
+fn unsupported_body(accept: &str) -> Answer {
+    Answer::new(StatusCode::UNSUPPORTED_MEDIA_TYPE).header("Accept", accept.to_owned())
+}
+
+fn unsupported_encoding() -> Answer {
+    Answer::new(StatusCode::UNSUPPORTED_MEDIA_TYPE).header("Accept-Encoding", "identity")
 }
 
 fn bad_event(registry: &Registry) -> Answer {

@@ -1,13 +1,19 @@
 //! SUBSCRIBE: decide, enqueue, await the outcome, answer (RFC 6665 section 4.2.1).
 //!
 //! The NOTIFY that each accepted SUBSCRIBE is owed is never sent from here: the row owes it, a notifier sends it.
+//!
+//! In a package that reads bodies (`as-feature-event`) a SUBSCRIBE may set something. That is stored first, so that the NOTIFY
+//! that answers it shows it.
 
 use std::sync::Arc;
 
 use events::subscription::{self, SubscribeIntent, decide};
 use net::FlowKey;
 use sip::token::Secret;
-use sql::{NewSubscription, Store, StoreError, SubscribeOutcome, SubscriptionRefresh};
+use sql::{
+    FeatureChange, FeatureOwner, NewSubscription, Store, StoreError, SubscribeOutcome,
+    SubscriptionRefresh,
+};
 
 use crate::answer;
 use crate::front::{Arrival, Front};
@@ -32,20 +38,58 @@ pub(crate) fn subscribe(front: &Arc<Front>, arrival: Arrival, secret: &Secret) {
             .addresses
             .local_contact(&front.endpoint, &arrival.flow),
     };
-    let ticket = match intent {
+    let front = Arc::clone(front);
+    match feature_row(&intent) {
+        None => {
+            if let Some(ticket) = submit(&front, &arrival, intent, reach) {
+                tokio::spawn(answer_after_commit(front, arrival, ticket));
+            }
+        }
+        Some(feature) => {
+            if let Some(ticket) = front.submit(&front.sets_features, feature, &arrival) {
+                tokio::spawn(set_and_subscribe(front, arrival, ticket, intent, reach));
+            }
+        }
+    }
+}
+
+/// Puts the SUBSCRIBE in line, or answers that there is no place for it.
+fn submit(
+    front: &Front,
+    arrival: &Arrival,
+    intent: SubscribeIntent,
+    reach: Reach,
+) -> Option<Ticket<SubscribeOutcome>> {
+    match intent {
         SubscribeIntent::Create(new) => {
             let row = new_row(new, reach, &arrival.flow);
-            front.submit(&front.creates_subscriptions, row, &arrival)
+            front.submit(&front.creates_subscriptions, row, arrival)
         }
         SubscribeIntent::Refresh(refresh) => {
             let row = refresh_row(refresh, reach);
-            front.submit(&front.refreshes_subscriptions, row, &arrival)
+            front.submit(&front.refreshes_subscriptions, row, arrival)
         }
-    };
-    let Some(ticket) = ticket else {
-        return;
-    };
-    tokio::spawn(answer_after_commit(Arc::clone(front), arrival, ticket));
+    }
+}
+
+/// Whether the feature was stored does not matter here: a copy was answered before, and whoever has no dialog, or an older CSeq, is
+/// told so by the SUBSCRIBE itself.
+async fn set_and_subscribe(
+    front: Arc<Front>,
+    arrival: Arrival,
+    mut ticket: Ticket<bool>,
+    intent: SubscribeIntent,
+    reach: Reach,
+) {
+    match ticket.outcome(arrival.deadline).await {
+        Ok(true) => front.doorbell.press(),
+        Ok(false) => {}
+        Err(error) => return front.reply(&arrival, &answer::write_error(&error)),
+    }
+    drop(ticket);
+    if let Some(ticket) = submit(&front, &arrival, intent, reach) {
+        answer_after_commit(front, arrival, ticket).await;
+    }
 }
 
 async fn answer_after_commit(
@@ -110,6 +154,63 @@ fn refresh_row(refresh: subscription::SubscriptionRefresh, reach: Reach) -> Subs
         granted_s: refresh.granted_s,
         flow: reach.flow,
         local_contact: reach.local_contact,
+    }
+}
+
+/// What a SUBSCRIBE sets, if it does.
+fn feature_row(intent: &SubscribeIntent) -> Option<FeatureChange> {
+    let (feature, event, owner) = match intent {
+        SubscribeIntent::Create(new) => (
+            new.feature.clone()?,
+            &new.event,
+            FeatureOwner::Line {
+                username: new.aor.username.clone(),
+                domain: new.aor.domain.clone(),
+            },
+        ),
+        SubscribeIntent::Refresh(refresh) => (
+            refresh.feature.clone()?,
+            &refresh.event,
+            FeatureOwner::Dialog {
+                call_id: refresh.call_id.clone(),
+                to_tag: refresh.to_tag.clone(),
+                from_tag: refresh.from_tag.clone(),
+                remote_cseq: refresh.remote_cseq,
+            },
+        ),
+    };
+    Some(FeatureChange {
+        owner,
+        event: event.clone(),
+        ruid: format!("feature:{}", feature.feature),
+        entity_tag: feature.entity_tag,
+        content_type: feature.content_type,
+        body: feature.body,
+        lifetime_s: feature.lifetime_s,
+    })
+}
+
+/// The lane of what SUBSCRIBEs set. Says of each whether it was stored.
+pub struct SetFeature(pub Store);
+
+impl Lane for SetFeature {
+    type Row = FeatureChange;
+    type Outcome = bool;
+
+    fn keys(row: &FeatureChange, key: &mut dyn FnMut(&dyn DynHash)) {
+        key(&(&row.owner, &row.ruid));
+    }
+
+    fn is_same_request(earlier: &FeatureChange, later: &FeatureChange) -> bool {
+        earlier == later
+    }
+
+    async fn write(&self, rows: &[FeatureChange]) -> Result<Vec<bool>, StoreError> {
+        let mut stored = Vec::with_capacity(rows.len());
+        for row in rows {
+            stored.push(self.0.publication().put_feature(row).await?);
+        }
+        Ok(stored)
     }
 }
 

@@ -30,8 +30,8 @@ pub use kamailio::{
 pub use maintenance::Maintenance;
 pub use node::{NewNode, Node, Nodes};
 pub use publication::{
-    BodyNote, ChangeKind, DialogEnd, Listed, NewPublication, Publication, PublicationChange,
-    Publications, PublishOutcome, TagChange,
+    BodyNote, ChangeKind, DialogEnd, FeatureChange, FeatureOwner, Listed, NewPublication,
+    Publication, PublicationChange, Publications, PublishOutcome, TagChange,
 };
 pub use queue::{Claimed, NextChange, Queue, SettledResource};
 pub use registry::{STATEMENTS, Statement};

@@ -96,6 +96,48 @@ pub enum PublishOutcome {
     ConditionFailed,
 }
 
+/// What a phone sets by the body of a SUBSCRIBE.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct FeatureChange {
+    /// Whose feature.
+    pub owner: FeatureOwner,
+    /// Event package.
+    pub event: String,
+    /// Names the publication that this feature of a line is, for good.
+    pub ruid: String,
+    /// Derived from the request: names it.
+    pub entity_tag: String,
+    /// Media type of the body.
+    pub content_type: String,
+    /// What watchers are told.
+    pub body: Bytes,
+    /// Lifetime in seconds; `None` until it is set again.
+    pub lifetime_s: Option<u32>,
+}
+
+/// How a line is found.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum FeatureOwner {
+    /// By the request that makes a dialog with it.
+    Line {
+        /// User part.
+        username: String,
+        /// Host in lower case; `""` for `tel:`.
+        domain: String,
+    },
+    /// By a dialog that its own phone has with it.
+    Dialog {
+        /// Call-ID.
+        call_id: String,
+        /// Our tag.
+        to_tag: String,
+        /// The subscriber's tag.
+        from_tag: String,
+        /// CSeq of the SUBSCRIBE.
+        remote_cseq: u32,
+    },
+}
+
 /// One live publication.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Publication {
@@ -263,6 +305,55 @@ impl Publications<'_> {
             });
         }
         Ok(listed)
+    }
+
+    /// Stores what a phone sets, and says whether it was stored: not for a copy, nor if the line has no such dialog.
+    ///
+    /// # Locks
+    /// One row of `presentity`, then one of `notify_queue` through the trigger.
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn put_feature(&self, change: &FeatureChange) -> Result<bool, StoreError> {
+        let (line, dialog) = match &change.owner {
+            FeatureOwner::Line { username, domain } => (Some((username, domain)), None),
+            FeatureOwner::Dialog {
+                call_id,
+                to_tag,
+                from_tag,
+                remote_cseq,
+            } => (
+                None,
+                Some((call_id, to_tag, from_tag, i64::from(*remote_cseq))),
+            ),
+        };
+        let (username, domain) = line.unzip();
+        let call_id = dialog.map(|(call_id, ..)| call_id);
+        let to_tag = dialog.map(|(_, to_tag, ..)| to_tag);
+        let from_tag = dialog.map(|(_, _, from_tag, _)| from_tag);
+        let remote_cseq = dialog.map(|(.., remote_cseq)| remote_cseq);
+        let lifetime_s = change.lifetime_s.map(i64::from);
+        let stored = self
+            .0
+            .execute(
+                &registry::PUBLICATION_PUT_FEATURE,
+                &[
+                    &username,
+                    &domain,
+                    &change.event,
+                    &call_id,
+                    &to_tag,
+                    &from_tag,
+                    &remote_cseq,
+                    &change.ruid,
+                    &change.entity_tag,
+                    &change.content_type,
+                    &change.body.as_ref(),
+                    &lifetime_s,
+                    &self.0.now(),
+                ],
+            )
+            .await?;
+        Ok(stored > 0)
     }
 
     /// Ends up to `limit` publications whose time is up, and forgets ended ones after 64*T1, but not which dialogs they have

@@ -26,6 +26,7 @@ statements! {
     PUBLICATION_CREATE_BATCH = "publication" "create_batch";
     PUBLICATION_CHANGE_BATCH = "publication" "change_batch";
     PUBLICATION_LIST_LIVE = "publication" "list_live";
+    PUBLICATION_PUT_FEATURE = "publication" "put_feature";
     PUBLICATION_EXPIRE_BATCH = "publication" "expire_batch";
     PUBLICATION_HAND_ON_ENDS = "publication" "hand_on_ends";
     PUBLICATION_DELETE_REMOVED = "publication" "delete_removed";

@@ -125,6 +125,46 @@ async fn one_modify_at_two_servers_is_one_modify() {
     );
 }
 
+#[tokio::test]
+async fn a_feature_that_is_set_by_two_copies_is_set_once() {
+    let database = Database::new().await;
+    let store = database.store.clone();
+    let set = |tag: &str, body: &str| FeatureChange {
+        owner: FeatureOwner::Line {
+            username: "bob".into(),
+            domain: "example.org".into(),
+        },
+        event: "as-feature-event".into(),
+        ruid: "feature:dnd".into(),
+        entity_tag: tag.into(),
+        content_type: String::new(),
+        body: body.as_bytes().to_vec().into(),
+        lifetime_s: None,
+    };
+    store
+        .publication()
+        .put_feature(&set("t1", "off"))
+        .await
+        .unwrap();
+    let lock = open(&database, "SELECT 1 FROM presentity FOR UPDATE").await;
+    let (one, two) = (store.clone(), store.clone());
+    let (first, second) = (set("t2", "on"), set("t2", "on"));
+    let first = blocked(&database, 0, async move {
+        one.publication().put_feature(&first).await.unwrap()
+    })
+    .await;
+    let second = blocked(&database, 1, async move {
+        two.publication().put_feature(&second).await.unwrap()
+    })
+    .await;
+    commit(&lock).await;
+    let stored = [first.await.unwrap(), second.await.unwrap()];
+    assert!(stored[0] != stored[1], "{stored:?}");
+    let row =
+        "SELECT convert_from(body, 'UTF8') || array_to_string(past_etags, ',') FROM presentity";
+    assert_eq!(database.value::<String>(row).await, "ont1");
+}
+
 /// The sweep never waits for a publication that somebody changes: the tombstone stays, and its ends with it.
 #[tokio::test]
 async fn an_heir_that_is_locked_inherits_later() {

@@ -24,6 +24,7 @@ mod xcap_diff;
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use crate::document::feature_event::FeatureRequest;
 use crate::document::{BodyFault, Document, xml};
 
 pub use input::{MergeInput, Publication};
@@ -56,10 +57,15 @@ pub struct EventPackage {
     pub echo: Echo,
     check: fn(&EventPackage, &[u8]) -> Result<(), BodyFault>,
     note: fn(&EventPackage, &[u8]) -> Result<BodyNote, BodyFault>,
+    /// What the body of a SUBSCRIBE asks for, in packages that read it.
+    request: Option<ReadRequest>,
     merge: fn(&EventPackage, &MergeInput<'_>) -> Option<Document>,
     next_change: fn(&EventPackage, &MergeInput<'_>) -> Option<i64>,
     options: Arc<PackageOptions>,
 }
+
+/// Reads the body of a SUBSCRIBE.
+type ReadRequest = fn(&[u8]) -> Result<Option<FeatureRequest>, BodyFault>;
 
 /// Who may subscribe to a package.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -130,6 +136,7 @@ impl EventPackage {
             echo: Echo::Sent,
             check: |_, body| xml::parse(body).map(|_| ()),
             note: |package, body| package.check(body).map(|()| BodyNote::default()),
+            request: None,
             merge: newest::merge,
             next_change: |_, _| None,
             options: Arc::clone(options),
@@ -179,6 +186,22 @@ impl EventPackage {
         self.echo == Echo::Withheld
             && !contact.is_empty()
             && publications.iter().any(|p| p.sender == contact)
+    }
+
+    /// Whether the body of a SUBSCRIBE asks for something here. In other packages nobody reads it.
+    pub(crate) fn reads_requests(&self) -> bool {
+        self.request.is_some()
+    }
+
+    /// What the body of a SUBSCRIBE asks for.
+    pub(crate) fn request(&self, body: &[u8]) -> Result<Option<FeatureRequest>, BodyFault> {
+        self.request.map_or(Ok(None), |read| read(body))
+    }
+
+    /// How long that is known, in seconds; `None` until something else is asked for.
+    pub(crate) fn request_lifetime_s(&self) -> Option<u32> {
+        let lifetime_s = self.options.feature_event.feature_expires_s;
+        (lifetime_s > 0).then_some(lifetime_s)
     }
 
     /// Whether the header Sender of a PUBLISH names who published ([`SlaOptions::trust_sender`]).

@@ -73,4 +73,19 @@ pub enum SubscribeReject {
     /// Nothing that Accept allows can be sent for this package: 406.
     #[error("Not Acceptable")]
     NotAcceptable,
+    /// It asks for something that this watcher may not have done: 403.
+    #[error("Forbidden")]
+    Forbidden,
+    /// The package reads bodies, and this one is of another type: 415 with Accept.
+    #[error("Unsupported Media Type")]
+    UnsupportedBody {
+        /// The value for Accept.
+        accept: String,
+    },
+    /// The package reads bodies, and this one is compressed or otherwise encoded: 415 with `Accept-Encoding: identity`.
+    #[error("Unsupported Content-Encoding")]
+    UnsupportedEncoding,
+    /// The package reads bodies, and this one asks for nothing that it knows: 400; 413 if it is too large.
+    #[error("{}", .0.reason())]
+    BodyRefused(BodyFault),
 }

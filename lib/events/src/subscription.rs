@@ -3,8 +3,9 @@
 //! Whether a dialog exists and its CSeq is in order, only the database can tell. The To-tag of a new dialog is derived
 //! from the request, so that a retransmission that reaches another server makes no second dialog.
 
+use bytes::Bytes;
 use sip::token::Secret;
-use sip::{Aor, NameAddr, Request};
+use sip::{Aor, HeaderName, NameAddr, Request};
 
 use crate::package::{EventPackage, Registry};
 use crate::policy::Policy;
@@ -65,6 +66,23 @@ pub struct NewSubscription {
     pub accept: String,
     /// User-Agent, shortened, or empty.
     pub user_agent: String,
+    /// What its body sets, in a package that reads it.
+    pub feature: Option<FeatureChange>,
+}
+
+/// What a phone sets for its own line by the body of a SUBSCRIBE (`as-feature-event`). All phones of the line are told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeatureChange {
+    /// What names this feature among those of the line.
+    pub feature: String,
+    /// Derived from the request: names it.
+    pub entity_tag: String,
+    /// Media type of the body.
+    pub content_type: String,
+    /// What watchers are told.
+    pub body: Bytes,
+    /// How long it is known, in seconds; `None` until it is set again.
+    pub lifetime_s: Option<u32>,
 }
 
 /// A SUBSCRIBE within its dialog.
@@ -86,6 +104,8 @@ pub struct SubscriptionRefresh {
     pub contact: Option<String>,
     /// Seconds that it lives from now; 0 to end it.
     pub granted_s: u32,
+    /// What its body sets, in a package that reads it. Only for the line that the dialog was made with.
+    pub feature: Option<FeatureChange>,
 }
 
 /// Decides what a SUBSCRIBE asks for.
@@ -116,6 +136,12 @@ pub fn decide(
     let accept = acceptable(request, package)?;
     let identity = Identity::of(request).map_err(SubscribeReject::BadRequest)?;
     let contact = contact(request)?;
+    let line = match &aor {
+        Some(aor) => aor.clone(),
+        None => Aor::from_uri(&to.uri, policy.fold_case)
+            .map_err(|_| SubscribeReject::BadRequest("Bad To"))?,
+    };
+    let feature = feature(request, package, &line, policy, &identity, secret)?;
     let event = package.name.clone().into_owned();
 
     if let Some(to_tag) = to.tag() {
@@ -129,6 +155,7 @@ pub fn decide(
             remote_cseq: identity.cseq,
             contact,
             granted_s,
+            feature,
         }));
     }
     let Some(aor) = aor else {
@@ -166,6 +193,7 @@ pub fn decide(
         granted_s,
         accept,
         user_agent: user_agent(request),
+        feature,
     };
     let mut texts = vec![
         new.local_uri.as_str(),
@@ -250,6 +278,57 @@ fn acceptable(request: &Request, package: &EventPackage) -> Result<String, Subsc
         Some((_, range)) if !is_refused(range) => Ok(ours.to_owned()),
         _ => Err(SubscribeReject::NotAcceptable),
     }
+}
+
+/// What the body asks to be set, in a package that reads it. Only the line itself may ask: From names it. Who says that falsely
+/// within a dialog is found out by the database, which knows with whom the dialog was made.
+fn feature(
+    request: &Request,
+    package: &EventPackage,
+    line: &Aor,
+    policy: &Policy,
+    identity: &Identity,
+    secret: &Secret,
+) -> Result<Option<FeatureChange>, SubscribeReject> {
+    if !package.reads_requests() || request.body().trim_ascii().is_empty() {
+        return Ok(None);
+    }
+    if let Some(coding) = request.header(HeaderName::ContentEncoding)
+        && !coding.trim_ascii().eq_ignore_ascii_case(b"identity")
+    {
+        return Err(SubscribeReject::UnsupportedEncoding);
+    }
+    let media = request
+        .content_type()
+        .map_err(|error| SubscribeReject::BadRequest(error.reason))?
+        .ok_or(SubscribeReject::BadRequest("Missing Content-Type"))?;
+    if !package.takes(&media.kind) {
+        return Err(SubscribeReject::UnsupportedBody {
+            accept: package.publish_content_types.join(", "),
+        });
+    }
+    let asked = package
+        .request(request.body())
+        .map_err(SubscribeReject::BodyRefused)?;
+    let Some(asked) = asked else {
+        return Ok(None);
+    };
+    let from = request
+        .from()
+        .map_err(|error| SubscribeReject::BadRequest(error.reason))?;
+    let watcher = Aor::from_uri(&from.uri, policy.fold_case)
+        .map_err(|_| SubscribeReject::BadRequest("Bad From"))?;
+    if watcher != *line {
+        return Err(SubscribeReject::Forbidden);
+    }
+    let feature = asked.feature();
+    Ok(Some(FeatureChange {
+        entity_tag: identity.derive(secret, "feature", &[&line.uri(), &feature]),
+        feature,
+        content_type: media.kind,
+        body: asked.event().into(),
+        lifetime_s: package.request_lifetime_s(),
+    }))
 }
 
 /// How precisely a media range covers a type, or nothing if it does not.

@@ -648,6 +648,12 @@ fn feature_event_bad_request_is_answered_twice() {
             ),
             BodyFault::Incomplete,
         ),
+        (
+            format!(
+                "<SetForwarding xmlns='{csta}'><activateForward>true</activateForward><forwardingType>x</forwardingType></SetForwarding>"
+            ),
+            BodyFault::Incomplete,
+        ),
     ] {
         assert_eq!(FeatureRequest::read(body.as_bytes()), Err(fault), "{body}");
     }

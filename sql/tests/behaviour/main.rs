@@ -7,6 +7,7 @@ mod database;
 mod by_hand;
 mod ended;
 mod errors;
+mod feature;
 mod import;
 mod node;
 mod publication;

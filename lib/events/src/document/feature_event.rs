@@ -14,6 +14,22 @@ pub const CONTENT_TYPE: &str = "application/x-as-feature-event+xml";
 
 const NAMESPACE: &str = "http://www.ecma-international.org/standards/ecma-323/csta/ed3";
 
+/// The kinds of forwarding (ECMA-323). Only these are taken, so that the features of a line are not without number.
+const FORWARDING_TYPES: [&str; 12] = [
+    "forwardImmediate",
+    "forwardBusy",
+    "forwardNoAns",
+    "forwardDND",
+    "forwardImmInt",
+    "forwardImmExt",
+    "forwardBusyInt",
+    "forwardBusyExt",
+    "forwardNoAnsInt",
+    "forwardNoAnsExt",
+    "forwardDNDInt",
+    "forwardDNDExt",
+];
+
 /// What the body of a SUBSCRIBE asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FeatureRequest {
@@ -63,6 +79,9 @@ impl FeatureRequest {
             }))
         } else if root.has_tag_name((NAMESPACE, "SetForwarding")) {
             let kind = text(root, "forwardingType").ok_or(BodyFault::Incomplete)?;
+            if !FORWARDING_TYPES.contains(&kind) {
+                return Err(BodyFault::Incomplete);
+            }
             let ring_count = text(root, "ringCount").filter(|count| !count.is_empty());
             let ring_count = ring_count
                 .map(|count| count.parse().map_err(|_| BodyFault::Incomplete))
@@ -76,6 +95,15 @@ impl FeatureRequest {
             }))
         } else {
             Err(BodyFault::WrongRoot)
+        }
+    }
+
+    /// What names this feature of a line: there is one state of each. (So `device` does not count: a line has its features, whoever
+    /// of its phones sets them.)
+    pub fn feature(&self) -> String {
+        match self {
+            Self::DoNotDisturb { .. } => "doNotDisturb".to_owned(),
+            Self::Forwarding { kind, .. } => kind.clone(),
         }
     }
 

@@ -4,13 +4,14 @@
 use std::sync::Arc;
 
 use super::{EventPackage, PackageOptions};
-use crate::document::feature_event;
+use crate::document::feature_event::{self, FeatureRequest};
 
 /// The package.
 pub(super) fn package(options: &Arc<PackageOptions>) -> EventPackage {
     let expires_s = options.feature_event.default_expires_s;
     EventPackage {
         check: |_, body| feature_event::check(body),
+        request: Some(FeatureRequest::read),
         merge: |package, input| feature_event::merge(package.options.feature_event.features, input),
         ..EventPackage::new(
             "as-feature-event",

@@ -164,6 +164,9 @@ pub struct FeatureEventOptions {
     pub default_expires_s: u32,
     /// What a NOTIFY tells.
     pub features: Features,
+    /// How long a feature that a phone has set is known, in seconds; 0 until it is set again. The model forgets it after an
+    /// hour, and the phone then shows what is not so.
+    pub feature_expires_s: u32,
 }
 
 /// What a NOTIFY of `as-feature-event` tells.
@@ -300,6 +303,7 @@ impl Default for FeatureEventOptions {
             disable: false,
             default_expires_s: HOUR_S,
             features: Features::All,
+            feature_expires_s: 0,
         }
     }
 }

@@ -135,6 +135,7 @@ fn a_subscribe_with_our_tag_refreshes() {
             remote_cseq: 7,
             contact: Some("sip:alice@192.0.2.1:5070;transport=tcp".to_owned()),
             granted_s: 600,
+            feature: None,
         }
     );
     let remove = refreshed("Event: presence\r\nExpires: 0\r\n");
@@ -388,4 +389,94 @@ fn what_an_operator_reads_is_clean() {
         "Event: presence\r\n{CONTACT}User-Agent: {agent}\r\n"
     ));
     assert_eq!(new.user_agent.len(), 255);
+}
+
+// === bodies that ask for something ===
+
+const DND: &str = "<SetDoNotDisturb xmlns='http://www.ecma-international.org/standards/ecma-323/csta/ed3'>\
+    <device/><doNotDisturbOn>true</doNotDisturbOn></SetDoNotDisturb>";
+const FEATURE: &str = "Content-Type: application/x-as-feature-event+xml\r\n";
+
+fn asked(
+    to: &str,
+    from: &str,
+    headers: &str,
+    body: &str,
+) -> Result<SubscribeIntent, SubscribeReject> {
+    let headers = format!("Event: as-feature-event\r\n{CONTACT}{headers}");
+    let text = raw("sip:bob@example.org", to, &headers)
+        .replace("sip:%61lice@Example.ORG", from)
+        .replace(
+            "Content-Length: 0",
+            &format!("Content-Length: {}", body.len()),
+        );
+    decide_by(&Policy::default(), &format!("{text}{body}"))
+}
+
+#[test]
+fn a_body_sets_a_feature_of_the_line_itself() {
+    let (initial, within) = ("<sip:bob@example.org>", "<sip:bob@example.org>;tag=ours");
+    let feature_of = |to: &str, from: &str| match asked(to, from, FEATURE, DND).unwrap() {
+        SubscribeIntent::Create(new) => new.feature.unwrap(),
+        SubscribeIntent::Refresh(refresh) => refresh.feature.unwrap(),
+    };
+    let new = feature_of(initial, "sip:bob@Example.ORG:5080;transport=tcp");
+    assert_eq!(new.feature, "doNotDisturb");
+    assert_eq!(new.lifetime_s, None);
+    assert_eq!(new.content_type, "application/x-as-feature-event+xml");
+    let body = std::str::from_utf8(&new.body).unwrap();
+    assert!(body.contains("<DoNotDisturbEvent "), "{body}");
+    assert!(body.contains("<doNotDisturbOn>true</doNotDisturbOn>"));
+    let refresh = feature_of(within, "sip:bob@example.org");
+    assert_eq!((&refresh.body, &refresh.feature), (&new.body, &new.feature));
+    for to in [initial, within] {
+        assert_eq!(
+            asked(to, "sip:alice@example.org", FEATURE, DND),
+            Err(SubscribeReject::Forbidden),
+            "{to}"
+        );
+        // Who sets nothing may watch.
+        assert!(asked(to, "sip:alice@example.org", FEATURE, "").is_ok());
+    }
+}
+
+#[test]
+fn a_body_that_cannot_be_obeyed_is_refused() {
+    let accept = "application/x-as-feature-event+xml".to_owned();
+    for (headers, body, expected) in [
+        (
+            "Content-Type: text/plain\r\n",
+            DND,
+            SubscribeReject::UnsupportedBody { accept },
+        ),
+        ("", DND, SubscribeReject::BadRequest("Missing Content-Type")),
+        (
+            "Content-Type: application/x-as-feature-event+xml\r\nContent-Encoding: gzip\r\n",
+            DND,
+            SubscribeReject::UnsupportedEncoding,
+        ),
+        (
+            FEATURE,
+            "<torn",
+            SubscribeReject::BodyRefused(crate::BodyFault::NotWellFormed),
+        ),
+        (
+            FEATURE,
+            "<SetLights/>",
+            SubscribeReject::BodyRefused(crate::BodyFault::WrongRoot),
+        ),
+    ] {
+        let found = asked(
+            "<sip:bob@example.org>",
+            "sip:bob@example.org",
+            headers,
+            body,
+        );
+        assert_eq!(found, Err(expected), "{headers}{body}");
+    }
+    // In other packages nobody reads it (filters of RFC 4660 are optional).
+    let headers = format!("Event: presence\r\n{CONTACT}Content-Type: text/plain\r\n");
+    let text = raw("sip:bob@example.org", "<sip:bob@example.org>", &headers)
+        .replace("Content-Length: 0", "Content-Length: 1");
+    assert!(decide_by(&Policy::default(), &format!("{text}x")).is_ok());
 }

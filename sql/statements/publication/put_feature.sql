@@ -1,0 +1,48 @@
+-- publication.put_feature
+-- Purpose:    store what a phone sets by the body of a SUBSCRIBE: one publication for each feature of a line, replaced each time
+-- Called by:  server/src/subscribe.rs through write_batch.rs, one at a time, before the SUBSCRIBE itself is stored
+-- Parameters: $1 username text | $2 domain text | $3 event text | $4 callid text (null: a new dialog, of the line of $1 and $2) | $5 to_tag text | $6 from_tag text | $7 remote_cseq int8 | $8 ruid text (names the feature) | $9 entity_tag text (names the request) | $10 content_type text | $11 body bytea | $12 lifetime_s int8 (null: until it is set again) | $13 now timestamptz (tests only, else null)
+-- Returns:    nothing; the row count is 0 if there is no such dialog of the line itself, if the request is older than another in that dialog, or for a copy
+-- Locks:      one presentity row, then one of notify_queue (by trigger); active_watchers is read without a lock
+-- Plan:       active_watchers_dialog_idx, presentity_resource_idx
+-- Retry:      safe, a copy finds its tag
+-- RFC:        none (device feature key synchronization); 3261 section 12.2.2 for the order of CSeq
+--
+-- Within a dialog the line is the one that the dialog was made for, whatever the request says: else anybody could set the features of
+-- anybody. Only a watcher that is the line itself may.
+-- Inserting and updating are both in here, which a statement on several rows must not do (both triggers lock the queue): one row
+-- locks one row of the queue.
+WITH line AS MATERIALIZED (
+    SELECT $1::text AS username, $2::text AS domain
+    WHERE $4::text IS NULL
+    UNION ALL
+    SELECT a.watcher_username, a.watcher_domain
+    FROM active_watchers AS a
+    WHERE a.callid = $4::text AND a.to_tag = $5::text AND a.from_tag = $6::text AND a.event = $3::text
+      AND a.remote_cseq <= $7::bigint
+      AND a.status <> 3 AND is_live(a.expires, COALESCE($13::timestamptz, now()))
+      -- As presentity_uri is made.
+      AND a.presentity_uri = CASE WHEN a.watcher_domain = ''   THEN 'tel:' || a.watcher_username
+                                  WHEN a.watcher_username = '' THEN 'sip:' || lower(a.watcher_domain)
+                                  ELSE 'sip:' || a.watcher_username || '@' || lower(a.watcher_domain) END
+)
+INSERT INTO presentity AS p (username, domain, event, etag, ruid, expires, received_time, content_type, body, modified, sweep_at)
+SELECT
+    l.username, l.domain, $3::text, $9::text, $8::text,
+    COALESCE(expiry_at($12::bigint, t.now), -1),
+    floor(extract(epoch FROM t.now))::bigint,
+    $10::text, $11::bytea, t.now,
+    COALESCE(expiry_at($12::bigint, t.now), 9223372036854775807)
+FROM line AS l
+CROSS JOIN (SELECT COALESCE($13::timestamptz, now()) AS now) AS t
+ON CONFLICT (presentity_uri, event, ruid) DO UPDATE
+SET etag          = EXCLUDED.etag,
+    past_etags    = (ARRAY[p.etag] || p.past_etags)[1:4],
+    expires       = EXCLUDED.expires,
+    content_type  = EXCLUDED.content_type,
+    body          = EXCLUDED.body,
+    received_time = CASE WHEN p.body <> EXCLUDED.body OR p.removed THEN EXCLUDED.received_time ELSE p.received_time END,
+    modified      = CASE WHEN p.body <> EXCLUDED.body OR p.removed THEN EXCLUDED.modified ELSE p.modified END,
+    removed       = false,
+    sweep_at      = EXCLUDED.sweep_at
+WHERE p.etag <> EXCLUDED.etag AND EXCLUDED.etag <> ALL (p.past_etags)
