@@ -2,8 +2,8 @@
 
 use events::Registry;
 use events::package::{
-    Accounts, Authorization, DeclaredPackage, MergePolicy, NeutralDocument, PackageOptions,
-    PlainOptions, RegistryFault, RetrieveOrder, SingleBody,
+    Accounts, Authorization, DeclaredPackage, Features, MergePolicy, NeutralDocument,
+    PackageOptions, PlainOptions, RegistryFault, RetrieveOrder, SingleBody,
 };
 use node::{Config, ConfigError, Fault, Origin};
 
@@ -59,6 +59,11 @@ fn options(config: &Config) -> PackageOptions {
     dialog.max_proceeding_s = from.max_proceeding.get();
     dialog.max_early_s = from.max_early.get();
 
+    let from = &config.sla;
+    options.sla.disable_bla = from.disable_bla;
+    options.sla.default_expires_s = from.default_expires.get();
+    options.sla.trust_sender = from.trust_sender;
+
     let from = &config.message_summary;
     let summary = &mut options.message_summary;
     summary.disable = from.disable;
@@ -89,6 +94,15 @@ fn options(config: &Config) -> PackageOptions {
         disable: config.xcap_diff.disable_xcapdiff,
         default_expires_s: config.xcap_diff.default_expires.get(),
     };
+    let from = &config.feature_event;
+    options.feature_event.disable = from.disable;
+    options.feature_event.default_expires_s = from.default_expires.get();
+    options.feature_event.features = match from.features {
+        node::Features::All => Features::All,
+        node::Features::Newest => Features::Newest,
+    };
+    options.feature_event.feature_expires_s = from.feature_expires.get();
+
     options.declared = config.packages.declared.iter().map(declared).collect();
     options
 }
@@ -153,11 +167,13 @@ mod tests {
         let keys = [
             ("presence.disable_presence", "presence"),
             ("dialog.disable", "dialog"),
+            ("sla.disable_bla", "dialog;sla"),
             ("message_summary.disable", "message-summary"),
             ("conference.disable", "conference"),
             ("reginfo.disable", "reg"),
             ("profile.disable", "ua-profile"),
             ("xcap_diff.disable_xcapdiff", "xcap-diff"),
+            ("feature_event.disable", "as-feature-event"),
         ];
         assert_eq!(names, keys.map(|(_, name)| name));
         for (key, name) in keys {
@@ -172,11 +188,13 @@ mod tests {
         for (key, name) in [
             ("presence.default_expires", "presence"),
             ("dialog.default_expires", "dialog"),
+            ("sla.default_expires", "dialog;sla"),
             ("message_summary.default_expires", "message-summary"),
             ("conference.default_expires", "conference"),
             ("reginfo.default_expires", "reg"),
             ("profile.default_expires", "ua-profile"),
             ("xcap_diff.default_expires", "xcap-diff"),
+            ("feature_event.default_expires", "as-feature-event"),
         ] {
             let registry = with(&[(key, "77")]).unwrap();
             for package in registry.packages() {

@@ -8,10 +8,10 @@ use support::{Database, Draft, Phone, Server, TcpPhone, header, within};
 
 /// RFC 6665 section 8.2.2: the packages that are served by default.
 const ALLOW_EVENTS: &str =
-    "presence, dialog, message-summary, conference, reg, ua-profile, xcap-diff";
+    "presence, dialog, message-summary, conference, reg, ua-profile, xcap-diff, as-feature-event";
 /// RFC 3261 section 11.2: what can be published.
 const ACCEPT: &str = "application/pidf+xml, application/dialog-info+xml, application/simple-message-summary, \
-    application/conference-info+xml, application/reginfo+xml, text/xml, application/xml, application/xcap-diff+xml";
+    application/conference-info+xml, application/reginfo+xml, text/xml, application/xml, application/xcap-diff+xml, application/x-as-feature-event+xml";
 
 /// A request, its status, and a header that must be in the answer.
 type Case = (

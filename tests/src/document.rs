@@ -21,6 +21,7 @@ pub fn media_type(value: &str) -> &'static str {
         "reg" => "application/reginfo+xml",
         "ua-profile" => "text/xml",
         "xcap-diff" => "application/xcap-diff+xml",
+        "as-feature-event" => "application/x-as-feature-event+xml",
         "lamp" => "application/x-lamp+xml",
         _ => pidf::TYPE,
     }
@@ -33,10 +34,14 @@ pub fn media_type(value: &str) -> &'static str {
 pub fn read(presentity: &str, message: &Message) -> Result<Document, String> {
     let event = message.header("Event").unwrap_or_default();
     let expected = media_type(event);
-    if message.header("Content-Type") != Some(expected) {
-        return Err(format!("Content-Type {:?}", message.header("Content-Type")));
-    }
+    let found = message.header("Content-Type").unwrap_or_default();
     let text = std::str::from_utf8(&message.body).map_err(|_| "the body is not UTF-8")?;
+    if package(event) == "as-feature-event" && found.starts_with("multipart/mixed;") {
+        return features(text, found).map(|()| Document::default());
+    }
+    if found != expected {
+        return Err(format!("Content-Type {found:?}"));
+    }
     match package(event) {
         "presence" => {
             let presence = pidf::read(&message.body)?;
@@ -47,12 +52,22 @@ pub fn read(presentity: &str, message: &Message) -> Result<Document, String> {
             })
         }
         "message-summary" => summary(text).map(|()| Document::default()),
-        "dialog" => numbered(text, presentity, "dialog-info", "dialog-info", &["dialog"]),
+        "dialog" => {
+            // Who published is told that nothing else has changed: partial state without a dialog.
+            let is_echo = event.contains(";sla") && text.contains("state=\"partial\"");
+            let state = if is_echo { "partial" } else { "full" };
+            let named: &[&str] = if is_echo { &[] } else { &["dialog"] };
+            if is_echo && text.contains("<dialog ") {
+                return Err("partial state with a dialog".to_owned());
+            }
+            numbered(text, presentity, "dialog-info", "dialog-info", state, named)
+        }
         "conference" => numbered(
             text,
             presentity,
             "conference-info",
             "conference-info",
+            "full",
             &["user"],
         ),
         // RFC 3680: the presentity is in each registration, not in the root.
@@ -61,6 +76,7 @@ pub fn read(presentity: &str, message: &Message) -> Result<Document, String> {
             presentity,
             "reginfo",
             "reginfo",
+            "full",
             &["registration", "contact"],
         ),
         _ => parse(text).map(|_| Document::default()),
@@ -84,12 +100,37 @@ fn parse(text: &str) -> Result<roxmltree::Document<'_>, String> {
         .map_err(|fault| format!("the body is not well-formed: {fault}: {text}"))
 }
 
-/// A full document with a number, whose elements of these names have ids of their own.
+/// Several features: parts that each are a document of the package's type.
+fn features(text: &str, content_type: &str) -> Result<(), String> {
+    let boundary = content_type
+        .split_once("boundary=")
+        .map(|(_, boundary)| boundary.trim_matches('"'))
+        .ok_or("no boundary")?;
+    let delimiter = format!("--{boundary}\r\n");
+    let inside = text
+        .strip_suffix(&format!("--{boundary}--\r\n"))
+        .ok_or("no last boundary")?;
+    let parts: Vec<&str> = inside.split(delimiter.as_str()).skip(1).collect();
+    if parts.len() < 2 {
+        return Err(format!("{} parts", parts.len()));
+    }
+    for part in parts {
+        let (head, body) = part.split_once("\r\n\r\n").ok_or("a part without head")?;
+        if !head.contains("Content-Type: application/x-as-feature-event+xml") {
+            return Err(format!("a part with {head:?}"));
+        }
+        parse(body.trim_end())?;
+    }
+    Ok(())
+}
+
+/// A document with a number and this state, whose elements of these names have ids of their own.
 fn numbered(
     text: &str,
     presentity: &str,
     root_name: &str,
     namespace: &str,
+    state: &str,
     named: &[&str],
 ) -> Result<Document, String> {
     let tree = parse(text)?;
@@ -103,7 +144,7 @@ fn numbered(
     } else if root_name != "reginfo" {
         return Err("no entity attribute".to_owned());
     }
-    if root.attribute("state") != Some("full") {
+    if root.attribute("state") != Some(state) {
         return Err(format!("state {:?}", root.attribute("state")));
     }
     for name in named {

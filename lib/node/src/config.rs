@@ -12,13 +12,13 @@ use serde::{Deserialize, Serialize};
 
 pub use load::{ConfigError, Fault, Origin};
 pub use package::{
-    ConferenceConfig, DeclaredPackage, DialogConfig, MessageSummaryConfig, PackagesConfig,
-    ProfileConfig, ReginfoConfig, XcapDiffConfig,
+    ConferenceConfig, DeclaredPackage, DialogConfig, FeatureEventConfig, MessageSummaryConfig,
+    PackagesConfig, ProfileConfig, ReginfoConfig, SlaConfig, XcapDiffConfig,
 };
 pub use secret::DatabaseUrl;
 pub use value::{
-    Accounts, Listen, LogFormat, LogLevel, MergePolicy, MinExpiresAction, NeutralDocument, Period,
-    ServerAddress, Transport, UriMatch, Within,
+    Accounts, Features, Listen, LogFormat, LogLevel, MergePolicy, MinExpiresAction,
+    NeutralDocument, Period, ServerAddress, Transport, UriMatch, Within,
 };
 use value::{flag, optional};
 
@@ -38,6 +38,8 @@ pub struct Config {
     pub log: LogConfig,
     /// The event package `dialog`.
     pub dialog: DialogConfig,
+    /// The event package `dialog;sla`.
+    pub sla: SlaConfig,
     /// The event package `message-summary`.
     pub message_summary: MessageSummaryConfig,
     /// The event package `conference`.
@@ -48,6 +50,8 @@ pub struct Config {
     pub profile: ProfileConfig,
     /// The event package `xcap-diff`.
     pub xcap_diff: XcapDiffConfig,
+    /// The event package `as-feature-event`.
+    pub feature_event: FeatureEventConfig,
     /// Event packages without code.
     pub packages: PackagesConfig,
 }

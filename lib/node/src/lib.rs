@@ -8,10 +8,10 @@ mod shutdown;
 
 pub use config::{
     Accounts, ConferenceConfig, Config, ConfigError, DatabaseConfig, DatabaseUrl, DeclaredPackage,
-    DialogConfig, Fault, Listen, LogConfig, LogFormat, LogLevel, MergePolicy, MessageSummaryConfig,
-    MinExpiresAction, NeutralDocument, NotifierConfig, Origin, PackagesConfig, Period,
-    PresenceConfig, ProfileConfig, ReginfoConfig, ServerAddress, ServerConfig, Transport, UriMatch,
-    Within, XcapDiffConfig,
+    DialogConfig, Fault, FeatureEventConfig, Features, Listen, LogConfig, LogFormat, LogLevel,
+    MergePolicy, MessageSummaryConfig, MinExpiresAction, NeutralDocument, NotifierConfig, Origin,
+    PackagesConfig, Period, PresenceConfig, ProfileConfig, ReginfoConfig, ServerAddress,
+    ServerConfig, SlaConfig, Transport, UriMatch, Within, XcapDiffConfig,
 };
 pub use log::init_log;
 pub use shutdown::Shutdown;

@@ -6,13 +6,14 @@ use system_tests::{pidf, system};
 use crate::BOB;
 use crate::bodies::{dialog_info, dialogs, reginfo, registrations, summary};
 
-const PACKAGES: [(&str, &str, &str); 7] = [
+const PACKAGES: [(&str, &str, &str); 9] = [
     (
         "presence",
         "presence.disable_presence",
         "presence.default_expires",
     ),
     ("dialog", "dialog.disable", "dialog.default_expires"),
+    ("dialog;sla", "sla.disable_bla", "sla.default_expires"),
     (
         "message-summary",
         "message_summary.disable",
@@ -30,13 +31,18 @@ const PACKAGES: [(&str, &str, &str); 7] = [
         "xcap_diff.disable_xcapdiff",
         "xcap_diff.default_expires",
     ),
+    (
+        "as-feature-event",
+        "feature_event.disable",
+        "feature_event.default_expires",
+    ),
 ];
 
 /// `disable`, `disable_presence`, `disable_xcapdiff`: 489, and not in Allow-Events.
 #[tokio::test(flavor = "multi_thread")]
 async fn disable() {
     // One server for the first half, one for the second: what the other half may do is seen as well.
-    for half in [&PACKAGES[..3], &PACKAGES[3..]] {
+    for half in [&PACKAGES[..4], &PACKAGES[4..]] {
         let mut setup = system::setup().notifiers(0);
         for (_, key, _) in half {
             setup = setup.set(key, 1);

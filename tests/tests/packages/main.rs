@@ -4,9 +4,11 @@
 mod bodies;
 mod conference;
 mod dialog;
+mod feature_event;
 mod keys;
 mod message_summary;
 mod reg;
 mod requests;
+mod sla;
 
 const BOB: &str = "sip:bob@example.org";

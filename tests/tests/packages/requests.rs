@@ -9,8 +9,11 @@ use crate::bodies::{conference_info, dialog_info, reginfo, summary};
 
 const XCAP_DIFF: &str = "<xcap-diff xmlns=\"urn:ietf:params:xml:ns:xcap-diff\" xcap-root=\"http://xcap.example.org/\"/>";
 
+const FEATURE: &str = "<DoNotDisturbEvent xmlns=\"http://www.ecma-international.org/standards/ecma-323/csta/ed3\">\
+    <doNotDisturbOn>true</doNotDisturbOn></DoNotDisturbEvent>";
+
 /// A package, and a body that can be published.
-fn packages() -> [(&'static str, String); 7] {
+fn packages() -> [(&'static str, String); 9] {
     [
         ("presence", pidf::document(BOB, "t", "open", "x")),
         ("dialog", dialog_info("d1", "call-1", "confirmed")),
@@ -19,6 +22,8 @@ fn packages() -> [(&'static str, String); 7] {
         ("reg", reginfo(BOB, "sip:bob@192.0.2.7")),
         ("ua-profile", "<profile/>".to_owned()),
         ("xcap-diff", XCAP_DIFF.to_owned()),
+        ("dialog;sla", dialog_info("d1", "call-1", "confirmed")),
+        ("as-feature-event", FEATURE.to_owned()),
     ]
 }
 
@@ -70,7 +75,7 @@ async fn bodies_and_accept() {
     assert_eq!(system.count("SELECT count(*) FROM presentity").await, 0);
     assert_eq!(
         system.count("SELECT count(*) FROM active_watchers").await,
-        14,
+        18,
         "those that were accepted"
     );
 }
@@ -109,14 +114,11 @@ async fn parameters_of_event() {
 async fn what_is_not_served() {
     let system = system::start();
     let phone = Phone::udp("phone").await;
-    let served = "presence, dialog, message-summary, conference, reg, ua-profile, xcap-diff";
+    let served = "presence, dialog, message-summary, conference, reg, ua-profile, xcap-diff, as-feature-event";
     for event in [
         "presence.winfo",
         "dialog.winfo",
         "message-summary.winfo",
-        "dialog;sla",
-        "dialog;sla;id=7",
-        "as-feature-event",
         "refer",
     ] {
         let requests = [

@@ -36,13 +36,10 @@ impl PackageOptions {
     /// The defaults of what works all the way from PUBLISH to NOTIFY.
     ///
     /// Switched off, and so answered 489: watcher information, because nothing queues it when a subscription changes and nobody
-    /// checks who asks for it; `dialog;sla`, because a change does not store its sender; `as-feature-event`, because the body of
-    /// its SUBSCRIBE is not read.
+    /// checks who asks for it.
     pub fn served() -> Self {
         let mut options = Self::default();
         options.presence.disable_winfo = true;
-        options.sla.disable_bla = true;
-        options.feature_event.disable = true;
         options
     }
 }

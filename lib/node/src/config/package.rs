@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::value::{Accounts, MergePolicy, NeutralDocument, Within, flag};
+use super::value::{Accounts, Features, MergePolicy, NeutralDocument, Within, flag};
 
 /// An interval in seconds.
 type Seconds = Within<1, 2_147_483_647>;
@@ -48,6 +48,28 @@ pub struct DialogConfig {
     ///
     /// Unit: seconds. Default: `600`. Range: 0 to 2147483647.
     pub max_early: MaxSeconds,
+}
+
+/// `[sla]`: the event package `dialog;sla`, one line that appears on several phones; a part of Kamailio's presence_xml. How long
+/// a dialog is believed to be trying, proceeding or early is in `[dialog]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SlaConfig {
+    /// 1: the package is not served; requests for it are answered 489. (The default of Kamailio's module is 1.)
+    ///
+    /// Unit: flag. Default: `0`. Range: 0 or 1.
+    #[serde(with = "flag")]
+    pub disable_bla: bool,
+    /// The life that is granted to a publication or subscription of this package whose request names none.
+    ///
+    /// Unit: seconds. Default: `3600`. Range: 1 to 2147483647.
+    pub default_expires: Seconds,
+    /// Who published, and so is not told its own words again. 0: the Contact of the PUBLISH. 1: its header Sender, if it has
+    /// one, as `handle_publish("$hdr(Sender)")` does in Kamailio; only if nobody but trusted servers can send one.
+    ///
+    /// Unit: flag. Default: `0`. Range: 0 or 1.
+    #[serde(with = "flag")]
+    pub trust_sender: bool,
 }
 
 /// `[message_summary]`: the event package `message-summary` (RFC 3842), voice mail; Kamailio's presence_mwi.
@@ -140,6 +162,31 @@ pub struct XcapDiffConfig {
     pub default_expires: Seconds,
 }
 
+/// `[feature_event]`: the event package `as-feature-event`, keys for do-not-disturb and call forwarding; Kamailio's presence_dfks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FeatureEventConfig {
+    /// 1: the package is not served; requests for it are answered 489.
+    ///
+    /// Unit: flag. Default: `0`. Range: 0 or 1.
+    #[serde(with = "flag")]
+    pub disable: bool,
+    /// The life that is granted to a publication or subscription of this package whose request names none.
+    ///
+    /// Unit: seconds. Default: `3600`. Range: 1 to 2147483647.
+    pub default_expires: Seconds,
+    /// What a NOTIFY tells. `all`: every feature that is known, as multipart/mixed if there are several. `newest`: only the one
+    /// that changed last, as Kamailio's module does.
+    ///
+    /// Unit: none. Default: `"all"`. Range: all or newest.
+    pub features: Features,
+    /// How long a feature that a phone has set by a SUBSCRIBE is known. 0: until it is set again. (Kamailio's module forgets it
+    /// after an hour.)
+    ///
+    /// Unit: seconds. Default: `0`. Range: 0 to 2147483647.
+    pub feature_expires: MaxSeconds,
+}
+
 /// `[packages]`: event packages that the program does not bring along.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -186,6 +233,27 @@ impl Default for DialogConfig {
             max_trying: const { Within::of(60) },
             max_proceeding: const { Within::of(600) },
             max_early: const { Within::of(600) },
+        }
+    }
+}
+
+impl Default for SlaConfig {
+    fn default() -> SlaConfig {
+        SlaConfig {
+            disable_bla: false,
+            default_expires: HOUR,
+            trust_sender: false,
+        }
+    }
+}
+
+impl Default for FeatureEventConfig {
+    fn default() -> FeatureEventConfig {
+        FeatureEventConfig {
+            disable: false,
+            default_expires: HOUR,
+            features: Features::All,
+            feature_expires: const { Within::of(0) },
         }
     }
 }

@@ -322,6 +322,17 @@ pub enum Accounts {
     Each,
 }
 
+/// What a NOTIFY of `as-feature-event` tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Features {
+    /// Every feature that is known.
+    #[default]
+    All,
+    /// Only the one that changed last.
+    Newest,
+}
+
 /// What is shown if nothing is published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

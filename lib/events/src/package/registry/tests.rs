@@ -261,7 +261,10 @@ fn faults_in_declarations_are_found() {
 
 #[test]
 fn what_is_switched_off_is_nothing_else() {
-    let registry = Registry::served();
+    let mut options = PackageOptions::served();
+    options.sla.disable_bla = true;
+    options.feature_event.disable = true;
+    let registry = Registry::new(&options).unwrap();
     for value in [
         "dialog;sla",
         "dialog;id=7;sla",
@@ -276,7 +279,6 @@ fn what_is_switched_off_is_nothing_else() {
         assert!(registry.find(&event(value)).is_some(), "{value}");
     }
     // A name that is free may be declared.
-    let mut options = PackageOptions::served();
     options.declared = vec![declared("as-feature-event")];
     let registry = Registry::new(&options).unwrap();
     assert!(registry.find(&event("as-feature-event")).is_some());
