@@ -180,7 +180,8 @@ impl Stage {
                     rings.publish(rings_at, &early, LIFETIME_S),
                     ends.publish(ends_at, &over, LIFETIME_S)
                 );
-                (stored(&one), stored(&two));
+                stored(&one);
+                stored(&two);
                 Last::Terminated
             }
             Way::TwoModified => {
@@ -189,7 +190,8 @@ impl Stage {
                     rings.publish(rings_at, &early, LIFETIME_S),
                     ends.publish(ends_at, &over, LIFETIME_S)
                 );
-                (stored(&one), stored(&two));
+                stored(&one);
+                stored(&two);
                 Last::Terminated
             }
             Way::OneModified => {
