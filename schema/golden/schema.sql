@@ -12,61 +12,162 @@ CREATE FUNCTION public.is_live(expires bigint, at timestamp with time zone) RETU
 
 COMMENT ON FUNCTION public.is_live(expires bigint, at timestamp with time zone) IS 'Whether a publication or subscription with this expires (epoch second; -1 = never ends) is alive. Written here only.';
 
+CREATE FUNCTION public.pres_auth_status(watcher_uri text, presentity_uri text) RETURNS integer
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    AS $$
+DECLARE
+    -- As canonical URIs are: sip:user@domain with the domain in lower case, without password, port and parameters; or tel:number.
+    parts   text[] := regexp_match(watcher_uri, '^<?(?:sips?|pres):(?:([^@:;>]*)(?::[^@]*)?@)?([^;?:>]+|\[[^]]*\])', 'i');
+    aor     text[] := regexp_match(presentity_uri, '^<?(?:sips?|pres):(?:([^@:;>]*)(?::[^@]*)?@)?([^;?:>]+|\[[^]]*\])', 'i');
+    watched text;
+    found   integer;
+BEGIN
+    parts   := CASE WHEN parts IS NULL THEN ARRAY[substring(watcher_uri FROM '^<?tel:([^;>]*)'), '']
+                    ELSE ARRAY[COALESCE(parts[1], ''), lower(parts[2])] END;
+    watched := CASE WHEN aor IS NULL THEN substring(presentity_uri FROM '^<?(tel:[^;>]*)')
+                    WHEN COALESCE(aor[1], '') = '' THEN 'sip:' || lower(aor[2])
+                    ELSE 'sip:' || aor[1] || '@' || lower(aor[2]) END;
+    SELECT CASE WHEN w.status = 1 AND w.reason = 'polite-block' THEN 5 ELSE w.status END INTO found
+    FROM watchers AS w
+    WHERE w.presentity_uri = watched AND w.watcher_username = parts[1] AND w.watcher_domain = parts[2] AND w.event = 'presence';
+    IF found IS NULL THEN
+        SELECT CASE WHEN a.status = 1 AND a.view = 'polite-block' THEN 5 ELSE a.status END INTO found
+        FROM active_watchers AS a
+        WHERE a.presentity_uri = watched AND a.event = 'presence'
+          AND a.watcher_username = parts[1] AND a.watcher_domain = parts[2] AND a.status <> 3
+        ORDER BY a.id DESC
+        LIMIT 1;
+    END IF;
+    RETURN COALESCE(found, -1);
+END
+$$;
+
+COMMENT ON FUNCTION public.pres_auth_status(watcher_uri text, presentity_uri text) IS 'What was decided about a watcher of a presentity''s presence: 1 active, 2 pending, 3 terminated, 4 waiting, 5 politely blocked; -1 = nothing, it never subscribed.';
+
+CREATE FUNCTION public.pres_has_subscribers(presentity_uri text, event text) RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $_$
+    SELECT EXISTS (
+        SELECT FROM active_watchers AS a
+        WHERE a.presentity_uri = $1 AND a.event = $2 AND a.status <> 3 AND is_live(a.expires, presence_now()))
+$_$;
+
+COMMENT ON FUNCTION public.pres_has_subscribers(presentity_uri text, event text) IS 'Whether anybody subscribes to an event package of a presentity, given as its canonical URI, active or pending.';
+
 CREATE FUNCTION public.presence_now() RETURNS timestamp with time zone
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$ SELECT COALESCE(NULLIF(current_setting('pgpresence.now', true), '')::timestamptz, now()) $$;
 
 COMMENT ON FUNCTION public.presence_now() IS 'The time by which triggers decide: the start of the transaction. Tests set pgpresence.now to be at another time.';
 
-CREATE FUNCTION public.queue_flagged_dialogs() RETURNS trigger
-    LANGUAGE plpgsql
-    AS $$
-BEGIN
-    INSERT INTO notify_queue AS q (presentity_uri, event, flagged_due, due, owed_since)
-    SELECT f.presentity_uri, f.event, f.due, f.due, presence_now()
-    FROM (SELECT n.presentity_uri, n.event, GREATEST(presence_now(), to_timestamp(min(n.retry_at))) AS due
-          FROM new_rows AS n
-          WHERE n.updated <> -1
-          GROUP BY n.presentity_uri, n.event) AS f
-    ORDER BY f.presentity_uri, f.event
-    ON CONFLICT ON CONSTRAINT notify_queue_pkey DO UPDATE
-    SET flagged_due = LEAST(q.flagged_due, EXCLUDED.flagged_due),
-        due         = LEAST(q.due, EXCLUDED.due),
-        owed_since  = COALESCE(q.owed_since, EXCLUDED.owed_since);
-    RETURN NULL;
-END
-$$;
-
-COMMENT ON FUNCTION public.queue_flagged_dialogs() IS 'Statement trigger of active_watchers: queues the resources of flagged dialogs, due at their retry_at.';
-
-CREATE FUNCTION public.queue_hard_state() RETURNS trigger
+CREATE FUNCTION public.queue_documents() RETURNS trigger
     LANGUAGE plpgsql
     SET enable_hashjoin TO 'on'
     SET enable_nestloop TO 'off'
     AS $$
 DECLARE
-    uris text[];
+    uris  text[];
+    types bigint[];
 BEGIN
     IF TG_OP = 'INSERT' THEN
-        SELECT array_agg(n.presentity_uri) INTO uris FROM new_rows AS n WHERE n.doc_type = 16;
+        SELECT array_agg(n.presentity_uri), array_agg(n.doc_type) INTO uris, types
+        FROM new_rows AS n WHERE n.doc_type IN (2, 4, 16);
     ELSIF TG_OP = 'DELETE' THEN
-        SELECT array_agg(o.presentity_uri) INTO uris FROM old_rows AS o WHERE o.doc_type = 16;
+        SELECT array_agg(o.presentity_uri), array_agg(o.doc_type) INTO uris, types
+        FROM old_rows AS o WHERE o.doc_type IN (2, 4, 16);
     ELSE
-        -- A document that changed its owner concerns both; one whose id was changed is in one half of the join only.
-        SELECT array_agg(n.presentity_uri) || array_agg(o.presentity_uri) INTO uris
+        -- A document that changed its owner concerns both; one whose id was changed is in one half of the join only. Lists are
+        -- found by their address as well.
+        SELECT array_agg(n.presentity_uri) || array_agg(o.presentity_uri), array_agg(n.doc_type) || array_agg(o.doc_type)
+        INTO uris, types
         FROM new_rows AS n
         FULL JOIN old_rows AS o ON o.id = n.id
-        WHERE (n.doc_type = 16 OR o.doc_type = 16)
-          AND (n.doc_type, n.presentity_uri, n.doc) IS DISTINCT FROM (o.doc_type, o.presentity_uri, o.doc);
+        WHERE (n.doc_type IN (2, 4, 16) OR o.doc_type IN (2, 4, 16))
+          AND (n.doc_type, n.presentity_uri, n.doc, n.doc_uri) IS DISTINCT FROM (o.doc_type, o.presentity_uri, o.doc, o.doc_uri);
     END IF;
-    IF uris IS NOT NULL THEN
-        PERFORM queue_state_changes(uris, array_fill('presence'::text, ARRAY[cardinality(uris)]));
+    IF uris IS NULL THEN
+        RETURN NULL;
+    END IF;
+    -- nextval() again after a wait for the row's lock: as in queue_state_changes, a number never falls.
+    INSERT INTO notify_queue AS q (presentity_uri, event, version, rules_version, decide_at, due, owed_since)
+    SELECT c.presentity_uri, 'presence',
+           CASE WHEN c.is_state THEN nextval('notify_version') ELSE 0 END,
+           CASE WHEN c.is_rules THEN nextval('notify_version') ELSE 0 END,
+           CASE WHEN c.is_decisive THEN presence_now() ELSE 'infinity' END,
+           presence_now(), presence_now()
+    FROM (SELECT u.presentity_uri COLLATE "C" AS presentity_uri, bool_or(u.doc_type = 16) AS is_state,
+                 bool_or(u.doc_type = 2) AS is_rules, bool_or(u.doc_type IN (2, 4)) AS is_decisive
+          FROM unnest(uris, types) AS u (presentity_uri, doc_type)
+          WHERE u.presentity_uri IS NOT NULL AND u.doc_type IN (2, 4, 16)
+          GROUP BY u.presentity_uri COLLATE "C") AS c
+    ORDER BY c.presentity_uri
+    ON CONFLICT ON CONSTRAINT notify_queue_pkey DO UPDATE
+    SET version       = CASE WHEN EXCLUDED.version > 0 THEN nextval('notify_version') ELSE q.version END,
+        -- A list is nothing to its owner who has no rules. If some are being stored at this moment, both wait for this lock.
+        rules_version = CASE WHEN EXCLUDED.rules_version > 0 OR (EXCLUDED.decide_at < 'infinity' AND q.rules_version > 0)
+                             THEN nextval('notify_version') ELSE q.rules_version END,
+        decide_at     = LEAST(q.decide_at, EXCLUDED.decide_at),
+        due           = LEAST(q.due, EXCLUDED.decide_at,
+                              CASE WHEN EXCLUDED.version > 0 THEN GREATEST(presence_now(), q.not_before) END),
+        owed_since    = COALESCE(q.owed_since, EXCLUDED.owed_since);
+    RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION public.queue_documents() IS 'Statement trigger of xcap: changed hard state (RFC 4827) is a state change of its owner''s presence; changed rules, and lists of their owner, have it decided anew about all watchers. Takes queue locks by key, once.';
+
+CREATE FUNCTION public.queue_flagged_dialogs() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    uris     text[];
+    versions bigint[];
+BEGIN
+    WITH queued AS (
+        INSERT INTO notify_queue AS q (presentity_uri, event, flagged_due, decide_at, due, owed_since)
+        SELECT f.presentity_uri, f.event, min(f.flagged_due), min(f.decide_at), LEAST(min(f.flagged_due), min(f.decide_at)),
+               CASE WHEN LEAST(min(f.flagged_due), min(f.decide_at)) < 'infinity' THEN presence_now() END
+        FROM (SELECT n.presentity_uri, n.event, GREATEST(presence_now(), to_timestamp(n.retry_at)) AS flagged_due,
+                     'infinity'::timestamptz AS decide_at
+              FROM new_rows AS n
+              WHERE n.updated <> -1 AND n.decided_version IS DISTINCT FROM -1
+              UNION ALL
+              -- Decided about, or to be: the lock of this row stands between the dialog and a document that is being stored. To be
+              -- looked at are undecided dialogs, and pending ones that are over: their watcher may have to wait from now on.
+              SELECT n.presentity_uri, 'presence', 'infinity',
+                     CASE WHEN n.decided_version = -1 OR n.view = 'none' THEN presence_now() ELSE 'infinity' END
+              FROM new_rows AS n
+              WHERE n.decided_version IS NOT NULL
+                AND (n.decided_version = -1 OR TG_OP = 'INSERT'
+                     OR (n.status = 3 AND n.view = 'none' AND n.reason IN ('', 'timeout')))) AS f
+        GROUP BY f.presentity_uri, f.event
+        ORDER BY f.presentity_uri, f.event
+        ON CONFLICT ON CONSTRAINT notify_queue_pkey DO UPDATE
+        SET flagged_due = LEAST(q.flagged_due, EXCLUDED.flagged_due),
+            decide_at   = LEAST(q.decide_at, EXCLUDED.decide_at),
+            due         = LEAST(q.due, EXCLUDED.due),
+            owed_since  = COALESCE(q.owed_since, EXCLUDED.owed_since)
+        RETURNING q.presentity_uri, q.event, q.rules_version
+    )
+    SELECT array_agg(q.presentity_uri), array_agg(q.rules_version) INTO uris, versions
+    FROM queued AS q
+    WHERE q.event = 'presence' AND q.rules_version > 0;
+    IF TG_OP = 'INSERT' AND uris IS NOT NULL THEN
+        -- Let in by default, while a document came that the statement could not see. Now, under the lock, it does not matter how
+        -- far the other has got: the dialog is undecided like any other that comes from here on.
+        UPDATE active_watchers AS a
+        SET status          = CASE WHEN a.status = 1 THEN 2 ELSE a.status END,
+            view            = 'none',
+            decided_version = -1
+        FROM new_rows AS n
+        JOIN unnest(uris, versions) AS v (presentity_uri, rules_version) ON v.presentity_uri = n.presentity_uri
+        WHERE a.id = n.id AND n.decided_version >= 0 AND n.decided_version < v.rules_version;
     END IF;
     RETURN NULL;
 END
 $$;
 
-COMMENT ON FUNCTION public.queue_hard_state() IS 'Statement trigger of xcap: a changed pidf-manipulation document (RFC 4827) is a state change of its owner''s presence.';
+COMMENT ON FUNCTION public.queue_flagged_dialogs() IS 'Statement trigger of active_watchers: queues the resources of flagged dialogs, due at their retry_at, and presentities about whose watchers is to be decided.';
 
 CREATE FUNCTION public.queue_publications() RETURNS trigger
     LANGUAGE plpgsql
@@ -178,6 +279,9 @@ CREATE TABLE public.active_watchers (
     failures integer DEFAULT 0 NOT NULL,
     ended boolean DEFAULT false NOT NULL,
     sweep_at bigint DEFAULT '9223372036854775807'::bigint NOT NULL,
+    view text DEFAULT 'all'::text NOT NULL,
+    decided_version bigint,
+    CONSTRAINT "a decision has a rules_version, or is -1 for still to be made" CHECK ((decided_version >= '-1'::integer)),
     CONSTRAINT "a dialog retires before its CSeq reaches 2^31 (RFC 3261)" CHECK (((local_cseq >= 0) AND (local_cseq <= 2147483647))),
     CONSTRAINT "a dialog retires before its version reaches 2^31" CHECK (((version >= 0) AND (version <= 2147483647))),
     CONSTRAINT "a subscription is to an event package" CHECK ((event <> ''::text)),
@@ -265,6 +369,10 @@ COMMENT ON COLUMN public.active_watchers.ended IS 'The last NOTIFY was answered,
 
 COMMENT ON COLUMN public.active_watchers.sweep_at IS 'Epoch second at which the sweep looks at the row next: never later than expires, often earlier, because a refresh leaves it alone. Written by servers, notifiers, the sweep and a trigger.';
 
+COMMENT ON COLUMN public.active_watchers.view IS 'What its NOTIFYs show: all, nothing, the words of a view, polite-block (an unavailable presentity), or none = no body. Written by servers and notifiers.';
+
+COMMENT ON COLUMN public.active_watchers.decided_version IS 'notify_queue.rules_version of the last decision that changed the dialog; -1 = still to be decided; null = not subject to rules. Written by servers, notifiers and a trigger.';
+
 ALTER TABLE public.active_watchers ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
     SEQUENCE NAME public.active_watchers_id_seq
     START WITH 1
@@ -338,6 +446,10 @@ CREATE TABLE public.notify_queue (
     claim bigint DEFAULT 0 NOT NULL,
     owed_since timestamp with time zone,
     changes_at timestamp with time zone DEFAULT 'infinity'::timestamp with time zone NOT NULL,
+    rules_version bigint DEFAULT 0 NOT NULL,
+    decided_rules bigint DEFAULT 0 NOT NULL,
+    decide_at timestamp with time zone DEFAULT 'infinity'::timestamp with time zone NOT NULL,
+    recovered_version bigint DEFAULT 0 NOT NULL,
     CONSTRAINT "nobody works on a state change that has not happened" CHECK ((claimed_version <= version))
 )
 WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0.0', autovacuum_vacuum_threshold='2000', autovacuum_vacuum_cost_delay='0', autovacuum_analyze_scale_factor='0.0', autovacuum_analyze_threshold='20000');
@@ -367,6 +479,14 @@ COMMENT ON COLUMN public.notify_queue.claim IS 'Number of the last claim, never 
 COMMENT ON COLUMN public.notify_queue.owed_since IS 'Since when something has been owed without a break; null = nothing is. For operators. Written by triggers and settle.';
 
 COMMENT ON COLUMN public.notify_queue.changes_at IS 'When the document changes although no publication does (a call that rings too long to be true); infinity = never. Nothing is owed before. Written by claim and settle.';
+
+COMMENT ON COLUMN public.notify_queue.rules_version IS 'Number of the last change of the rules of this presentity; 0 = it never had any. Only in rows of presence. Written by triggers.';
+
+COMMENT ON COLUMN public.notify_queue.decided_rules IS 'rules_version that all its watchers have been decided by. Written by settle.';
+
+COMMENT ON COLUMN public.notify_queue.decide_at IS 'When it is to be decided about watchers; infinity = not. Only in rows of presence. Written by triggers, claim and settle.';
+
+COMMENT ON COLUMN public.notify_queue.recovered_version IS 'Version that a recovery gave, which pending dialogs are owed as well, though they are not told of state; 0 = none. Written by claim and settle.';
 
 CREATE SEQUENCE public.notify_version
     START WITH 1
@@ -471,6 +591,9 @@ CREATE TABLE public.watchers (
     status smallint NOT NULL,
     reason text DEFAULT ''::text NOT NULL,
     inserted_time bigint DEFAULT (EXTRACT(epoch FROM now()))::bigint NOT NULL,
+    view text,
+    rules_version bigint,
+    recheck_at bigint,
     CONSTRAINT "a decision is 1 active, 2 pending, 3 terminated or 4 waiting" CHECK (((status >= 1) AND (status <= 4)))
 );
 
@@ -491,6 +614,12 @@ COMMENT ON COLUMN public.watchers.status IS '1 active, 2 pending, 3 terminated, 
 COMMENT ON COLUMN public.watchers.reason IS 'Why not active (rejected, deactivated); empty otherwise. Written with each decision.';
 
 COMMENT ON COLUMN public.watchers.inserted_time IS 'Epoch second of the decision. Written with each decision.';
+
+COMMENT ON COLUMN public.watchers.view IS 'What an active watcher is shown, as in active_watchers.view; null = not known (imported). Written with each decision.';
+
+COMMENT ON COLUMN public.watchers.rules_version IS 'notify_queue.rules_version that it was decided by; null = not by rules of ours (imported). Written with each decision.';
+
+COMMENT ON COLUMN public.watchers.recheck_at IS 'Epoch second at which the decision is made anew, because a rule begins or ends to be valid then; null = never. Written with each decision.';
 
 ALTER TABLE public.watchers ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
     SEQUENCE NAME public.watchers_id_seq
@@ -576,6 +705,8 @@ CREATE UNIQUE INDEX active_watchers_dialog_idx ON public.active_watchers USING b
 
 CREATE INDEX active_watchers_flagged_idx ON public.active_watchers USING btree (presentity_uri, event, id) WHERE (updated <> '-1'::integer);
 
+CREATE INDEX active_watchers_pending_idx ON public.active_watchers USING btree (presentity_uri, event, watcher_username, watcher_domain) WHERE (status = 2);
+
 CREATE INDEX active_watchers_resource_idx ON public.active_watchers USING btree (presentity_uri, event, id);
 
 CREATE INDEX active_watchers_sweep_idx ON public.active_watchers USING btree (sweep_at);
@@ -586,7 +717,11 @@ CREATE UNIQUE INDEX presentity_resource_idx ON public.presentity USING btree (pr
 
 CREATE INDEX presentity_sweep_idx ON public.presentity USING btree (sweep_at);
 
-CREATE INDEX watchers_time_status_idx ON public.watchers USING btree (inserted_time, status);
+CREATE INDEX watchers_pending_idx ON public.watchers USING btree (presentity_uri) WHERE (status = 2);
+
+CREATE INDEX watchers_recheck_idx ON public.watchers USING btree (presentity_uri, recheck_at) WHERE (recheck_at IS NOT NULL);
+
+CREATE INDEX watchers_waiting_idx ON public.watchers USING btree (inserted_time) WHERE (status = 4);
 
 CREATE UNIQUE INDEX watchers_watcher_idx ON public.watchers USING btree (presentity_uri, watcher_username, watcher_domain, event);
 
@@ -595,6 +730,10 @@ CREATE INDEX xcap_account_doc_type_idx ON public.xcap USING btree (username, dom
 CREATE UNIQUE INDEX xcap_doc_uri_idx ON public.xcap USING btree (doc_uri);
 
 CREATE INDEX xcap_hard_state_idx ON public.xcap USING btree (presentity_uri, id) WHERE (doc_type = 16);
+
+CREATE INDEX xcap_lists_idx ON public.xcap USING btree (presentity_uri, id) WHERE (doc_type = 4);
+
+CREATE INDEX xcap_rules_idx ON public.xcap USING btree (presentity_uri, id) WHERE (doc_type = 2);
 
 CREATE TRIGGER active_watchers_inserted AFTER INSERT ON public.active_watchers REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.queue_flagged_dialogs();
 
@@ -610,9 +749,9 @@ CREATE TRIGGER presentity_sweep_by_expires BEFORE INSERT OR UPDATE ON public.pre
 
 CREATE TRIGGER presentity_updated AFTER UPDATE ON public.presentity REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.queue_publications();
 
-CREATE TRIGGER xcap_deleted AFTER DELETE ON public.xcap REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.queue_hard_state();
+CREATE TRIGGER xcap_deleted AFTER DELETE ON public.xcap REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.queue_documents();
 
-CREATE TRIGGER xcap_inserted AFTER INSERT ON public.xcap REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.queue_hard_state();
+CREATE TRIGGER xcap_inserted AFTER INSERT ON public.xcap REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.queue_documents();
 
-CREATE TRIGGER xcap_updated AFTER UPDATE ON public.xcap REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.queue_hard_state();
+CREATE TRIGGER xcap_updated AFTER UPDATE ON public.xcap REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.queue_documents();
 

@@ -393,7 +393,7 @@ impl Import<'_> {
     /// Stores documents; verdicts in input order. No two may have one address.
     ///
     /// # Locks
-    /// Rows of `xcap` by address.
+    /// Rows of `xcap` by address, then `notify_queue` by key through the trigger; once for changed and once for new ones.
     /// # Errors
     /// Any [`StoreError`].
     pub async fn documents(
@@ -409,7 +409,7 @@ impl Import<'_> {
         let source = column(rows, |row| row.source);
         let doc_uri = column(rows, |row| row.doc_uri.as_str());
         let port = column(rows, |row| row.port);
-        let statement = &registry::XCAP_PUT_IMPORTED;
+        let statement = &registry::XCAP_CHANGE_IMPORTED;
         let answers = self
             .0
             .query(
@@ -419,7 +419,31 @@ impl Import<'_> {
                 ],
             )
             .await?;
-        Ok(verdicts(rows.len(), &answers))
+        let verdicts = verdicts(rows.len(), &answers);
+        let new: Vec<&ImportedDocument> = created(rows, &verdicts);
+        if !dry && !new.is_empty() {
+            self.create_documents(&new).await?;
+        }
+        Ok(verdicts)
+    }
+
+    async fn create_documents(&self, rows: &[&ImportedDocument]) -> Result<u64, StoreError> {
+        let username = column(rows, |row| row.username.as_str());
+        let domain = column(rows, |row| row.domain.as_str());
+        let doc = column(rows, |row| row.doc.as_ref());
+        let doc_type = column(rows, |row| row.doc_type);
+        let etag = column(rows, |row| row.etag.as_str());
+        let source = column(rows, |row| row.source);
+        let doc_uri = column(rows, |row| row.doc_uri.as_str());
+        let port = column(rows, |row| row.port);
+        self.0
+            .execute(
+                &registry::XCAP_CREATE_IMPORTED,
+                &[
+                    &username, &domain, &doc, &doc_type, &etag, &source, &doc_uri, &port,
+                ],
+            )
+            .await
     }
 
     /// Imported publications that no PUBLISH has touched here: our id and Kamailio's, up to `limit` above `after_id`.

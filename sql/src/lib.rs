@@ -18,6 +18,7 @@ mod rounds;
 mod route_set;
 mod store;
 mod subscription;
+mod watcher;
 
 pub use doorbell::Doorbell;
 pub use error::StoreError;
@@ -33,12 +34,15 @@ pub use publication::{
     BodyNote, ChangeKind, DialogEnd, FeatureChange, FeatureOwner, Listed, NewPublication,
     Publication, PublicationChange, Publications, PublishOutcome, TagChange,
 };
-pub use queue::{Claimed, NextChange, Queue, SettledResource};
+pub use queue::{Claimed, Decided, NextChange, Queue, SettledResource};
 pub use registry::{STATEMENTS, Statement};
 pub use store::{SESSION_SETTINGS, Store, StoreOptions};
 pub use subscription::{
-    DialogVerdict, NewSubscription, SubscribeOutcome, SubscriptionRefresh, Subscriptions,
-    TakenDialog, Verdict,
+    Authorization, DialogVerdict, NewSubscription, SubscribeOutcome, SubscriptionRefresh,
+    Subscriptions, TakenDialog, Verdict,
+};
+pub use watcher::{
+    DecidedDialog, DecidedWatcher, Person, Presentity, StoredDecision, Subject, Watchers,
 };
 
 /// A presentity and one event package: the unit of work and of ownership, a row of `notify_queue`.

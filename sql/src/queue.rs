@@ -23,6 +23,8 @@ pub struct Claimed {
     pub continued: bool,
     /// An earlier holder's lease ran out with the work unfinished: all dialogs are owed a NOTIFY again.
     pub recovered: bool,
+    /// It is to be decided about the watchers of this presentity, before anything is taken of it.
+    pub decide: bool,
 }
 
 /// A resource whose work is done, or given up for now.
@@ -36,6 +38,20 @@ pub struct SettledResource {
     pub state_taken: bool,
     /// When the resource's document changes although no publication does.
     pub next_change: NextChange,
+    /// What became of [`Claimed::decide`].
+    pub decided: Decided,
+}
+
+/// What became of the decision about the watchers of a presentity.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Decided {
+    /// It was not asked for.
+    #[default]
+    NotAsked,
+    /// It was, and has not been made: it is due at once.
+    NotYet,
+    /// By the rules of this number. It is due again when time changes one of the decisions that are stored.
+    By(i64),
 }
 
 /// When the document that was shown changes by itself. The resource is due then.
@@ -201,6 +217,10 @@ impl Queue<'_> {
             .iter()
             .map(|settled| settled.next_change.seconds())
             .collect();
+        let decided_rules: Vec<Option<i64>> = resources
+            .iter()
+            .map(|settled| settled.decided.number())
+            .collect();
         self.0
             .execute(
                 &registry::QUEUE_SETTLE,
@@ -212,9 +232,22 @@ impl Queue<'_> {
                     &state_taken,
                     &self.0.now(),
                     &next_change_s,
+                    &decided_rules,
                 ],
             )
             .await
+    }
+}
+
+// === impl Decided ===
+
+impl Decided {
+    fn number(self) -> Option<i64> {
+        match self {
+            Decided::NotAsked => None,
+            Decided::NotYet => Some(-1),
+            Decided::By(rules_version) => Some(rules_version),
+        }
     }
 }
 
@@ -257,6 +290,7 @@ impl Claimed {
             state_due: version > 0,
             continued: row.get("continued"),
             recovered: row.get("recovered"),
+            decide: row.get("decide"),
         }
     }
 }

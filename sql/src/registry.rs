@@ -67,5 +67,15 @@ statements! {
     SUBSCRIPTION_CREATE_IMPORTED = "subscription" "create_imported";
     SUBSCRIPTION_DELETE_IMPORTED = "subscription" "delete_imported";
     WATCHER_PUT_IMPORTED = "watcher" "put_imported";
-    XCAP_PUT_IMPORTED = "xcap" "put_imported";
+    XCAP_CHANGE_IMPORTED = "xcap" "change_imported";
+    XCAP_CREATE_IMPORTED = "xcap" "create_imported";
+    XCAP_LIST_LISTS = "xcap" "list_lists";
+    WATCHER_LIST_RULES = "watcher" "list_rules";
+    WATCHER_LIST_UNDECIDED = "watcher" "list_undecided";
+    WATCHER_LIST_DIALOGS = "watcher" "list_dialogs";
+    WATCHER_LIST_PERSONS = "watcher" "list_persons";
+    WATCHER_DECIDE_BATCH = "watcher" "decide_batch";
+    WATCHER_AWAIT_DECIDER = "watcher" "await_decider";
+    WATCHER_PUT_WAITING = "watcher" "put_waiting";
+    WATCHER_DELETE_WAITING = "watcher" "delete_waiting";
 }

@@ -20,6 +20,7 @@ use crate::publication::Publications;
 use crate::queue::Queue;
 use crate::registry::{self, Statement};
 use crate::subscription::Subscriptions;
+use crate::watcher::Watchers;
 use crate::{Doorbell, StoreError};
 
 /// How often a statement that lost a race (40001, 40P01) is run in all.
@@ -174,6 +175,11 @@ impl Store {
     /// Resources that are owed something.
     pub fn queue(&self) -> Queue<'_> {
         Queue(self)
+    }
+
+    /// Decisions about watchers, and what they are made from.
+    pub fn watcher(&self) -> Watchers<'_> {
+        Watchers(self)
     }
 
     /// Processes.

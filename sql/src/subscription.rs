@@ -53,6 +53,20 @@ pub struct NewSubscription {
     pub local_contact: String,
     /// Socket that the request came to, as Kamailio writes it (`udp:192.0.2.1:5060`), or `""`.
     pub socket_info: String,
+    /// Whether rules decide about it.
+    pub authorization: Authorization,
+}
+
+/// Who decides about a subscription (RFC 5025). Not the server: a notifier does, before anything is sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Authorization {
+    /// Nobody: it is active, and sees everything.
+    #[default]
+    Open,
+    /// The presentity's rules. Without any it is active, and sees everything.
+    RulesOrAllowed,
+    /// The presentity's rules. Without any, what the operator says.
+    Rules,
 }
 
 /// A SUBSCRIBE inside a dialog. RFC 6665 section 4.1.2.2 and 4.1.2.3.
@@ -78,6 +92,8 @@ pub struct SubscriptionRefresh {
     pub flow: String,
     /// Our new Contact; `""` keeps the old one.
     pub local_contact: String,
+    /// Whether rules decide about it by now.
+    pub authorization: Authorization,
 }
 
 /// What became of a SUBSCRIBE.
@@ -147,6 +163,8 @@ pub struct TakenDialog {
     pub expires_s: u32,
     /// NOTIFYs failed since the last good one.
     pub failures: u32,
+    /// What it is shown: `all`, the words of a view, `polite-block`, or `none` for no body.
+    pub view: String,
     /// Its numbers were used up: it has ended, and there is nothing to send.
     pub ended: bool,
 }
@@ -219,6 +237,11 @@ impl Subscriptions<'_> {
         let flow = texts(rows, |row| &row.flow);
         let local_contact = texts(rows, |row| &row.local_contact);
         let socket_info = texts(rows, |row| &row.socket_info);
+        let is = |wanted: fn(Authorization) -> bool| -> Vec<bool> {
+            rows.iter().map(|row| wanted(row.authorization)).collect()
+        };
+        let under_rules = is(Authorization::is_by_rules);
+        let allowed = is(|authorization| authorization != Authorization::Rules);
         let answers = self
             .0
             .query(
@@ -248,6 +271,8 @@ impl Subscriptions<'_> {
                     &local_contact,
                     &socket_info,
                     &self.0.now(),
+                    &under_rules,
+                    &allowed,
                 ],
             )
             .await?;
@@ -412,6 +437,10 @@ impl Subscriptions<'_> {
         let flow: Vec<&str> = rows.iter().map(|row| row.flow.as_str()).collect();
         let local_contact: Vec<&str> = rows.iter().map(|row| row.local_contact.as_str()).collect();
         let cseq_offset = i64::from(cseq_offset);
+        let under_rules: Vec<bool> = rows
+            .iter()
+            .map(|row| row.authorization.is_by_rules())
+            .collect();
         let answers = self
             .0
             .query(
@@ -429,6 +458,7 @@ impl Subscriptions<'_> {
                     &local_contact,
                     &cseq_offset,
                     &self.0.now(),
+                    &under_rules,
                 ],
             )
             .await?;
@@ -444,6 +474,14 @@ impl Subscriptions<'_> {
             }
         }
         Ok(outcomes)
+    }
+}
+
+// === impl Authorization ===
+
+impl Authorization {
+    fn is_by_rules(self) -> bool {
+        self != Authorization::Open
     }
 }
 
@@ -484,6 +522,7 @@ impl TakenDialog {
             // -1 = never, and so is more than 136 years.
             expires_s: u32::try_from(row.get::<_, i64>("expires_s")).unwrap_or(u32::MAX),
             failures: u32::try_from(row.get::<_, i32>("failures")).unwrap_or(0),
+            view: row.get("view"),
             ended: row.get("ended"),
         })
     }

@@ -8,7 +8,13 @@ mod database;
 use database::*;
 use sql::{SESSION_SETTINGS, STATEMENTS, Statement};
 
-const LARGE: [&str; 3] = ["presentity", "active_watchers", "notify_queue"];
+const LARGE: [&str; 5] = [
+    "presentity",
+    "active_watchers",
+    "notify_queue",
+    "watchers",
+    "xcap",
+];
 
 const FIXTURE: &str = "
     SET session_replication_role = replica;
@@ -24,6 +30,12 @@ const FIXTURE: &str = "
     INSERT INTO notify_queue (presentity_uri, event, version, due)
     SELECT 'sip:u' || n || '@example.org', 'presence', n, CASE WHEN n % 10 = 0 THEN now() ELSE 'infinity' END
     FROM generate_series(1, 20000) AS n;
+    INSERT INTO watchers (presentity_uri, watcher_username, watcher_domain, status, view)
+    SELECT 'sip:u' || n % 20000 || '@example.org', 'w' || n, 'example.org', CASE WHEN n % 50 = 0 THEN 2 ELSE 1 END, 'all'
+    FROM generate_series(1, 100000) AS n;
+    INSERT INTO xcap (username, domain, doc, doc_type, etag, doc_uri)
+    SELECT 'u' || n, 'example.org', convert_to(repeat('x', 300), 'UTF8'), type, 'tag', type || '/u' || n
+    FROM generate_series(1, 10000) AS n, unnest(ARRAY[2, 4, 16]) AS type;
     SET session_replication_role = origin;";
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 -- Purpose:    claim resources that are due and free, or due and ours, earliest first
 -- Called by:  notifier/src/claim.rs, at each poll and each ring
 -- Parameters: $1 owner int8 | $2 held int8[] (claims that are being worked on) | $3 limit int8 | $4 lease_s float8 | $5 waitn_s float8 | $6 now timestamptz (tests only, else null) | $7 horizon_s float8 (how far to look ahead; 0 = not)
--- Returns:    presentity_uri text | event text | claim int8 | version int8 (0 = only flagged dialogs) | continued bool | recovered bool | next_due_s float8 (only in a last row that has nothing else: the next resource that will be due within the horizon)
+-- Returns:    presentity_uri text | event text | claim int8 | version int8 (0 = only flagged dialogs) | continued bool | recovered bool | decide bool (about its watchers, before anything is taken) | next_due_s float8 (only in a last row that has nothing else: the next resource that will be due within the horizon)
 -- Locks:      free notify_queue rows (SKIP LOCKED: never waits)
 -- Plan:       notify_queue_due_idx, notify_queue_pkey
 -- Retry:      safe: a claim whose answer was lost runs out and is recovered
@@ -16,10 +16,11 @@
 -- A lease that ran out, also our own, is recovered: what was taken under it may never have been sent, so the resource gets a
 -- new version, which every dialog has yet to see.
 -- A document whose time has come to change by itself (changes_at) is a state change as well, and gets its version here.
--- A state change is claimed only when the pacing allows; flagged dialogs never wait for that, nor pull it forward.
+-- A state change is claimed only when the pacing allows; flagged dialogs never wait for that, nor pull it forward, and no more do
+-- decisions. What a holder whose lease ran out was about to decide is decided by the next.
 WITH due AS MATERIALIZED (
     SELECT
-        q.presentity_uri, q.event, q.version, q.claimed_version, q.flagged_due, q.not_before, q.changes_at,
+        q.presentity_uri, q.event, q.version, q.claimed_version, q.flagged_due, q.not_before, q.changes_at, q.decide_at, q.recovered_version,
         q.owner IS NOT NULL AND q.lease_until > COALESCE($6::timestamptz, now()) AS continued,
         q.owner IS NOT NULL AND q.lease_until <= COALESCE($6::timestamptz, now()) AS recovered,
         q.changes_at <= COALESCE($6::timestamptz, now()) AND q.not_before <= COALESCE($6::timestamptz, now()) AS aged
@@ -32,8 +33,8 @@ WITH due AS MATERIALIZED (
 ),
 numbered AS MATERIALIZED (
     -- Drawn under the lock: a change that waits for it now gets a higher one.
-    SELECT d.presentity_uri, d.event, d.version, d.claimed_version, d.flagged_due, d.not_before, d.changes_at, d.continued, d.recovered,
-           d.aged, nextval('notify_version') AS claim, t.now
+    SELECT d.presentity_uri, d.event, d.version, d.claimed_version, d.flagged_due, d.not_before, d.changes_at, d.decide_at,
+           d.recovered_version, d.continued, d.recovered, d.aged, nextval('notify_version') AS claim, t.now
     FROM due AS d
     CROSS JOIN (SELECT COALESCE($6::timestamptz, now()) AS now) AS t
 ),
@@ -49,6 +50,9 @@ decided AS MATERIALIZED (
              ELSE n.not_before END AS not_before,
         CASE WHEN n.recovered OR n.aged THEN 'infinity' ELSE n.changes_at END AS changes_at,
         CASE WHEN n.flagged_due <= n.now THEN 'infinity' ELSE n.flagged_due END AS flagged_due,
+        n.decide_at <= n.now OR (n.recovered AND n.event = 'presence') AS decide,
+        CASE WHEN n.decide_at <= n.now THEN 'infinity' ELSE n.decide_at END AS decide_at,
+        CASE WHEN n.recovered THEN n.claim ELSE n.recovered_version END AS recovered_version,
         n.now + make_interval(secs => $4::double precision) AS lease_until
     FROM numbered AS n
 ),
@@ -62,17 +66,19 @@ claimed AS (
         not_before      = d.not_before,
         changes_at      = d.changes_at,
         flagged_due     = d.flagged_due,
-        due             = LEAST(d.lease_until, d.flagged_due, GREATEST(d.changes_at, d.not_before),
+        decide_at       = d.decide_at,
+        recovered_version = d.recovered_version,
+        due             = LEAST(d.lease_until, d.flagged_due, d.decide_at, GREATEST(d.changes_at, d.not_before),
                                 CASE WHEN d.version > d.claimed_version THEN GREATEST(d.now, d.not_before) END)
     FROM decided AS d
     WHERE q.presentity_uri = d.presentity_uri AND q.event = d.event
-    RETURNING q.presentity_uri, q.event, q.claim, q.claimed_version AS version, d.continued, d.recovered
+    RETURNING q.presentity_uri, q.event, q.claim, q.claimed_version AS version, d.continued, d.recovered, d.decide
 )
-SELECT c.presentity_uri, c.event, c.claim, c.version, c.continued, c.recovered, NULL::double precision AS next_due_s
+SELECT c.presentity_uri, c.event, c.claim, c.version, c.continued, c.recovered, c.decide, NULL::double precision AS next_due_s
 FROM claimed AS c
 UNION ALL
 -- What the pacing holds back: without this it would wait for a poll on top of waitn_time.
-(SELECT NULL, NULL, NULL, NULL, NULL, NULL,
+(SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL,
         extract(epoch FROM q.due - COALESCE($6::timestamptz, now()))::double precision
  FROM notify_queue AS q
  WHERE q.due > COALESCE($6::timestamptz, now())

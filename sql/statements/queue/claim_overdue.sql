@@ -2,7 +2,7 @@
 -- Purpose:    claim one resource that has been due for over a second, waiting for its lock
 -- Called by:  notifier/src/claim.rs, now and then
 -- Parameters: $1 owner int8 | $2 held int8[] (claims that are being worked on) | $3 lease_s float8 | $4 waitn_s float8 | $5 now timestamptz (tests only, else null)
--- Returns:    presentity_uri text | event text | claim int8 | version int8 (0 = only flagged dialogs) | continued bool | recovered bool
+-- Returns:    presentity_uri text | event text | claim int8 | version int8 (0 = only flagged dialogs) | continued bool | recovered bool | decide bool (about its watchers, before anything is taken)
 -- Locks:      one notify_queue row, and nothing else while it waits
 -- Plan:       notify_queue_due_idx, notify_queue_pkey
 -- Retry:      safe: a claim whose answer was lost runs out and is recovered
@@ -12,7 +12,7 @@
 -- time, and SKIP LOCKED could pass it by for ever.
 WITH due AS MATERIALIZED (
     SELECT
-        q.presentity_uri, q.event, q.version, q.claimed_version, q.flagged_due, q.not_before, q.changes_at,
+        q.presentity_uri, q.event, q.version, q.claimed_version, q.flagged_due, q.not_before, q.changes_at, q.decide_at, q.recovered_version,
         q.owner IS NOT NULL AND q.lease_until > COALESCE($5::timestamptz, now()) AS continued,
         q.owner IS NOT NULL AND q.lease_until <= COALESCE($5::timestamptz, now()) AS recovered,
         q.changes_at <= COALESCE($5::timestamptz, now()) AND q.not_before <= COALESCE($5::timestamptz, now()) AS aged
@@ -25,8 +25,8 @@ WITH due AS MATERIALIZED (
 ),
 numbered AS MATERIALIZED (
     -- Drawn under the lock: a change that waits for it now gets a higher one.
-    SELECT d.presentity_uri, d.event, d.version, d.claimed_version, d.flagged_due, d.not_before, d.changes_at, d.continued, d.recovered,
-           d.aged, nextval('notify_version') AS claim, t.now
+    SELECT d.presentity_uri, d.event, d.version, d.claimed_version, d.flagged_due, d.not_before, d.changes_at, d.decide_at,
+           d.recovered_version, d.continued, d.recovered, d.aged, nextval('notify_version') AS claim, t.now
     FROM due AS d
     CROSS JOIN (SELECT COALESCE($5::timestamptz, now()) AS now) AS t
 ),
@@ -42,6 +42,9 @@ decided AS MATERIALIZED (
              ELSE n.not_before END AS not_before,
         CASE WHEN n.recovered OR n.aged THEN 'infinity' ELSE n.changes_at END AS changes_at,
         CASE WHEN n.flagged_due <= n.now THEN 'infinity' ELSE n.flagged_due END AS flagged_due,
+        n.decide_at <= n.now OR (n.recovered AND n.event = 'presence') AS decide,
+        CASE WHEN n.decide_at <= n.now THEN 'infinity' ELSE n.decide_at END AS decide_at,
+        CASE WHEN n.recovered THEN n.claim ELSE n.recovered_version END AS recovered_version,
         n.now + make_interval(secs => $3::double precision) AS lease_until
     FROM numbered AS n
 )
@@ -54,8 +57,10 @@ SET owner           = $1::bigint,
     not_before      = d.not_before,
     changes_at      = d.changes_at,
     flagged_due     = d.flagged_due,
-    due             = LEAST(d.lease_until, d.flagged_due, GREATEST(d.changes_at, d.not_before),
+    decide_at       = d.decide_at,
+    recovered_version = d.recovered_version,
+    due             = LEAST(d.lease_until, d.flagged_due, d.decide_at, GREATEST(d.changes_at, d.not_before),
                             CASE WHEN d.version > d.claimed_version THEN GREATEST(d.now, d.not_before) END)
 FROM decided AS d
 WHERE q.presentity_uri = d.presentity_uri AND q.event = d.event
-RETURNING q.presentity_uri, q.event, q.claim, q.claimed_version AS version, d.continued, d.recovered
+RETURNING q.presentity_uri, q.event, q.claim, q.claimed_version AS version, d.continued, d.recovered, d.decide

@@ -21,7 +21,7 @@ WITH locked AS MATERIALIZED (
 )
 UPDATE notify_queue AS q
 SET lease_until = l.lease_until,
-    due         = LEAST(l.lease_until, q.flagged_due, GREATEST(q.changes_at, q.not_before),
+    due         = LEAST(l.lease_until, q.flagged_due, q.decide_at, GREATEST(q.changes_at, q.not_before),
                         CASE WHEN q.version > q.claimed_version THEN GREATEST(l.now, q.not_before) END)
 FROM locked AS l
 WHERE q.presentity_uri = l.presentity_uri AND q.event = l.event

@@ -1,10 +1,10 @@
 -- queue.settle
 -- Purpose:    hand resources back: idle if nothing is owed any more, else free and due when the next thing is
 -- Called by:  notifier/src/settle.rs, after the verdicts are committed and nothing is in flight
--- Parameters: $1 owner int8 | $2 presentity_uri text[] | $3 event text[] | $4 claim int8[] | $5 state_taken bool[] | $6 now timestamptz (tests only, else null) | $7 next_change_s float8[] (epoch second at which the document changes by itself; Infinity = never, null = none was rendered)
+-- Parameters: $1 owner int8 | $2 presentity_uri text[] | $3 event text[] | $4 claim int8[] | $5 state_taken bool[] | $6 now timestamptz (tests only, else null) | $7 next_change_s float8[] (epoch second at which the document changes by itself; Infinity = never, null = none was rendered) | $8 decided_rules int8[] (rules_version that it was decided by; -1 = it is still to be decided, null = nothing was)
 -- Returns:    nothing; the row count says how many were still held under that claim
--- Locks:      notify_queue rows by (uri, event); active_watchers is read without a lock
--- Plan:       notify_queue_pkey, active_watchers_flagged_idx
+-- Locks:      notify_queue rows by (uri, event); active_watchers and watchers are read without a lock
+-- Plan:       notify_queue_pkey, active_watchers_flagged_idx, watchers_recheck_idx
 -- Retry:      safe, the second run holds nothing
 -- RFC:        none
 --
@@ -12,7 +12,8 @@
 -- since then has raised version; it stays, due when the pacing allows.
 -- Flags are looked up in active_watchers, because claiming zeroed flagged_due and retries wait there for their time. Our
 -- snapshot misses a flag that is committed after it; but that one's trigger wrote flagged_due, which we read under the lock,
--- or waits for our lock and writes it after us.
+-- or waits for our lock and writes it after us. Undecided dialogs are none of them: their trigger wrote decide_at.
+-- The next decision that time changes is looked up as well; the holder alone writes those.
 -- What a document says of its own next change counts for all dialogs if a state change was claimed; if only flagged dialogs were
 -- shown it, the others still wait for the time that was known before. A time that has come and was not claimed stays: a dialog
 -- that was shown this state just before it, as a flagged one, was not taken again. Too early costs a NOTIFY, too late leaves a
@@ -20,9 +21,10 @@
 -- State that was claimed but not wholly taken (a notifier that stops) is owed at once: its pacing starts over.
 WITH locked AS MATERIALIZED (
     SELECT q.presentity_uri, q.event, q.version, q.claimed_version, q.flagged_due, q.not_before, q.changes_at,
-           i.state_taken, to_timestamp(i.next_change_s) AS next_change, t.now
-    FROM unnest($2::text[], $3::text[], $4::bigint[], $5::boolean[], $7::double precision[])
-        AS i (presentity_uri, event, claim, state_taken, next_change_s)
+           q.decide_at, q.decided_rules, q.recovered_version, i.state_taken, to_timestamp(i.next_change_s) AS next_change,
+           i.decided_rules AS decided_now, t.now
+    FROM unnest($2::text[], $3::text[], $4::bigint[], $5::boolean[], $7::double precision[], $8::bigint[])
+        AS i (presentity_uri, event, claim, state_taken, next_change_s, decided_rules)
     CROSS JOIN (SELECT COALESCE($6::timestamptz, now()) AS now) AS t
     JOIN notify_queue AS q ON q.presentity_uri = i.presentity_uri AND q.event = i.event
     WHERE q.owner = $1::bigint AND q.claim = i.claim
@@ -38,12 +40,22 @@ decided AS MATERIALIZED (
         CASE WHEN l.state_taken AND l.claimed_version > 0 AND l.claimed_version = l.version AND l.changes_at > l.now
              THEN COALESCE(l.next_change, l.changes_at)
              ELSE LEAST(l.changes_at, l.next_change) END AS changes_at,
-        LEAST(l.flagged_due, f.due) AS flagged_due
+        LEAST(l.flagged_due, f.due) AS flagged_due,
+        CASE WHEN l.decided_now = -1 THEN LEAST(l.decide_at, l.now)
+             WHEN l.decided_now >= 0
+             THEN LEAST(l.decide_at, (SELECT to_timestamp(min(w.recheck_at))
+                                      FROM watchers AS w
+                                      WHERE w.presentity_uri = l.presentity_uri AND w.recheck_at IS NOT NULL))
+             ELSE l.decide_at END AS decide_at,
+        GREATEST(l.decided_rules, l.decided_now) AS decided_rules,
+        CASE WHEN l.state_taken AND l.recovered_version <= l.claimed_version THEN 0
+             ELSE l.recovered_version END AS recovered_version
     FROM locked AS l
     CROSS JOIN LATERAL (
         SELECT CASE WHEN count(*) > 0 THEN GREATEST(l.now, to_timestamp(min(a.retry_at))) END AS due
         FROM active_watchers AS a
         WHERE a.presentity_uri = l.presentity_uri AND a.event = l.event AND a.updated <> -1
+          AND a.decided_version IS DISTINCT FROM -1
     ) AS f
 )
 UPDATE notify_queue AS q
@@ -54,8 +66,11 @@ SET owner           = NULL,
     not_before      = d.not_before,
     changes_at      = d.changes_at,
     flagged_due     = d.flagged_due,
-    due             = LEAST(d.flagged_due, GREATEST(d.changes_at, d.not_before),
+    decide_at       = d.decide_at,
+    decided_rules   = d.decided_rules,
+    recovered_version = d.recovered_version,
+    due             = LEAST(d.flagged_due, d.decide_at, GREATEST(d.changes_at, d.not_before),
                             CASE WHEN d.version > 0 THEN d.not_before ELSE 'infinity' END),
-    owed_since      = CASE WHEN d.version > 0 OR d.flagged_due < 'infinity' THEN q.owed_since END
+    owed_since      = CASE WHEN d.version > 0 OR d.flagged_due < 'infinity' OR d.decide_at <= d.now THEN q.owed_since END
 FROM decided AS d
 WHERE q.presentity_uri = d.presentity_uri AND q.event = d.event

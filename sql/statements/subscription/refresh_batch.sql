@@ -1,7 +1,7 @@
 -- subscription.refresh_batch
 -- Purpose:    refresh and end dialogs; each accepted request is owed a NOTIFY at once
 -- Called by:  server/src/subscribe.rs through write_batch.rs, once per batch
--- Parameters: $1 callid text[] | $2 to_tag text[] | $3 from_tag text[] | $4 event text[] | $5 event_id text[] | $6 remote_cseq int8[] | $7 contact text[] (null keeps the old one) | $8 granted_s int8[] (0 = unsubscribe) | $9 flow text[] | $10 local_contact text[] (empty keeps the old one) | $11 cseq_offset int8 | $12 now timestamptz (tests only, else null)
+-- Parameters: $1 callid text[] | $2 to_tag text[] | $3 from_tag text[] | $4 event text[] | $5 event_id text[] | $6 remote_cseq int8[] | $7 contact text[] (null keeps the old one) | $8 granted_s int8[] (0 = unsubscribe) | $9 flow text[] | $10 local_contact text[] (empty keeps the old one) | $11 cseq_offset int8 | $12 now timestamptz (tests only, else null) | $13 under_rules bool[] (the package is)
 -- Returns:    ord int8 (from 1: an input whose dialog is known) | outcome text (accepted, no_dialog, out_of_order) | granted_s int8 | local_contact text
 -- Locks:      active_watchers rows by (uri, event, id), then notify_queue by key (by trigger)
 -- Plan:       active_watchers_dialog_idx, active_watchers_pkey
@@ -13,18 +13,20 @@
 -- A dialog whose time is up is gone (481), although the sweep may not have come by yet.
 -- A change of contact or flow raises target_version: verdicts on NOTIFYs to the old target no longer apply, and take does not
 -- wait for them. The route set stays (RFC 3261 section 12.2.2 refreshes the target only).
+-- A dialog whose package came under rules since it was stored is undecided from now on; one whose package is free of them is free.
 WITH input AS MATERIALIZED (
     SELECT i.ord, i.callid, i.to_tag, i.from_tag, i.event, i.event_id, i.remote_cseq, i.contact, i.granted_s, i.flow,
-           i.local_contact, t.now
+           i.local_contact, i.under_rules, t.now
     FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::bigint[],
-                $9::text[], $10::text[])
+                $9::text[], $10::text[], $13::boolean[])
              WITH ORDINALITY
-             AS i (callid, to_tag, from_tag, event, event_id, remote_cseq, contact, granted_s, flow, local_contact, ord)
+             AS i (callid, to_tag, from_tag, event, event_id, remote_cseq, contact, granted_s, flow, local_contact,
+                   under_rules, ord)
     CROSS JOIN (SELECT COALESCE($12::timestamptz, now()) AS now) AS t
 ),
 locked AS MATERIALIZED (
     SELECT
-        i.ord, i.remote_cseq, i.contact, i.granted_s, i.flow, i.local_contact, i.now,
+        i.ord, i.remote_cseq, i.contact, i.granted_s, i.flow, i.local_contact, i.under_rules, i.now,
         a.id,
         a.granted_s     AS granted_before_s,
         a.local_contact AS contact_before,
@@ -48,9 +50,13 @@ refreshed AS (
         local_contact  = COALESCE(NULLIF(l.local_contact, ''), a.local_contact),
         granted_s      = l.granted_s,
         expires        = expiry_at(l.granted_s, l.now),
-        status         = CASE WHEN l.granted_s = 0 THEN 3 ELSE a.status END,
+        status         = CASE WHEN l.granted_s = 0 THEN 3
+                              WHEN a.status = 2 AND NOT l.under_rules THEN 1
+                              ELSE a.status END,
         reason         = CASE WHEN l.granted_s = 0 THEN 'timeout' ELSE a.reason END,
         sweep_at       = CASE WHEN l.granted_s = 0 THEN expiry_at(300, l.now) ELSE a.sweep_at END,
+        view           = CASE WHEN l.under_rules OR a.decided_version IS NULL THEN a.view ELSE 'all' END,
+        decided_version = CASE WHEN l.under_rules THEN COALESCE(a.decided_version, -1) END,
         updated        = 0,
         retry_at       = 0,
         failures       = 0

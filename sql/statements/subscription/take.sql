@@ -2,7 +2,7 @@
 -- Purpose:    take the owed dialogs of resources that this notifier holds; the only place where a CSeq is taken
 -- Called by:  notifier/src/claim.rs, after each claim and again while a fan-out goes on
 -- Parameters: $1 owner int8 | $2 presentity_uri text[] | $3 event text[] | $4 in_flight_id int8[] | $5 in_flight_target int4[] | $6 limit int8 | $7 now timestamptz (tests only, else null)
--- Returns:    resource int8 (ordinal, from 1) | id int8 | event_id text | callid text | to_tag text | from_tag text | local_uri text | remote_uri text | contact text | record_route text | flow text | local_contact text | watcher_username text | watcher_domain text | accept text | local_cseq int8 | version int8 | target_version int4 | remote_cseq int8 | status int2 | reason text | expires_s int8 (-1 = never ends) | failures int4 | ended bool (no number was left, nothing is to be sent)
+-- Returns:    resource int8 (ordinal, from 1) | id int8 | event_id text | callid text | to_tag text | from_tag text | local_uri text | remote_uri text | contact text | record_route text | flow text | local_contact text | watcher_username text | watcher_domain text | accept text | local_cseq int8 | version int8 | target_version int4 | remote_cseq int8 | status int2 | reason text | expires_s int8 (-1 = never ends) | failures int4 | view text (what it is shown; none = no body) | ended bool (no number was left, nothing is to be sent)
 -- Locks:      active_watchers rows by (uri, event, id); notify_queue is read without a lock (SUBSCRIBE locks in the other order)
 -- Plan:       notify_queue_pkey, active_watchers_resource_idx, active_watchers_flagged_idx, active_watchers_pkey
 -- Retry:      safe: what a lost run took is recovered by version when the lease runs out
@@ -17,32 +17,36 @@
 -- this commits, so the NOTIFY shows at least that.
 -- Flagged dialogs first, since a SUBSCRIBE is waiting for its NOTIFY; then those that have waited longest, so that a large
 -- fan-out under steady change starves nobody. Which to take is decided before locking, so that the locks come in key order.
+-- An undecided dialog (decided_version = -1) is never taken. A pending one is told nothing of state, but after a recovery it is
+-- owed what its holder may have taken in vain.
 -- NOT IN, not NOT EXISTS: it stays a hashed subplan, however many are in flight, and is judged anew after a wait for a lock.
 -- Measured on two busy cores, 400 resources of 48 dialogs each: 5,000 dialogs in 150 ms, 33,000/s; 500 at a time 5,000/s, since
 -- each run looks at all that is owed to choose fairly: give a limit that fits the fan-out. The statement trigger of
 -- active_watchers costs 0.7 ms of those 150, so a row trigger with WHEN (updated <> -1), which would not lock the queue in key
 -- order, was not worth it.
 WITH held AS MATERIALIZED (
-    SELECT i.ord, q.presentity_uri, q.event, q.version, q.claimed_version, q.lease_until, t.now
+    SELECT i.ord, q.presentity_uri, q.event, q.version, q.claimed_version, q.recovered_version, q.lease_until, t.now
     FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS i (presentity_uri, event, ord)
     JOIN notify_queue AS q ON q.presentity_uri = i.presentity_uri AND q.event = i.event
     CROSS JOIN (SELECT COALESCE($7::timestamptz, now()) AS now) AS t
     WHERE q.owner = $1::bigint AND q.lease_until > COALESCE($7::timestamptz, clock_timestamp())
 ),
 owed AS MATERIALIZED (
-    SELECT o.id, o.flagged, o.notified_version, h.ord, h.version, h.claimed_version, h.lease_until, h.now
+    SELECT o.id, o.flagged, o.notified_version, h.ord, h.version, h.claimed_version, h.recovered_version, h.lease_until, h.now
     FROM held AS h
     CROSS JOIN LATERAL (
         SELECT a.id, true AS flagged, a.notified_version
         FROM active_watchers AS a
         WHERE a.presentity_uri = h.presentity_uri AND a.event = h.event AND a.updated <> -1
+          AND a.decided_version IS DISTINCT FROM -1
           AND a.retry_at <= extract(epoch FROM h.now)
           AND (a.id, a.target_version) NOT IN (SELECT f.id, f.target FROM unnest($4::bigint[], $5::integer[]) AS f (id, target))
         UNION ALL
         SELECT a.id, false, a.notified_version
         FROM active_watchers AS a
         WHERE a.presentity_uri = h.presentity_uri AND a.event = h.event AND a.updated = -1
-          AND a.notified_version < h.claimed_version AND NOT a.ended
+          AND a.notified_version < CASE WHEN a.status = 2 THEN h.recovered_version ELSE h.claimed_version END
+          AND NOT a.ended AND a.decided_version IS DISTINCT FROM -1
           AND (a.id, a.target_version) NOT IN (SELECT f.id, f.target FROM unnest($4::bigint[], $5::integer[]) AS f (id, target))
     ) AS o
     ORDER BY o.flagged DESC, o.notified_version, o.id
@@ -56,8 +60,9 @@ locked AS MATERIALIZED (
     FROM owed AS o
     JOIN active_watchers AS a ON a.id = o.id
     -- What was true when they were chosen must still be: a verdict or a SUBSCRIBE may have come in between.
-    WHERE NOT a.ended
-      AND (a.updated <> -1 OR a.notified_version < o.claimed_version)
+    WHERE NOT a.ended AND a.decided_version IS DISTINCT FROM -1
+      AND (a.updated <> -1
+           OR a.notified_version < CASE WHEN a.status = 2 THEN o.recovered_version ELSE o.claimed_version END)
       AND (a.updated = -1 OR a.retry_at <= extract(epoch FROM o.now))
     ORDER BY a.presentity_uri, a.event, a.id
     FOR UPDATE OF a
@@ -88,4 +93,4 @@ RETURNING
          WHEN a.expires = -1 THEN -1
          -- Rounded down: a NOTIFY never promises more than was granted.
          ELSE GREATEST(1, floor(a.expires - extract(epoch FROM l.now))::bigint) END AS expires_s,
-    a.failures, a.ended
+    a.failures, CASE WHEN a.status = 2 THEN 'none' ELSE a.view END AS view, a.ended

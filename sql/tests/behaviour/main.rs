@@ -12,4 +12,5 @@ mod import;
 mod node;
 mod publication;
 mod queue;
+mod rules;
 mod subscription;

@@ -218,6 +218,7 @@ pub fn done(claimed: &Claimed, state_taken: bool) -> SettledResource {
         claim: claimed.claim,
         state_taken,
         next_change: NextChange::Unknown,
+        decided: Decided::NotAsked,
     }
 }
 

@@ -1,0 +1,401 @@
+//! Decisions about watchers: what they are made from, and rows of `watchers` and `active_watchers` that they change. RFC 5025.
+//!
+//! What is decided, `events` says; who decides is the notifier that holds the row of `notify_queue` of the presentity's presence.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio_postgres::Row;
+
+use crate::{Store, StoreError, ordinal, registry};
+
+/// The rules of a presentity, and about whom is to be decided.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Presentity {
+    /// Number of the last change of its rules; 0 = it never had any.
+    pub rules_version: i64,
+    /// The number by which it was decided about all its watchers.
+    pub decided_rules: i64,
+    /// Time has changed a decision.
+    pub recheck_due: bool,
+    /// The time by the database's clock: microseconds since the epoch.
+    pub now_us: i64,
+    /// The documents, `xcap.doc_type` 2.
+    pub documents: Vec<Vec<u8>>,
+}
+
+/// A dialog about which is to be decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// Row id.
+    pub id: i64,
+    /// Position of its presentity in the slice given to [`Watchers::undecided`]; 0 from [`Watchers::dialogs`].
+    pub presentity_index: usize,
+    /// Event package.
+    pub event: String,
+    /// User of the watcher.
+    pub watcher_username: String,
+    /// Domain of the watcher.
+    pub watcher_domain: String,
+    /// 1 active, 2 pending, 3 terminated.
+    pub status: i16,
+    /// What it is shown, as in [`crate::TakenDialog::view`].
+    pub view: String,
+    /// Nothing was decided about it yet.
+    pub undecided: bool,
+    /// What is stored of its watcher.
+    pub stored: Option<StoredDecision>,
+}
+
+/// A row of `watchers`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredDecision {
+    /// 1 active, 2 pending, 3 terminated, 4 waiting.
+    pub status: i16,
+    /// `polite-block`, why it is terminated, or `""`.
+    pub reason: String,
+    /// As in [`crate::TakenDialog::view`]; `None` if it is not known.
+    pub view: Option<String>,
+    /// Epoch second at which the decision must be made again.
+    pub recheck_at: Option<i64>,
+}
+
+/// A watcher of a presentity, with or without a dialog.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Person {
+    /// User of the watcher.
+    pub username: String,
+    /// Domain of the watcher.
+    pub domain: String,
+    /// Event package.
+    pub event: String,
+    /// What is stored.
+    pub stored: StoredDecision,
+}
+
+/// A dialog that changes by a decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecidedDialog {
+    /// Row id.
+    pub id: i64,
+    /// As read: a dialog that is in another status by now stays as it is.
+    pub status_before: i16,
+    /// 1 active, 2 pending, 3 terminated.
+    pub status: i16,
+    /// Why it is terminated, or `""`; `None` keeps what there is.
+    pub reason: Option<String>,
+    /// As in [`crate::TakenDialog::view`].
+    pub view: String,
+    /// Its watcher is to be told: a NOTIFY is owed.
+    pub tell: bool,
+    /// [`Presentity::rules_version`] that it was decided by.
+    pub rules_version: i64,
+}
+
+/// A decision about a watcher, to be stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecidedWatcher {
+    /// Canonical URI of the presentity.
+    pub presentity_uri: String,
+    /// User of the watcher.
+    pub username: String,
+    /// Domain of the watcher.
+    pub domain: String,
+    /// Event package.
+    pub event: String,
+    /// The decision.
+    pub decision: StoredDecision,
+    /// [`Presentity::rules_version`] that it was decided by.
+    pub rules_version: i64,
+}
+
+/// Most documents of lists that are read of one owner. XCAP has one a user (RFC 4826 section 3.4.8), some clients a few.
+const MOST_LISTS: i64 = 16;
+
+/// The statements of this area; see [`Store::watcher`].
+#[derive(Clone, Copy, Debug)]
+pub struct Watchers<'a>(pub(crate) &'a Store);
+
+impl Watchers<'_> {
+    /// The rules of presentities, in input order.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn rules(&self, presentity_uris: &[&str]) -> Result<Vec<Presentity>, StoreError> {
+        let mut found = vec![Presentity::default(); presentity_uris.len()];
+        let rows = self
+            .0
+            .query(
+                &registry::WATCHER_LIST_RULES,
+                &[&presentity_uris, &self.0.now()],
+            )
+            .await?;
+        for row in &rows {
+            if let Some(presentity) = found.get_mut(ordinal(row, "resource")) {
+                presentity.rules_version = row.get("rules_version");
+                presentity.decided_rules = row.get("decided_rules");
+                presentity.recheck_due = row.get("recheck_due");
+                presentity.now_us = row.get("now_us");
+                presentity
+                    .documents
+                    .extend(row.get::<_, Option<Vec<u8>>>("doc"));
+            }
+        }
+        Ok(found)
+    }
+
+    /// The documents of resource lists (`xcap.doc_type` 4) of these users, by their address.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn lists(&self, owners: &[String]) -> Result<HashMap<String, Vec<u8>>, StoreError> {
+        let rows = self
+            .0
+            .query(&registry::XCAP_LIST_LISTS, &[&owners, &MOST_LISTS])
+            .await?;
+        Ok(rows
+            .iter()
+            .map(|row| (row.get("doc_uri"), row.get("doc")))
+            .collect())
+    }
+
+    /// Up to `limit` dialogs of presentities about which nothing was decided yet.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn undecided(
+        &self,
+        presentity_uris: &[&str],
+        limit: u32,
+    ) -> Result<Vec<Subject>, StoreError> {
+        let rows = self
+            .0
+            .query(
+                &registry::WATCHER_LIST_UNDECIDED,
+                &[&presentity_uris, &i64::from(limit)],
+            )
+            .await?;
+        Ok(rows
+            .iter()
+            .map(|row| Subject::from_row(row, ordinal(row, "resource"), row.get("event")))
+            .collect())
+    }
+
+    /// Up to `limit` dialogs of one resource that are subject to rules, by id, after `after_id`.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn dialogs(
+        &self,
+        presentity_uri: &str,
+        event: &str,
+        after_id: i64,
+        limit: u32,
+    ) -> Result<Vec<Subject>, StoreError> {
+        let rows = self
+            .0
+            .query(
+                &registry::WATCHER_LIST_DIALOGS,
+                &[&presentity_uri, &event, &after_id, &i64::from(limit)],
+            )
+            .await?;
+        Ok(rows
+            .iter()
+            .map(|row| Subject::from_row(row, 0, event.to_owned()))
+            .collect())
+    }
+
+    /// Up to `limit` watchers of a presentity of whom something is stored, in key order, after the one that is given.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn persons(
+        &self,
+        presentity_uri: &str,
+        after: Option<&Person>,
+        limit: u32,
+    ) -> Result<Vec<Person>, StoreError> {
+        let (username, domain, event) = after.map_or(("", "", ""), |after| {
+            (
+                after.username.as_str(),
+                after.domain.as_str(),
+                after.event.as_str(),
+            )
+        });
+        let rows = self
+            .0
+            .query(
+                &registry::WATCHER_LIST_PERSONS,
+                &[
+                    &presentity_uri,
+                    &username,
+                    &domain,
+                    &event,
+                    &i64::from(limit),
+                ],
+            )
+            .await?;
+        Ok(rows
+            .iter()
+            .map(|row| Person {
+                username: row.get("watcher_username"),
+                domain: row.get("watcher_domain"),
+                event: row.get("event"),
+                stored: StoredDecision {
+                    status: row.get("status"),
+                    reason: row.get("reason"),
+                    view: row.get("view"),
+                    recheck_at: row.get("recheck_at"),
+                },
+            })
+            .collect())
+    }
+
+    /// Writes decisions down; returns how many dialogs changed. Nothing is written for presentities whose row `owner` no longer
+    /// holds, nor to dialogs that have changed their status since they were read. No two decisions may be about one watcher.
+    ///
+    /// # Locks
+    /// Rows of `active_watchers` by (presentity_uri, event, id), of `watchers` by key, then `notify_queue` by key through the
+    /// trigger.
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn decide_batch(
+        &self,
+        owner: i64,
+        held: &[&str],
+        dialogs: &[DecidedDialog],
+        watchers: &[DecidedWatcher],
+    ) -> Result<u64, StoreError> {
+        if dialogs.is_empty() && watchers.is_empty() {
+            return Ok(0);
+        }
+        let id = column(dialogs, |dialog| dialog.id);
+        let status_before = column(dialogs, |dialog| dialog.status_before);
+        let status = column(dialogs, |dialog| dialog.status);
+        let reason = column(dialogs, |dialog| dialog.reason.as_deref());
+        let view = column(dialogs, |dialog| dialog.view.as_str());
+        let tell = column(dialogs, |dialog| dialog.tell);
+        let rules_version = column(dialogs, |dialog| dialog.rules_version);
+        let presentity_uri = column(watchers, |watcher| watcher.presentity_uri.as_str());
+        let username = column(watchers, |watcher| watcher.username.as_str());
+        let domain = column(watchers, |watcher| watcher.domain.as_str());
+        let event = column(watchers, |watcher| watcher.event.as_str());
+        let watcher_status = column(watchers, |watcher| watcher.decision.status);
+        let watcher_reason = column(watchers, |watcher| watcher.decision.reason.as_str());
+        let watcher_view = column(watchers, |watcher| watcher.decision.view.as_deref());
+        let watcher_rules = column(watchers, |watcher| watcher.rules_version);
+        let recheck_at = column(watchers, |watcher| watcher.decision.recheck_at);
+        let rows = self
+            .0
+            .query(
+                &registry::WATCHER_DECIDE_BATCH,
+                &[
+                    &owner,
+                    &held,
+                    &id,
+                    &status_before,
+                    &status,
+                    &reason,
+                    &view,
+                    &tell,
+                    &rules_version,
+                    &presentity_uri,
+                    &username,
+                    &domain,
+                    &event,
+                    &watcher_status,
+                    &watcher_reason,
+                    &watcher_view,
+                    &watcher_rules,
+                    &recheck_at,
+                    &self.0.now(),
+                ],
+            )
+            .await?;
+        let written: i64 = rows.first().map_or(0, |row| row.get("written"));
+        Ok(u64::try_from(written).unwrap_or(0))
+    }
+
+    /// Waits until an earlier holder of these presentities has written what it is writing about their dialogs. To be called after
+    /// a recovery, before anything is read that a decision is made from.
+    ///
+    /// # Locks
+    /// Rows of `active_watchers` by (presentity_uri, event, id), shared.
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn await_decider(&self, presentity_uris: &[&str]) -> Result<(), StoreError> {
+        self.0
+            .query(&registry::WATCHER_AWAIT_DECIDER, &[&presentity_uris])
+            .await
+            .map(|_| ())
+    }
+
+    /// Makes those wait whose last pending dialog is over (RFC 3857 section 4.7.1); returns how many.
+    ///
+    /// # Locks
+    /// Rows of `watchers` by key.
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn put_waiting(
+        &self,
+        owner: i64,
+        presentity_uris: &[&str],
+    ) -> Result<u64, StoreError> {
+        self.0
+            .execute(
+                &registry::WATCHER_PUT_WAITING,
+                &[&owner, &presentity_uris, &self.0.now()],
+            )
+            .await
+    }
+
+    /// Gives up on up to `limit` watchers who have waited for `waiting` (`watcher_waiting_s`); returns how many.
+    ///
+    /// # Locks
+    /// Free rows of `watchers` only (SKIP LOCKED).
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn delete_waiting(&self, limit: u32, waiting: Duration) -> Result<u64, StoreError> {
+        let waiting_s = i64::try_from(waiting.as_secs()).unwrap_or(i64::MAX / 2);
+        self.0
+            .execute(
+                &registry::WATCHER_DELETE_WAITING,
+                &[&i64::from(limit), &waiting_s, &self.0.now()],
+            )
+            .await
+    }
+}
+
+// === impl Subject ===
+
+impl Subject {
+    fn from_row(row: &Row, presentity_index: usize, event: String) -> Subject {
+        let decided_version: i64 = row.get("decided_version");
+        let stored = row
+            .get::<_, Option<i16>>("stored_status")
+            .map(|status| StoredDecision {
+                status,
+                reason: row
+                    .get::<_, Option<String>>("stored_reason")
+                    .unwrap_or_default(),
+                view: row.get("stored_view"),
+                recheck_at: row.get("stored_recheck_at"),
+            });
+        Subject {
+            id: row.get("id"),
+            presentity_index,
+            event,
+            watcher_username: row.get("watcher_username"),
+            watcher_domain: row.get("watcher_domain"),
+            status: row.get("status"),
+            view: row.get("view"),
+            undecided: decided_version < 0,
+            stored,
+        }
+    }
+}
+
+/// One value of each row.
+fn column<'a, T, V>(rows: &'a [T], value: impl Fn(&'a T) -> V) -> Vec<V> {
+    rows.iter().map(value).collect()
+}

@@ -1,0 +1,33 @@
+-- watcher.put_waiting
+-- Purpose:    let those wait whose last pending dialog is over, so that the presentity still learns of them
+-- Called by:  notifier/src/decide.rs, after each decision
+-- Parameters: $1 owner int8 | $2 presentity_uri text[] | $3 now timestamptz (tests only, else null)
+-- Returns:    nothing; the row count says how many wait from now on
+-- Locks:      watchers rows by (uri, watcher, event); notify_queue and active_watchers are read without a lock
+-- Plan:       notify_queue_pkey, watchers_pending_idx, active_watchers_pending_idx
+-- Retry:      safe
+-- RFC:        3857 section 4.7.1 (pending, timeout: waiting)
+--
+-- A dialog that comes after our snapshot is undecided: deciding about it makes its watcher pending again.
+WITH over AS MATERIALIZED (
+    SELECT w.id, t.now
+    FROM unnest($2::text[]) AS i (presentity_uri)
+    CROSS JOIN (SELECT COALESCE($3::timestamptz, now()) AS now) AS t
+    JOIN notify_queue AS q ON q.presentity_uri = i.presentity_uri AND q.event = 'presence'
+    JOIN watchers AS w ON w.presentity_uri = i.presentity_uri
+    WHERE q.owner = $1::bigint AND q.lease_until > COALESCE($3::timestamptz, clock_timestamp())
+      AND w.status = 2
+      AND (SELECT true
+           FROM active_watchers AS a
+           WHERE a.presentity_uri = w.presentity_uri AND a.event = w.event AND a.watcher_username = w.watcher_username
+             AND a.watcher_domain = w.watcher_domain AND a.status = 2
+           LIMIT 1) IS NULL
+    ORDER BY w.presentity_uri, w.watcher_username, w.watcher_domain, w.event
+    FOR UPDATE OF w
+)
+UPDATE watchers AS w
+SET status        = 4,
+    reason        = 'timeout',
+    inserted_time = floor(extract(epoch FROM o.now))::bigint
+FROM over AS o
+WHERE w.id = o.id

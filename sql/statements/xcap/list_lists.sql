@@ -1,0 +1,18 @@
+-- xcap.list_lists
+-- Purpose:    the resource lists of those whom rules name
+-- Called by:  notifier/src/decide.rs, when rules refer to lists
+-- Parameters: $1 presentity_uri text[] | $2 limit int8 (documents of each)
+-- Returns:    doc_uri text | doc bytea
+-- Locks:      none
+-- Plan:       xcap_lists_idx
+-- Retry:      safe, reads only
+-- RFC:        4826
+SELECT x.doc_uri, x.doc
+FROM unnest($1::text[]) AS i (presentity_uri)
+CROSS JOIN LATERAL (
+    SELECT x.doc_uri, x.doc
+    FROM xcap AS x
+    WHERE x.presentity_uri = i.presentity_uri AND x.doc_type = 4
+    ORDER BY x.id
+    LIMIT $2::bigint
+) AS x
