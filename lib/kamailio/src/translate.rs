@@ -30,6 +30,7 @@ pub fn translate(settings: &Settings) -> Translation {
     translator.modules(settings);
     translator.parameters(settings);
     translator.agree();
+    translator.confirm(settings);
     translator.listen(settings);
     translator.finish(settings)
 }
@@ -194,6 +195,42 @@ impl Translator {
             let subject = format!("presence expires_offset = {offset}");
             self.say(Verdict::Wrong, Some(&place), &subject, &sentence);
         }
+    }
+
+    /// Kamailio's presence_xml leaves watchers pending without rules, unless it is told to let all in.
+    fn confirm(&mut self, settings: &Settings) {
+        let is_loaded = settings
+            .modules
+            .iter()
+            .any(|module| module == "presence_xml");
+        let forced = self
+            .lines
+            .iter()
+            .find(|(line, _)| line.key == "presence.force_active");
+        if !is_loaded || forced.is_some_and(|(line, _)| line.value == Literal::Number(1)) {
+            return;
+        }
+        let place = forced.map_or_else(
+            || Place {
+                file: settings.files.first().cloned().unwrap_or_else(|| "".into()),
+                line: 0,
+            },
+            |(_, place)| place.clone(),
+        );
+        let sentence = "watchers of a presentity without rules are pending, as in Kamailio: presence.default_policy = \"confirm\"; \
+                        here the default would let them in";
+        self.say(
+            Verdict::Note,
+            Some(&place),
+            "presence_xml force_active = 0",
+            sentence,
+        );
+        let line = Line {
+            key: "presence.default_policy",
+            value: Literal::Text("confirm".to_owned()),
+            comments: vec!["As Kamailio without force_active.".to_owned()],
+        };
+        self.lines.push((line, place));
     }
 
     // === addresses ===
