@@ -10,16 +10,15 @@
 
 use crate::Settings;
 use crate::claim::{Pace, claim_limit, log_recovered};
+use crate::decide::{Asked, Decider};
 use crate::in_flight::{FlightKey, Guard, HoldId, Ledger, Work};
 use crate::outage::Outage;
 use crate::portion::Portion;
-use crate::render::Rendered;
 use crate::send::{Letter, Prepared, Sender, Taken, is_terminated};
 use crate::settle::{Ending, Standing};
-use crate::statement::{Done, Job, claimed, settled_resource};
-use events::Registry;
+use crate::statement::{Done, Job, Take, claimed, settled_resource};
 use net::{Client, Outcome, Outcomes};
-use sql::{Claimed, DialogVerdict, Resource, Store, StoreError, TakenDialog};
+use sql::{Claimed, DialogVerdict, Resource, Store, StoreError};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,7 +30,7 @@ use tokio_util::task::AbortOnDropHandle;
 pub(crate) struct Engine {
     settings: Settings,
     store: Store,
-    registry: Arc<Registry>,
+    decider: Arc<Decider>,
     client: Client<Letter>,
     sender: Arc<Sender>,
     owner: i64,
@@ -95,7 +94,7 @@ impl Engine {
     pub(crate) fn new(
         settings: Settings,
         store: Store,
-        registry: Registry,
+        decider: Decider,
         client: Client<Letter>,
         sender: Sender,
         owner: i64,
@@ -105,7 +104,7 @@ impl Engine {
             portion: Portion::new(),
             settings,
             store,
-            registry: Arc::new(registry),
+            decider: Arc::new(decider),
             client,
             sender: Arc::new(sender),
             owner,
@@ -256,8 +255,9 @@ impl Engine {
             Stage::Take { works, limit } => Job::Take {
                 claimed: works.iter().map(claimed).collect(),
                 in_flight: self.ledger.in_flight_of(works),
+                asked: asked(works),
                 limit: *limit,
-                registry: self.registry.clone(),
+                decider: self.decider.clone(),
             },
             Stage::Claim { limit, .. } => Job::Claim {
                 held: self.ledger.claims(),
@@ -283,8 +283,8 @@ impl Engine {
                 self.ledger.settled(&works);
                 None
             }
-            (Stage::Take { works, limit }, Ok(Done::Take(Ok((dialogs, rendered))))) => {
-                self.taken(works, dialogs, rendered, limit);
+            (Stage::Take { works, limit }, Ok(Done::Take(Ok(take)))) => {
+                self.taken(works, take, limit);
                 None
             }
             (Stage::Claim { issued, limit }, Ok(Done::Claim(Ok((claimed, next_due))))) => {
@@ -329,7 +329,8 @@ impl Engine {
             version,
             state_due,
             continued,
-            ..
+            recovered,
+            decide,
         } in claimed
         {
             let resource = Arc::new(resource);
@@ -337,18 +338,30 @@ impl Engine {
                 // Abandoned while the claim ran: what was taken of it may be lost, so it's left to be recovered.
                 continue;
             }
+            let decide = decide || (state_due && self.decider.looks_at_state_of(&resource));
             self.ledger
-                .claimed(resource, claim, version, state_due, lease_end);
+                .claimed(resource.clone(), claim, version, state_due, lease_end);
+            if decide {
+                self.ledger.must_decide(&resource, recovered);
+            }
         }
     }
 
     fn taken(
         &mut self,
         works: Vec<Held>,
-        dialogs: Vec<TakenDialog>,
-        rendered: Rendered,
+        Take {
+            dialogs,
+            rendered,
+            decided,
+        }: Take,
         limit: u32,
     ) {
+        for (place, rules_version) in decided {
+            if let Some(work) = works.get(place) {
+                self.ledger.decided(work, rules_version);
+            }
+        }
         // Only half full counts as complete: the statement chooses up to `limit` dialogs and then leaves out those that changed
         // before it could lock them, so a little less than the limit doesn't prove that there were no more.
         let complete = dialogs.len() <= limit as usize / 2;
@@ -605,6 +618,18 @@ impl Engine {
         since.elapsed() >= STOP_LIMIT
             || (self.ledger.is_empty() && self.statement.is_none() && self.overdue.is_none())
     }
+}
+
+/// The works about whose watchers is to be decided, by their place.
+fn asked(works: &[Held]) -> Vec<(usize, Asked)> {
+    let asked = works.iter().enumerate().filter_map(|(place, work)| {
+        let asked = Asked {
+            presentity_uri: work.resource.presentity_uri.clone(),
+            recovered: work.decide?.recovered,
+        };
+        Some((place, asked))
+    });
+    asked.collect()
 }
 
 fn ending(outcome: &Outcome) -> Ending {

@@ -10,7 +10,7 @@
 //! back. Taking needs no new claim while the lease holds; the alternative, leaving the resource unsettled until it is due
 //! again, would make a dialog that was busy for 50 ms wait for up to `waitn_time`, and would need a timer against busy loops.
 
-use sql::NextChange;
+use sql::{Decided, NextChange};
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::Hash;
 use std::time::{Duration, Instant};
@@ -52,6 +52,19 @@ pub(crate) struct Work<R> {
     /// When the first of the documents that were shown changes by itself. Never forgotten by a later claim: a dialog may have been
     /// shown the newer state before that was claimed, and is then not taken again.
     pub(crate) next_change: NextChange,
+    /// It is to be decided about the watchers before anything is taken.
+    pub(crate) decide: Option<Decide>,
+    /// What became of the decision.
+    pub(crate) decided: Decided,
+}
+
+/// That it is to be decided about the watchers of a presentity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Decide {
+    /// The claim that says so: a decision that was begun before it does not settle it.
+    claim: i64,
+    /// An earlier holder may still be writing.
+    pub(crate) recovered: bool,
 }
 
 /// The record of everything this notifier holds.
@@ -86,6 +99,8 @@ struct Hold<R> {
     give_back: bool,
     cuts: u32,
     next_change: NextChange,
+    decide: Option<Decide>,
+    decided: Decided,
 }
 
 /// Statements run outside the ledger; while one works for a hold, the hold is neither drained nor wanted.
@@ -191,6 +206,8 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
             give_back: false,
             cuts: 0,
             next_change: NextChange::Unknown,
+            decide: None,
+            decided: Decided::NotAsked,
         };
         self.holds.insert(id, hold);
         self.by_resource.insert(resource, id);
@@ -288,6 +305,28 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
     pub(crate) fn shown(&mut self, work: &Work<R>, next_change: NextChange) {
         if let Some(hold) = self.holds.get_mut(&work.hold) {
             hold.next_change = hold.next_change.earliest(next_change);
+        }
+    }
+
+    /// Notes that it is to be decided about the watchers of a resource that was just claimed.
+    pub(crate) fn must_decide(&mut self, resource: &R, recovered: bool) {
+        let hold = self.by_resource.get(resource);
+        if let Some(hold) = hold.and_then(|id| self.holds.get_mut(id)) {
+            let before = hold.decide.is_some_and(|decide| decide.recovered);
+            hold.decide = Some(Decide {
+                claim: hold.claim,
+                recovered: recovered || before,
+            });
+        }
+    }
+
+    /// Notes by which rules it was decided. What a later claim asks for stays to be done.
+    pub(crate) fn decided(&mut self, work: &Work<R>, rules_version: i64) {
+        if let Some(hold) = self.holds.get_mut(&work.hold) {
+            hold.decided = Decided::By(rules_version);
+            if hold.decide == work.decide {
+                hold.decide = None;
+            }
         }
     }
 
@@ -553,6 +592,11 @@ impl<R: Clone> Hold<R> {
             give_back: self.give_back,
             cuts: self.cuts,
             next_change: self.next_change,
+            decide: self.decide,
+            decided: match self.decide {
+                Some(_) => Decided::NotYet,
+                None => self.decided,
+            },
         }
     }
 }

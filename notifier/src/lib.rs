@@ -5,9 +5,10 @@
 //! (`sweep`). It has no state that matters: everything it holds is a lease in PostgreSQL, and whoever claims after the lease
 //! repeats what may have been lost. Any number of notifiers work side by side.
 //!
-//! The walk of one NOTIFY: `claim`, `engine`, `render`, `send`, `settle`; `in_flight` keeps the books.
+//! The walk of one NOTIFY: `claim`, `engine`, `decide` (if rules are concerned), `render`, `send`, `settle`; `in_flight` keeps the books.
 
 mod claim;
+mod decide;
 mod engine;
 mod heartbeat;
 mod in_flight;
@@ -19,6 +20,7 @@ mod settle;
 mod statement;
 mod sweep;
 
+use decide::Decider;
 use engine::{Engine, Inputs};
 use events::Registry;
 use net::{Client, Endpoint, EndpointOptions, Incoming, ListenAddr, Resolver};
@@ -111,6 +113,7 @@ pub async fn run(
 ) -> Result<(), RunError> {
     let store = connect(&config)?;
     let settings = Settings::new(&config);
+    let decider = Decider::new(&config.presence, registry);
     let listen = config.notifier.listen.to_string().parse::<ListenAddr>();
     let listen = listen.unwrap_or(ListenAddr {
         transport: sip::Transport::Udp,
@@ -162,7 +165,7 @@ pub async fn run(
     let receive = AbortOnDropHandle::new(tokio::spawn(receive(incoming, client.clone())));
     let beat = AbortOnDropHandle::new(tokio::spawn(heartbeat::keep(store.clone(), node, owner_in)));
     let sweep = AbortOnDropHandle::new(tokio::spawn(sweep(store.clone(), config)));
-    let engine = Engine::new(settings, store.clone(), registry, client, sender, id);
+    let engine = Engine::new(settings, store.clone(), decider, client, sender, id);
     let latest = owner.clone();
     let engine = engine.run(Inputs {
         outcomes,
@@ -229,6 +232,7 @@ async fn sweep(store: Store, config: node::Config) {
         batch: config.presence.fetch_rows.get(),
         quiet: config.presence.force_delete,
         clean_period,
+        waiting: config.presence.watcher_waiting_s.seconds(),
     };
     sweep::run(store, settings).await;
 }

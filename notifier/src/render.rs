@@ -1,11 +1,14 @@
 //! Documents for watchers: the publications of a batch of resources become one body per resource and distinct view.
 //!
 //! What a document contains is the event package's business (`events`); this module sees to it that a resource with
-//! 5,000 watchers is merged once per take and not 5,000 times. Every watcher of a resource has the same view, but for those who
-//! published some of it in a package that does not tell them their own words again (`dialog;sla`).
+//! 5,000 watchers is merged once per take and not 5,000 times. Watchers to whom rules show a part of it share one body for each
+//! part (RFC 5025 section 3.3); it is made from the merged document, so that it holds in the first NOTIFY and in every later one.
+//! Others differ who published some of it in a package that does not tell them their own words again (`dialog;sla`).
 
+use events::authorization::view::polite_block;
+use events::authorization::watcher_state::Shown;
 use events::document::dialog_info::Ended;
-use events::package::{Echo, StateSource};
+use events::package::{Echo, EventPackage, StateSource};
 use events::{Document, DocumentState, MergeInput, Registry};
 use sql::{Listed, NextChange, Publication, Resource};
 use std::borrow::Cow;
@@ -22,8 +25,16 @@ struct View {
     document: Option<Arc<Document>>,
     /// What those who published some of it are told of a change, by their Contact. Empty in most packages.
     echoes: Vec<(String, Option<Arc<Document>>)>,
+    /// What others than those who see everything are shown, by `active_watchers.view`.
+    parts: HashMap<String, Option<Arc<Document>>>,
     next_change: NextChange,
 }
+
+/// The view of those who see everything: nearly all.
+const ALL: &str = "all";
+
+/// The type of the documents that RFC 5025's transformations are for.
+const PIDF: &str = "application/pidf+xml";
 
 impl Rendered {
     /// Renders the resources. `listed` is of all of them, and names each by the place in `resources`.
@@ -68,6 +79,7 @@ impl Rendered {
             let view = View {
                 document: document.map(Arc::new),
                 echoes,
+                parts: HashMap::new(),
                 next_change: next_change.map_or(NextChange::Never, NextChange::At),
             };
             (resource.clone(), view)
@@ -75,20 +87,40 @@ impl Rendered {
         Rendered(views.collect())
     }
 
-    /// The document that a watcher of this resource is shown: the one at this Contact, who is told either everything or what has
-    /// changed.
+    /// Sees to it that there is what a dialog of this resource and view is shown.
+    pub(crate) fn show(&mut self, registry: &Registry, resource: &Resource, view: &str) {
+        if view == ALL {
+            return;
+        }
+        let Some(rendered) = self.0.get_mut(resource) else {
+            return;
+        };
+        if !rendered.parts.contains_key(view) {
+            let package = registry.find_name(&resource.event);
+            let part = package
+                .and_then(|package| part_of(package, resource, rendered.document.as_ref(), view));
+            rendered.parts.insert(view.to_owned(), part);
+        }
+    }
+
+    /// The document that a watcher of this resource and view is shown, if there is one: the watcher at this Contact, who is told either
+    /// everything or what has changed.
     pub(crate) fn document(
         &self,
         resource: &Resource,
+        view: &str,
         contact: &str,
         told: DocumentState,
     ) -> Option<Arc<Document>> {
-        let view = self.0.get(resource)?;
+        let rendered = self.0.get(resource)?;
+        if view != ALL {
+            return rendered.parts.get(view)?.clone();
+        }
         let echo = match told {
             DocumentState::Full => None,
-            DocumentState::Partial => view.echoes.iter().find(|(sender, _)| sender == contact),
+            DocumentState::Partial => rendered.echoes.iter().find(|(sender, _)| sender == contact),
         };
-        echo.map_or(&view.document, |(_, document)| document)
+        echo.map_or(&rendered.document, |(_, document)| document)
             .clone()
     }
 
@@ -120,7 +152,33 @@ fn echoes(
     senders.into_iter().filter(is_echo).map(echo).collect()
 }
 
-fn merge_row(row: &Publication) -> events::Publication<'_> {
+/// What a view shows of a document. Rules can only divide presence documents; of others, whoever is let in sees the whole.
+fn part_of(
+    package: &EventPackage,
+    resource: &Resource,
+    document: Option<&Arc<Document>>,
+    view: &str,
+) -> Option<Arc<Document>> {
+    let presentity = &resource.presentity_uri;
+    let is_presence = package.notify_content_type == PIDF;
+    match Shown::decode(view) {
+        Shown::NoBody => None,
+        Shown::Unavailable if is_presence => Some(Arc::new(polite_block(presentity))),
+        Shown::Unavailable => {
+            let nothing = MergeInput {
+                presentity,
+                ..MergeInput::default()
+            };
+            package.merge(&nothing).map(Arc::new)
+        }
+        Shown::Part(part) if is_presence => {
+            document.map(|document| Arc::new(part.apply(presentity, document)))
+        }
+        Shown::Part(_) => document.cloned(),
+    }
+}
+
+pub(crate) fn merge_row(row: &Publication) -> events::Publication<'_> {
     events::Publication {
         id: row.id,
         content_type: &row.content_type,

@@ -7,6 +7,7 @@
 use crate::in_flight::FlightKey;
 use crate::render::{Rendered, body_of};
 use crate::settle::{Ending, Standing};
+use events::authorization::watcher_state::NO_BODY;
 use events::notification::{SubscriptionStatus, event_value, subscription_state};
 use events::{Document, DocumentState};
 use futures_util::StreamExt as _;
@@ -79,7 +80,8 @@ impl Sender {
         let mut slow = FuturesUnordered::new();
         let mut ready = Vec::with_capacity(HANDED_TOGETHER);
         for taken in taken {
-            let document = rendered.document(&taken.resource, &taken.dialog.contact, told(&taken));
+            let (view, contact) = (&taken.dialog.view, &taken.dialog.contact);
+            let document = rendered.document(&taken.resource, view, contact, told(&taken));
             let mut request = Box::pin(self.request(taken, document));
             // A numeric next hop over UDP is ready at the first poll.
             match poll_immediate(&mut request).await {
@@ -106,7 +108,9 @@ impl Sender {
     async fn request(&self, taken: Taken, document: Option<Arc<Document>>) -> Prepared {
         let letter = taken.letter;
         let answers_subscribe = !taken.state_due && !letter.standing.terminated;
-        if document.is_none() && answers_subscribe && !self.send_fast_notify {
+        // Who is not let in, or not yet, must be told that (RFC 6665 section 4.2.1.2): there is no document to wait for.
+        let has_news = taken.dialog.view == NO_BODY;
+        if document.is_none() && answers_subscribe && !has_news && !self.send_fast_notify {
             return (letter, Err(Ending::Skipped));
         }
         let request = self.build(&taken, document.as_deref()).await;

@@ -1,5 +1,6 @@
 //! The four statements that move the queue on, detached from the engine so that they run beside it.
 
+use crate::decide::{Asked, Decider};
 use crate::engine::Held;
 use crate::render::Rendered;
 use events::Registry;
@@ -15,8 +16,10 @@ pub(crate) enum Job {
     Take {
         claimed: Vec<Claimed>,
         in_flight: Vec<(i64, i32)>,
+        /// About whose watchers is to be decided first, by the place in `claimed`.
+        asked: Vec<(usize, Asked)>,
         limit: u32,
-        registry: Arc<Registry>,
+        decider: Arc<Decider>,
     },
     Claim {
         held: Vec<i64>,
@@ -31,9 +34,17 @@ pub(crate) enum Job {
 pub(crate) enum Done {
     Verdicts(Result<u64, StoreError>),
     Settle(Result<u64, StoreError>),
-    Take(Result<(Vec<TakenDialog>, Rendered), StoreError>),
+    Take(Result<Take, StoreError>),
     /// What was claimed, and how long until something else will be due, if that is soon.
     Claim(Result<(Vec<Claimed>, Option<Duration>), StoreError>),
+}
+
+/// What was taken, and what is shown of it.
+pub(crate) struct Take {
+    pub(crate) dialogs: Vec<TakenDialog>,
+    pub(crate) rendered: Rendered,
+    /// By which rules it was decided about the watchers, by the place in `claimed`.
+    pub(crate) decided: Vec<(usize, i64)>,
 }
 
 // === impl Job ===
@@ -48,9 +59,12 @@ impl Job {
             Job::Take {
                 claimed,
                 in_flight,
+                asked,
                 limit,
-                registry,
-            } => Done::Take(take(store, owner, &claimed, &in_flight, limit, &registry).await),
+                decider,
+            } => Done::Take(
+                decide_and_take(store, owner, &claimed, &in_flight, &asked, limit, &decider).await,
+            ),
             Job::Claim {
                 held,
                 limit,
@@ -65,6 +79,32 @@ impl Job {
             ),
         }
     }
+}
+
+/// Decides about watchers where that is asked for, then takes: whoever is let in gets its NOTIFY in the same round, and nobody gets one
+/// that a rule forbids.
+async fn decide_and_take(
+    store: &Store,
+    owner: i64,
+    claimed: &[Claimed],
+    in_flight: &[(i64, i32)],
+    asked: &[(usize, Asked)],
+    limit: u32,
+    decider: &Decider,
+) -> Result<Take, StoreError> {
+    let mut decided = Vec::new();
+    if !asked.is_empty() {
+        let (places, asked): (Vec<usize>, Vec<Asked>) = asked.iter().cloned().unzip();
+        let versions = decider.decide(store, owner, &asked).await?;
+        decided = places.into_iter().zip(versions).collect();
+    }
+    let (dialogs, rendered) =
+        take(store, owner, claimed, in_flight, limit, decider.registry()).await?;
+    Ok(Take {
+        dialogs,
+        rendered,
+        decided,
+    })
 }
 
 /// Takes, then reads the publications of what was taken, then renders. In this order: a phone that subscribes after a
@@ -85,7 +125,12 @@ async fn take(
     let shown = shown.into_iter().filter_map(|index| claimed.get(index));
     let resources: Vec<Resource> = shown.map(|claimed| claimed.resource.clone()).collect();
     let listed = store.publication().list(&resources).await?;
-    let rendered = Rendered::new(registry, &resources, &listed);
+    let mut rendered = Rendered::new(registry, &resources, &listed);
+    for dialog in &dialogs {
+        if let Some(claimed) = claimed.get(dialog.resource_index) {
+            rendered.show(registry, &claimed.resource, &dialog.view);
+        }
+    }
     Ok((dialogs, rendered))
 }
 
@@ -109,6 +154,7 @@ pub(crate) fn claimed(work: &Held) -> Claimed {
         state_due: work.state_due,
         continued: false,
         recovered: false,
+        decide: false,
     }
 }
 
@@ -118,5 +164,6 @@ pub(crate) fn settled_resource(work: &Held) -> SettledResource {
         claim: work.claim,
         state_taken: !work.give_back,
         next_change: work.next_change,
+        decided: work.decided,
     }
 }

@@ -18,6 +18,8 @@ pub(crate) struct SweepSettings {
     pub(crate) quiet: bool,
     /// `clean_period`: how often what is idle or dead is removed.
     pub(crate) clean_period: Duration,
+    /// `watcher_waiting_s`: how long watchers wait for a decision before they are given up on.
+    pub(crate) waiting: Duration,
 }
 
 /// How often expiry is looked for. A lamp should not outlive its publication by more than this; the look costs two index
@@ -69,6 +71,12 @@ async fn expire(store: &Store, settings: SweepSettings) -> Result<(), StoreError
 async fn clean(store: &Store, settings: SweepSettings) -> Result<(), StoreError> {
     let batch = settings.batch;
     while store.maintenance().delete_idle_resources(batch).await? >= u64::from(batch) {}
+    while store
+        .watcher()
+        .delete_waiting(batch, settings.waiting)
+        .await?
+        >= u64::from(batch)
+    {}
     store.maintenance().delete_dead_nodes(DEAD_AFTER).await?;
     Ok(())
 }

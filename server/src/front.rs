@@ -11,7 +11,7 @@ use events::{Policy, Registry};
 use net::{Endpoint, FlowKey};
 use sip::token::Secret;
 use sip::{Limits, Request};
-use sql::{Store, StoreError};
+use sql::{Authorization, Store, StoreError};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
@@ -37,6 +37,7 @@ pub(crate) struct Front {
     pub(crate) sets_features: Arc<WriteQueue<subscribe::SetFeature>>,
     pub(crate) doorbell: Doorbell,
     request_deadline: Duration,
+    authorization: Authorization,
     store: Store,
     secret: OnceLock<Secret>,
     secret_lookup: Mutex<()>,
@@ -95,9 +96,20 @@ impl Front {
             sets_features: WriteQueue::new(subscribe::SetFeature(store.clone()), writers, 1),
             doorbell: Doorbell::default(),
             request_deadline: config.server.request_deadline_ms.milliseconds(),
+            authorization: by_rules(&config.presence),
             store,
             secret: OnceLock::new(),
             secret_lookup: Mutex::new(()),
+        }
+    }
+
+    /// Who decides about subscriptions to this package.
+    pub(crate) fn authorization(&self, event: &str) -> Authorization {
+        match self.registry.find_name(event) {
+            Some(package) if package.authorization == events::package::Authorization::Rules => {
+                self.authorization
+            }
+            _ => Authorization::Open,
         }
     }
 
@@ -193,5 +205,14 @@ impl Front {
             Ok(target) => self.endpoint.send_udp(Some(flow.local), target, bytes),
             Err(error) => tracing::debug!(%error, "no address to answer to"),
         }
+    }
+}
+
+/// Who decides about subscriptions to packages that are under rules.
+fn by_rules(config: &node::PresenceConfig) -> Authorization {
+    match config.default_policy {
+        _ if config.force_active => Authorization::Open,
+        node::DefaultPolicy::Allow => Authorization::RulesOrAllowed,
+        node::DefaultPolicy::Confirm | node::DefaultPolicy::Block => Authorization::Rules,
     }
 }

@@ -1,6 +1,7 @@
 //! SUBSCRIBE: decide, enqueue, await the outcome, answer (RFC 6665 section 4.2.1).
 //!
-//! The NOTIFY that each accepted SUBSCRIBE is owed is never sent from here: the row owes it, a notifier sends it.
+//! The NOTIFY that each accepted SUBSCRIBE is owed is never sent from here: the row owes it, a notifier sends it. Nor is it decided
+//! here whether the watcher is let in: the answer is 200 all the same, and the NOTIFY tells (RFC 6665 section 4.2.1.2).
 //!
 //! In a package that reads bodies (`as-feature-event`) a SUBSCRIBE may set something. That is stored first, so that the NOTIFY
 //! that answers it shows it.
@@ -62,11 +63,17 @@ fn submit(
 ) -> Option<Ticket<SubscribeOutcome>> {
     match intent {
         SubscribeIntent::Create(new) => {
-            let row = new_row(new, reach, &arrival.flow);
+            let row = NewSubscription {
+                authorization: front.authorization(&new.event),
+                ..new_row(new, reach, &arrival.flow)
+            };
             front.submit(&front.creates_subscriptions, row, arrival)
         }
         SubscribeIntent::Refresh(refresh) => {
-            let row = refresh_row(refresh, reach);
+            let row = SubscriptionRefresh {
+                authorization: front.authorization(&refresh.event),
+                ..refresh_row(refresh, reach)
+            };
             front.submit(&front.refreshes_subscriptions, row, arrival)
         }
     }
@@ -139,6 +146,7 @@ fn new_row(new: subscription::NewSubscription, reach: Reach, came_by: &FlowKey) 
         flow: reach.flow,
         local_contact: reach.local_contact,
         socket_info: format!("{}:{}", came_by.transport.as_str(), came_by.local),
+        ..NewSubscription::default()
     }
 }
 
@@ -154,6 +162,7 @@ fn refresh_row(refresh: subscription::SubscriptionRefresh, reach: Reach) -> Subs
         granted_s: refresh.granted_s,
         flow: reach.flow,
         local_contact: reach.local_contact,
+        ..SubscriptionRefresh::default()
     }
 }
 

@@ -17,7 +17,7 @@ pub use package::{
 };
 pub use secret::DatabaseUrl;
 pub use value::{
-    Accounts, Features, Listen, LogFormat, LogLevel, MergePolicy, MinExpiresAction,
+    Accounts, DefaultPolicy, Features, Listen, LogFormat, LogLevel, MergePolicy, MinExpiresAction,
     NeutralDocument, Period, ServerAddress, Transport, UriMatch, Within,
 };
 use value::{flag, optional};
@@ -267,6 +267,32 @@ pub struct PresenceConfig {
     ///
     /// Unit: none. Default: `"Available|Ringing|On the Phone"`. Range: texts.
     pub presence_single_body_priorities: String,
+    /// 1: every watcher is let in and sees everything; no rules are read.
+    ///
+    /// Unit: flag. Default: `0`. Range: 0 or 1.
+    #[serde(with = "flag")]
+    pub force_active: bool,
+    /// How watchers are handled of a presentity without a rules document (table `xcap`, `doc_type` 2). `allow`: they see everything.
+    /// `confirm`: they are pending until there is a document. `block`: they are refused. (Kamailio's presence_xml: confirm.)
+    /// Whoever watches already stays as decided until rules of that presentity change.
+    ///
+    /// Unit: choice. Default: `"allow"`. Range: allow, confirm or block.
+    pub default_policy: DefaultPolicy,
+    /// What a watcher is told to whom no rule of a document applies: the reason of its termination, with parameters if need be,
+    /// such as `probation;retry-after=30`.
+    ///
+    /// Unit: none. Default: `"probation"`. Range: a reason.
+    pub xcapauth_userdel_reason: String,
+    /// 1: rules with a condition on the presentity's sphere (RFC 4480) are looked at again with each change of its state. 0: such a
+    /// condition never holds.
+    ///
+    /// Unit: flag. Default: `0`. Range: 0 or 1.
+    #[serde(with = "flag")]
+    pub enable_sphere_check: bool,
+    /// How long a watcher is remembered whose subscription ended while it was pending, so that the presentity still learns of it.
+    ///
+    /// Unit: seconds. Default: `259200`. Range: 1 to 2147483647.
+    pub watcher_waiting_s: Within<1, 2_147_483_647>,
 }
 
 /// `[log]`: what is logged, and how. Log lines go to standard error.
@@ -354,6 +380,11 @@ impl Default for PresenceConfig {
             force_presence_single_body: false,
             presence_single_body_lookup_element: "note".to_owned(),
             presence_single_body_priorities: "Available|Ringing|On the Phone".to_owned(),
+            force_active: false,
+            default_policy: DefaultPolicy::Allow,
+            xcapauth_userdel_reason: "probation".to_owned(),
+            enable_sphere_check: false,
+            watcher_waiting_s: const { Within::of(259_200) },
         }
     }
 }

@@ -8,9 +8,9 @@ mod shutdown;
 
 pub use config::{
     Accounts, ConferenceConfig, Config, ConfigError, DatabaseConfig, DatabaseUrl, DeclaredPackage,
-    DialogConfig, Fault, FeatureEventConfig, Features, Listen, LogConfig, LogFormat, LogLevel,
-    MergePolicy, MessageSummaryConfig, MinExpiresAction, NeutralDocument, NotifierConfig, Origin,
-    PackagesConfig, Period, PresenceConfig, ProfileConfig, ReginfoConfig, ServerAddress,
+    DefaultPolicy, DialogConfig, Fault, FeatureEventConfig, Features, Listen, LogConfig, LogFormat,
+    LogLevel, MergePolicy, MessageSummaryConfig, MinExpiresAction, NeutralDocument, NotifierConfig,
+    Origin, PackagesConfig, Period, PresenceConfig, ProfileConfig, ReginfoConfig, ServerAddress,
     ServerConfig, SlaConfig, Transport, UriMatch, Within, XcapDiffConfig,
 };
 pub use log::init_log;

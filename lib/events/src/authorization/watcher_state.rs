@@ -63,6 +63,29 @@ pub enum Shown {
     NoBody,
 }
 
+/// Column `active_watchers.view` of a dialog that is shown nothing at all.
+pub const NO_BODY: &str = "none";
+
+impl Shown {
+    /// The text of column `active_watchers.view`; equal for what shows the same.
+    pub fn encode(&self) -> String {
+        match self {
+            Self::Part(view) => view.encode(),
+            Self::Unavailable => POLITE_BLOCK.to_owned(),
+            Self::NoBody => NO_BODY.to_owned(),
+        }
+    }
+
+    /// Reads that text. What cannot be read shows nothing of the document.
+    pub fn decode(text: &str) -> Self {
+        match text {
+            POLITE_BLOCK => Self::Unavailable,
+            NO_BODY => Self::NoBody,
+            view => Self::Part(View::decode(view).unwrap_or_else(View::nothing)),
+        }
+    }
+}
+
 /// Why a subscription ended (RFC 6665 section 4.1.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reason {

@@ -141,6 +141,16 @@ fn rfc_5025_example_document() {
     );
 }
 
+/// Publications, then a stored document: as publication.list_live reads them.
+fn with_hard_state<'a>(soft: &[PublishedBody<'a>], hard: &'a str) -> Vec<PublishedBody<'a>> {
+    let hard = PublishedBody {
+        id: i64::MAX - 1,
+        content_type: "application/pidf+xml",
+        body: hard.as_bytes(),
+    };
+    soft.iter().copied().chain([hard]).collect()
+}
+
 /// RFC 4827 section 11: the manipulated document, alone and beside what is published.
 #[test]
 fn rfc_4827_example_document() {
@@ -153,7 +163,7 @@ fn rfc_4827_example_document() {
         </tuple>\n<dm:person id=\"p1\"><rp:activities><rp:vacation/></rp:activities></dm:person>\n</presence>";
     assert_eq!(pidf_manipulation::check(hard.as_bytes()), Ok(()));
     let merge = |soft: &[PublishedBody<'_>]| {
-        let bodies = pidf_manipulation::with_hard_state(soft, &[hard.as_bytes()]);
+        let bodies = with_hard_state(soft, hard);
         String::from_utf8(
             pidf::merge("sip:someone@example.com", &bodies)
                 .body
@@ -189,7 +199,7 @@ fn rfc_4827_example_document() {
         "<x xmlns='urn:ietf:params:xml:ns:pidf'/>",
     ] {
         assert!(pidf_manipulation::check(broken.as_bytes()).is_err());
-        let bodies = pidf_manipulation::with_hard_state(&[], &[broken.as_bytes()]);
+        let bodies = with_hard_state(&[], broken);
         assert_eq!(pidf::merge("sip:a@b", &bodies), pidf::merge("sip:a@b", &[]));
     }
 }

@@ -357,6 +357,19 @@ pub enum MergePolicy {
     Id,
 }
 
+/// How watchers are handled of a presentity without rules (RFC 5025 section 3.2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DefaultPolicy {
+    /// They see everything.
+    #[default]
+    Allow,
+    /// They are pending.
+    Confirm,
+    /// They are refused.
+    Block,
+}
+
 /// Values that are texts.
 macro_rules! as_text {
     ($($name:ty),*) => { $(

@@ -1,0 +1,124 @@
+//! Decisions that time changes, and those who wait for one.
+
+use std::time::Duration;
+
+use system_tests::phone::Phone;
+use system_tests::system;
+
+use super::{BOB, change, one, rule, state, store};
+
+const ALICE: &str = "sip:alice@example.org";
+
+/// RFC 4745 section 7.3: the validity ends, and with it the subscription, in time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_validity_ends_in_time() {
+    let system = system::start();
+    let until: String = system
+        .sql()
+        .await
+        .query_one(
+            "SELECT to_char(now() AT TIME ZONE 'UTC' + interval '4 seconds', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')",
+            &[],
+        )
+        .await
+        .unwrap()
+        .get(0);
+    let validity = format!(
+        "{}<validity><from>2020-01-01T00:00:00Z</from><until>{until}</until></validity>",
+        one(ALICE)
+    );
+    store(&system, &rule("a", &validity, "allow"));
+    let alice = Phone::udp("alice").await;
+    let dialog = alice.subscribe(system.udp(0), BOB, 600).await;
+    dialog.notify(1).await;
+    assert!(state(&dialog).starts_with("active"), "{}", state(&dialog));
+    dialog
+        .until_within(Duration::from_secs(7), "the end", |n| n.ends())
+        .await;
+    assert_eq!(state(&dialog), "terminated;reason=probation");
+    assert_eq!(dialog.count(), 2);
+}
+
+/// A pending watcher is told nothing of state; when its time is up it waits (RFC 3857 section 4.7.1), until it is given up on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pending_watcher_hears_of_no_state_and_waits_in_the_end() {
+    let system = system::setup().set("presence.watcher_waiting_s", 3).start();
+    let server = system.udp(0);
+    store(&system, &rule("a", &one(ALICE), "confirm"));
+    let (alice, bob) = (Phone::udp("alice").await, Phone::udp("bob").await);
+    let short = alice.subscribe(server, BOB, 3).await;
+    let unsubscribed = alice.subscribe(server, BOB, 600).await;
+    short.notify(1).await;
+    unsubscribed.notify(1).await;
+    let mut publisher = bob.publisher(BOB);
+    publisher.show(server, "open", "secret").await;
+    publisher.show(server, "closed", "secret").await;
+    let status = "SELECT max(status)::bigint FROM watchers";
+    let last = unsubscribed.unsubscribe(server).await;
+    assert!(last.message.body.is_empty(), "{}", last.body());
+    assert_eq!(system.count(status).await, 2, "another dialog is pending");
+    let last = short
+        .until_within(Duration::from_secs(8), "the end", |n| n.ends())
+        .await;
+    assert!(last.message.body.is_empty(), "{}", last.body());
+    assert_eq!(state(&short), "terminated;reason=timeout");
+    assert_eq!(
+        (short.count(), unsubscribed.count()),
+        (2, 2),
+        "no state changes"
+    );
+    system.until(Duration::from_secs(5), status, 4).await;
+    system
+        .until(Duration::from_secs(10), "SELECT count(*) FROM watchers", 0)
+        .await;
+}
+
+/// One who waits is decided about when the rules change, though there is nobody to be told.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_who_waits_is_decided_about() {
+    let system = system::start();
+    let server = system.udp(0);
+    store(&system, &rule("a", &one(ALICE), "confirm"));
+    let alice = Phone::udp("alice").await;
+    let dialog = alice.subscribe(server, BOB, 600).await;
+    dialog.notify(1).await;
+    dialog.unsubscribe(server).await;
+    let status = "SELECT max(status)::bigint FROM watchers";
+    system.until(Duration::from_secs(5), status, 4).await;
+    change(&system, &rule("a", &one(ALICE), "allow"));
+    system.until(Duration::from_secs(5), status, 1).await;
+}
+
+/// RFC 4745 section 7.2 with `enable_sphere_check`: what the presentity publishes decides.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sphere_decides() {
+    let system = system::setup()
+        .set("presence.enable_sphere_check", 1)
+        .start();
+    let server = system.udp(0);
+    let condition = format!("{}<sphere value=\"work\"/>", one(ALICE));
+    store(
+        &system,
+        &(rule("a", &condition, "allow") + &rule("b", &one(ALICE), "polite-block")),
+    );
+    let alice = Phone::udp("alice").await;
+    let dialog = alice.subscribe(server, BOB, 600).await;
+    assert_eq!(dialog.notify(1).await.basic(), "closed");
+    let sphere = |sphere: &str| {
+        format!(
+            "<presence xmlns=\"urn:ietf:params:xml:ns:pidf\" xmlns:dm=\"urn:ietf:params:xml:ns:pidf:data-model\" \
+             xmlns:r=\"urn:ietf:params:xml:ns:pidf:rpid\" entity=\"{BOB}\"><tuple id=\"t\"><status><basic>open</basic></status>\
+             </tuple><dm:person id=\"p\"><r:sphere><r:{sphere}/></r:sphere></dm:person></presence>"
+        )
+    };
+    let publish = |text: String| {
+        system.psql(&format!(
+            "DELETE FROM presentity; INSERT INTO presentity (username, domain, event, etag, expires, body, sender) \
+             VALUES ('bob', 'example.org', 'presence', 'e', -1, '{text}', '')"
+        ));
+    };
+    publish(sphere("work"));
+    dialog.until("work", |n| n.basic() == "open").await;
+    publish(sphere("home"));
+    dialog.until("home", |n| n.basic() == "closed").await;
+}
