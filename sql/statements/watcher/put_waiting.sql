@@ -4,7 +4,7 @@
 -- Parameters: $1 owner int8 | $2 presentity_uri text[] | $3 now timestamptz (tests only, else null)
 -- Returns:    nothing; the row count says how many wait from now on
 -- Locks:      watchers rows by (uri, watcher, event); notify_queue and active_watchers are read without a lock
--- Plan:       notify_queue_pkey, watchers_pending_idx, active_watchers_pending_idx
+-- Plan:       notify_queue_pkey, watchers_pending_idx, watchers_pkey, active_watchers_pending_idx
 -- Retry:      safe
 -- RFC:        3857 section 4.7.1 (pending, timeout: waiting)
 --
