@@ -117,7 +117,10 @@ fn declared(from: &node::DeclaredPackage) -> DeclaredPackage {
             node::MergePolicy::All => MergePolicy::All,
             node::MergePolicy::Id => MergePolicy::ById,
         },
-        authorization: Authorization::Open,
+        authorization: match from.authorization {
+            true => Authorization::Rules,
+            false => Authorization::Open,
+        },
         default_expires_s: from.default_expires.get(),
         winfo: false,
     }

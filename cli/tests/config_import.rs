@@ -51,7 +51,7 @@ fn what_is_in_force_is_what_kamailio_had() {
     let file = configs().join("dbonly/kamailio.cfg");
     let (code, toml, report) = output(&["config", "import", file.to_str().unwrap()]);
     assert_eq!(code, Some(0), "{report}");
-    assert!(report.ends_with("19 taken over, 25 left out\n"), "{report}");
+    assert!(report.ends_with("20 taken over, 24 left out\n"), "{report}");
     std::fs::write(&made, toml).unwrap();
     let (code, shown, errors) = output(&["config", "show", "--config", made.to_str().unwrap()]);
     assert_eq!(code, Some(0), "{errors}");
@@ -64,6 +64,8 @@ fn what_is_in_force_is_what_kamailio_had() {
         "send_fast_notify = 0",
         "sip_uri_match = 1",
         "retrieve_order = 1",
+        "enable_sphere_check = 1",
+        "default_policy = \"confirm\"",
         "retrieve_order_by = \"priority, received_time\"",
         "db_url = \"postgresql://presence:***@db1.example.org/presence\"",
         "listen = [\"udp:10.1.1.1:5070\", \"tcp:10.1.1.1:5070\"]",

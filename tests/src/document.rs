@@ -22,7 +22,7 @@ pub fn media_type(value: &str) -> &'static str {
         "ua-profile" => "text/xml",
         "xcap-diff" => "application/xcap-diff+xml",
         "as-feature-event" => "application/x-as-feature-event+xml",
-        "lamp" => "application/x-lamp+xml",
+        "lamp" | "signal-lamp" => "application/x-lamp+xml",
         _ => pidf::TYPE,
     }
 }

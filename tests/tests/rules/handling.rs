@@ -213,6 +213,52 @@ async fn a_list_of_the_presentity_decides() {
     assert!(!notify.message.body.is_empty());
 }
 
+/// A declared package under rules: the same decisions, made by the same holder, though its queue row is another.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_declared_package_may_be_under_rules() {
+    for name in ["lamp", "signal-lamp"] {
+        let declared = format!(
+            "[{{ name = \"{name}\", content_types = [\"application/x-lamp+xml\"], authorization = 1 }}]"
+        );
+        let system = system::setup().set("packages.declared", declared).start();
+        let server = system.udp(0);
+        let rules = |handling| {
+            rule("f", &one("sip:friend@example.org"), "allow")
+                + &rule("p", &one("sip:polite@example.org"), "polite-block")
+                + &rule("a", &one("sip:alice@example.org"), handling)
+        };
+        let bob = Phone::udp("bob").await;
+        let lit = "<lamp xmlns=\"urn:example:lamps\">lit</lamp>";
+        let mut publisher = bob.publisher_of(BOB, name);
+        assert_eq!(
+            publisher.publish(server, lit, 600).await.status(),
+            Some(200)
+        );
+        store(&system, &rules("confirm"));
+        let mut dialogs = Vec::new();
+        for (user, status, body) in [
+            ("friend", "active", lit),
+            ("polite", "active", ""),
+            ("alice", "pending", ""),
+            ("stranger", "terminated;reason=probation", ""),
+        ] {
+            let phone = Phone::udp(user).await;
+            let dialog = phone.subscribe_to(server, BOB, name, 600).await;
+            let notify = dialog.notify(1).await;
+            assert!(
+                state(&dialog).starts_with(status),
+                "{name} {user}: {}",
+                state(&dialog)
+            );
+            assert_eq!(notify.body(), body, "{name} {user}");
+            dialogs.push(dialog);
+        }
+        super::change(&system, &rules("allow"));
+        assert_eq!(dialogs[2].notify(2).await.body(), lit, "{name}");
+        assert_eq!(dialogs[0].count(), 1, "{name}");
+    }
+}
+
 /// A SUBSCRIBE that is repeated is answered as it was, and makes no second dialog, decided or not.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeated_subscribe_is_decided_once() {

@@ -193,8 +193,9 @@ pub struct FeatureEventConfig {
 pub struct PackagesConfig {
     /// Event packages without code, each a table `[[packages.declared]]`: `name` (as in Event), `parameters` (of Event that
     /// belong to the name), `content_types` (of a PUBLISH, in lower case; the first is that of a NOTIFY), `merge` (`newest`:
-    /// the newest publication as it is; for XML also `all`, or `id`: the newest of each name and id), `default_expires`.
-    /// Everybody may subscribe to them.
+    /// the newest publication as it is; for XML also `all`, or `id`: the newest of each name and id), `authorization` (1: whom
+    /// the presentity's rules allow may subscribe, as for `presence`, and sees the whole document; 0: everybody),
+    /// `default_expires`.
     ///
     /// Unit: none. Default: `[]`. Range: names that no other package has.
     pub declared: Vec<DeclaredPackage>,
@@ -214,6 +215,9 @@ pub struct DeclaredPackage {
     /// What is shown of several publications.
     #[serde(default)]
     pub merge: MergePolicy,
+    /// Whether the presentity's rules say who may subscribe.
+    #[serde(default, with = "flag")]
+    pub authorization: bool,
     /// The life that is granted to those who name none, in seconds.
     #[serde(default = "hour")]
     pub default_expires: Seconds,
