@@ -5,7 +5,7 @@ use events::package::{
     Accounts, Authorization, DeclaredPackage, Features, MergePolicy, NeutralDocument,
     PackageOptions, PlainOptions, RegistryFault, RetrieveOrder, SingleBody,
 };
-use node::{Config, ConfigError, Fault, Origin};
+use node::{Config, ConfigError, Fault, Origin, UriMatch};
 
 /// The packages that are served with this configuration.
 ///
@@ -20,6 +20,13 @@ pub(crate) fn registry(config: &Config) -> Result<Registry, ConfigError> {
             RetrieveOrder::newest_first()
         }),
     };
+    let fold_case = config.presence.sip_uri_match == UriMatch::CaseInsensitive;
+    for uri in &config.presence.winfo_watchers {
+        if server::watcher(uri, fold_case).is_none() {
+            let message = format!("`{}` is no SIP URI", uri.as_str());
+            faults.push(fault("presence.winfo_watchers", message));
+        }
+    }
     let options = PackageOptions {
         retrieve_order,
         ..options(config)
@@ -35,13 +42,14 @@ pub(crate) fn registry(config: &Config) -> Result<Registry, ConfigError> {
     }
 }
 
-/// All that cannot be wrong. What is not wired yet stays off, whatever the configuration says.
+/// All that cannot be wrong.
 fn options(config: &Config) -> PackageOptions {
-    let mut options = PackageOptions::served();
+    let mut options = PackageOptions::default();
 
     let from = &config.presence;
     let presence = &mut options.presence;
     presence.disable_presence = from.disable_presence;
+    presence.disable_winfo = from.disable_winfo;
     presence.default_expires_s = from.default_expires.get();
     presence.force_dummy_presence = from.force_dummy_presence;
     presence.force_presence_single_body = from.force_presence_single_body.then(|| SingleBody {
@@ -122,7 +130,7 @@ fn declared(from: &node::DeclaredPackage) -> DeclaredPackage {
             false => Authorization::Open,
         },
         default_expires_s: from.default_expires.get(),
-        winfo: false,
+        winfo: from.winfo,
     }
 }
 
@@ -153,20 +161,19 @@ mod tests {
 
     #[test]
     fn the_defaults_of_the_configuration_are_those_of_the_packages() {
-        assert_eq!(options(&Config::default()), PackageOptions::served());
+        assert_eq!(options(&Config::default()), PackageOptions::default());
         assert_eq!(
             with(&[]).unwrap().allow_events(),
-            Registry::served().allow_events()
+            Registry::standard().allow_events()
         );
     }
 
     #[test]
     fn what_is_switched_off_is_not_served() {
-        let names: Vec<String> = with(&[])
-            .unwrap()
-            .packages()
-            .map(|p| p.name.to_string())
-            .collect();
+        let names = |sets: &[(&str, &str)]| -> Vec<String> {
+            let registry = with(sets).unwrap();
+            registry.packages().map(|p| p.name.to_string()).collect()
+        };
         let keys = [
             ("presence.disable_presence", "presence"),
             ("dialog.disable", "dialog"),
@@ -178,11 +185,21 @@ mod tests {
             ("xcap_diff.disable_xcapdiff", "xcap-diff"),
             ("feature_event.disable", "as-feature-event"),
         ];
-        assert_eq!(names, keys.map(|(_, name)| name));
+        let with_winfo = |name: &str| match name {
+            "dialog;sla" => vec![name.to_owned()],
+            _ => vec![name.to_owned(), format!("{name}.winfo")],
+        };
+        let no_winfo = ("presence.disable_winfo", "1");
+        assert_eq!(names(&[no_winfo]), keys.map(|(_, name)| name));
+        let all: Vec<String> = keys.iter().flat_map(|(_, name)| with_winfo(name)).collect();
+        assert_eq!(names(&[]), all);
         for (key, name) in keys {
             let registry = with(&[(key, "1")]).unwrap();
             assert!(registry.find_name(name).is_none(), "{key}");
-            assert_eq!(registry.packages().count(), keys.len() - 1, "{key}");
+            let gone = with_winfo(name);
+            let left = registry.packages().map(|package| &*package.name);
+            let expected = all.iter().filter(|name| !gone.contains(name));
+            assert!(left.eq(expected), "{key}");
         }
     }
 
@@ -201,7 +218,12 @@ mod tests {
         ] {
             let registry = with(&[(key, "77")]).unwrap();
             for package in registry.packages() {
-                let expected = if package.name == name { 77 } else { 3600 };
+                // Watcher information goes by the key of presence.winfo's own section.
+                let by = match package.watched_package() {
+                    Some(_) => "presence",
+                    None => &*package.name,
+                };
+                let expected = if by == name { 77 } else { 3600 };
                 assert_eq!(
                     package.default_expires_s, expected,
                     "{key}: {}",
@@ -216,6 +238,7 @@ mod tests {
         let error = with(&[
             ("presence.retrieve_order", "1"),
             ("presence.retrieve_order_by", "size"),
+            ("presence.winfo_watchers", "sip:ok@example.org, sip:@"),
             (
                 "packages.declared",
                 "[{ name = \"dialog\", content_types = [\"text/plain\"] }]",
@@ -223,13 +246,17 @@ mod tests {
         ])
         .unwrap_err();
         let lines: Vec<&str> = error.lines().collect();
-        assert_eq!(lines.len(), 2, "{error}");
+        assert_eq!(lines.len(), 3, "{error}");
         assert!(
             lines[0].starts_with("presence.retrieve_order_by: `size`"),
             "{error}"
         );
         assert!(
-            lines[1].starts_with("packages.declared: event package `dialog`"),
+            lines[1].starts_with("presence.winfo_watchers: `sip:@`"),
+            "{error}"
+        );
+        assert!(
+            lines[2].starts_with("packages.declared: event package `dialog`"),
             "{error}"
         );
         assert!(

@@ -19,6 +19,7 @@ mod send;
 mod settle;
 mod statement;
 mod sweep;
+mod watchers;
 
 use decide::Decider;
 use engine::{Engine, Inputs};

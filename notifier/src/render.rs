@@ -3,14 +3,15 @@
 //! What a document contains is the event package's business (`events`); this module sees to it that a resource with
 //! 5,000 watchers is merged once per take and not 5,000 times. Watchers to whom rules show a part of it share one body for each
 //! part (RFC 5025 section 3.3); it is made from the merged document, so that it holds in the first NOTIFY and in every later one.
-//! Others differ who published some of it in a package that does not tell them their own words again (`dialog;sla`).
+//! Others differ who published some of it in a package that does not tell them their own words again (`dialog;sla`). Watcher
+//! information ([`crate::watchers`]) is told to some in full and to some in part.
 
 use events::authorization::view::polite_block;
 use events::authorization::watcher_state::Shown;
 use events::document::dialog_info::Ended;
 use events::package::{Echo, EventPackage, StateSource};
 use events::{Document, DocumentState, MergeInput, Registry};
-use sql::{Listed, NextChange, Publication, Resource};
+use sql::{Listed, NextChange, Publication, Resource, TakenDialog};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,13 +22,16 @@ pub(crate) struct Rendered(HashMap<Resource, View>);
 
 /// What the watchers of one resource are shown, and how long it is true.
 #[derive(Debug)]
-struct View {
-    document: Option<Arc<Document>>,
+pub(crate) struct View {
+    /// Full state.
+    pub(crate) document: Option<Arc<Document>>,
+    /// What changed, of documents that can be partial, if any dialog is shown that.
+    pub(crate) partial: Option<Arc<Document>>,
     /// What those who published some of it are told of a change, by their Contact. Empty in most packages.
-    echoes: Vec<(String, Option<Arc<Document>>)>,
+    pub(crate) echoes: Vec<(String, Option<Arc<Document>>)>,
     /// What others than those who see everything are shown, by `active_watchers.view`.
-    parts: HashMap<String, Option<Arc<Document>>>,
-    next_change: NextChange,
+    pub(crate) parts: HashMap<String, Option<Arc<Document>>>,
+    pub(crate) next_change: NextChange,
 }
 
 /// The view of those who see everything: nearly all.
@@ -36,11 +40,43 @@ const ALL: &str = "all";
 /// The type of the documents that RFC 5025's transformations are for.
 const PIDF: &str = "application/pidf+xml";
 
+// === impl View ===
+
+impl View {
+    /// The document for this dialog, which is told either everything or what has changed.
+    pub(crate) fn document_for(
+        &self,
+        dialog: &TakenDialog,
+        told: DocumentState,
+    ) -> Option<Arc<Document>> {
+        if dialog.view != ALL {
+            return self.parts.get(&dialog.view)?.clone();
+        }
+        let echo = match told {
+            DocumentState::Full => None,
+            DocumentState::Partial => self.echoes.iter().find(|(to, _)| *to == dialog.contact),
+        };
+        if let Some((_, document)) = echo {
+            return document.clone();
+        }
+        let partial = dialog.partial_since.and(self.partial.as_ref());
+        partial.or(self.document.as_ref()).cloned()
+    }
+}
+
+// === impl Rendered ===
+
 impl Rendered {
-    /// Renders the resources. `listed` is of all of them, and names each by the place in `resources`.
+    /// Renders the resources that are made of publications; `others` are done. `listed` is of all of them, and names each by
+    /// the place in `resources`.
     ///
     /// A resource of an event package that isn't in the registry (a row written by hand) has no document.
-    pub(crate) fn new(registry: &Registry, resources: &[Resource], listed: &Listed) -> Rendered {
+    pub(crate) fn new(
+        registry: &Registry,
+        resources: &[Resource],
+        listed: &Listed,
+        others: impl Iterator<Item = (Resource, View)>,
+    ) -> Rendered {
         let mut bodies: Vec<Vec<events::Publication<'_>>> = vec![Vec::new(); resources.len()];
         for publication in &listed.publications {
             if let Some(own) = bodies.get_mut(publication.resource_index) {
@@ -61,7 +97,7 @@ impl Rendered {
         let sources = resources.iter().zip(bodies.iter().zip(&ended));
         let views = sources.map(|(resource, (own, ended))| {
             let package = registry.find_name(&resource.event);
-            // Who watches is not read here yet, and no list is better than one that says nobody.
+            // Without its watchers, no list is better than one that says nobody.
             let package = package.filter(|package| package.source == StateSource::Publications);
             let input = MergeInput {
                 presentity: &resource.presentity_uri,
@@ -78,13 +114,14 @@ impl Rendered {
             let next_change = package.and_then(|package| package.next_change(&input));
             let view = View {
                 document: document.map(Arc::new),
+                partial: None,
                 echoes,
                 parts: HashMap::new(),
                 next_change: next_change.map_or(NextChange::Never, NextChange::At),
             };
             (resource.clone(), view)
         });
-        Rendered(views.collect())
+        Rendered(views.chain(others).collect())
     }
 
     /// Sees to it that there is what a dialog of this resource and view is shown.
@@ -103,25 +140,14 @@ impl Rendered {
         }
     }
 
-    /// The document that a watcher of this resource and view is shown, if there is one: the watcher at this Contact, who is told either
-    /// everything or what has changed.
+    /// The document that this dialog of the resource is shown, which is told either everything or what has changed.
     pub(crate) fn document(
         &self,
         resource: &Resource,
-        view: &str,
-        contact: &str,
+        dialog: &TakenDialog,
         told: DocumentState,
     ) -> Option<Arc<Document>> {
-        let rendered = self.0.get(resource)?;
-        if view != ALL {
-            return rendered.parts.get(view)?.clone();
-        }
-        let echo = match told {
-            DocumentState::Full => None,
-            DocumentState::Partial => rendered.echoes.iter().find(|(sender, _)| sender == contact),
-        };
-        echo.map_or(&rendered.document, |(_, document)| document)
-            .clone()
+        self.0.get(resource)?.document_for(dialog, told)
     }
 
     /// When that document changes although no publication does.

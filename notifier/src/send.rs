@@ -80,8 +80,7 @@ impl Sender {
         let mut slow = FuturesUnordered::new();
         let mut ready = Vec::with_capacity(HANDED_TOGETHER);
         for taken in taken {
-            let (view, contact) = (&taken.dialog.view, &taken.dialog.contact);
-            let document = rendered.document(&taken.resource, view, contact, told(&taken));
+            let document = rendered.document(&taken.resource, &taken.dialog, told(&taken));
             let mut request = Box::pin(self.request(taken, document));
             // A numeric next hop over UDP is ready at the first poll.
             match poll_immediate(&mut request).await {

@@ -3,9 +3,13 @@
 use crate::decide::{Asked, Decider};
 use crate::engine::Held;
 use crate::render::Rendered;
+use crate::watchers::Wanted;
 use events::Registry;
-use sql::{Claimed, DialogVerdict, Resource, SettledResource, Store, StoreError, TakenDialog};
-use std::collections::HashSet;
+use sql::{
+    Claimed, DialogVerdict, Resource, SettledResource, Store, StoreError, TakenDialog,
+    WatchedResource, Watcher,
+};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -107,8 +111,8 @@ async fn decide_and_take(
     })
 }
 
-/// Takes, then reads the publications of what was taken, then renders. In this order: a phone that subscribes after a
-/// publication was acknowledged must be shown it, and only a look after the take is certain to see it.
+/// Takes, then reads the publications (or the watchers) of what was taken, then renders. In this order: a phone that subscribes
+/// after a publication was acknowledged must be shown it, and only a look after the take is certain to see it.
 async fn take(
     store: &Store,
     owner: i64,
@@ -121,11 +125,36 @@ async fn take(
         .subscription()
         .take(owner, claimed, in_flight, limit)
         .await?;
-    let shown: HashSet<usize> = dialogs.iter().map(|dialog| dialog.resource_index).collect();
-    let shown = shown.into_iter().filter_map(|index| claimed.get(index));
-    let resources: Vec<Resource> = shown.map(|claimed| claimed.resource.clone()).collect();
-    let listed = store.publication().list(&resources).await?;
-    let mut rendered = Rendered::new(registry, &resources, &listed);
+    let mut shown: HashMap<usize, Vec<&TakenDialog>> = HashMap::new();
+    for dialog in &dialogs {
+        shown.entry(dialog.resource_index).or_default().push(dialog);
+    }
+    let (mut resources, mut winfos) = (Vec::new(), Vec::new());
+    for (index, dialogs) in shown {
+        let Some(claimed) = claimed.get(index) else {
+            continue;
+        };
+        match Wanted::of(registry, &claimed.resource, dialogs.into_iter()) {
+            Some(wanted) => winfos.push(wanted),
+            None => resources.push(claimed.resource.clone()),
+        }
+    }
+    let questions: Vec<WatchedResource> = winfos.iter().map(Wanted::question).collect();
+    let (subscription, publication) = (store.subscription(), store.publication());
+    // Neither asks the database when there is nothing to ask.
+    let (watchers, listed) = tokio::try_join!(
+        subscription.list_watchers(&questions),
+        publication.list(&resources),
+    )?;
+    let mut own: Vec<Vec<&Watcher>> = vec![Vec::new(); winfos.len()];
+    for watcher in &watchers {
+        if let Some(own) = own.get_mut(watcher.resource_index) {
+            own.push(watcher);
+        }
+    }
+    let winfos = winfos.iter().zip(&own);
+    let winfos = winfos.map(|(wanted, own)| wanted.render(registry, own));
+    let mut rendered = Rendered::new(registry, &resources, &listed, winfos);
     for dialog in &dialogs {
         if let Some(claimed) = claimed.get(dialog.resource_index) {
             rendered.show(registry, &claimed.resource, &dialog.view);

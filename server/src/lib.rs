@@ -169,6 +169,7 @@ fn store_options(config: &Config, pool_size: usize) -> StoreOptions {
 
 fn policy(config: &Config) -> Policy {
     let presence = &config.presence;
+    let fold_case = presence.sip_uri_match == node::UriMatch::CaseInsensitive;
     Policy {
         min_expires_s: presence.min_expires.get(),
         max_expires_s: presence.max_expires.get(),
@@ -177,8 +178,19 @@ fn policy(config: &Config) -> Policy {
             node::MinExpiresAction::Raise => MinExpiresAction::Raise,
         },
         expires_offset_s: presence.expires_offset.get(),
-        fold_case: presence.sip_uri_match == node::UriMatch::CaseInsensitive,
+        fold_case,
+        // What is no URI was refused when the configuration was read.
+        winfo_watchers: presence
+            .winfo_watchers
+            .iter()
+            .filter_map(|uri| watcher(uri, fold_case))
+            .collect(),
     }
+}
+
+/// The canonical form of somebody who may watch, if it is a URI.
+pub fn watcher(uri: &node::WatcherUri, fold_case: bool) -> Option<sip::Aor> {
+    sip::Aor::from_uri(&sip::Uri::parse(uri.as_str()).ok()?, fold_case).ok()
 }
 
 /// All listeners, `internal_listen` last if it is none of the others. Without it, and without any UDP address, the kernel

@@ -132,6 +132,7 @@ fn new_row(new: subscription::NewSubscription, reach: Reach, came_by: &FlowKey) 
         to_domain: new.to_domain,
         from_user: new.from_user,
         from_domain: new.from_domain,
+        from_display: new.from_display,
         local_uri: new.local_uri,
         remote_uri: new.remote_uri,
         to_tag: new.to_tag,

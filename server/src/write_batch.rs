@@ -130,10 +130,13 @@ impl<L: Lane> WriteQueue<L> {
         }
     }
 
-    /// Whether a copy of the request that made this row waits for its outcome.
+    /// Whether a copy of the request that made this row waits for its outcome, and will be answered.
     pub fn is_pending(&self, row: &L::Row) -> bool {
         let keys = self.keys(row);
-        self.locked().repeated(row, &keys).is_some()
+        let mut state = self.locked();
+        state
+            .repeated(row, &keys)
+            .is_some_and(|job| job.is_awaited())
     }
 
     fn keys(&self, row: &L::Row) -> Keys {
@@ -357,6 +360,13 @@ struct Job<L: Lane> {
     held_up: usize,
 }
 
+impl<L: Lane> Job<L> {
+    /// Whether somebody still waits for its outcome: not after the deadline of its request.
+    fn is_awaited(&self) -> bool {
+        self.waiters.iter().any(|waiter| !waiter.sender.is_closed())
+    }
+}
+
 struct State<L: Lane> {
     jobs: HashMap<JobId, Job<L>>,
     next_id: JobId,
@@ -448,9 +458,7 @@ impl<L: Lane> State<L> {
     }
 
     fn is_awaited(&self, id: JobId) -> bool {
-        self.jobs
-            .get(&id)
-            .is_some_and(|job| job.waiters.iter().any(|waiter| !waiter.sender.is_closed()))
+        self.jobs.get(&id).is_some_and(Job::is_awaited)
     }
 
     fn remove(&mut self, id: JobId) -> Option<Job<L>> {

@@ -7,8 +7,9 @@ use sip::HeaderName;
 use support::{Database, Draft, Phone, Server, TcpPhone, header, within};
 
 /// RFC 6665 section 8.2.2: the packages that are served by default.
-const ALLOW_EVENTS: &str =
-    "presence, dialog, message-summary, conference, reg, ua-profile, xcap-diff, as-feature-event";
+const ALLOW_EVENTS: &str = "presence, presence.winfo, dialog, dialog.winfo, message-summary, message-summary.winfo, \
+    conference, conference.winfo, reg, reg.winfo, ua-profile, ua-profile.winfo, xcap-diff, xcap-diff.winfo, \
+    as-feature-event, as-feature-event.winfo";
 /// RFC 3261 section 11.2: what can be published.
 const ACCEPT: &str = "application/pidf+xml, application/dialog-info+xml, application/simple-message-summary, \
     application/conference-info+xml, application/reginfo+xml, text/xml, application/xml, application/xcap-diff+xml, application/x-as-feature-event+xml";

@@ -396,6 +396,14 @@ async fn a_request_is_pending_until_its_outcome() {
     statement.succeed();
     outcome(ticket).await.unwrap();
     assert!(!fixture.queue.is_pending(&row("a", 0)));
+
+    let ticket = fixture.submit(row("a", 2));
+    let _under_way = fixture.next().await;
+    drop(ticket);
+    assert!(
+        !fixture.queue.is_pending(&row("a", 2)),
+        "nobody will answer it"
+    );
 }
 
 fn bug() -> StoreError {

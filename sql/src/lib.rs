@@ -39,7 +39,7 @@ pub use registry::{STATEMENTS, Statement};
 pub use store::{SESSION_SETTINGS, Store, StoreOptions};
 pub use subscription::{
     Authorization, DialogVerdict, NewSubscription, SubscribeOutcome, SubscriptionRefresh,
-    Subscriptions, TakenDialog, Verdict,
+    Subscriptions, TakenDialog, Verdict, WatchedResource, Watcher,
 };
 pub use watcher::{
     DecidedDialog, DecidedWatcher, Person, Presentity, StoredDecision, Subject, Watchers,

@@ -33,6 +33,7 @@ statements! {
     SUBSCRIPTION_CREATE_BATCH = "subscription" "create_batch";
     SUBSCRIPTION_REFRESH_BATCH = "subscription" "refresh_batch";
     SUBSCRIPTION_TAKE = "subscription" "take";
+    SUBSCRIPTION_LIST_WATCHERS = "subscription" "list_watchers";
     SUBSCRIPTION_SETTLE_BATCH = "subscription" "settle_batch";
     SUBSCRIPTION_EXPIRE_BATCH = "subscription" "expire_batch";
     SUBSCRIPTION_DELETE_ENDED = "subscription" "delete_ended";

@@ -1,5 +1,7 @@
 //! Subscription dialogs: rows of `active_watchers`. RFC 6665 sections 4.2.1 and 4.2.2; CSeq: RFC 3261 section 12.2.
 
+use std::time::SystemTime;
+
 use tokio_postgres::Row;
 
 use crate::{Claimed, Resource, Store, StoreError, ordinal, registry, rounds, route_set};
@@ -25,6 +27,8 @@ pub struct NewSubscription {
     pub from_user: String,
     /// Domain of the From header.
     pub from_domain: String,
+    /// Display name of the From header, or `""`.
+    pub from_display: String,
     /// To of the SUBSCRIBE without tag: From of our NOTIFY.
     pub local_uri: String,
     /// From of the SUBSCRIBE without tag: To of our NOTIFY.
@@ -115,7 +119,7 @@ pub enum SubscribeOutcome {
 }
 
 /// A dialog that got its next CSeq and must now be sent a NOTIFY, once.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TakenDialog {
     /// Row id.
     pub id: i64,
@@ -167,6 +171,44 @@ pub struct TakenDialog {
     pub view: String,
     /// Its numbers were used up: it has ended, and there is nothing to send.
     pub ended: bool,
+    /// What a partial document must reach back to; `None`: it must be full. Only documents that can be either look here.
+    pub partial_since: Option<SystemTime>,
+}
+
+/// A resource whose watchers are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WatchedResource {
+    /// What is watched: its event package is `presence`, not `presence.winfo`.
+    pub resource: Resource,
+    /// All that live, for full state.
+    pub all_live: bool,
+    /// Those whose status changed at this time or later, ended ones among them, for partial state.
+    pub since: Option<SystemTime>,
+}
+
+/// One subscription to a watched resource, as it stands now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watcher {
+    /// Position of its resource in the slice given to [`Subscriptions::list_watchers`].
+    pub resource_index: usize,
+    /// Row id: it names the subscription as long as that lives.
+    pub id: i64,
+    /// User of the watcher.
+    pub watcher_username: String,
+    /// Domain of the watcher.
+    pub watcher_domain: String,
+    /// The watcher's display name, or `""`.
+    pub display_name: String,
+    /// Kamailio's number: 1 active, 2 pending, 3 terminated, 4 waiting.
+    pub status: i16,
+    /// Why it is pending or terminated, or `""`.
+    pub reason: String,
+    /// Seconds left; `None`: it never ends, or is over.
+    pub expires_s: Option<u32>,
+    /// Seconds since its first SUBSCRIBE, if they are known.
+    pub subscribed_s: Option<u32>,
+    /// Its status changed at [`WatchedResource::since`] or later.
+    pub changed: bool,
 }
 
 /// What a final answer, or its absence, means for a dialog.
@@ -220,6 +262,7 @@ impl Subscriptions<'_> {
         let to_domain = texts(rows, |row| &row.to_domain);
         let from_user = texts(rows, |row| &row.from_user);
         let from_domain = texts(rows, |row| &row.from_domain);
+        let from_display = texts(rows, |row| &row.from_display);
         let local_uri = texts(rows, |row| &row.local_uri);
         let remote_uri = texts(rows, |row| &row.remote_uri);
         let to_tag = texts(rows, |row| &row.to_tag);
@@ -273,6 +316,7 @@ impl Subscriptions<'_> {
                     &self.0.now(),
                     &under_rules,
                     &allowed,
+                    &from_display,
                 ],
             )
             .await?;
@@ -354,6 +398,32 @@ impl Subscriptions<'_> {
             )
             .await?;
         taken.iter().map(TakenDialog::from_row).collect()
+    }
+
+    /// The watchers of resources, by resource and then by id. Read them *after* the take of those who are shown them.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn list_watchers(
+        &self,
+        resources: &[WatchedResource],
+    ) -> Result<Vec<Watcher>, StoreError> {
+        if resources.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (presentity_uri, event) =
+            Resource::columns(resources.iter().map(|watched| &watched.resource));
+        let all_live: Vec<bool> = resources.iter().map(|watched| watched.all_live).collect();
+        let since: Vec<Option<SystemTime>> =
+            resources.iter().map(|watched| watched.since).collect();
+        let found = self
+            .0
+            .query(
+                &registry::SUBSCRIPTION_LIST_WATCHERS,
+                &[&presentity_uri, &event, &all_live, &since, &self.0.now()],
+            )
+            .await?;
+        Ok(found.iter().map(Watcher::from_row).collect())
     }
 
     /// Writes verdicts down; returns how many still applied. Must be committed before the resource is settled
@@ -524,7 +594,32 @@ impl TakenDialog {
             failures: u32::try_from(row.get::<_, i32>("failures")).unwrap_or(0),
             view: row.get("view"),
             ended: row.get("ended"),
+            partial_since: row.get("partial_since"),
         })
+    }
+}
+
+// === impl Watcher ===
+
+impl Watcher {
+    fn from_row(row: &Row) -> Watcher {
+        // Seconds beyond 136 years are as good as never, and unknown.
+        let seconds = |column| {
+            let seconds: Option<i64> = row.get(column);
+            seconds.and_then(|seconds| u32::try_from(seconds).ok())
+        };
+        Watcher {
+            resource_index: ordinal(row, "resource"),
+            id: row.get("id"),
+            watcher_username: row.get("watcher_username"),
+            watcher_domain: row.get("watcher_domain"),
+            display_name: row.get("display_name"),
+            status: row.get("status"),
+            reason: row.get("reason"),
+            expires_s: seconds("expires_s").filter(|seconds| *seconds > 0),
+            subscribed_s: seconds("subscribed_s"),
+            changed: row.get("changed"),
+        }
     }
 }
 

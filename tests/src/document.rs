@@ -2,6 +2,7 @@
 
 use crate::message::Message;
 use crate::pidf::{self, Presence};
+use crate::watcherinfo;
 
 /// What a phone shows of a NOTIFY's body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,6 +15,9 @@ pub struct Document {
 
 /// The media type that a package's NOTIFYs have; `value` is that of the Event header.
 pub fn media_type(value: &str) -> &'static str {
+    if package(value).ends_with(".winfo") {
+        return watcherinfo::TYPE;
+    }
     match package(value) {
         "dialog" => "application/dialog-info+xml",
         "message-summary" => "application/simple-message-summary",
@@ -49,6 +53,17 @@ pub fn read(presentity: &str, message: &Message) -> Result<Document, String> {
             Ok(Document {
                 presence: Some(presence),
                 version: None,
+            })
+        }
+        event if event.ends_with(".winfo") => {
+            let info = watcherinfo::read(text)?;
+            same(&info.resource, presentity)?;
+            if format!("{}.winfo", info.package) != event {
+                return Err(format!("watchers of {} for {event}", info.package));
+            }
+            Ok(Document {
+                presence: None,
+                version: Some(info.version),
             })
         }
         "message-summary" => summary(text).map(|()| Document::default()),

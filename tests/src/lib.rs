@@ -8,3 +8,4 @@ pub mod phone;
 pub mod pidf;
 pub mod process;
 pub mod system;
+pub mod watcherinfo;

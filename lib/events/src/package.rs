@@ -209,10 +209,10 @@ impl EventPackage {
         self.echo == Echo::Withheld && self.options.sla.trust_sender
     }
 
-    /// The package whose watchers this one shows: `presence` for `presence.winfo` (RFC 3857 section 4.1).
-    pub fn watched_package(&self) -> Option<&str> {
+    /// The package whose watchers this one shows, as in column `event`: `presence` for `presence.winfo` (RFC 3857 section 4.1).
+    pub fn watched_package(&self) -> Option<String> {
         match self.source {
-            StateSource::Watchers => winfo::watched(&self.name),
+            StateSource::Watchers => winfo::watched_name(&self.name),
             StateSource::Publications => None,
         }
     }

@@ -36,6 +36,8 @@ pub struct Policy {
     pub expires_offset_s: u32,
     /// Whether user parts are compared without regard to case (`sip_uri_match` = 1).
     pub fold_case: bool,
+    /// Who may subscribe to anybody's watcher information, besides the presentity itself: an operator's console.
+    pub winfo_watchers: Vec<sip::Aor>,
 }
 
 impl Default for Policy {
@@ -46,6 +48,7 @@ impl Default for Policy {
             min_expires_action: MinExpiresAction::Refuse,
             expires_offset_s: 0,
             fold_case: false,
+            winfo_watchers: Vec::new(),
         }
     }
 }

@@ -73,7 +73,7 @@ pub enum SubscribeReject {
     /// Nothing that Accept allows can be sent for this package: 406.
     #[error("Not Acceptable")]
     NotAcceptable,
-    /// It asks for something that this watcher may not have done: 403.
+    /// The package is not for this watcher, or it asks for something that it may not have done: 403 (RFC 6665 section 4.2.1.2).
     #[error("Forbidden")]
     Forbidden,
     /// The package reads bodies, and this one is of another type: 415 with Accept.

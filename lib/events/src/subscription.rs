@@ -7,7 +7,7 @@ use bytes::Bytes;
 use sip::token::Secret;
 use sip::{Aor, HeaderName, NameAddr, Request};
 
-use crate::package::{EventPackage, Registry};
+use crate::package::{Authorization, EventPackage, Registry};
 use crate::policy::Policy;
 use crate::reject::SubscribeReject;
 use crate::request::{self, Identity, UriFault};
@@ -44,6 +44,8 @@ pub struct NewSubscription {
     pub from_user: String,
     /// Host of the From URI.
     pub from_domain: String,
+    /// Display name of From for the presentity's eyes, shortened, or empty.
+    pub from_display: String,
     /// To as written, without its parameters: From of the NOTIFYs.
     pub local_uri: String,
     /// From as written, without its parameters: To of the NOTIFYs.
@@ -169,6 +171,7 @@ pub fn decide(
         .map_err(|error| SubscribeReject::BadRequest(error.reason))?;
     let watcher = Aor::from_uri(&from.uri, policy.fold_case)
         .map_err(|_| SubscribeReject::BadRequest("Bad From"))?;
+    require_allowed(package, &watcher, &aor, policy)?;
     let (to_user, to_domain) = user_and_host(&to);
     let (from_user, from_domain) = user_and_host(&from);
     let new = NewSubscription {
@@ -180,6 +183,7 @@ pub fn decide(
         to_domain,
         from_user,
         from_domain,
+        from_display: for_eyes(from.display.as_deref()),
         local_uri: to.raw_addr().to_string(),
         remote_uri: from.raw_addr().to_string(),
         to_tag,
@@ -192,7 +196,7 @@ pub fn decide(
             .map_err(|error| SubscribeReject::BadRequest(error.reason))?,
         granted_s,
         accept,
-        user_agent: user_agent(request),
+        user_agent: for_eyes(request.user_agent()),
         feature,
     };
     let mut texts = vec![
@@ -227,6 +231,25 @@ fn package<'r>(
     let id = event.id.unwrap_or_default();
     request::require_storable(&[&id]).map_err(SubscribeReject::BadRequest)?;
     Ok((package, id))
+}
+
+/// RFC 3857 section 4.6: by default only the presentity itself is told who watches. Within a dialog it has been asked already.
+fn require_allowed(
+    package: &EventPackage,
+    watcher: &Aor,
+    presentity: &Aor,
+    policy: &Policy,
+) -> Result<(), SubscribeReject> {
+    match package.authorization {
+        // By rules it is decided later, where they can be read: RFC 6665 section 4.2.1.3 allows to answer 200 first.
+        Authorization::Rules | Authorization::Open => Ok(()),
+        Authorization::Presentity
+            if watcher == presentity || policy.winfo_watchers.contains(watcher) =>
+        {
+            Ok(())
+        }
+        Authorization::Presentity => Err(SubscribeReject::Forbidden),
+    }
 }
 
 /// RFC 3261 section 8.2.2.3: what the watcher requires must be understood.
@@ -378,11 +401,9 @@ fn user_and_host(address: &NameAddr) -> (String, String) {
     )
 }
 
-/// User-Agent for the operator's eyes: at most 255 characters, none of them a control character.
-fn user_agent(request: &Request) -> String {
-    request
-        .user_agent()
-        .unwrap_or_default()
+/// A text for people's eyes: at most 255 characters, none of them a control character.
+fn for_eyes(text: Option<&str>) -> String {
+    text.unwrap_or_default()
         .chars()
         .filter(|c| !c.is_control())
         .take(255)

@@ -18,7 +18,7 @@ pub use package::{
 pub use secret::DatabaseUrl;
 pub use value::{
     Accounts, DefaultPolicy, Features, Listen, LogFormat, LogLevel, MergePolicy, MinExpiresAction,
-    NeutralDocument, Period, ServerAddress, Transport, UriMatch, Within,
+    NeutralDocument, Period, ServerAddress, Transport, UriMatch, WatcherUri, Within,
 };
 use value::{flag, optional};
 
@@ -249,6 +249,18 @@ pub struct PresenceConfig {
     /// Unit: flag. Default: `0`. Range: 0 or 1.
     #[serde(with = "flag")]
     pub disable_presence: bool,
+    /// 1: watcher information (`presence.winfo`, and that of every other package) is not served; requests for it are
+    /// answered 489.
+    ///
+    /// Unit: flag. Default: `0`. Range: 0 or 1.
+    #[serde(with = "flag")]
+    pub disable_winfo: bool,
+    /// Who may subscribe to the watcher information of everybody, such as an operator's console. By default only the
+    /// presentity itself is told who watches it (RFC 3857 4.6); others are answered 403. Whoever asks is believed to be who
+    /// From says.
+    ///
+    /// Unit: none. Default: `[]`. Range: `sip:`, `sips:` or `tel:` URIs.
+    pub winfo_watchers: Vec<WatcherUri>,
     /// 1: of whom nothing is published is shown as open and "Available" instead of closed.
     ///
     /// Unit: flag. Default: `0`. Range: 0 or 1.
@@ -376,6 +388,8 @@ impl Default for PresenceConfig {
             retrieve_order_by: "priority".to_owned(),
             default_expires: const { Within::of(3600) },
             disable_presence: false,
+            disable_winfo: false,
+            winfo_watchers: Vec::new(),
             force_dummy_presence: false,
             force_presence_single_body: false,
             presence_single_body_lookup_element: "note".to_owned(),

@@ -11,7 +11,7 @@ pub use config::{
     DefaultPolicy, DialogConfig, Fault, FeatureEventConfig, Features, Listen, LogConfig, LogFormat,
     LogLevel, MergePolicy, MessageSummaryConfig, MinExpiresAction, NeutralDocument, NotifierConfig,
     Origin, PackagesConfig, Period, PresenceConfig, ProfileConfig, ReginfoConfig, ServerAddress,
-    ServerConfig, SlaConfig, Transport, UriMatch, Within, XcapDiffConfig,
+    ServerConfig, SlaConfig, Transport, UriMatch, WatcherUri, Within, XcapDiffConfig,
 };
 pub use log::init_log;
 pub use shutdown::Shutdown;

@@ -87,7 +87,7 @@ impl Stage {
         let (ready_in, ready) = oneshot::channel();
         let task = tokio::spawn(notifier::run(
             config,
-            events::Registry::served(),
+            events::Registry::standard(),
             shutdown.clone(),
             move || ready_in.send(()).unwrap(),
         ));

@@ -96,7 +96,7 @@ impl Server {
         let (sender, ready) = oneshot::channel();
         let task = tokio::spawn(server::run(
             config,
-            events::Registry::served(),
+            events::Registry::standard(),
             shutdown.clone(),
             move |ready| {
                 let _ = sender.send(ready);

@@ -14,7 +14,7 @@
 -- lost or too little of the lease was left, must not be claimed as if nothing had happened: it would be settled, and what that
 -- take took be lost. It stays as it is until its lease runs out.
 -- A lease that ran out, also our own, is recovered: what was taken under it may never have been sent, so the resource gets a
--- new version, which every dialog has yet to see.
+-- new version, which every dialog has yet to see, in full (full_version): nobody knows which changes it has been told of.
 -- A document whose time has come to change by itself (changes_at) is a state change as well, and gets its version here.
 -- A state change is claimed only when the pacing allows; flagged dialogs never wait for that, nor pull it forward, and no more do
 -- decisions. What a holder whose lease ran out was about to decide is decided by the next.
@@ -65,6 +65,7 @@ claimed AS (
         claimed_version = d.claimed_version,
         not_before      = d.not_before,
         changes_at      = d.changes_at,
+        full_version    = CASE WHEN d.recovered THEN d.claim ELSE q.full_version END,
         flagged_due     = d.flagged_due,
         decide_at       = d.decide_at,
         recovered_version = d.recovered_version,

@@ -3,7 +3,7 @@
 -- Called by:  notifier/src/claim.rs, every third of a lease
 -- Parameters: $1 owner int8 | $2 presentity_uri text[] | $3 event text[] | $4 lease_s float8 | $5 now timestamptz (tests only, else null)
 -- Returns:    presentity_uri text | event text
--- Locks:      notify_queue rows by (uri, event)
+-- Locks:      notify_queue rows, watcher information last, by (uri, event)
 -- Plan:       notify_queue_pkey
 -- Retry:      safe
 -- RFC:        none
@@ -16,7 +16,7 @@ WITH locked AS MATERIALIZED (
     CROSS JOIN (SELECT COALESCE($5::timestamptz, now()) AS now) AS t
     JOIN notify_queue AS q ON q.presentity_uri = i.presentity_uri AND q.event = i.event
     WHERE q.owner = $1::bigint AND q.lease_until > t.now
-    ORDER BY q.presentity_uri, q.event
+    ORDER BY is_winfo(q.event), q.presentity_uri, q.event
     FOR UPDATE OF q
 )
 UPDATE notify_queue AS q

@@ -3,7 +3,7 @@
 -- Called by:  notifier/src/settle.rs, after the verdicts are committed and nothing is in flight
 -- Parameters: $1 owner int8 | $2 presentity_uri text[] | $3 event text[] | $4 claim int8[] | $5 state_taken bool[] | $6 now timestamptz (tests only, else null) | $7 next_change_s float8[] (epoch second at which the document changes by itself; Infinity = never, null = none was rendered) | $8 decided_rules int8[] (rules_version that it was decided by; -1 = it is still to be decided, null = nothing was)
 -- Returns:    nothing; the row count says how many were still held under that claim
--- Locks:      notify_queue rows by (uri, event); active_watchers and watchers are read without a lock
+-- Locks:      notify_queue rows, watcher information last, by (uri, event); active_watchers and watchers are read without a lock
 -- Plan:       notify_queue_pkey, active_watchers_flagged_idx, watchers_recheck_idx
 -- Retry:      safe, the second run holds nothing
 -- RFC:        none
@@ -28,7 +28,7 @@ WITH locked AS MATERIALIZED (
     CROSS JOIN (SELECT COALESCE($6::timestamptz, now()) AS now) AS t
     JOIN notify_queue AS q ON q.presentity_uri = i.presentity_uri AND q.event = i.event
     WHERE q.owner = $1::bigint AND q.claim = i.claim
-    ORDER BY q.presentity_uri, q.event
+    ORDER BY is_winfo(q.event), q.presentity_uri, q.event
     FOR UPDATE OF q
 ),
 decided AS MATERIALIZED (
@@ -65,6 +65,7 @@ SET owner           = NULL,
     claimed_version = 0,
     not_before      = d.not_before,
     changes_at      = d.changes_at,
+    full_version    = CASE WHEN d.version > 0 THEN q.full_version ELSE 0 END,
     flagged_due     = d.flagged_due,
     decide_at       = d.decide_at,
     decided_rules   = d.decided_rules,

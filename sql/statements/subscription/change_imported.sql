@@ -49,6 +49,7 @@ changed AS (
         local_contact  = l.local_contact,
         socket_info    = l.socket_info,
         updated        = CASE WHEN l.owed THEN 0 ELSE -1 END,
+        updated_winfo  = -1,
         sweep_at       = CASE WHEN l.expires = -1 THEN 9223372036854775807 ELSE l.expires END
     FROM locked AS l
     WHERE a.id = l.id AND l.verdict = 'changed' AND NOT $15::boolean

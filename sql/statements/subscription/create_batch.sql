@@ -1,7 +1,7 @@
 -- subscription.create_batch
 -- Purpose:    store new dialogs and fetches, each owed a NOTIFY at once; a repeated request finds its own dialog
 -- Called by:  server/src/subscribe.rs through write_batch.rs, once per batch
--- Parameters: $1 presentity_uri text[] | $2 event text[] | $3 event_id text[] | $4 watcher_username text[] | $5 watcher_domain text[] | $6 to_user text[] | $7 to_domain text[] | $8 from_user text[] | $9 from_domain text[] | $10 local_uri text[] | $11 remote_uri text[] | $12 to_tag text[] | $13 from_tag text[] | $14 callid text[] | $15 remote_cseq int8[] | $16 contact text[] | $17 record_route text[] | $18 granted_s int8[] (0 = fetch) | $19 accept text[] | $20 user_agent text[] | $21 flow text[] | $22 local_contact text[] | $23 socket_info text[] | $24 now timestamptz (tests only, else null) | $25 under_rules bool[] (the package is) | $26 allowed bool[] (by default, without a document)
+-- Parameters: $1 presentity_uri text[] | $2 event text[] | $3 event_id text[] | $4 watcher_username text[] | $5 watcher_domain text[] | $6 to_user text[] | $7 to_domain text[] | $8 from_user text[] | $9 from_domain text[] | $10 local_uri text[] | $11 remote_uri text[] | $12 to_tag text[] | $13 from_tag text[] | $14 callid text[] | $15 remote_cseq int8[] | $16 contact text[] | $17 record_route text[] | $18 granted_s int8[] (0 = fetch) | $19 accept text[] | $20 user_agent text[] | $21 flow text[] | $22 local_contact text[] | $23 socket_info text[] | $24 now timestamptz (tests only, else null) | $25 under_rules bool[] (the package is) | $26 allowed bool[] (by default, without a document) | $27 from_display text[]
 -- Returns:    one row per input, input order: granted_s int8 | local_contact text
 -- Locks:      new keys of active_watchers by (callid, to_tag, from_tag) (only statements like this one wait for each other there), then notify_queue by key (by trigger)
 -- Plan:       active_watchers_dialog_idx, xcap_rules_idx, notify_queue_pkey
@@ -17,7 +17,8 @@ WITH input AS MATERIALIZED (
     SELECT
         i.ord, i.presentity_uri, i.event, i.event_id, i.watcher_username, i.watcher_domain, i.to_user, i.to_domain,
         i.from_user, i.from_domain, i.local_uri, i.remote_uri, i.to_tag, i.from_tag, i.callid, i.remote_cseq, i.contact,
-        i.record_route, i.granted_s, i.accept, i.user_agent, i.flow, i.local_contact, i.socket_info, t.now,
+        i.record_route, i.granted_s, i.accept, i.user_agent, i.flow, i.local_contact, i.socket_info,
+        i.from_display, t.now,
         -- null = not under rules, -1 = to be decided.
         CASE WHEN NOT i.under_rules THEN NULL
              WHEN NOT i.allowed THEN -1
@@ -29,27 +30,31 @@ WITH input AS MATERIALIZED (
              END AS decided_version
     FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
                 $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::bigint[], $16::text[], $17::text[],
-                $18::bigint[], $19::text[], $20::text[], $21::text[], $22::text[], $23::text[], $25::boolean[], $26::boolean[])
+                $18::bigint[], $19::text[], $20::text[], $21::text[], $22::text[], $23::text[], $25::boolean[], $26::boolean[],
+                $27::text[])
              WITH ORDINALITY
              AS i (presentity_uri, event, event_id, watcher_username, watcher_domain, to_user, to_domain, from_user,
                    from_domain, local_uri, remote_uri, to_tag, from_tag, callid, remote_cseq, contact, record_route,
-                   granted_s, accept, user_agent, flow, local_contact, socket_info, under_rules, allowed, ord)
+                   granted_s, accept, user_agent, flow, local_contact, socket_info, under_rules, allowed, from_display, ord)
     CROSS JOIN (SELECT COALESCE($24::timestamptz, now()) AS now) AS t
 ),
 created AS (
     INSERT INTO active_watchers (
         presentity_uri, event, event_id, watcher_username, watcher_domain, to_user, to_domain, from_user, from_domain,
         local_uri, remote_uri, to_tag, from_tag, callid, remote_cseq, contact, record_route, granted_s, accept, user_agent,
-        flow, local_contact, socket_info, expires, status, reason, updated, sweep_at,
-        view, decided_version)
+        flow, local_contact, socket_info, from_display, created_time, expires, status, reason, updated, updated_winfo,
+        winfo_changed_at, sweep_at, view, decided_version)
     SELECT
         i.presentity_uri, i.event, i.event_id, i.watcher_username, i.watcher_domain, i.to_user, i.to_domain, i.from_user,
         i.from_domain, i.local_uri, i.remote_uri, i.to_tag, i.from_tag, i.callid, i.remote_cseq, i.contact, i.record_route,
-        i.granted_s, i.accept, i.user_agent, i.flow, i.local_contact, i.socket_info,
+        i.granted_s, i.accept, i.user_agent, i.flow, i.local_contact, i.socket_info, i.from_display,
+        floor(extract(epoch FROM i.now))::bigint,
         expiry_at(i.granted_s, i.now),
         CASE WHEN i.granted_s = 0 THEN 3 WHEN i.decided_version = -1 THEN 2 ELSE 1 END,
         CASE WHEN i.granted_s = 0 THEN 'timeout' ELSE '' END,
         0,
+        1,
+        i.now,
         -- A fetch is not swept, it ends with its NOTIFY; should that be forgotten, the sweep owes it again.
         expiry_at(CASE WHEN i.granted_s = 0 THEN 300 ELSE i.granted_s END, i.now),
         CASE WHEN i.decided_version = -1 THEN 'none' ELSE 'all' END,

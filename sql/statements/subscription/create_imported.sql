@@ -10,12 +10,12 @@
 INSERT INTO active_watchers (
     presentity_uri, event, event_id, watcher_username, watcher_domain, to_user, to_domain, from_user, from_domain, local_uri,
     remote_uri, to_tag, from_tag, callid, local_cseq, remote_cseq, version, contact, record_route, expires, granted_s, status,
-    reason, local_contact, socket_info, flags, user_agent, updated)
+    reason, local_contact, socket_info, flags, user_agent, updated, created_time)
 SELECT
     i.presentity_uri, i.event, i.event_id, i.watcher_username, i.watcher_domain, i.to_user, i.to_domain, i.from_user,
     i.from_domain, i.local_uri, i.remote_uri, i.to_tag, i.from_tag, i.callid, i.local_cseq, i.remote_cseq, i.version,
     i.contact, i.record_route, i.expires, i.granted_s, i.status, i.reason, i.local_contact, i.socket_info, i.flags,
-    i.user_agent, CASE WHEN i.owed THEN 0 ELSE -1 END
+    i.user_agent, CASE WHEN i.owed THEN 0 ELSE -1 END, 0
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
             $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::bigint[], $16::bigint[], $17::bigint[],
             $18::text[], $19::text[], $20::bigint[], $21::bigint[], $22::smallint[], $23::text[], $24::text[], $25::text[],

@@ -23,6 +23,7 @@ UPDATE active_watchers AS a
 SET status   = CASE WHEN d.live THEN a.status ELSE 3 END,
     reason   = CASE WHEN d.live OR a.status = 3 THEN a.reason ELSE 'timeout' END,
     updated  = CASE WHEN d.live THEN a.updated ELSE 0 END,
+    updated_winfo = -1,
     sweep_at = CASE WHEN NOT d.live THEN expiry_at(300, d.now)
                     WHEN a.expires = -1 THEN 9223372036854775807
                     ELSE a.expires END

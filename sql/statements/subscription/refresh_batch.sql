@@ -58,6 +58,7 @@ refreshed AS (
         view           = CASE WHEN l.under_rules OR a.decided_version IS NULL THEN a.view ELSE 'all' END,
         decided_version = CASE WHEN l.under_rules THEN COALESCE(a.decided_version, -1) END,
         updated        = 0,
+        updated_winfo  = -1,
         retry_at       = 0,
         failures       = 0
     FROM locked AS l

@@ -22,6 +22,7 @@ WITH locked AS MATERIALIZED (
 )
 UPDATE active_watchers AS a
 SET updated  = CASE l.verdict WHEN 'retry' THEN 0 WHEN 'ended' THEN -1 ELSE a.updated END,
+    updated_winfo = -1,
     retry_at = CASE WHEN l.verdict = 'retry' THEN expiry_at(l.after_s, l.now) ELSE a.retry_at END,
     failures = CASE l.verdict WHEN 'retry' THEN a.failures + 1 WHEN 'delivered' THEN 0 ELSE a.failures END,
     ended    = l.verdict = 'ended',

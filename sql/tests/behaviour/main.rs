@@ -14,3 +14,4 @@ mod publication;
 mod queue;
 mod rules;
 mod subscription;
+mod winfo;

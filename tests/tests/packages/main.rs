@@ -10,5 +10,6 @@ mod message_summary;
 mod reg;
 mod requests;
 mod sla;
+mod winfo;
 
 const BOB: &str = "sip:bob@example.org";

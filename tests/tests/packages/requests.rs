@@ -109,18 +109,14 @@ async fn parameters_of_event() {
     }
 }
 
-/// What is not wired end to end is refused, and not offered (RFC 6665 4.2.1.1).
+/// What there is not is refused, and not offered (RFC 6665 4.2.1.1).
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_served() {
     let system = system::start();
     let phone = Phone::udp("phone").await;
-    let served = "presence, dialog, message-summary, conference, reg, ua-profile, xcap-diff, as-feature-event";
-    for event in [
-        "presence.winfo",
-        "dialog.winfo",
-        "message-summary.winfo",
-        "refer",
-    ] {
+    let served = "presence, presence.winfo, dialog, dialog.winfo, message-summary, message-summary.winfo, conference, \
+        conference.winfo, reg, reg.winfo, ua-profile, ua-profile.winfo, xcap-diff, xcap-diff.winfo, as-feature-event, as-feature-event.winfo";
+    for event in ["presence.winfo.winfo", "refer"] {
         let requests = [
             phone.subscription_to(BOB, event, Some(60)),
             phone

@@ -32,18 +32,6 @@ pub struct PackageOptions {
     pub declared: Vec<DeclaredPackage>,
 }
 
-impl PackageOptions {
-    /// The defaults of what works all the way from PUBLISH to NOTIFY.
-    ///
-    /// Switched off, and so answered 489: watcher information, because nothing queues it when a subscription changes and nobody
-    /// checks who asks for it.
-    pub fn served() -> Self {
-        let mut options = Self::default();
-        options.presence.disable_winfo = true;
-        options
-    }
-}
-
 /// Options of a package that has no others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlainOptions {

@@ -45,15 +45,6 @@ impl Registry {
         }
     }
 
-    /// The packages that work all the way from PUBLISH to NOTIFY: those of [`PackageOptions::served`].
-    pub fn served() -> Self {
-        let (packages, off) = built_in(&Arc::new(PackageOptions::served()));
-        Self {
-            off,
-            ..Self::of(packages)
-        }
-    }
-
     /// The packages that we bring along and those that are declared, by their options.
     ///
     /// # Errors

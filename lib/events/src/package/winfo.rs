@@ -29,10 +29,15 @@ pub(super) fn package(watched: &EventPackage, options: &Arc<PackageOptions>) -> 
     }
 }
 
-/// The package that a template is for.
-pub(super) fn watched(name: &str) -> Option<&str> {
-    let (template, _) = name.split_once(';').unwrap_or((name, ""));
-    template.strip_suffix(SUFFIX)
+/// The full name of the package that this one is for: `lamp;door` for `lamp.winfo;door`.
+pub(super) fn watched_name(name: &str) -> Option<String> {
+    let (template, parameters) = name.split_at(name.find(';').unwrap_or(name.len()));
+    Some(format!("{}{parameters}", template.strip_suffix(SUFFIX)?))
+}
+
+/// The same without parameters: RFC 3858 section 3.2.1 has room for a token.
+fn watched(name: &str) -> Option<&str> {
+    name.split(';').next()?.strip_suffix(SUFFIX)
 }
 
 fn merge(package: &EventPackage, input: &MergeInput<'_>) -> Option<Document> {

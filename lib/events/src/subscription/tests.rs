@@ -181,7 +181,6 @@ fn every_package_has_its_own_type_in_accept() {
     for (event, kind) in [
         ("dialog", "application/dialog-info+xml"),
         ("dialog;sla", "application/dialog-info+xml"),
-        ("presence.winfo", "application/watcherinfo+xml"),
         ("message-summary", "application/simple-message-summary"),
         ("as-feature-event", "application/x-as-feature-event+xml"),
     ] {
@@ -194,6 +193,50 @@ fn every_package_has_its_own_type_in_accept() {
             Err(SubscribeReject::NotAcceptable),
             "{event}"
         );
+    }
+}
+
+/// RFC 3857 section 4.6: the presentity itself, whatever its URI looks like, and whom the operator names.
+#[test]
+fn only_the_presentity_is_told_who_watches_it() {
+    let console = || Policy {
+        winfo_watchers: vec![Aor {
+            username: "alice".to_owned(),
+            domain: "example.org".to_owned(),
+        }],
+        ..Policy::default()
+    };
+    let headers =
+        |event: &str| format!("Event: {event}\r\n{CONTACT}Accept: application/watcherinfo+xml\r\n");
+    for event in ["presence.winfo", "dialog.winfo"] {
+        for (policy, uri, is_allowed) in [
+            (Policy::default(), "sip:bob@example.org", false),
+            (Policy::default(), "sip:alice@example.com", false),
+            (Policy::default(), "sip:example.org", false),
+            (Policy::default(), "sip:alice@example.org", true),
+            (Policy::default(), "sips:alice@EXAMPLE.org:5061;a=b", true),
+            (console(), "sip:bob@example.org", true),
+        ] {
+            let text = raw(uri, &format!("<{uri}>"), &headers(event));
+            match decide_by(&policy, &text) {
+                Ok(SubscribeIntent::Create(new)) => {
+                    assert!(is_allowed, "{event} {uri}");
+                    assert_eq!(
+                        (new.event.as_str(), new.accept.as_str()),
+                        (event, "application/watcherinfo+xml")
+                    );
+                    assert_eq!(new.from_display, "Alice, A.");
+                }
+                other => {
+                    assert_eq!(other, Err(SubscribeReject::Forbidden), "{event} {uri}");
+                    assert!(!is_allowed, "{event} {uri}");
+                }
+            }
+        }
+        // Within the dialog that was allowed, the Request-URI is ours.
+        assert!(within(&headers(event)).is_ok());
+        let headers = format!("Event: {event}\r\n{CONTACT}Accept: application/pidf+xml\r\n");
+        assert_eq!(initial(&headers), Err(SubscribeReject::NotAcceptable));
     }
 }
 

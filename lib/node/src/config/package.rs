@@ -195,7 +195,7 @@ pub struct PackagesConfig {
     /// belong to the name), `content_types` (of a PUBLISH, in lower case; the first is that of a NOTIFY), `merge` (`newest`:
     /// the newest publication as it is; for XML also `all`, or `id`: the newest of each name and id), `authorization` (1: whom
     /// the presentity's rules allow may subscribe, as for `presence`, and sees the whole document; 0: everybody),
-    /// `default_expires`.
+    /// `default_expires`, `winfo` (`true`: it has watcher information).
     ///
     /// Unit: none. Default: `[]`. Range: names that no other package has.
     pub declared: Vec<DeclaredPackage>,
@@ -221,6 +221,9 @@ pub struct DeclaredPackage {
     /// The life that is granted to those who name none, in seconds.
     #[serde(default = "hour")]
     pub default_expires: Seconds,
+    /// Whether it has watcher information.
+    #[serde(default)]
+    pub winfo: bool,
 }
 
 fn hour() -> Seconds {

@@ -186,6 +186,9 @@ pub enum ValueError {
     /// No [`ServerAddress`].
     #[error("{0:?} is no SIP URI; write sip:HOST:PORT")]
     ServerAddress(String),
+    /// No [`WatcherUri`].
+    #[error("{0:?} is no URI of a person; write sip:USER@HOST or tel:NUMBER")]
+    WatcherUri(String),
     /// No [`LogLevel`].
     #[error(
         "{0:?} is no log level; write error, warn, info, debug or trace, or such as info,sql=debug"
@@ -255,6 +258,39 @@ impl FromStr for ServerAddress {
 }
 
 impl fmt::Display for ServerAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The URI of somebody who may watch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WatcherUri(String);
+
+impl WatcherUri {
+    /// The URI.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for WatcherUri {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<WatcherUri, ValueError> {
+        let rest = ["sip:", "sips:", "tel:"]
+            .iter()
+            .find_map(|scheme| text.strip_prefix(scheme));
+        match rest {
+            Some(rest) if !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_graphic()) => {
+                Ok(WatcherUri(text.to_owned()))
+            }
+            _ => Err(ValueError::WatcherUri(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for WatcherUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -387,7 +423,7 @@ macro_rules! as_text {
     )* };
 }
 
-as_text!(Listen, ServerAddress, LogLevel);
+as_text!(Listen, ServerAddress, WatcherUri, LogLevel);
 
 /// Texts that may be empty: `""` is `None`.
 pub(super) mod optional {

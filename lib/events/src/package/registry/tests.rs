@@ -156,7 +156,8 @@ fn packages_are_what_the_table_of_the_model_says() {
         registry
             .find_name("dialog.winfo")
             .unwrap()
-            .watched_package(),
+            .watched_package()
+            .as_deref(),
         Some("dialog")
     );
     assert_eq!(
@@ -213,7 +214,8 @@ fn packages_can_be_declared() {
         registry.find(&event("lamp")).is_none(),
         "its parameter is part of its name"
     );
-    assert!(registry.find_name("lamp.winfo;door").is_some());
+    let winfo = registry.find_name("lamp.winfo;door").unwrap();
+    assert_eq!(winfo.watched_package().as_deref(), Some("lamp;door"));
     assert!(registry.find_name("bell.winfo").is_none());
     assert!(registry.accept().contains("application/x-lamp+xml"));
 }
@@ -261,7 +263,7 @@ fn faults_in_declarations_are_found() {
 
 #[test]
 fn what_is_switched_off_is_nothing_else() {
-    let mut options = PackageOptions::served();
+    let mut options = PackageOptions::default();
     options.sla.disable_bla = true;
     options.feature_event.disable = true;
     let registry = Registry::new(&options).unwrap();
@@ -270,8 +272,7 @@ fn what_is_switched_off_is_nothing_else() {
         "dialog;id=7;sla",
         "dialog;sla=1",
         "as-feature-event",
-        "presence.winfo",
-        "dialog.winfo",
+        "as-feature-event.winfo",
     ] {
         assert!(registry.find(&event(value)).is_none(), "{value}");
     }

@@ -1,0 +1,576 @@
+//! RFC 3857: whose status changed, who is told of it, and when it need not be told in full.
+
+use std::time::{Duration, SystemTime};
+
+use sql::{
+    Claimed, NewSubscription, Resource, SubscriptionRefresh, TakenDialog, Verdict, WatchedResource,
+    Watcher,
+};
+
+use crate::database::*;
+
+const OWNER: i64 = 7;
+const WINFO: &str = "sip:bob@example.org presence.winfo";
+
+fn winfo_subscription(call_id: &str) -> NewSubscription {
+    NewSubscription {
+        event: "presence.winfo".into(),
+        ..subscription("bob", call_id)
+    }
+}
+
+async fn create(database: &Database, rows: &[NewSubscription]) {
+    database
+        .store
+        .subscription()
+        .create_batch(rows)
+        .await
+        .unwrap();
+}
+
+async fn change(database: &Database, row: SubscriptionRefresh) {
+    let outcomes = database
+        .store
+        .subscription()
+        .refresh_batch(&[row], 0)
+        .await
+        .unwrap();
+    assert!(
+        matches!(outcomes[0], sql::SubscribeOutcome::Accepted { .. }),
+        "{outcomes:?}"
+    );
+}
+
+/// Claims all that is due, takes all that is owed, settles all; what was taken.
+async fn work(database: &Database) -> Vec<(String, TakenDialog)> {
+    let store = &database.store;
+    let claimed = store
+        .queue()
+        .claim(OWNER, &[], 100, LEASE, Duration::ZERO)
+        .await
+        .unwrap();
+    let taken = taken(database, &claimed).await;
+    let verdicts: Vec<_> = taken
+        .iter()
+        .filter(|(_, dialog)| dialog.status == 3)
+        .map(|(_, dialog)| verdict(dialog, Verdict::Ended))
+        .collect();
+    store.subscription().settle_batch(&verdicts).await.unwrap();
+    database.settle_all(OWNER, &claimed).await;
+    taken
+}
+
+async fn taken(database: &Database, claimed: &[Claimed]) -> Vec<(String, TakenDialog)> {
+    let taken = database
+        .store
+        .subscription()
+        .take(OWNER, claimed, &[], 100)
+        .await
+        .unwrap();
+    taken
+        .into_iter()
+        .map(|dialog| {
+            let event = claimed[dialog.resource_index].resource.event.clone();
+            (event, dialog)
+        })
+        .collect()
+}
+
+/// A retry is due when its second is over; this one is due now.
+async fn at_once(database: &Database) {
+    database
+        .by_hand("UPDATE active_watchers SET retry_at = 0 WHERE retry_at > 0")
+        .await;
+}
+
+/// The queue's rows that are not idle.
+async fn owed(database: &Database) -> Vec<String> {
+    let mut queue = database.queue().await;
+    queue.retain(|row| !row.ends_with("idle"));
+    queue
+}
+
+async fn list(
+    database: &Database,
+    event: &str,
+    all_live: bool,
+    since: Option<SystemTime>,
+) -> Vec<Watcher> {
+    let resource = Resource {
+        event: event.into(),
+        ..resource("bob")
+    };
+    database
+        .store
+        .subscription()
+        .list_watchers(&[WatchedResource {
+            resource,
+            all_live,
+            since,
+        }])
+        .await
+        .unwrap()
+}
+
+/// A database where somebody watches who watches Bob, and has been told.
+async fn with_winfo_watcher() -> Database {
+    let database = Database::new().await;
+    create(&database, &[winfo_subscription("winfo")]).await;
+    let taken = work(&database).await;
+    assert_eq!(taken.len(), 1);
+    assert_eq!(taken[0].1.partial_since, None, "the first one is full");
+    assert_eq!(owed(&database).await, [""; 0]);
+    database
+}
+
+#[tokio::test]
+async fn nobody_watches_the_watchers_and_nothing_is_queued() {
+    let database = Database::new().await;
+    create(&database, &[subscription("bob", "c1")]).await;
+    assert_eq!(
+        database.queue().await,
+        ["sip:bob@example.org presence flagged due"]
+    );
+    // A watcher of another presentity, and of another package, is not concerned.
+    let mut others = [winfo_subscription("w1"), winfo_subscription("w2")];
+    others[0].presentity_uri = resource("al").presentity_uri;
+    others[1].event = "dialog.winfo".into();
+    create(&database, &others).await;
+    work(&database).await;
+    create(&database, &[subscription("bob", "c2")]).await;
+    assert_eq!(
+        owed(&database).await,
+        ["sip:bob@example.org presence flagged due"]
+    );
+    // Nor is one that has ended.
+    let winfo = with_winfo_watcher().await;
+    let mut end = refresh("winfo", 2, 0);
+    end.event = "presence.winfo".into();
+    change(&winfo, end).await;
+    work(&winfo).await;
+    create(&winfo, &[subscription("bob", "c1")]).await;
+    assert_eq!(
+        owed(&winfo).await,
+        ["sip:bob@example.org presence flagged due"]
+    );
+}
+
+#[tokio::test]
+async fn each_change_of_status_is_a_state_change_of_the_watcher_information() {
+    let database = with_winfo_watcher().await;
+    let state = [format!("{WINFO} state due")];
+    let told = async |what: &str| {
+        let mut queue = owed(&database).await;
+        queue.retain(|row| row.starts_with(WINFO));
+        assert_eq!(queue, state, "{what}");
+        let taken = work(&database).await;
+        let winfo: Vec<_> = taken
+            .iter()
+            .filter(|(event, _)| event == "presence.winfo")
+            .collect();
+        assert_eq!(winfo.len(), 1, "{what}");
+        assert!(winfo[0].1.partial_since.is_some(), "{what}");
+        // What the work itself changed (a dialog that it took for the last time) is told already.
+        let again = work(&database).await;
+        assert!(again.is_empty(), "{what}: {again:?}");
+    };
+    create(&database, &[subscription("bob", "c1")]).await;
+    told("a new subscription").await;
+    change(&database, refresh("c1", 2, 0)).await;
+    told("an unsubscription").await;
+
+    let mut fetch = subscription("bob", "c2");
+    fetch.granted_s = 0;
+    create(&database, &[fetch]).await;
+    told("a fetch").await;
+
+    create(&database, &[subscription("bob", "c3")]).await;
+    told("another").await;
+    database
+        .by_hand("UPDATE active_watchers SET expires = 1, sweep_at = 1 WHERE callid = 'c3'")
+        .await;
+    database
+        .store
+        .subscription()
+        .expire_batch(10)
+        .await
+        .unwrap();
+    told("an expiry").await;
+
+    create(&database, &[subscription("bob", "c4")]).await;
+    told("a fourth").await;
+    for status in [2, 1, 3] {
+        database
+            .by_hand(&format!(
+                "UPDATE active_watchers SET status = {status} WHERE callid = 'c4'"
+            ))
+            .await;
+        told("a status that is written by hand").await;
+    }
+}
+
+#[tokio::test]
+async fn a_subscriber_that_is_gone_is_told_of() {
+    let database = with_winfo_watcher().await;
+    create(&database, &[subscription("bob", "c1")]).await;
+    let store = &database.store;
+    let claimed = store
+        .queue()
+        .claim(OWNER, &[], 100, LEASE, Duration::ZERO)
+        .await
+        .unwrap();
+    let both = taken(&database, &claimed).await;
+    let (_, phone) = both.iter().find(|(event, _)| event == "presence").unwrap();
+    assert_eq!((both.len(), phone.status), (2, 1));
+    // 481 to its NOTIFY.
+    store
+        .subscription()
+        .settle_batch(&[verdict(phone, Verdict::Ended)])
+        .await
+        .unwrap();
+    database.settle_all(OWNER, &claimed).await;
+    assert_eq!(owed(&database).await, [format!("{WINFO} state due")]);
+    let partial = work(&database).await;
+    let since = partial[0].1.partial_since;
+    let watchers = list(&database, "presence", false, since).await;
+    assert_eq!((watchers.len(), watchers[0].status), (1, 3));
+}
+
+#[tokio::test]
+async fn a_dialog_that_take_finds_expired_is_told_of() {
+    let database = with_winfo_watcher().await;
+    create(&database, &[subscription("bob", "c1")]).await;
+    work(&database).await;
+    // The sweep has not come by, and something else is owed.
+    database
+        .by_hand("UPDATE active_watchers SET expires = 1, updated = 0 WHERE callid = 'c1'")
+        .await;
+    let first = work(&database).await;
+    assert_eq!(first.len(), 1);
+    assert_eq!((first[0].0.as_str(), first[0].1.status), ("presence", 3));
+    let second = work(&database).await;
+    assert_eq!(second.len(), 1);
+    assert_eq!(second[0].0, "presence.winfo");
+    assert!(work(&database).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_refresh_changes_nobodys_status() {
+    let database = with_winfo_watcher().await;
+    create(&database, &[subscription("bob", "c1")]).await;
+    work(&database).await;
+    change(&database, refresh("c1", 2, 900)).await;
+    assert_eq!(
+        owed(&database).await,
+        ["sip:bob@example.org presence flagged due"]
+    );
+    let taken = work(&database).await;
+    assert_eq!(taken.len(), 1);
+    // Nor does a failed NOTIFY, nor a state change of what is watched.
+    let (_, phone) = &taken[0];
+    database
+        .store
+        .subscription()
+        .settle_batch(&[verdict(phone, Verdict::Retry { after_s: 0 })])
+        .await
+        .unwrap();
+    at_once(&database).await;
+    database
+        .store
+        .publication()
+        .create_batch(&[publication("bob", "t1", "one")])
+        .await
+        .unwrap();
+    let taken = work(&database).await;
+    assert_eq!(taken.len(), 1);
+    assert_eq!(taken[0].0, "presence");
+    assert!(work(&database).await.is_empty());
+}
+
+/// RFC 3857 section 4.3: "Watcherinfo notifications triggered from a SUBSCRIBE contain full state", and so do those after a doubt.
+#[tokio::test]
+async fn what_must_be_full_and_how_far_partial_state_reaches_back() {
+    let database = with_winfo_watcher().await;
+    let before: SystemTime = database
+        .value("SELECT notified_at FROM active_watchers")
+        .await;
+    create(&database, &[subscription("bob", "c1")]).await;
+    let taken = work(&database).await;
+    let winfo = |taken: &[(String, TakenDialog)]| -> Option<SystemTime> {
+        let mut own = taken
+            .iter()
+            .filter(|(event, _)| event == "presence.winfo")
+            .map(|(_, dialog)| dialog.partial_since);
+        let since = own.next().expect("one was taken");
+        assert!(own.next().is_none());
+        since
+    };
+    assert_eq!(winfo(&taken), Some(before - Duration::from_secs(30)));
+
+    // An answer to a SUBSCRIBE.
+    let mut again = refresh("winfo", 2, 600);
+    again.event = "presence.winfo".into();
+    change(&database, again).await;
+    let taken = work(&database).await;
+    assert_eq!(winfo(&taken), None);
+
+    // A failure.
+    let (_, dialog) = &taken[0];
+    database
+        .store
+        .subscription()
+        .settle_batch(&[verdict(dialog, Verdict::Retry { after_s: 0 })])
+        .await
+        .unwrap();
+    at_once(&database).await;
+    assert_eq!(winfo(&work(&database).await), None);
+
+    // A lease that ran out: nobody knows whether what was taken under it was sent.
+    create(&database, &[subscription("bob", "c2")]).await;
+    let store = &database.store;
+    let lost = store
+        .queue()
+        .claim(OWNER, &[], 100, LEASE, Duration::ZERO)
+        .await
+        .unwrap();
+    let taken = self::taken(&database, &lost).await;
+    assert!(winfo(&taken).is_some());
+    let later = store.at(after(11.0));
+    let claimed = later
+        .queue()
+        .claim(8, &[], 100, LEASE, Duration::ZERO)
+        .await
+        .unwrap();
+    assert!(claimed.iter().all(|claimed| claimed.recovered));
+    let recovered = later
+        .subscription()
+        .take(8, &claimed, &[], 100)
+        .await
+        .unwrap();
+    assert!(!recovered.is_empty());
+    assert!(
+        recovered
+            .iter()
+            .all(|dialog| dialog.partial_since.is_none())
+    );
+    let settled: Vec<_> = claimed.iter().map(|claimed| done(claimed, true)).collect();
+    later.queue().settle(8, &settled).await.unwrap();
+    assert_eq!(
+        database
+            .value::<i64>("SELECT sum(full_version)::bigint FROM notify_queue")
+            .await,
+        0
+    );
+}
+
+#[tokio::test]
+async fn the_list_says_who_watches_and_who_has_gone() {
+    let database = Database::new().await;
+    let mut named = subscription("bob", "c1");
+    named.from_display = "Alice & \"Co\"".into();
+    named.watcher_username = "alice".into();
+    let mut phone = subscription("bob", "c2");
+    (phone.watcher_username, phone.watcher_domain) = ("+15551234".into(), String::new());
+    let past = database
+        .store
+        .at(SystemTime::now() - Duration::from_secs(100));
+    past.subscription()
+        .create_batch(&[named, phone])
+        .await
+        .unwrap();
+    let mut other = subscription("bob", "c3");
+    other.event = "dialog".into();
+    create(&database, &[other, subscription("al", "c4")]).await;
+    let just_now: SystemTime = database.value("SELECT now() - interval '1 second'").await;
+    database
+        .by_hand("UPDATE active_watchers SET status = 3, reason = 'rejected', updated = 0 WHERE callid = 'c2'")
+        .await;
+
+    let full = list(&database, "presence", true, None).await;
+    assert_eq!(full.len(), 1, "{full:?}");
+    let alice = &full[0];
+    assert_eq!(
+        (
+            alice.watcher_username.as_str(),
+            alice.watcher_domain.as_str(),
+            alice.display_name.as_str(),
+            alice.status,
+            alice.reason.as_str(),
+            alice.changed
+        ),
+        ("alice", "example.org", "Alice & \"Co\"", 1, "", false)
+    );
+    let left = alice.expires_s.unwrap();
+    assert!((498..=501).contains(&left), "{left}");
+    let since = alice.subscribed_s.unwrap();
+    assert!((99..=102).contains(&since), "{since}");
+
+    let partial = list(&database, "presence", false, Some(just_now)).await;
+    assert_eq!(partial.len(), 1, "{partial:?}");
+    assert_eq!(
+        (
+            partial[0].watcher_username.as_str(),
+            partial[0].watcher_domain.as_str(),
+            partial[0].status,
+            partial[0].reason.as_str(),
+            partial[0].expires_s,
+            partial[0].changed
+        ),
+        ("+15551234", "", 3, "rejected", None, true)
+    );
+    let both = list(&database, "presence", true, Some(just_now)).await;
+    let changed: Vec<bool> = both.iter().map(|watcher| watcher.changed).collect();
+    assert_eq!(changed, [false, true]);
+
+    // One whose time is up is over, although nothing has been written yet; one that never ends has no expiry.
+    database
+        .by_hand("UPDATE active_watchers SET expires = 1 WHERE callid = 'c1'")
+        .await;
+    assert_eq!(list(&database, "presence", true, None).await, []);
+    let partial = list(&database, "presence", false, Some(SystemTime::UNIX_EPOCH)).await;
+    assert_eq!(
+        (partial[0].status, partial[0].reason.as_str()),
+        (3, "timeout")
+    );
+    database
+        .by_hand("UPDATE active_watchers SET expires = -1, created_time = 0 WHERE callid = 'c1'")
+        .await;
+    let full = list(&database, "presence", true, None).await;
+    assert_eq!((full[0].expires_s, full[0].subscribed_s), (None, None));
+    assert_eq!(list(&database, "dialog", true, None).await.len(), 1);
+}
+
+/// A partial document needs the row of who ended; 32 s are over long before when no notifier was there.
+#[tokio::test]
+async fn what_has_ended_stays_until_it_was_told() {
+    let database = with_winfo_watcher().await;
+    create(
+        &database,
+        &[subscription("bob", "c1"), subscription("al", "c2")],
+    )
+    .await;
+    work(&database).await;
+    database
+        .by_hand(
+            "UPDATE active_watchers SET status = 3, ended = true, updated = -1, sweep_at = 1 WHERE event = 'presence'",
+        )
+        .await;
+    let rows = "SELECT string_agg(callid, ',' ORDER BY callid) FROM active_watchers";
+    database
+        .store
+        .subscription()
+        .expire_batch(10)
+        .await
+        .unwrap();
+    assert_eq!(database.value::<String>(rows).await, "c1,winfo");
+    let taken = work(&database).await;
+    let watchers = list(&database, "presence", false, taken[0].1.partial_since).await;
+    assert_eq!((watchers.len(), watchers[0].status), (1, 3));
+    database
+        .store
+        .subscription()
+        .expire_batch(10)
+        .await
+        .unwrap();
+    assert_eq!(database.value::<String>(rows).await, "winfo");
+}
+
+#[tokio::test]
+async fn a_living_row_that_is_deleted_makes_full_state_owed() {
+    let database = with_winfo_watcher().await;
+    create(&database, &[subscription("bob", "c1")]).await;
+    work(&database).await;
+    database
+        .by_hand("DELETE FROM active_watchers WHERE callid = 'c1'")
+        .await;
+    assert_eq!(owed(&database).await, [format!("{WINFO} state due")]);
+    let taken = work(&database).await;
+    assert_eq!(taken.len(), 1);
+    assert_eq!(taken[0].1.partial_since, None);
+    assert!(work(&database).await.is_empty());
+    // Partial again from then on.
+    create(&database, &[subscription("bob", "c2")]).await;
+    let taken = work(&database).await;
+    let winfo = taken.iter().find(|(event, _)| event == "presence.winfo");
+    assert!(winfo.unwrap().1.partial_since.is_some());
+}
+
+#[tokio::test]
+async fn names_of_event_packages() {
+    let database = Database::new().await;
+    for (event, is_winfo, winfo) in [
+        ("presence", false, "presence.winfo"),
+        ("dialog;sla", false, "dialog.winfo;sla"),
+        ("a;b;c", false, "a.winfo;b;c"),
+        ("presence.winfo", true, "presence.winfo.winfo"),
+        ("dialog.winfo;sla", true, "dialog.winfo.winfo;sla"),
+        ("x;y.winfo", false, "x.winfo;y.winfo"),
+    ] {
+        let row = database
+            .rows(
+                "SELECT is_winfo($1), winfo_event($1), watched_event(winfo_event($1))",
+                &[&event],
+            )
+            .await;
+        let row: (bool, String, String) = (row[0].get(0), row[0].get(1), row[0].get(2));
+        assert_eq!(
+            row,
+            (is_winfo, winfo.to_owned(), event.to_owned()),
+            "{event}"
+        );
+    }
+}
+
+/// RFC 3857 section 4.7.1: whose subscription ended while it was pending waits, under the name that it had.
+#[tokio::test]
+async fn who_waits_is_listed_and_told_of() {
+    let database = with_winfo_watcher().await;
+    let told = async |what: &str| {
+        assert_eq!(
+            owed(&database).await,
+            [format!("{WINFO} state due")],
+            "{what}"
+        );
+        work(&database).await[0].1.partial_since
+    };
+    const INSERT: &str = "INSERT INTO watchers (presentity_uri, watcher_username, watcher_domain, status, subscription_id) \
+        VALUES ('sip:bob@example.org', '{user}', 'example.org', {status}, {id})";
+    let insert = async |user: &str, status: &str, id: &str| {
+        let insert = INSERT.replace("{user}", user).replace("{id}", id);
+        database.by_hand(&insert.replace("{status}", status)).await;
+    };
+    insert("decided", "1", "NULL").await;
+    assert_eq!(owed(&database).await, [""; 0]);
+    insert("alice", "4", "77").await;
+    let since = told("one begins to wait").await;
+    assert!(since.is_some());
+    let waiting = list(&database, "presence", false, since).await;
+    assert_eq!(waiting.len(), 1, "{waiting:?}");
+    assert_eq!((waiting[0].id, waiting[0].status), (77, 4));
+    assert_eq!(waiting[0].watcher_username, "alice");
+    assert_eq!(
+        (waiting[0].expires_s, waiting[0].subscribed_s),
+        (None, None)
+    );
+
+    insert("carol", "4", "NULL").await;
+    told("another").await;
+    let full = list(&database, "presence", true, None).await;
+    let mut ids: Vec<i64> = full.iter().map(|watcher| watcher.id.signum()).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, [-1, 1], "{full:?}");
+
+    database
+        .by_hand("UPDATE watchers SET reason = 'x' WHERE status = 4")
+        .await;
+    assert_eq!(owed(&database).await, [""; 0]);
+    database
+        .by_hand("UPDATE watchers SET status = 3 WHERE watcher_username = 'alice'")
+        .await;
+    assert_eq!(told("one was decided about").await, None, "in full");
+    database
+        .by_hand("DELETE FROM watchers WHERE watcher_username = 'carol'")
+        .await;
+    assert_eq!(told("one gave up").await, None, "in full");
+    assert_eq!(list(&database, "presence", true, None).await, []);
+}
