@@ -167,8 +167,8 @@ BEGIN
     FROM queued AS q
     WHERE q.event = 'presence' AND q.rules_version > 0;
     IF TG_OP = 'INSERT' AND uris IS NOT NULL THEN
-        -- Let in by default, while a document came that the statement could not see. Now, under the lock, it does not matter how
-        -- far the other has got: the dialog is undecided like any other that comes from here on.
+        -- Let in by default, while a document came that the statement could not see, or after the last one went. Now, under the
+        -- lock, it does not matter how far the other has got: the dialog is undecided like any other that comes from here on.
         UPDATE active_watchers AS a
         SET status          = CASE WHEN a.status = 1 THEN 2 ELSE a.status END,
             view            = 'none',
