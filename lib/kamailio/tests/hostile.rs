@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 /// Far more than 10 MB take even on a machine that does something else meanwhile, and far less than anything that grows
 /// with the square of it.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Names and contents.
 type Files<'a> = &'a [(&'a str, &'a [u8])];
