@@ -149,6 +149,7 @@ mod tests {
     fn dialog(partial_since_s: Option<u64>) -> TakenDialog {
         TakenDialog {
             partial_since: partial_since_s.map(at),
+            view: "all".into(),
             ..TakenDialog::default()
         }
     }
