@@ -84,8 +84,8 @@ async fn chaos(size: Size) {
         phone.keeps(2);
         phone.tolerates(Tolerance {
             gaps: true,
-            strays: false,
             answers: true,
+            ..Tolerance::default()
         });
     }
     let to = servers.clone();

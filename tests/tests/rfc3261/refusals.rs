@@ -323,13 +323,14 @@ async fn too_much() {
 #[tokio::test(flavor = "multi_thread")]
 async fn garbage() {
     let (system, phone) = quiet().await;
-    let whole = publish(&phone).encode();
-    phone.tolerates(system_tests::phone::Tolerance {
-        answers: true,
+    let mallory = Phone::udp("mallory").await;
+    let whole = publish(&mallory).encode();
+    mallory.tolerates(system_tests::phone::Tolerance {
+        raw: true,
         ..Default::default()
     });
     for cut in (0..whole.len()).step_by(7) {
-        phone.raw(&whole[..cut], system.udp(0)).await;
+        mallory.raw(&whole[..cut], system.udp(0)).await;
     }
     for seed in 0..500_u64 {
         let mut bent = whole.clone();
@@ -342,7 +343,7 @@ async fn garbage() {
             let at = usize::try_from(dice >> 32).unwrap_or_default() % bent.len();
             bent[at] = u8::try_from(dice & 0xff).unwrap_or_default();
         }
-        phone.raw(&bent, system.udp(0)).await;
+        mallory.raw(&bent, system.udp(0)).await;
     }
     for bytes in [
         &b"\x00\x01\x00\x08\x21\x12\xa4\x42stunstunstun"[..],
@@ -352,13 +353,12 @@ async fn garbage() {
         b"\0\0\0\0",
         &[0xff; 1400],
     ] {
-        phone.raw(bytes, system.udp(0)).await;
+        mallory.raw(bytes, system.udp(0)).await;
     }
     let response = phone
         .send(&phone.request("OPTIONS", BOB), system.udp(0))
         .await;
     assert_eq!(response.status(), Some(200));
-    phone.violations(); // answers to bent requests may be bent as well
 }
 
 /// Answers that nobody asked for are dropped (18.1.2).
