@@ -8,18 +8,22 @@
 //! What a failed statement did is unknown. A claim that was lost runs out of its lease and is recovered. So is a take
 //! ([`Ledger::abandon`]). Verdicts and settlements may be repeated and are, as long as the lease lasts.
 
+mod leases;
+mod stopping;
+
 use crate::Settings;
 use crate::claim::{Pace, claim_limit, log_recovered};
 use crate::decide::{Asked, Decider};
-use crate::in_flight::{FlightKey, Guard, HoldId, Ledger, Work};
+use crate::in_flight::{FlightKey, Guard, Ledger, Work};
 use crate::outage::Outage;
 use crate::portion::Portion;
 use crate::send::{Letter, Prepared, Sender, Taken, is_terminated};
 use crate::settle::{Ending, Standing};
 use crate::statement::{Done, Job, Take, claimed, settled_resource};
+use leases::{OVERDUE_PERIOD, Renewal};
 use net::{Client, Outcome, Outcomes};
 use sql::{Claimed, DialogVerdict, Resource, Store, StoreError};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
@@ -73,20 +77,8 @@ enum Stage {
     Claim { issued: Instant, limit: u32 },
 }
 
-struct Renewal {
-    issued: Instant,
-    asked: Vec<(HoldId, Arc<Resource>)>,
-}
-
 /// Most resources or verdicts of one settling statement.
 const SETTLE_CHUNK: usize = 2000;
-
-/// How often a resource that is due for long is claimed by waiting for its lock.
-const OVERDUE_PERIOD: Duration = Duration::from_secs(1);
-
-/// How long in-flight NOTIFYs may finish when stopping, and how long handing the rest back may take after that.
-const STOP_GRACE: Duration = Duration::from_secs(2);
-const STOP_LIMIT: Duration = Duration::from_secs(5);
 
 // === impl Engine ===
 
@@ -484,139 +476,6 @@ impl Engine {
         for branch in branches {
             self.client.cancel(&branch);
         }
-    }
-
-    // --- leases ---
-
-    fn watch_leases(&mut self) {
-        let now = Instant::now();
-        let (count, branches) = self
-            .ledger
-            .abandon_expired(now, self.settings.lease_margin());
-        if count > 0 {
-            tracing::warn!(
-                resources = count,
-                "leases ran out before their work was settled; abandoned, to be recovered"
-            );
-        }
-        self.cancel(branches);
-        if self.renewal.is_some() {
-            return;
-        }
-        let asked = self.ledger.to_renew(now, self.settings.lease / 2);
-        if asked.is_empty() {
-            return;
-        }
-        let (store, owner, lease) = (self.store.clone(), self.owner, self.settings.lease);
-        let resources: Vec<Resource> = asked
-            .iter()
-            .map(|(_, resource)| Resource::clone(resource))
-            .collect();
-        let task = tokio::spawn(async move { store.queue().renew(owner, &resources, lease).await });
-        self.renewal = Some((Renewal { issued: now, asked }, AbortOnDropHandle::new(task)));
-    }
-
-    fn renewal_done(
-        &mut self,
-        (renewal, done): (
-            Renewal,
-            Result<Result<Vec<Resource>, StoreError>, JoinError>,
-        ),
-    ) {
-        match done {
-            Ok(Ok(granted)) => {
-                let granted: HashSet<Arc<Resource>> = granted.into_iter().map(Arc::new).collect();
-                let lease_end = renewal.issued + self.settings.lease;
-                let branches = self.ledger.renewed(&renewal.asked, &granted, lease_end);
-                self.cancel(branches);
-            }
-            Ok(Err(error)) => tracing::warn!(error = %error, "renewing leases failed"),
-            Err(error) => tracing::error!(error = %error, "renewing leases failed"),
-        }
-    }
-
-    /// Runs beside the other statements, since it may wait long for its lock. Should it claim a resource that is being
-    /// settled at that moment, the database decides: a settlement of an earlier claim settles nothing.
-    fn start_overdue(&mut self) {
-        let now = Instant::now();
-        if self.overdue.is_some()
-            || self.stopping.is_some()
-            || self.free_permits() == 0
-            || self.outage.lasts(now)
-        {
-            return;
-        }
-        let (store, owner) = (self.store.clone(), self.owner);
-        let (lease, waitn) = (self.settings.lease, self.settings.waitn);
-        let held = self.ledger.claims();
-        let task = tokio::spawn(async move {
-            store
-                .queue()
-                .claim_overdue(owner, &held, lease, waitn)
-                .await
-        });
-        self.overdue = Some((now, AbortOnDropHandle::new(task)));
-    }
-
-    fn overdue_done(
-        &mut self,
-        (issued, done): (
-            Instant,
-            Result<Result<Option<Claimed>, StoreError>, JoinError>,
-        ),
-    ) {
-        match done {
-            Ok(Ok(claimed)) => self.claimed(claimed.into_iter().collect(), issued),
-            // A lock that can't be had within the statement's time is somebody's long transaction; the next round waits again.
-            Ok(Err(error)) => {
-                tracing::debug!(error = %error, "no overdue resource could be claimed")
-            }
-            Err(error) => tracing::error!(error = %error, "claiming an overdue resource failed"),
-        }
-    }
-
-    fn change_owner(&mut self, owner: i64) {
-        self.owner = owner;
-        let branches = self.ledger.abandon_all();
-        self.cancel(branches);
-    }
-
-    // --- stopping ---
-
-    fn stop(&mut self) {
-        self.stopping = Some(Instant::now());
-        self.ledger.stop_taking();
-    }
-
-    /// When the grace is over, what is still in flight is owed again, and another notifier goes on with it at once.
-    fn interrupt_late_flights(&mut self) {
-        let Some(since) = self.stopping else { return };
-        if self.interrupted || since.elapsed() < STOP_GRACE {
-            return;
-        }
-        self.interrupted = true;
-        let mut judged: HashSet<FlightKey> = self.verdicts.iter().map(|(key, _)| *key).collect();
-        if let Some((Stage::Verdicts(verdicts), _)) = &self.statement {
-            judged.extend(verdicts.iter().map(|(key, _)| *key));
-        }
-        for (key, branch) in self.ledger.open_flights() {
-            self.cancel(branch.into_iter().collect());
-            if !judged.contains(&key) {
-                let standing = Standing {
-                    terminated: false,
-                    failures: 0,
-                };
-                self.ended(Letter { key, standing }, Ending::Interrupted);
-            }
-        }
-    }
-
-    fn is_done(&self) -> bool {
-        let Some(since) = self.stopping else {
-            return false;
-        };
-        since.elapsed() >= STOP_LIMIT
-            || (self.ledger.is_empty() && self.statement.is_none() && self.overdue.is_none())
     }
 }
 

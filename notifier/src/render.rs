@@ -43,24 +43,18 @@ const PIDF: &str = "application/pidf+xml";
 // === impl View ===
 
 impl View {
-    /// The document for this dialog, which is told either everything or what has changed.
-    pub(crate) fn document_for(
-        &self,
-        dialog: &TakenDialog,
-        told: DocumentState,
-    ) -> Option<Arc<Document>> {
+    /// The document for this dialog. Who subscribes, or leaves, is told everything; who is told of a change may be told less.
+    pub(crate) fn document_for(&self, dialog: &TakenDialog) -> Option<Arc<Document>> {
         if dialog.view != ALL {
             return self.parts.get(&dialog.view)?.clone();
         }
-        let echo = match told {
-            DocumentState::Full => None,
-            DocumentState::Partial => self.echoes.iter().find(|(to, _)| *to == dialog.contact),
-        };
-        if let Some((_, document)) = echo {
-            return document.clone();
+        if dialog.partial_since.is_none() {
+            return self.document.clone();
         }
-        let partial = dialog.partial_since.and(self.partial.as_ref());
-        partial.or(self.document.as_ref()).cloned()
+        match self.echoes.iter().find(|(to, _)| *to == dialog.contact) {
+            Some((_, echo)) => echo.clone(),
+            None => self.partial.as_ref().or(self.document.as_ref()).cloned(),
+        }
     }
 }
 
@@ -140,14 +134,13 @@ impl Rendered {
         }
     }
 
-    /// The document that this dialog of the resource is shown, which is told either everything or what has changed.
+    /// The document that this dialog of the resource is shown.
     pub(crate) fn document(
         &self,
         resource: &Resource,
         dialog: &TakenDialog,
-        told: DocumentState,
     ) -> Option<Arc<Document>> {
-        self.0.get(resource)?.document_for(dialog, told)
+        self.0.get(resource)?.document_for(dialog)
     }
 
     /// When that document changes although no publication does.

@@ -7,9 +7,9 @@
 use crate::in_flight::FlightKey;
 use crate::render::{Rendered, body_of};
 use crate::settle::{Ending, Standing};
+use events::Document;
 use events::authorization::watcher_state::NO_BODY;
 use events::notification::{SubscriptionStatus, event_value, subscription_state};
-use events::{Document, DocumentState};
 use futures_util::StreamExt as _;
 use futures_util::future::poll_immediate;
 use futures_util::stream::FuturesUnordered;
@@ -80,7 +80,7 @@ impl Sender {
         let mut slow = FuturesUnordered::new();
         let mut ready = Vec::with_capacity(HANDED_TOGETHER);
         for taken in taken {
-            let document = rendered.document(&taken.resource, &taken.dialog, told(&taken));
+            let document = rendered.document(&taken.resource, &taken.dialog);
             let mut request = Box::pin(self.request(taken, document));
             // A numeric next hop over UDP is ready at the first poll.
             match poll_immediate(&mut request).await {
@@ -199,16 +199,6 @@ fn view<'a>(
         remote_target: &dialog.contact,
         route_set,
         local_contact,
-    }
-}
-
-/// Who subscribes, or leaves, is told everything; who is told of a change may be told less. A NOTIFY that does both, because a
-/// refresh and a change met in one take, counts as one of a change.
-fn told(taken: &Taken) -> DocumentState {
-    let is_first = taken.dialog.version <= 1;
-    match taken.state_due && !is_first && !taken.letter.standing.terminated {
-        true => DocumentState::Partial,
-        false => DocumentState::Full,
     }
 }
 

@@ -228,7 +228,7 @@ mod tests {
             let wanted = wanted(std::slice::from_ref(dialog));
             let (resource, view) = wanted.render(&registry, &watchers);
             assert_eq!(resource.event, "dialog.winfo");
-            let document = view.document_for(dialog, DocumentState::Full).unwrap();
+            let document = view.document_for(dialog).unwrap();
             String::from_utf8(document.for_notify(1).into_owned()).unwrap()
         };
         let (full, partial) = (text(&dialog(None)), text(&dialog(Some(7))));

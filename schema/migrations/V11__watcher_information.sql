@@ -249,8 +249,9 @@ CREATE TRIGGER active_watchers_deleted AFTER DELETE ON active_watchers
 ALTER TABLE watchers ADD COLUMN subscription_id bigint;
 COMMENT ON COLUMN watchers.subscription_id IS 'active_watchers.id of the subscription that ended while it was pending, by which watcher information names the watcher that waits; null = unknown. Written with status 4.';
 
--- Serves subscription.list_watchers. Partial: nearly empty, however many decisions a presentity has.
-CREATE INDEX watchers_winfo_idx ON watchers (presentity_uri, event) WHERE status = 4;
+-- Serves subscription.list_watchers. Partial: nearly empty, however many decisions a presentity has. The statement says status > 3 as
+-- well, so that the planner cannot take watchers_waiting_idx for it, as it did with old statistics.
+CREATE INDEX watchers_winfo_idx ON watchers (presentity_uri, event) WHERE status > 3;
 
 CREATE FUNCTION queue_waiting_watchers() RETURNS trigger
 LANGUAGE plpgsql

@@ -355,7 +355,7 @@ impl Import<'_> {
     /// Stores decisions; verdicts in input order. No two may be about the same watcher, presentity and event package.
     ///
     /// # Locks
-    /// Rows of `watchers` by key.
+    /// Rows of `watchers` by key, then `notify_queue` by key through the trigger; once for changed and once for new ones.
     /// # Errors
     /// Any [`StoreError`].
     pub async fn decisions(
@@ -370,11 +370,10 @@ impl Import<'_> {
         let status = column(rows, |row| row.status);
         let reason = column(rows, |row| row.reason.as_str());
         let inserted_time = column(rows, |row| row.inserted_time);
-        let statement = &registry::WATCHER_PUT_IMPORTED;
         let answers = self
             .0
             .query(
-                statement,
+                &registry::WATCHER_CHANGE_IMPORTED,
                 &[
                     &presentity_uri,
                     &watcher_username,
@@ -387,7 +386,24 @@ impl Import<'_> {
                 ],
             )
             .await?;
-        Ok(verdicts(rows.len(), &answers))
+        let verdicts = verdicts(rows.len(), &answers);
+        if !dry && verdicts.contains(&ImportVerdict::Created) {
+            self.0
+                .execute(
+                    &registry::WATCHER_CREATE_IMPORTED,
+                    &[
+                        &presentity_uri,
+                        &watcher_username,
+                        &watcher_domain,
+                        &event,
+                        &status,
+                        &reason,
+                        &inserted_time,
+                    ],
+                )
+                .await?;
+        }
+        Ok(verdicts)
     }
 
     /// Stores documents; verdicts in input order. No two may have one address.
@@ -420,30 +436,17 @@ impl Import<'_> {
             )
             .await?;
         let verdicts = verdicts(rows.len(), &answers);
-        let new: Vec<&ImportedDocument> = created(rows, &verdicts);
-        if !dry && !new.is_empty() {
-            self.create_documents(&new).await?;
+        if !dry && verdicts.contains(&ImportVerdict::Created) {
+            self.0
+                .execute(
+                    &registry::XCAP_CREATE_IMPORTED,
+                    &[
+                        &username, &domain, &doc, &doc_type, &etag, &source, &doc_uri, &port,
+                    ],
+                )
+                .await?;
         }
         Ok(verdicts)
-    }
-
-    async fn create_documents(&self, rows: &[&ImportedDocument]) -> Result<u64, StoreError> {
-        let username = column(rows, |row| row.username.as_str());
-        let domain = column(rows, |row| row.domain.as_str());
-        let doc = column(rows, |row| row.doc.as_ref());
-        let doc_type = column(rows, |row| row.doc_type);
-        let etag = column(rows, |row| row.etag.as_str());
-        let source = column(rows, |row| row.source);
-        let doc_uri = column(rows, |row| row.doc_uri.as_str());
-        let port = column(rows, |row| row.port);
-        self.0
-            .execute(
-                &registry::XCAP_CREATE_IMPORTED,
-                &[
-                    &username, &domain, &doc, &doc_type, &etag, &source, &doc_uri, &port,
-                ],
-            )
-            .await
     }
 
     /// Imported publications that no PUBLISH has touched here: our id and Kamailio's, up to `limit` above `after_id`.

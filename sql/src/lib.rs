@@ -37,9 +37,10 @@ pub use publication::{
 pub use queue::{Claimed, Decided, NextChange, Queue, SettledResource};
 pub use registry::{STATEMENTS, Statement};
 pub use store::{SESSION_SETTINGS, Store, StoreOptions};
+pub use subscription::watched::{WatchedResource, Watcher};
 pub use subscription::{
     Authorization, DialogVerdict, NewSubscription, SubscribeOutcome, SubscriptionRefresh,
-    Subscriptions, TakenDialog, Verdict, WatchedResource, Watcher,
+    Subscriptions, TakenDialog, Verdict,
 };
 pub use watcher::{
     DecidedDialog, DecidedWatcher, Person, Presentity, StoredDecision, Subject, Watchers,

@@ -67,7 +67,8 @@ statements! {
     SUBSCRIPTION_CHANGE_IMPORTED = "subscription" "change_imported";
     SUBSCRIPTION_CREATE_IMPORTED = "subscription" "create_imported";
     SUBSCRIPTION_DELETE_IMPORTED = "subscription" "delete_imported";
-    WATCHER_PUT_IMPORTED = "watcher" "put_imported";
+    WATCHER_CHANGE_IMPORTED = "watcher" "change_imported";
+    WATCHER_CREATE_IMPORTED = "watcher" "create_imported";
     XCAP_CHANGE_IMPORTED = "xcap" "change_imported";
     XCAP_CREATE_IMPORTED = "xcap" "create_imported";
     XCAP_LIST_LISTS = "xcap" "list_lists";
@@ -75,6 +76,8 @@ statements! {
     WATCHER_LIST_UNDECIDED = "watcher" "list_undecided";
     WATCHER_LIST_DIALOGS = "watcher" "list_dialogs";
     WATCHER_LIST_PERSONS = "watcher" "list_persons";
+    WATCHER_CREATE_DECIDED = "watcher" "create_decided";
+    WATCHER_CHANGE_DECIDED = "watcher" "change_decided";
     WATCHER_DECIDE_BATCH = "watcher" "decide_batch";
     WATCHER_AWAIT_DECIDER = "watcher" "await_decider";
     WATCHER_PUT_WAITING = "watcher" "put_waiting";

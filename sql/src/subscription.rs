@@ -2,6 +2,8 @@
 
 use std::time::SystemTime;
 
+pub(crate) mod watched;
+
 use tokio_postgres::Row;
 
 use crate::{Claimed, Resource, Store, StoreError, ordinal, registry, rounds, route_set};
@@ -173,42 +175,6 @@ pub struct TakenDialog {
     pub ended: bool,
     /// What a partial document must reach back to; `None`: it must be full. Only documents that can be either look here.
     pub partial_since: Option<SystemTime>,
-}
-
-/// A resource whose watchers are asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WatchedResource {
-    /// What is watched: its event package is `presence`, not `presence.winfo`.
-    pub resource: Resource,
-    /// All that live, for full state.
-    pub all_live: bool,
-    /// Those whose status changed at this time or later, ended ones among them, for partial state.
-    pub since: Option<SystemTime>,
-}
-
-/// One subscription to a watched resource, as it stands now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Watcher {
-    /// Position of its resource in the slice given to [`Subscriptions::list_watchers`].
-    pub resource_index: usize,
-    /// Row id: it names the subscription as long as that lives.
-    pub id: i64,
-    /// User of the watcher.
-    pub watcher_username: String,
-    /// Domain of the watcher.
-    pub watcher_domain: String,
-    /// The watcher's display name, or `""`.
-    pub display_name: String,
-    /// Kamailio's number: 1 active, 2 pending, 3 terminated, 4 waiting.
-    pub status: i16,
-    /// Why it is pending or terminated, or `""`.
-    pub reason: String,
-    /// Seconds left; `None`: it never ends, or is over.
-    pub expires_s: Option<u32>,
-    /// Seconds since its first SUBSCRIBE, if they are known.
-    pub subscribed_s: Option<u32>,
-    /// Its status changed at [`WatchedResource::since`] or later.
-    pub changed: bool,
 }
 
 /// What a final answer, or its absence, means for a dialog.
@@ -400,32 +366,6 @@ impl Subscriptions<'_> {
         taken.iter().map(TakenDialog::from_row).collect()
     }
 
-    /// The watchers of resources, by resource and then by id. Read them *after* the take of those who are shown them.
-    ///
-    /// # Errors
-    /// Any [`StoreError`].
-    pub async fn list_watchers(
-        &self,
-        resources: &[WatchedResource],
-    ) -> Result<Vec<Watcher>, StoreError> {
-        if resources.is_empty() {
-            return Ok(Vec::new());
-        }
-        let (presentity_uri, event) =
-            Resource::columns(resources.iter().map(|watched| &watched.resource));
-        let all_live: Vec<bool> = resources.iter().map(|watched| watched.all_live).collect();
-        let since: Vec<Option<SystemTime>> =
-            resources.iter().map(|watched| watched.since).collect();
-        let found = self
-            .0
-            .query(
-                &registry::SUBSCRIPTION_LIST_WATCHERS,
-                &[&presentity_uri, &event, &all_live, &since, &self.0.now()],
-            )
-            .await?;
-        Ok(found.iter().map(Watcher::from_row).collect())
-    }
-
     /// Writes verdicts down; returns how many still applied. Must be committed before the resource is settled
     /// ([`crate::Queue::settle`]), or a crash in between would lose a retry.
     ///
@@ -596,30 +536,6 @@ impl TakenDialog {
             ended: row.get("ended"),
             partial_since: row.get("partial_since"),
         })
-    }
-}
-
-// === impl Watcher ===
-
-impl Watcher {
-    fn from_row(row: &Row) -> Watcher {
-        // Seconds beyond 136 years are as good as never, and unknown.
-        let seconds = |column| {
-            let seconds: Option<i64> = row.get(column);
-            seconds.and_then(|seconds| u32::try_from(seconds).ok())
-        };
-        Watcher {
-            resource_index: ordinal(row, "resource"),
-            id: row.get("id"),
-            watcher_username: row.get("watcher_username"),
-            watcher_domain: row.get("watcher_domain"),
-            display_name: row.get("display_name"),
-            status: row.get("status"),
-            reason: row.get("reason"),
-            expires_s: seconds("expires_s").filter(|seconds| *seconds > 0),
-            subscribed_s: seconds("subscribed_s"),
-            changed: row.get("changed"),
-        }
     }
 }
 

@@ -103,6 +103,8 @@ pub struct DecidedWatcher {
     pub domain: String,
     /// Event package.
     pub event: String,
+    /// Row id of a dialog of the watcher, if nothing is stored of the watcher yet.
+    pub dialog: Option<i64>,
     /// The decision.
     pub decision: StoredDecision,
     /// [`Presentity::rules_version`] that it was decided by.
@@ -254,9 +256,11 @@ impl Watchers<'_> {
     /// Writes decisions down; returns how many dialogs changed. Nothing is written for presentities whose row `owner` no longer
     /// holds, nor to dialogs that have changed their status since they were read. No two decisions may be about one watcher.
     ///
+    /// Watchers come first, each kind of write in a transaction of its own: whoever goes on after a crash in between finds the
+    /// dialogs undecided, or other than the rules say, and decides the same again.
+    ///
     /// # Locks
-    /// Rows of `active_watchers` by (presentity_uri, event, id), of `watchers` by key, then `notify_queue` by key through the
-    /// trigger.
+    /// Of `active_watchers` by (presentity_uri, event, id) or `watchers` by key, then `notify_queue` by key through the trigger.
     /// # Errors
     /// Any [`StoreError`].
     pub async fn decide_batch(
@@ -266,7 +270,9 @@ impl Watchers<'_> {
         dialogs: &[DecidedDialog],
         watchers: &[DecidedWatcher],
     ) -> Result<u64, StoreError> {
-        if dialogs.is_empty() && watchers.is_empty() {
+        self.create_decided(owner, held, watchers).await?;
+        self.change_decided(owner, held, watchers).await?;
+        if dialogs.is_empty() {
             return Ok(0);
         }
         let id = column(dialogs, |dialog| dialog.id);
@@ -276,18 +282,8 @@ impl Watchers<'_> {
         let view = column(dialogs, |dialog| dialog.view.as_str());
         let tell = column(dialogs, |dialog| dialog.tell);
         let rules_version = column(dialogs, |dialog| dialog.rules_version);
-        let presentity_uri = column(watchers, |watcher| watcher.presentity_uri.as_str());
-        let username = column(watchers, |watcher| watcher.username.as_str());
-        let domain = column(watchers, |watcher| watcher.domain.as_str());
-        let event = column(watchers, |watcher| watcher.event.as_str());
-        let watcher_status = column(watchers, |watcher| watcher.decision.status);
-        let watcher_reason = column(watchers, |watcher| watcher.decision.reason.as_str());
-        let watcher_view = column(watchers, |watcher| watcher.decision.view.as_deref());
-        let watcher_rules = column(watchers, |watcher| watcher.rules_version);
-        let recheck_at = column(watchers, |watcher| watcher.decision.recheck_at);
-        let rows = self
-            .0
-            .query(
+        self.0
+            .execute(
                 &registry::WATCHER_DECIDE_BATCH,
                 &[
                     &owner,
@@ -299,28 +295,102 @@ impl Watchers<'_> {
                     &view,
                     &tell,
                     &rules_version,
+                    &self.0.now(),
+                ],
+            )
+            .await
+    }
+
+    async fn create_decided(
+        &self,
+        owner: i64,
+        held: &[&str],
+        watchers: &[DecidedWatcher],
+    ) -> Result<u64, StoreError> {
+        let new: Vec<&DecidedWatcher> = watchers
+            .iter()
+            .filter(|watcher| watcher.dialog.is_some())
+            .collect();
+        if new.is_empty() {
+            return Ok(0);
+        }
+        let dialog = column(&new, |watcher| watcher.dialog);
+        let presentity_uri = column(&new, |watcher| watcher.presentity_uri.as_str());
+        let username = column(&new, |watcher| watcher.username.as_str());
+        let domain = column(&new, |watcher| watcher.domain.as_str());
+        let event = column(&new, |watcher| watcher.event.as_str());
+        let status = column(&new, |watcher| watcher.decision.status);
+        let reason = column(&new, |watcher| watcher.decision.reason.as_str());
+        let view = column(&new, |watcher| watcher.decision.view.as_deref());
+        let rules_version = column(&new, |watcher| watcher.rules_version);
+        let recheck_at = column(&new, |watcher| watcher.decision.recheck_at);
+        self.0
+            .execute(
+                &registry::WATCHER_CREATE_DECIDED,
+                &[
+                    &owner,
+                    &held,
+                    &dialog,
                     &presentity_uri,
                     &username,
                     &domain,
                     &event,
-                    &watcher_status,
-                    &watcher_reason,
-                    &watcher_view,
-                    &watcher_rules,
+                    &status,
+                    &reason,
+                    &view,
+                    &rules_version,
                     &recheck_at,
                     &self.0.now(),
                 ],
             )
-            .await?;
-        let written: i64 = rows.first().map_or(0, |row| row.get("written"));
-        Ok(u64::try_from(written).unwrap_or(0))
+            .await
     }
 
-    /// Waits until an earlier holder of these presentities has written what it is writing about their dialogs. To be called after
+    /// All of them, also those that were new when they were read: somebody else may have stored them since.
+    async fn change_decided(
+        &self,
+        owner: i64,
+        held: &[&str],
+        watchers: &[DecidedWatcher],
+    ) -> Result<u64, StoreError> {
+        if watchers.is_empty() {
+            return Ok(0);
+        }
+        let presentity_uri = column(watchers, |watcher| watcher.presentity_uri.as_str());
+        let username = column(watchers, |watcher| watcher.username.as_str());
+        let domain = column(watchers, |watcher| watcher.domain.as_str());
+        let event = column(watchers, |watcher| watcher.event.as_str());
+        let status = column(watchers, |watcher| watcher.decision.status);
+        let reason = column(watchers, |watcher| watcher.decision.reason.as_str());
+        let view = column(watchers, |watcher| watcher.decision.view.as_deref());
+        let rules_version = column(watchers, |watcher| watcher.rules_version);
+        let recheck_at = column(watchers, |watcher| watcher.decision.recheck_at);
+        self.0
+            .execute(
+                &registry::WATCHER_CHANGE_DECIDED,
+                &[
+                    &owner,
+                    &held,
+                    &presentity_uri,
+                    &username,
+                    &domain,
+                    &event,
+                    &status,
+                    &reason,
+                    &view,
+                    &rules_version,
+                    &recheck_at,
+                    &self.0.now(),
+                ],
+            )
+            .await
+    }
+
+    /// Waits until an earlier holder of these presentities has written what it is writing about their dialogs and watchers. To be called after
     /// a recovery, before anything is read that a decision is made from.
     ///
     /// # Locks
-    /// Rows of `active_watchers` by (presentity_uri, event, id), shared.
+    /// Rows of `active_watchers` by (presentity_uri, event, id), then of `watchers` by key, shared.
     /// # Errors
     /// Any [`StoreError`].
     pub async fn await_decider(&self, presentity_uris: &[&str]) -> Result<(), StoreError> {
@@ -333,7 +403,7 @@ impl Watchers<'_> {
     /// Makes those wait whose last pending dialog is over (RFC 3857 section 4.7.1); returns how many.
     ///
     /// # Locks
-    /// Rows of `watchers` by key.
+    /// Rows of `watchers` by key, then `notify_queue` by key through the trigger.
     /// # Errors
     /// Any [`StoreError`].
     pub async fn put_waiting(

@@ -1145,6 +1145,7 @@ async fn a_decider_that_lost_its_lease_writes_nothing() {
         username: "watcher".into(),
         domain: "example.org".into(),
         event: "presence".into(),
+        dialog: Some(subjects[0].id),
         decision: StoredDecision {
             status: 1,
             reason: String::new(),
@@ -1199,4 +1200,59 @@ async fn the_next_decider_waits_for_what_the_last_one_writes() {
     .await;
     commit(&late).await;
     assert_eq!(next.await.unwrap().unwrap()[0].status, 3);
+}
+
+/// The same for what is stored of a watcher: neither a row that is being changed is overlooked, nor one that is being made, for which
+/// the earlier decider holds the dialog.
+#[tokio::test]
+async fn the_next_decider_waits_for_watchers_too() {
+    let (database, subjects, version) = with_undecided(LEASE).await;
+    let bob = ["sip:bob@example.org"];
+    let watcher = |status| DecidedWatcher {
+        presentity_uri: bob[0].into(),
+        username: "watcher".into(),
+        domain: "example.org".into(),
+        event: "presence".into(),
+        dialog: Some(subjects[0].id),
+        decision: StoredDecision {
+            status,
+            reason: String::new(),
+            view: Some("none".into()),
+            recheck_at: None,
+        },
+        rules_version: version,
+    };
+    let decisions = database.store.watcher();
+    decisions
+        .decide_batch(A, &bob, &[], &[watcher(2)])
+        .await
+        .unwrap();
+    let late = open(&database, "UPDATE watchers SET status = 3").await;
+    let store = database.store.clone();
+    let next = blocked(&database, 0, async move {
+        let watchers = store.watcher();
+        watchers.await_decider(&["sip:bob@example.org"]).await?;
+        watchers.persons("sip:bob@example.org", None, 10).await
+    })
+    .await;
+    commit(&late).await;
+    assert_eq!(next.await.unwrap().unwrap()[0].stored.status, 3);
+
+    database.by_hand("DELETE FROM watchers").await;
+    let lock = open(&database, "SELECT 1 FROM active_watchers FOR UPDATE").await;
+    let store = database.store.clone();
+    let rows = [watcher(2)];
+    let first = blocked(&database, 0, async move {
+        let decisions = store.watcher();
+        decisions
+            .decide_batch(A, &["sip:bob@example.org"], &[], &rows)
+            .await
+    })
+    .await;
+    commit(&lock).await;
+    first.await.unwrap().unwrap();
+    assert_eq!(
+        database.value::<i64>("SELECT count(*) FROM watchers").await,
+        1
+    );
 }

@@ -62,6 +62,33 @@ fn every_header_is_complete_and_in_order() {
     }
 }
 
+/// What locks rows of `notify_queue` does it once a statement, in key order: a second trigger of the same statement would begin from
+/// the front again, and two such statements could wait for each other.
+#[test]
+fn a_statement_fires_one_trigger_that_locks_the_queue() {
+    const WRITES: [&str; 3] = ["INSERT INTO ", "UPDATE ", "DELETE FROM "];
+    const TRIGGERING: [&str; 4] = ["presentity", "active_watchers", "watchers", "xcap"];
+    // One row, which locks one row of the queue (its header says so).
+    const EXCEPTION: &str = "publication.put_feature";
+    for statement in STATEMENTS {
+        let code = statement
+            .text
+            .lines()
+            .filter(|line| !line.starts_with("--"));
+        let code = code.collect::<Vec<_>>().join("\n");
+        let mut fired = code.matches("DO UPDATE").count();
+        for (write, table) in WRITES
+            .iter()
+            .flat_map(|write| TRIGGERING.map(|table| (write, table)))
+        {
+            fired += code.matches(&format!("{write}{table} ")).count();
+            fired += code.matches(&format!("{write}{table}\n")).count();
+        }
+        let most = 1 + usize::from(statement.name == EXCEPTION);
+        assert!(fired <= most, "{} fires {fired}", statement.name);
+    }
+}
+
 #[tokio::test]
 async fn parameters_and_columns_are_as_declared() {
     let database = Database::new().await;

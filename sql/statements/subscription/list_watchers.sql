@@ -48,7 +48,7 @@ FROM (
     CROSS JOIN LATERAL (
         SELECT w.id, w.subscription_id, w.watcher_username, w.watcher_domain, w.status, w.reason, w.inserted_time
         FROM watchers AS w
-        WHERE w.presentity_uri = i.presentity_uri AND w.event = i.event AND w.status = 4
+        WHERE w.presentity_uri = i.presentity_uri AND w.event = i.event AND w.status > 3
           AND (i.all_live OR to_timestamp(w.inserted_time) >= i.since)
         OFFSET 0
     ) AS w

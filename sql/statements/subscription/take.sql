@@ -20,9 +20,10 @@
 -- An undecided dialog (decided_version = -1) is never taken. A pending one is told nothing of state, but after a recovery it is
 -- owed what its holder may have taken in vain.
 -- NOT IN, not NOT EXISTS: it stays a hashed subplan, however many are in flight, and is judged anew after a wait for a lock.
--- A document that has partial states (watcher information) is full in the first NOTIFY, for flagged dialogs, as answers to
--- SUBSCRIBE and after failures, and for those that have not seen full_version. A partial one reaches 30 s further back than the NOTIFY before: longer than a
--- statement may take, so that a change that was committed after that one was rendered is told now.
+-- A document that has partial states (watcher information, dialog;sla) is full in the first NOTIFY and the last, for flagged
+-- dialogs, as answers to SUBSCRIBE and after failures, and for those that have not seen full_version. A partial one reaches 30 s
+-- further back than the NOTIFY before: longer than a statement may take, so that a change that was committed after that one was
+-- rendered is told now.
 -- Measured on two busy cores, 400 resources of 48 dialogs each: 5,000 dialogs in 150 ms, 33,000/s; 500 at a time 5,000/s, since
 -- each run looks at all that is owed to choose fairly: give a limit that fits the fan-out. The statement trigger of
 -- active_watchers costs 0.7 ms of those 150, so a row trigger with WHEN (updated <> -1), which would not lock the queue in key
@@ -74,7 +75,8 @@ locked AS MATERIALIZED (
 ),
 still_held AS MATERIALIZED (
     -- The sort holds back the first row until the last one is locked: only then the clock is read, below.
-    SELECT l.id, l.ord, l.version, l.lease_until, l.now, l.over, l.spent, l.partial_since
+    SELECT l.id, l.ord, l.version, l.lease_until, l.now, l.over, l.spent,
+           CASE WHEN NOT l.over THEN l.partial_since END AS partial_since
     FROM locked AS l
     ORDER BY l.ord, l.id
 )

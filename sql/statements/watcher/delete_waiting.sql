@@ -3,7 +3,7 @@
 -- Called by:  notifier/src/sweep.rs
 -- Parameters: $1 limit int8 | $2 waiting_s int8 | $3 now timestamptz (tests only, else null)
 -- Returns:    nothing; the row count says how many were deleted
--- Locks:      free watchers rows (SKIP LOCKED: never waits)
+-- Locks:      free watchers rows (SKIP LOCKED), then notify_queue by key (by trigger)
 -- Plan:       watchers_waiting_idx, watchers_pkey
 -- Retry:      safe
 -- RFC:        3857 section 4.7.1 (waiting, giveup: terminated)

@@ -3,14 +3,21 @@
 -- Called by:  notifier/src/decide.rs, after each decision
 -- Parameters: $1 owner int8 | $2 presentity_uri text[] | $3 now timestamptz (tests only, else null)
 -- Returns:    nothing; the row count says how many wait from now on
--- Locks:      watchers rows by (uri, watcher, event); notify_queue and active_watchers are read without a lock
--- Plan:       notify_queue_pkey, watchers_pending_idx, watchers_pkey, active_watchers_pending_idx
+-- Locks:      watchers rows by (uri, watcher, event), then notify_queue by key (by trigger); notify_queue and active_watchers are read without a lock
+-- Plan:       notify_queue_pkey, watchers_pending_idx, watchers_pkey, active_watchers_pending_idx, active_watchers_resource_idx
 -- Retry:      safe
 -- RFC:        3857 section 4.7.1 (pending, timeout: waiting)
 --
 -- A dialog that comes after our snapshot is undecided: deciding about it makes its watcher pending again.
 WITH over AS MATERIALIZED (
-    SELECT w.id, t.now
+    SELECT w.id, t.now,
+           -- The dialog that is over: watcher information goes on to call the watcher by it.
+           (SELECT a.id
+            FROM active_watchers AS a
+            WHERE a.presentity_uri = w.presentity_uri AND a.event = w.event AND a.watcher_username = w.watcher_username
+              AND a.watcher_domain = w.watcher_domain
+            ORDER BY a.presentity_uri DESC, a.event DESC, a.id DESC
+            LIMIT 1) AS subscription_id
     FROM unnest($2::text[]) AS i (presentity_uri)
     CROSS JOIN (SELECT COALESCE($3::timestamptz, now()) AS now) AS t
     JOIN notify_queue AS q ON q.presentity_uri = i.presentity_uri AND q.event = 'presence'
@@ -26,8 +33,9 @@ WITH over AS MATERIALIZED (
     FOR UPDATE OF w
 )
 UPDATE watchers AS w
-SET status        = 4,
-    reason        = 'timeout',
-    inserted_time = floor(extract(epoch FROM o.now))::bigint
+SET status          = 4,
+    reason          = 'timeout',
+    inserted_time   = floor(extract(epoch FROM o.now))::bigint,
+    subscription_id = o.subscription_id
 FROM over AS o
 WHERE w.id = o.id

@@ -79,12 +79,18 @@ fn decided(subject: &Subject, status: i16, view: &str, rules_version: i64) -> De
     }
 }
 
-fn stored(watcher: &str, status: i16, recheck_at: Option<i64>) -> DecidedWatcher {
+fn stored(
+    subject: &Subject,
+    watcher: &str,
+    status: i16,
+    recheck_at: Option<i64>,
+) -> DecidedWatcher {
     DecidedWatcher {
         presentity_uri: resource("bob").presentity_uri,
         username: watcher.into(),
         domain: "example.org".into(),
         event: "presence".into(),
+        dialog: subject.stored.is_none().then_some(subject.id),
         decision: StoredDecision {
             status,
             reason: String::new(),
@@ -247,9 +253,9 @@ async fn what_is_decided_is_written_and_told_and_the_time_to_look_again_is_kept(
         .value("SELECT extract(epoch FROM now())::bigint + 3600")
         .await;
     let watchers = [
-        stored("in", 1, Some(in_an_hour)),
-        stored("out", 3, None),
-        stored("wait", 2, None),
+        stored(&subjects[0], "in", 1, Some(in_an_hour)),
+        stored(&subjects[1], "out", 3, None),
+        stored(&subjects[2], "wait", 2, None),
     ];
     let decisions = database.store.watcher();
     let write = |owner| decisions.decide_batch(owner, &[BOB], &dialogs_decided, &watchers);
@@ -384,7 +390,7 @@ async fn a_watcher_waits_when_the_last_pending_dialog_is_over_and_is_given_up_on
         .iter()
         .map(|subject| decided(subject, 2, "none", 9999))
         .collect();
-    let rows = [stored("w", 2, None)];
+    let rows = [stored(&subjects[0], "w", 2, None)];
     watchers
         .decide_batch(A, &[BOB], &pending, &rows)
         .await
@@ -407,6 +413,9 @@ async fn a_watcher_waits_when_the_last_pending_dialog_is_over_and_is_given_up_on
         assert_eq!(watchers.put_waiting(A, &[BOB]).await.unwrap(), waiting);
     }
     assert_eq!(database.value::<i64>(status).await, 4);
+    // Watcher information goes on to call the watcher by the last of its dialogs.
+    let called = "SELECT subscription_id FROM watchers";
+    assert_eq!(database.value::<i64>(called).await, subjects[1].id);
     let patience = std::time::Duration::from_secs(60);
     assert_eq!(watchers.delete_waiting(10, patience).await.unwrap(), 0);
     let later = database.store.at(after(61.0));

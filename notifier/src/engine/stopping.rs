@@ -1,0 +1,50 @@
+//! Stopping: nothing new is taken, what is in flight may finish, and the rest is handed to the other notifiers.
+
+use super::{Engine, Stage};
+use crate::in_flight::FlightKey;
+use crate::send::Letter;
+use crate::settle::{Ending, Standing};
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+/// How long in-flight NOTIFYs may finish when stopping, and how long handing the rest back may take after that.
+const STOP_GRACE: Duration = Duration::from_secs(2);
+const STOP_LIMIT: Duration = Duration::from_secs(5);
+
+impl Engine {
+    pub(super) fn stop(&mut self) {
+        self.stopping = Some(Instant::now());
+        self.ledger.stop_taking();
+    }
+
+    /// When the grace is over, what is still in flight is owed again, and another notifier goes on with it at once.
+    pub(super) fn interrupt_late_flights(&mut self) {
+        let Some(since) = self.stopping else { return };
+        if self.interrupted || since.elapsed() < STOP_GRACE {
+            return;
+        }
+        self.interrupted = true;
+        let mut judged: HashSet<FlightKey> = self.verdicts.iter().map(|(key, _)| *key).collect();
+        if let Some((Stage::Verdicts(verdicts), _)) = &self.statement {
+            judged.extend(verdicts.iter().map(|(key, _)| *key));
+        }
+        for (key, branch) in self.ledger.open_flights() {
+            self.cancel(branch.into_iter().collect());
+            if !judged.contains(&key) {
+                let standing = Standing {
+                    terminated: false,
+                    failures: 0,
+                };
+                self.ended(Letter { key, standing }, Ending::Interrupted);
+            }
+        }
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        let Some(since) = self.stopping else {
+            return false;
+        };
+        since.elapsed() >= STOP_LIMIT
+            || (self.ledger.is_empty() && self.statement.is_none() && self.overdue.is_none())
+    }
+}

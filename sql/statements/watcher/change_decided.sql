@@ -1,0 +1,52 @@
+-- watcher.change_decided
+-- Purpose:    store what was decided about watchers of whom something else is stored
+-- Called by:  notifier/src/decide.rs, before watcher.decide_batch
+-- Parameters: $1 owner int8 | $2 held text[] (presentities that are decided about) | $3 presentity_uri text[] | $4 watcher_username text[] | $5 watcher_domain text[] | $6 event text[] | $7 status int2[] | $8 reason text[] | $9 view text[] | $10 rules_version int8[] | $11 recheck_at int8[] (epoch second, null = never) | $12 now timestamptz (tests only, else null)
+-- Returns:    nothing; the row count says how many changed
+-- Locks:      watchers rows by (uri, watcher, event), then notify_queue by key (by trigger); notify_queue is read without a lock
+-- Plan:       notify_queue_pkey, watchers_watcher_idx, watchers_pkey
+-- Retry:      safe, a second run changes nothing
+-- RFC:        3857 section 4.7.1
+--
+-- Fenced like watcher.create_decided. It is a statement of its own because an upsert fires both triggers, and each locks queue
+-- rows.
+WITH held AS MATERIALIZED (
+    SELECT q.presentity_uri, q.lease_until
+    FROM unnest($2::text[]) AS i (presentity_uri)
+    JOIN notify_queue AS q ON q.presentity_uri = i.presentity_uri AND q.event = 'presence'
+    WHERE q.owner = $1::bigint AND q.lease_until > COALESCE($12::timestamptz, clock_timestamp())
+),
+locked AS MATERIALIZED (
+    SELECT w.id, w.presentity_uri, i.status, i.reason, i.view, i.rules_version, i.recheck_at
+    FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::smallint[], $8::text[], $9::text[], $10::bigint[],
+                $11::bigint[])
+             AS i (presentity_uri, watcher_username, watcher_domain, event, status, reason, view, rules_version, recheck_at)
+    JOIN watchers AS w ON w.presentity_uri = i.presentity_uri AND w.watcher_username = i.watcher_username
+        AND w.watcher_domain = i.watcher_domain AND w.event = i.event
+    WHERE (w.status, w.reason, w.view, w.rules_version, w.recheck_at)
+          IS DISTINCT FROM (i.status, i.reason, i.view, i.rules_version, i.recheck_at)
+    ORDER BY w.presentity_uri, w.watcher_username, w.watcher_domain, w.event
+    FOR UPDATE OF w
+),
+still_held AS MATERIALIZED (
+    SELECT h.presentity_uri, COALESCE($12::timestamptz, now()) AS now
+    FROM (SELECT count(*) AS rows FROM locked) AS l
+    CROSS JOIN LATERAL (
+        SELECT h.presentity_uri
+        FROM held AS h
+        WHERE l.rows >= 0 AND h.lease_until > COALESCE($12::timestamptz, clock_timestamp())
+        -- A fence: the clock is read when the last row is locked.
+        OFFSET 0
+    ) AS h
+)
+UPDATE watchers AS w
+SET status          = l.status,
+    reason          = l.reason,
+    view            = l.view,
+    rules_version   = l.rules_version,
+    recheck_at      = l.recheck_at,
+    inserted_time   = CASE WHEN w.status = l.status THEN w.inserted_time ELSE floor(extract(epoch FROM h.now))::bigint END,
+    subscription_id = CASE WHEN l.status = 4 THEN w.subscription_id END
+FROM locked AS l
+JOIN still_held AS h ON h.presentity_uri = l.presentity_uri
+WHERE w.id = l.id
