@@ -9,7 +9,7 @@ use sql::{
     Claimed, DialogVerdict, Resource, SettledResource, Store, StoreError, TakenDialog,
     WatchedResource, Watcher,
 };
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -125,16 +125,14 @@ async fn take(
         .subscription()
         .take(owner, claimed, in_flight, limit)
         .await?;
-    let mut shown: HashMap<usize, Vec<&TakenDialog>> = HashMap::new();
-    for dialog in &dialogs {
-        shown.entry(dialog.resource_index).or_default().push(dialog);
-    }
+    let shown: HashSet<usize> = dialogs.iter().map(|dialog| dialog.resource_index).collect();
     let (mut resources, mut winfos) = (Vec::new(), Vec::new());
-    for (index, dialogs) in shown {
+    for index in shown {
         let Some(claimed) = claimed.get(index) else {
             continue;
         };
-        match Wanted::of(registry, &claimed.resource, dialogs.into_iter()) {
+        let own = dialogs.iter().filter(|d| d.resource_index == index);
+        match Wanted::of(registry, &claimed.resource, own) {
             Some(wanted) => winfos.push(wanted),
             None => resources.push(claimed.resource.clone()),
         }
