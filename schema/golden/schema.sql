@@ -12,29 +12,6 @@ CREATE FUNCTION public.is_live(expires bigint, at timestamp with time zone) RETU
 
 COMMENT ON FUNCTION public.is_live(expires bigint, at timestamp with time zone) IS 'Whether a publication or subscription with this expires (epoch second; -1 = never ends) is alive. Written here only.';
 
-CREATE FUNCTION public.is_winfo(event text) RETURNS boolean
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$ SELECT right(split_part(event, ';', 1), 6) = '.winfo' $$;
-
-COMMENT ON FUNCTION public.is_winfo(event text) IS 'Whether an event package is the watcher information of another.';
-
-CREATE FUNCTION public.mark_status_change() RETURNS trigger
-    LANGUAGE plpgsql
-    AS $$
-BEGIN
-    IF NEW.status <> OLD.status THEN
-        NEW.updated_winfo    := 1;
-        NEW.winfo_changed_at := presence_now();
-    ELSE
-        -- A mark of an earlier statement, which has done its work.
-        NEW.updated_winfo    := -1;
-    END IF;
-    RETURN NEW;
-END
-$$;
-
-COMMENT ON FUNCTION public.mark_status_change() IS 'Row trigger: whatever changes the status of a subscription marks it, and the next statement takes the mark away. Its WHEN clause keeps it away from all other writes.';
-
 CREATE FUNCTION public.pres_auth_status(watcher_uri text, presentity_uri text) RETURNS integer
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     AS $$
@@ -77,30 +54,359 @@ $_$;
 
 COMMENT ON FUNCTION public.pres_has_subscribers(presentity_uri text, event text) IS 'Whether anybody subscribes to an event package of a presentity, given as its canonical URI, active or pending.';
 
+CREATE FUNCTION public.presence_auth_status(watcher_uri text, presentity_uri text) RETURNS integer
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $_$ SELECT pres_auth_status(presence_uri($1), presence_uri($2)) $_$;
+
+COMMENT ON FUNCTION public.presence_auth_status(watcher_uri text, presentity_uri text) IS 'What was decided about a watcher of a presentity''s presence: 1 active, 2 pending, 3 terminated, 4 waiting, 5 politely blocked; -1 = nothing, it never subscribed. As pres_auth_status of Kamailio.';
+
+CREATE FUNCTION public.presence_cleanup(max_rows integer DEFAULT 1000, quiet boolean DEFAULT false) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    at      timestamptz := presence_now();
+    second  bigint := floor(extract(epoch FROM at))::bigint;
+    touched bigint;
+    total   bigint;
+BEGIN
+    -- What publication.expire_batch and subscription.expire_batch do, but only one of them in a transaction: each locks queue rows
+    -- by key, and two such rounds in one transaction could wait for each other with somebody else's.
+    WITH due AS MATERIALIZED (
+        SELECT p.id, is_live(p.expires, at) AS live
+        FROM presentity AS p
+        WHERE p.sweep_at <= second AND NOT p.removed
+        ORDER BY p.sweep_at
+        LIMIT max_rows
+        FOR UPDATE OF p SKIP LOCKED
+    ), silenced AS MATERIALIZED (
+        SELECT set_config('pgpresence.quiet', CASE WHEN quiet THEN 'on' ELSE 'off' END, true)
+    )
+    UPDATE presentity AS p
+    SET removed  = NOT d.live,
+        sweep_at = CASE WHEN NOT d.live THEN expiry_at(32, at) WHEN p.expires = -1 THEN 9223372036854775807 ELSE p.expires END
+    FROM due AS d CROSS JOIN silenced
+    WHERE p.id = d.id;
+    GET DIAGNOSTICS total = ROW_COUNT;
+    PERFORM set_config('pgpresence.quiet', 'off', true);
+    IF total = 0 THEN
+        WITH due AS MATERIALIZED (
+            SELECT a.id, a.status <> 3 AND is_live(a.expires, at) AS live
+            FROM active_watchers AS a
+            WHERE a.sweep_at <= second AND NOT a.ended
+            ORDER BY a.sweep_at
+            LIMIT max_rows
+            FOR UPDATE OF a SKIP LOCKED
+        )
+        UPDATE active_watchers AS a
+        SET status   = CASE WHEN d.live THEN a.status ELSE 3 END,
+            reason   = CASE WHEN d.live OR a.status = 3 THEN a.reason ELSE 'timeout' END,
+            updated  = CASE WHEN d.live THEN a.updated ELSE 0 END,
+            sweep_at = CASE WHEN NOT d.live THEN expiry_at(300, at) WHEN a.expires = -1 THEN 9223372036854775807 ELSE a.expires END
+        FROM due AS d
+        WHERE a.id = d.id;
+        GET DIAGNOSTICS total = ROW_COUNT;
+    END IF;
+    -- Tombstones: no lock is waited for, and nobody is owed anything by their removal. Those that remember ended dialogs are for
+    -- publication.delete_removed, which hands that on.
+    DELETE FROM presentity AS p
+    WHERE p.id IN (SELECT t.id FROM presentity AS t WHERE t.sweep_at <= second AND t.removed AND t.ended = '{}'
+                   ORDER BY t.sweep_at LIMIT max_rows FOR UPDATE SKIP LOCKED);
+    GET DIAGNOSTICS touched = ROW_COUNT;
+    total := total + touched;
+    DELETE FROM active_watchers AS a
+    WHERE a.id IN (SELECT t.id FROM active_watchers AS t WHERE t.sweep_at <= second AND t.ended
+                   ORDER BY t.sweep_at LIMIT max_rows FOR UPDATE SKIP LOCKED);
+    GET DIAGNOSTICS touched = ROW_COUNT;
+    RETURN total + touched;
+END
+$$;
+
+COMMENT ON FUNCTION public.presence_cleanup(max_rows integer, quiet boolean) IS 'Ends what has expired and removes what nobody needs, up to max_rows of each; returns how many rows it was: 0 = nothing is left. quiet = watchers are not told that publications expired (force_delete).';
+
+CREATE FUNCTION public.presence_decide(presentity_uri text) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+DECLARE
+    -- Without rules there is nothing to be decided anew, and the row need not be kept for ever.
+    has_rules boolean := EXISTS (SELECT FROM xcap AS x WHERE x.presentity_uri = presence_decide.presentity_uri AND x.doc_type = 2);
+BEGIN
+    -- As after a change of a rules document: see queue_documents.
+    INSERT INTO notify_queue AS q (presentity_uri, event, rules_version, decide_at, due, owed_since)
+    VALUES (presence_decide.presentity_uri, 'presence', CASE WHEN has_rules THEN nextval('notify_version') ELSE 0 END,
+            presence_now(), presence_now(), presence_now())
+    ON CONFLICT ON CONSTRAINT notify_queue_pkey DO UPDATE
+    SET rules_version = CASE WHEN has_rules OR q.rules_version > 0 THEN nextval('notify_version') ELSE q.rules_version END,
+        decide_at     = LEAST(q.decide_at, EXCLUDED.decide_at),
+        due           = LEAST(q.due, EXCLUDED.due),
+        owed_since    = COALESCE(q.owed_since, EXCLUDED.owed_since);
+END
+$$;
+
+COMMENT ON FUNCTION public.presence_decide(presentity_uri text) IS 'Has it decided anew about all watchers of a presentity, given by its canonical URI. For presence_refresh_watchers and presence_update_watchers.';
+
+CREATE FUNCTION public.presence_grant() RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'pgpresence_server') THEN
+        -- RPC: cleanup removes, lists read, updateWatchers reads decisions.
+        GRANT SELECT, INSERT, UPDATE, DELETE ON presentity, active_watchers, notify_queue, node TO pgpresence_server;
+        GRANT SELECT ON watchers, xcap, cluster, refinery_schema_history TO pgpresence_server;
+        GRANT USAGE ON SEQUENCE notify_version TO pgpresence_server;
+        GRANT SELECT ON presence_publications, presence_subscriptions, presence_decisions, presence_backlog, presence_processes,
+            presence_usage, presence_gone_phones TO pgpresence_server;
+    END IF;
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'pgpresence_notifier') THEN
+        -- Not the secret of cluster: a notifier derives nothing.
+        GRANT SELECT, UPDATE, DELETE ON presentity, active_watchers TO pgpresence_notifier;
+        GRANT SELECT, INSERT, UPDATE, DELETE ON notify_queue, watchers, node TO pgpresence_notifier;
+        GRANT SELECT ON xcap, refinery_schema_history TO pgpresence_notifier;
+        GRANT USAGE ON SEQUENCE notify_version TO pgpresence_notifier;
+    END IF;
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'pgpresence_reader') THEN
+        GRANT SELECT ON presence_publications, presence_subscriptions, presence_decisions, presence_backlog, presence_processes,
+            presence_usage, presence_gone_phones, presentity, active_watchers, watchers, notify_queue, node TO pgpresence_reader;
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION public.presence_grant() IS 'Gives pgpresence_server, pgpresence_notifier and pgpresence_reader their rights on this database, those of them that exist. Run by the migration; again by hand where they were made later.';
+
+CREATE FUNCTION public.presence_has_subscribers(presentity_uri text, event text) RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $_$ SELECT pres_has_subscribers(presence_uri($1), $2) $_$;
+
+COMMENT ON FUNCTION public.presence_has_subscribers(presentity_uri text, event text) IS 'Whether anybody subscribes to an event package of a presentity, active or pending. As pres_has_subscribers of Kamailio.';
+
+CREATE FUNCTION public.presence_join_uri(username text, domain text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE WHEN domain = ''   THEN 'tel:' || username
+                WHEN username = '' THEN 'sip:' || lower(domain)
+                ELSE 'sip:' || username || '@' || lower(domain) END
+$$;
+
+COMMENT ON FUNCTION public.presence_join_uri(username text, domain text) IS 'The URI of a user and a domain, as the column presentity_uri has it.';
+
 CREATE FUNCTION public.presence_now() RETURNS timestamp with time zone
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$ SELECT COALESCE(NULLIF(current_setting('pgpresence.now', true), '')::timestamptz, now()) $$;
 
 COMMENT ON FUNCTION public.presence_now() IS 'The time by which triggers decide: the start of the transaction. Tests set pgpresence.now to be at another time.';
 
-CREATE FUNCTION public.queue_deleted_dialogs() RETURNS trigger
+CREATE FUNCTION public.presence_publish(presentity_uri text, event text, body text, content_type text DEFAULT ''::text, expires_s integer DEFAULT 3600, source text DEFAULT 'sql'::text, sender text DEFAULT ''::text) RETURNS text
     LANGUAGE plpgsql
     AS $$
+#variable_conflict use_column
 DECLARE
-    uris   text[];
-    events text[];
+    who     record;
+    key     text   := 'sql:' || presence_publish.source;
+    tag     text   := gen_random_uuid()::text;
+    at      timestamptz := presence_now();
+    ends    bigint := CASE WHEN presence_publish.expires_s IS NULL THEN -1 ELSE expiry_at(presence_publish.expires_s, at) END;
+    content bytea  := convert_to(presence_publish.body, 'UTF8');
 BEGIN
-    SELECT array_agg(o.presentity_uri), array_agg(o.event) INTO uris, events
-    FROM old_rows AS o
-    WHERE o.status <> 3 AND NOT is_winfo(o.event);
-    IF uris IS NOT NULL THEN
-        PERFORM queue_winfo(uris, events, true);
+    IF presence_publish.expires_s <= 0 THEN
+        RAISE EXCEPTION 'expires_s is %, and a publication lives for at least a second', presence_publish.expires_s
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'NULL means for ever; presence_unpublish ends a publication.';
     END IF;
-    RETURN NULL;
+    SELECT s.username, s.domain INTO who FROM presence_split_uri(presence_publish.presentity_uri) AS s;
+    LOOP
+        -- Update or insert, never both in one statement: each locks the queue by its own trigger, and only one of them does here.
+        UPDATE presentity AS p
+        SET etag          = tag,
+            past_etags    = (ARRAY[p.etag] || p.past_etags)[1:4],
+            expires       = ends,
+            sweep_at      = 9223372036854775807,
+            removed       = false,
+            sender        = presence_publish.sender,
+            body          = content,
+            content_type  = presence_publish.content_type,
+            received_time = CASE WHEN p.removed OR p.body <> content OR p.content_type <> presence_publish.content_type
+                                 THEN floor(extract(epoch FROM at))::bigint ELSE p.received_time END,
+            modified      = CASE WHEN p.removed OR p.body <> content OR p.content_type <> presence_publish.content_type
+                                 THEN at ELSE p.modified END
+        WHERE p.presentity_uri = presence_join_uri(who.username, who.domain) AND p.event = presence_publish.event AND p.ruid = key;
+        EXIT WHEN FOUND;
+        INSERT INTO presentity (username, domain, event, etag, ruid, expires, received_time, modified, body, content_type, sender)
+        VALUES (who.username, who.domain, presence_publish.event, tag, key, ends, floor(extract(epoch FROM at))::bigint, at, content,
+                presence_publish.content_type, presence_publish.sender)
+        ON CONFLICT DO NOTHING;
+        EXIT WHEN FOUND;
+    END LOOP;
+    RETURN tag;
 END
 $$;
 
-COMMENT ON FUNCTION public.queue_deleted_dialogs() IS 'Statement trigger of active_watchers: queues full watcher information where a living subscription was deleted, if somebody watches it.';
+COMMENT ON FUNCTION public.presence_publish(presentity_uri text, event text, body text, content_type text, expires_s integer, source text, sender text) IS 'Publishes a document for a presentity, in place of what the same source published before; returns its entity-tag. expires_s null = for ever. Watchers are told if anything changed. One resource per transaction, or several in the order of their URIs.';
+
+CREATE FUNCTION public.presence_refresh_watchers(presentity_uri text, event text, type integer DEFAULT 1, file_uri text DEFAULT NULL::text, filename text DEFAULT NULL::text) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+DECLARE
+    watched text := presence_uri(presence_refresh_watchers.presentity_uri);
+BEGIN
+    IF presence_refresh_watchers.event IS NULL OR presence_refresh_watchers.event = '' THEN
+        RAISE EXCEPTION 'Empty event parameter' USING ERRCODE = 'invalid_parameter_value';
+    ELSIF presence_refresh_watchers.type IS NULL OR presence_refresh_watchers.type NOT BETWEEN 0 AND 2 THEN
+        RAISE EXCEPTION 'type is %', COALESCE(presence_refresh_watchers.type::text, 'null')
+            USING ERRCODE = 'invalid_parameter_value', HINT = '0 rules changed, 1 state changed, 2 a pidf-manipulation document changed.';
+    ELSIF presence_refresh_watchers.type = 2 AND (COALESCE(presence_refresh_watchers.file_uri, '') = '' OR COALESCE(presence_refresh_watchers.filename, '') = '') THEN
+        RAISE EXCEPTION 'No file uri or name parameters' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF presence_refresh_watchers.type = 0 THEN
+        PERFORM presence_decide(watched);
+    ELSE
+        PERFORM queue_state_changes(ARRAY[watched], ARRAY[presence_refresh_watchers.event]);
+    END IF;
+    RETURN (SELECT count(*) FROM active_watchers AS a
+            WHERE a.presentity_uri = watched AND a.event = presence_refresh_watchers.event AND a.status <> 3);
+END
+$$;
+
+COMMENT ON FUNCTION public.presence_refresh_watchers(presentity_uri text, event text, type integer, file_uri text, filename text) IS 'Sends all watchers of a resource a NOTIFY, at the pace of waitn_time; returns how many there are. type: 1 state, 2 a pidf-manipulation document changed; with 0, rules changed, only those are told for whom it makes a difference. As pres_refresh_watchers of Kamailio.';
+
+CREATE FUNCTION public.presence_says(event text, body bytea) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    SELECT string_agg(m[1], ', ')
+    FROM regexp_matches(
+        presence_text(body),
+        CASE WHEN event = 'presence'            THEN '<(?:[[:alnum:]_.-]+:)?basic(?:\s[^>]*)?>\s*([^<\s]+)'
+             WHEN event IN ('dialog', 'dialog;sla') THEN '<(?:[[:alnum:]_.-]+:)?state(?:\s[^>]*)?>\s*([^<\s]+)'
+             WHEN event = 'message-summary'     THEN 'Messages-Waiting[ \t]*:[ \t]*([[:alpha:]]+)'
+             ELSE '(?!)' END, 'gi') AS m
+$$;
+
+COMMENT ON FUNCTION public.presence_says(event text, body bytea) IS 'The words in a document that light a lamp: open or closed, the states of calls, yes or no for waiting messages; null if none. For the eye: found by search, the document is not parsed.';
+
+CREATE FUNCTION public.presence_split_uri(uri text, OUT username text, OUT domain text) RETURNS record
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    AS $_$
+DECLARE
+    -- Password, port, parameters and headers go; sips becomes sip, as in a PUBLISH.
+    parts text[] := regexp_match(uri, '^<?sips?:(?:([^@:;?<>[:space:]]*)(?::[^@]*)?@)?([[:alnum:]_.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?(?:[;?][^>]*)?>?$', 'i');
+BEGIN
+    IF parts IS NOT NULL THEN
+        username := COALESCE(parts[1], '');
+        domain   := lower(parts[2]);
+        RETURN;
+    END IF;
+    username := translate(substring(uri FROM '^<?[Tt][Ee][Ll]:([+0-9A-Fa-f*#().-]+)(?:;[^>]*)?>?$'), '-.()', '');
+    domain   := '';
+    IF username IS NULL OR username = '' THEN
+        RAISE EXCEPTION '% is not the URI of a presentity', COALESCE(quote_literal(uri), 'null')
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Write sip:user@example.org, sip:example.org or tel:+441234.';
+    END IF;
+END
+$_$;
+
+COMMENT ON FUNCTION public.presence_split_uri(uri text, OUT username text, OUT domain text) IS 'User and domain of a sip:, sips: or tel: URI, as the columns username and domain have them. Error 22023 if it is none.';
+
+CREATE FUNCTION public.presence_status_name(status smallint) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$ SELECT (ARRAY['active', 'pending', 'terminated', 'waiting'])[status] $$;
+
+COMMENT ON FUNCTION public.presence_status_name(status smallint) IS 'The word of RFC 3857 for a status of active_watchers or watchers.';
+
+CREATE FUNCTION public.presence_text(body bytea) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    AS $$
+BEGIN
+    RETURN convert_from(body, 'UTF8');
+EXCEPTION WHEN character_not_in_repertoire OR untranslatable_character THEN
+    RETURN encode(body, 'escape');
+END
+$$;
+
+COMMENT ON FUNCTION public.presence_text(body bytea) IS 'A document as text; with \ooo for its bytes if it is not UTF-8.';
+
+CREATE FUNCTION public.presence_time(epoch bigint) RETURNS timestamp with time zone
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$ SELECT CASE WHEN epoch = -1 THEN 'infinity' ELSE to_timestamp(epoch) END $$;
+
+COMMENT ON FUNCTION public.presence_time(epoch bigint) IS 'The time of an epoch second; infinity for -1, which means never.';
+
+CREATE FUNCTION public.presence_unpublish(presentity_uri text, event text, source text DEFAULT 'sql'::text) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+DECLARE
+    at timestamptz := presence_now();
+BEGIN
+    UPDATE presentity AS p
+    SET removed  = true,
+        expires  = LEAST(NULLIF(p.expires, -1), floor(extract(epoch FROM at))::bigint),
+        sweep_at = expiry_at(32, at)
+    WHERE p.presentity_uri = presence_uri(presence_unpublish.presentity_uri) AND p.event = presence_unpublish.event
+      AND p.ruid = 'sql:' || presence_unpublish.source AND NOT p.removed;
+    RETURN FOUND;
+END
+$$;
+
+COMMENT ON FUNCTION public.presence_unpublish(presentity_uri text, event text, source text) IS 'Ends what this source published with presence_publish; false if there is nothing. Watchers are told.';
+
+CREATE FUNCTION public.presence_update_watchers(presentity_uri text, event text) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+DECLARE
+    watched text := presence_uri(presence_update_watchers.presentity_uri);
+    changed bigint;
+BEGIN
+    IF presence_update_watchers.event IS NULL OR presence_update_watchers.event = '' THEN
+        RAISE EXCEPTION 'Empty event parameter' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    -- Where there are rules, they decide, and whatever stands in watchers is what they have decided so far.
+    IF EXISTS (SELECT FROM xcap AS x WHERE x.presentity_uri = watched AND x.doc_type = 2) THEN
+        PERFORM presence_decide(watched);
+        RETURN NULL;
+    END IF;
+    -- What is decided of a waiting watcher's next dialog is that it is pending. Who is not let in is shown nothing.
+    WITH locked AS MATERIALIZED (
+        SELECT a.id, CASE w.status WHEN 4 THEN 2 ELSE w.status END AS status,
+               CASE WHEN w.status = 3 AND w.reason = '' THEN 'rejected' WHEN w.status = 3 THEN w.reason ELSE '' END AS reason,
+               CASE WHEN w.status <> 1 THEN 'none'
+                    WHEN w.reason = 'polite-block' THEN 'polite-block'
+                    ELSE COALESCE(NULLIF(w.view, 'none'), 'all') END AS view
+        FROM active_watchers AS a
+        JOIN watchers AS w ON w.presentity_uri = a.presentity_uri AND w.watcher_username = a.watcher_username
+                          AND w.watcher_domain = a.watcher_domain AND w.event = a.event
+        WHERE a.presentity_uri = watched AND a.event = presence_update_watchers.event AND a.status <> 3
+          AND a.status <> CASE w.status WHEN 4 THEN 2 ELSE w.status END
+        ORDER BY a.presentity_uri, a.event, a.id
+        FOR UPDATE OF a
+    )
+    UPDATE active_watchers AS a
+    SET status   = l.status,
+        reason   = l.reason,
+        view     = l.view,
+        decided_version = CASE WHEN a.decided_version = -1 THEN 0 ELSE a.decided_version END,
+        updated  = 0,
+        sweep_at = CASE WHEN l.status = 3 THEN expiry_at(300, presence_now()) ELSE a.sweep_at END
+    FROM locked AS l
+    WHERE a.id = l.id;
+    GET DIAGNOSTICS changed = ROW_COUNT;
+    RETURN changed;
+END
+$$;
+
+COMMENT ON FUNCTION public.presence_update_watchers(presentity_uri text, event text) IS 'Has it decided anew about the watchers of a presentity with rules, and returns null. Without rules: carries over what stands in watchers to the subscriptions of a resource that differ from it, has those told, and returns how many.';
+
+CREATE FUNCTION public.presence_uri(uri text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    AS $$
+DECLARE
+    parts record;
+BEGIN
+    SELECT s.username, s.domain INTO parts FROM presence_split_uri(uri) AS s;
+    RETURN presence_join_uri(parts.username, parts.domain);
+END
+$$;
+
+COMMENT ON FUNCTION public.presence_uri(uri text) IS 'The canonical form of a URI, as the column presentity_uri has it. Error 22023 if it is none.';
 
 CREATE FUNCTION public.queue_documents() RETURNS trigger
     LANGUAGE plpgsql
@@ -164,7 +470,6 @@ CREATE FUNCTION public.queue_flagged_dialogs() RETURNS trigger
 DECLARE
     uris     text[];
     versions bigint[];
-    queued_count bigint;
 BEGIN
     WITH queued AS (
         INSERT INTO notify_queue AS q (presentity_uri, event, flagged_due, decide_at, due, owed_since)
@@ -173,12 +478,7 @@ BEGIN
         FROM (SELECT n.presentity_uri, n.event, GREATEST(presence_now(), to_timestamp(n.retry_at)) AS flagged_due,
                      'infinity'::timestamptz AS decide_at
               FROM new_rows AS n
-              WHERE n.updated <> -1 AND n.decided_version IS DISTINCT FROM -1 AND NOT is_winfo(n.event)
-              UNION ALL
-              -- Only locked: what is watched, when somebody begins to watch its watchers; that whose watchers change.
-              SELECT n.presentity_uri, CASE WHEN is_winfo(n.event) THEN watched_event(n.event) ELSE n.event END, 'infinity', 'infinity'
-              FROM new_rows AS n
-              WHERE n.updated_winfo <> -1 OR (n.updated <> -1 AND is_winfo(n.event))
+              WHERE n.updated <> -1 AND n.decided_version IS DISTINCT FROM -1
               UNION ALL
               -- Decided about, or to be: the lock of this row stands between the dialog and a document that is being stored. To be
               -- looked at are undecided dialogs, and pending ones that are over: their watcher may have to wait from now on.
@@ -197,42 +497,9 @@ BEGIN
             owed_since  = COALESCE(q.owed_since, EXCLUDED.owed_since)
         RETURNING q.presentity_uri, q.event, q.rules_version
     )
-    SELECT array_agg(q.presentity_uri) FILTER (WHERE q.event = 'presence' AND q.rules_version > 0),
-           array_agg(q.rules_version) FILTER (WHERE q.event = 'presence' AND q.rules_version > 0),
-           count(*)
-    INTO uris, versions, queued_count
-    FROM queued AS q;
-    -- A take for a state change is done here, having looked at its rows once.
-    IF queued_count = 0 THEN
-        RETURN NULL;
-    END IF;
-
-    -- Before the update below: what that fires then locks nothing that is not locked already.
-    INSERT INTO notify_queue AS q (presentity_uri, event, version, flagged_due, due, owed_since)
-    SELECT w.presentity_uri, w.event, CASE WHEN w.changed THEN nextval('notify_version') ELSE 0 END, w.flagged_due,
-           LEAST(w.flagged_due, CASE WHEN w.changed THEN presence_now() END), presence_now()
-    FROM (SELECT c.presentity_uri, c.event, bool_or(c.changed) AS changed, min(c.flagged_due) AS flagged_due
-          FROM (SELECT n.presentity_uri, n.event, false AS changed,
-                       GREATEST(presence_now(), to_timestamp(n.retry_at)) AS flagged_due
-                FROM new_rows AS n
-                WHERE n.updated <> -1 AND is_winfo(n.event)
-                UNION ALL
-                SELECT s.presentity_uri, s.event, true, 'infinity'
-                FROM (SELECT DISTINCT n.presentity_uri, winfo_event(n.event) AS event
-                      FROM new_rows AS n
-                      WHERE n.updated_winfo <> -1 AND NOT is_winfo(n.event)) AS s
-                CROSS JOIN LATERAL (SELECT a.id
-                                    FROM active_watchers AS a
-                                    WHERE a.presentity_uri = s.presentity_uri AND a.event = s.event AND a.status <> 3
-                                    LIMIT 1) AS a) AS c
-          GROUP BY c.presentity_uri, c.event) AS w
-    ORDER BY w.presentity_uri, w.event
-    ON CONFLICT ON CONSTRAINT notify_queue_pkey DO UPDATE
-    SET version     = CASE WHEN EXCLUDED.version > 0 THEN nextval('notify_version') ELSE q.version END,
-        flagged_due = LEAST(q.flagged_due, EXCLUDED.flagged_due),
-        due         = LEAST(q.due, EXCLUDED.flagged_due,
-                            CASE WHEN EXCLUDED.version > 0 THEN GREATEST(presence_now(), q.not_before) END),
-        owed_since  = COALESCE(q.owed_since, EXCLUDED.owed_since);
+    SELECT array_agg(q.presentity_uri), array_agg(q.rules_version) INTO uris, versions
+    FROM queued AS q
+    WHERE q.event = 'presence' AND q.rules_version > 0;
     IF TG_OP = 'INSERT' AND uris IS NOT NULL THEN
         -- Let in by default, while a document came that the statement could not see. Now, under the lock, it does not matter how
         -- far the other has got: the dialog is undecided like any other that comes from here on.
@@ -248,7 +515,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.queue_flagged_dialogs() IS 'Statement trigger of active_watchers: queues the resources of flagged dialogs, due at their retry_at, presentities about whose watchers is to be decided, and the watcher information of those whose status changed, if somebody watches it.';
+COMMENT ON FUNCTION public.queue_flagged_dialogs() IS 'Statement trigger of active_watchers: queues the resources of flagged dialogs, due at their retry_at, and presentities about whose watchers is to be decided.';
 
 CREATE FUNCTION public.queue_publications() RETURNS trigger
     LANGUAGE plpgsql
@@ -300,7 +567,7 @@ BEGIN
     FROM (SELECT DISTINCT u.presentity_uri COLLATE "C" AS presentity_uri, u.event COLLATE "C" AS event
           FROM unnest(uris, events) AS u (presentity_uri, event)
           WHERE u.presentity_uri IS NOT NULL) AS changed
-    ORDER BY is_winfo(changed.event), changed.presentity_uri, changed.event
+    ORDER BY changed.presentity_uri, changed.event
     ON CONFLICT ON CONSTRAINT notify_queue_pkey DO UPDATE
     SET version    = nextval('notify_version'),
         due        = LEAST(q.due, GREATEST(presence_now(), q.not_before)),
@@ -309,70 +576,6 @@ END
 $$;
 
 COMMENT ON FUNCTION public.queue_state_changes(uris text[], events text[]) IS 'Records a state change of each of these resources, due at once or when the pacing allows. Takes queue locks by key.';
-
-CREATE FUNCTION public.queue_waiting_watchers() RETURNS trigger
-    LANGUAGE plpgsql
-    SET enable_hashjoin TO 'on'
-    SET enable_nestloop TO 'off'
-    AS $$
-DECLARE
-    uris   text[];
-    events text[];
-    gone   boolean;
-BEGIN
-    IF TG_OP = 'INSERT' THEN
-        SELECT array_agg(n.presentity_uri), array_agg(n.event), false INTO uris, events, gone
-        FROM new_rows AS n WHERE n.status = 4;
-    ELSIF TG_OP = 'DELETE' THEN
-        SELECT array_agg(o.presentity_uri), array_agg(o.event), true INTO uris, events, gone
-        FROM old_rows AS o WHERE o.status = 4;
-    ELSE
-        SELECT array_agg(n.presentity_uri), array_agg(n.event), bool_or(o.status = 4) INTO uris, events, gone
-        FROM new_rows AS n
-        JOIN old_rows AS o ON o.id = n.id
-        WHERE (n.status = 4) <> (o.status = 4);
-    END IF;
-    IF uris IS NOT NULL THEN
-        PERFORM queue_winfo(uris, events, gone);
-    END IF;
-    RETURN NULL;
-END
-$$;
-
-COMMENT ON FUNCTION public.queue_waiting_watchers() IS 'Statement trigger of watchers: queues the watcher information where a watcher begins or ceases to wait, if somebody watches it.';
-
-CREATE FUNCTION public.queue_winfo(uris text[], events text[], is_whole boolean) RETURNS void
-    LANGUAGE plpgsql
-    AS $$
-BEGIN
-    -- Locked first, as above: whoever begins to watch these watchers at this moment is seen below, or sees what we did.
-    INSERT INTO notify_queue AS q (presentity_uri, event, due)
-    SELECT u.presentity_uri, u.event, 'infinity'
-    FROM (SELECT DISTINCT u.presentity_uri COLLATE "C" AS presentity_uri, u.event COLLATE "C" AS event
-          FROM unnest(uris, events) AS u (presentity_uri, event)) AS u
-    ORDER BY u.presentity_uri, u.event
-    ON CONFLICT ON CONSTRAINT notify_queue_pkey DO UPDATE SET due = q.due;
-
-    INSERT INTO notify_queue AS q (presentity_uri, event, version, full_version, due, owed_since)
-    SELECT w.presentity_uri, w.event, w.number, CASE WHEN is_whole THEN w.number ELSE 0 END, presence_now(), presence_now()
-    FROM (SELECT s.presentity_uri, s.event, nextval('notify_version') AS number
-          FROM (SELECT DISTINCT u.presentity_uri COLLATE "C" AS presentity_uri, winfo_event(u.event) COLLATE "C" AS event
-                FROM unnest(uris, events) AS u (presentity_uri, event)) AS s
-          CROSS JOIN LATERAL (SELECT a.id
-                              FROM active_watchers AS a
-                              WHERE a.presentity_uri = s.presentity_uri AND a.event = s.event AND a.status <> 3
-                              LIMIT 1) AS a
-          ORDER BY s.presentity_uri, s.event) AS w
-    ON CONFLICT ON CONSTRAINT notify_queue_pkey DO UPDATE
-    SET version      = nextval('notify_version'),
-        -- The number that was just drawn: columns are computed in their order in the table.
-        full_version = CASE WHEN is_whole THEN lastval() ELSE q.full_version END,
-        due          = LEAST(q.due, GREATEST(presence_now(), q.not_before)),
-        owed_since   = COALESCE(q.owed_since, presence_now());
-END
-$$;
-
-COMMENT ON FUNCTION public.queue_winfo(uris text[], events text[], is_whole boolean) IS 'Records a state change of the watcher information of these resources, if somebody watches it; is_whole: partial state cannot tell it. Takes queue locks in their order.';
 
 CREATE FUNCTION public.sweep_by_expires() RETURNS trigger
     LANGUAGE plpgsql
@@ -384,18 +587,6 @@ END
 $$;
 
 COMMENT ON FUNCTION public.sweep_by_expires() IS 'Row trigger: a row that would outlive its expires is swept then. Its WHEN clause keeps it away from all other writes.';
-
-CREATE FUNCTION public.watched_event(event text) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$ SELECT left(split_part(event, ';', 1), -6) || substr(event, length(split_part(event, ';', 1)) + 1) $$;
-
-COMMENT ON FUNCTION public.watched_event(event text) IS 'The event package that this one is the watcher information of (is_winfo): presence for presence.winfo.';
-
-CREATE FUNCTION public.winfo_event(event text) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$ SELECT split_part(event, ';', 1) || '.winfo' || substr(event, length(split_part(event, ';', 1)) + 1) $$;
-
-COMMENT ON FUNCTION public.winfo_event(event text) IS 'The watcher information of an event package: presence.winfo for presence.';
 
 CREATE TABLE public.active_watchers (
     id bigint NOT NULL,
@@ -422,7 +613,7 @@ CREATE TABLE public.active_watchers (
     from_user text NOT NULL,
     from_domain text NOT NULL,
     updated bigint DEFAULT 0 NOT NULL,
-    updated_winfo bigint DEFAULT 1 NOT NULL,
+    updated_winfo bigint DEFAULT '-1'::integer NOT NULL,
     flags bigint DEFAULT 0 NOT NULL,
     user_agent text DEFAULT ''::text NOT NULL,
     local_uri text DEFAULT ''::text NOT NULL,
@@ -438,10 +629,6 @@ CREATE TABLE public.active_watchers (
     sweep_at bigint DEFAULT '9223372036854775807'::bigint NOT NULL,
     view text DEFAULT 'all'::text NOT NULL,
     decided_version bigint,
-    created_time bigint DEFAULT (floor(EXTRACT(epoch FROM now())))::bigint NOT NULL,
-    from_display text DEFAULT ''::text NOT NULL,
-    winfo_changed_at timestamp with time zone DEFAULT public.presence_now() NOT NULL,
-    notified_at timestamp with time zone,
     CONSTRAINT "a decision has a rules_version, or is -1 for still to be made" CHECK ((decided_version >= '-1'::integer)),
     CONSTRAINT "a dialog retires before its CSeq reaches 2^31 (RFC 3261)" CHECK (((local_cseq >= 0) AND (local_cseq <= 2147483647))),
     CONSTRAINT "a dialog retires before its version reaches 2^31" CHECK (((version >= 0) AND (version <= 2147483647))),
@@ -502,7 +689,7 @@ COMMENT ON COLUMN public.active_watchers.from_domain IS 'Domain of the From head
 
 COMMENT ON COLUMN public.active_watchers.updated IS 'Flag: -1 = nothing but state changes to send; 0 or more = a NOTIFY is owed whatever the version. Set by servers, the sweep, or by hand; cleared by subscription.take.';
 
-COMMENT ON COLUMN public.active_watchers.updated_winfo IS 'Flag: 1 = status changed in the statement that wrote the row last, which a trigger told the watchers of the watcher information; -1 = it did not. Written by the database, or by hand.';
+COMMENT ON COLUMN public.active_watchers.updated_winfo IS 'Kamailio''s flag for watcher information; not used. Kept for its tools.';
 
 COMMENT ON COLUMN public.active_watchers.flags IS 'Kamailio''s branch flags; not used. Kept for its tools.';
 
@@ -533,14 +720,6 @@ COMMENT ON COLUMN public.active_watchers.sweep_at IS 'Epoch second at which the 
 COMMENT ON COLUMN public.active_watchers.view IS 'What its NOTIFYs show: all, nothing, the words of a view, polite-block (an unavailable presentity), or none = no body. Written by servers and notifiers.';
 
 COMMENT ON COLUMN public.active_watchers.decided_version IS 'notify_queue.rules_version of the last decision that changed the dialog; -1 = still to be decided; null = not subject to rules. Written by servers, notifiers and a trigger.';
-
-COMMENT ON COLUMN public.active_watchers.created_time IS 'Epoch second of the first SUBSCRIBE; 0 = unknown. Written once, by servers.';
-
-COMMENT ON COLUMN public.active_watchers.from_display IS 'Display name of the From header of the first SUBSCRIBE; empty if none. Written once, by servers.';
-
-COMMENT ON COLUMN public.active_watchers.winfo_changed_at IS 'When status last changed: what a partial watcher information has to tell. Written by the database.';
-
-COMMENT ON COLUMN public.active_watchers.notified_at IS 'When the last NOTIFY was taken; null before the first. Written by subscription.take.';
 
 ALTER TABLE public.active_watchers ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
     SEQUENCE NAME public.active_watchers_id_seq
@@ -619,7 +798,6 @@ CREATE TABLE public.notify_queue (
     decided_rules bigint DEFAULT 0 NOT NULL,
     decide_at timestamp with time zone DEFAULT 'infinity'::timestamp with time zone NOT NULL,
     recovered_version bigint DEFAULT 0 NOT NULL,
-    full_version bigint DEFAULT 0 NOT NULL,
     CONSTRAINT "nobody works on a state change that has not happened" CHECK ((claimed_version <= version))
 )
 WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0.0', autovacuum_vacuum_threshold='2000', autovacuum_vacuum_cost_delay='0', autovacuum_analyze_scale_factor='0.0', autovacuum_analyze_threshold='20000');
@@ -658,8 +836,6 @@ COMMENT ON COLUMN public.notify_queue.decide_at IS 'When it is to be decided abo
 
 COMMENT ON COLUMN public.notify_queue.recovered_version IS 'Version that a recovery gave, which pending dialogs are owed as well, though they are not told of state; 0 = none. Written by claim and settle.';
 
-COMMENT ON COLUMN public.notify_queue.full_version IS 'A dialog that was last notified of an older version than this is told everything, not only what changed: a NOTIFY to it may have been lost, or a watcher deleted; 0 = none. Written by claim, settle and triggers.';
-
 CREATE SEQUENCE public.notify_version
     START WITH 1
     INCREMENT BY 1
@@ -668,6 +844,128 @@ CREATE SEQUENCE public.notify_version
     CACHE 1;
 
 COMMENT ON SEQUENCE public.notify_version IS 'Numbers of state changes and of claims. CACHE 1: they must ascend over all sessions.';
+
+CREATE VIEW public.presence_backlog AS
+ SELECT q.presentity_uri,
+    q.event,
+        CASE
+            WHEN ((q.version > q.claimed_version) AND (q.flagged_due < 'infinity'::timestamp with time zone)) THEN 'state and answers'::text
+            WHEN (q.version > 0) THEN 'state'::text
+            WHEN ((q.decide_at <= public.presence_now()) AND (q.flagged_due = 'infinity'::timestamp with time zone)) THEN 'decisions'::text
+            ELSE 'answers'::text
+        END AS owed,
+    q.owed_since,
+        CASE
+            WHEN ((q.owner IS NOT NULL) AND (q.lease_until > public.presence_now())) THEN 'being sent'::text
+            WHEN (q.owner IS NOT NULL) THEN 'left behind'::text
+            WHEN (q.due <= public.presence_now()) THEN 'due'::text
+            WHEN (q.version > 0) THEN 'paced'::text
+            ELSE 'again'::text
+        END AS state,
+    q.due,
+    ( SELECT ((((n.kind || ' '::text) || n.pid) || ' on '::text) || n.host)
+           FROM public.node n
+          WHERE (n.id = q.owner)) AS holder,
+    ( SELECT count(*) AS count
+           FROM public.active_watchers a
+          WHERE ((a.presentity_uri = q.presentity_uri) AND (a.event = q.event) AND (NOT a.ended) AND ((a.updated <> '-1'::integer) OR ((a.status = 1) AND (a.notified_version < q.version))))) AS dialogs
+   FROM public.notify_queue q
+  WHERE (q.owed_since IS NOT NULL);
+
+COMMENT ON VIEW public.presence_backlog IS 'What is waiting to be sent, and since when. state: due = the next free notifier takes it; being sent = by holder; paced = waitn_time holds it until due; again = after a failure, at due; left behind = its holder died, the next notifier sends all of it.';
+
+CREATE TABLE public.watchers (
+    id bigint NOT NULL,
+    presentity_uri text NOT NULL COLLATE pg_catalog."C",
+    watcher_username text NOT NULL COLLATE pg_catalog."C",
+    watcher_domain text NOT NULL COLLATE pg_catalog."C",
+    event text DEFAULT 'presence'::text NOT NULL COLLATE pg_catalog."C",
+    status smallint NOT NULL,
+    reason text DEFAULT ''::text NOT NULL,
+    inserted_time bigint DEFAULT (EXTRACT(epoch FROM now()))::bigint NOT NULL,
+    view text,
+    rules_version bigint,
+    recheck_at bigint,
+    CONSTRAINT "a decision is 1 active, 2 pending, 3 terminated or 4 waiting" CHECK (((status >= 1) AND (status <= 4)))
+);
+
+COMMENT ON TABLE public.watchers IS 'One row per authorization decision.';
+
+COMMENT ON COLUMN public.watchers.id IS 'Row id. Written by the database.';
+
+COMMENT ON COLUMN public.watchers.presentity_uri IS 'Canonical URI of the presentity. Written once, with the decision.';
+
+COMMENT ON COLUMN public.watchers.watcher_username IS 'User of the watcher. Written once, with the decision.';
+
+COMMENT ON COLUMN public.watchers.watcher_domain IS 'Domain of the watcher. Written once, with the decision.';
+
+COMMENT ON COLUMN public.watchers.event IS 'Event package. Written once, with the decision.';
+
+COMMENT ON COLUMN public.watchers.status IS '1 active, 2 pending, 3 terminated, 4 waiting. Written with each decision.';
+
+COMMENT ON COLUMN public.watchers.reason IS 'Why not active (rejected, deactivated); empty otherwise. Written with each decision.';
+
+COMMENT ON COLUMN public.watchers.inserted_time IS 'Epoch second of the decision. Written with each decision.';
+
+COMMENT ON COLUMN public.watchers.view IS 'What an active watcher is shown, as in active_watchers.view; null = not known (imported). Written with each decision.';
+
+COMMENT ON COLUMN public.watchers.rules_version IS 'notify_queue.rules_version that it was decided by; null = not by rules of ours (imported). Written with each decision.';
+
+COMMENT ON COLUMN public.watchers.recheck_at IS 'Epoch second at which the decision is made anew, because a rule begins or ends to be valid then; null = never. Written with each decision.';
+
+CREATE VIEW public.presence_decisions AS
+ SELECT w.id,
+    w.presentity_uri,
+    public.presence_join_uri(w.watcher_username, w.watcher_domain) AS watcher,
+    w.event,
+    public.presence_status_name(w.status) AS decision,
+    w.reason,
+    to_timestamp((w.inserted_time)::double precision) AS decided,
+    w.view AS shows,
+    to_timestamp((w.recheck_at)::double precision) AS recheck_at
+   FROM public.watchers w;
+
+COMMENT ON VIEW public.presence_decisions IS 'What was decided about who may watch whom; it is looked at again at recheck_at, if a rule begins or ends then.';
+
+CREATE VIEW public.presence_gone_phones AS
+ SELECT a.id,
+    public.presence_join_uri(a.watcher_username, a.watcher_domain) AS watcher,
+    a.user_agent,
+    a.contact,
+    a.presentity_uri,
+    a.event,
+        CASE
+            WHEN (a.ended AND (a.reason = ''::text)) THEN 'refused or left unanswered its last NOTIFY'::text
+            WHEN (a.status = 3) THEN 'did not renew its subscription'::text
+            WHEN (a.failures > 0) THEN 'does not answer'::text
+            ELSE 'did not renew its subscription'::text
+        END AS why,
+    a.failures,
+        CASE
+            WHEN ((a.failures > 0) AND (a.updated <> '-1'::integer)) THEN to_timestamp((a.retry_at)::double precision)
+            ELSE NULL::timestamp with time zone
+        END AS retry_at
+   FROM public.active_watchers a
+  WHERE (((a.failures > 0) AND (NOT a.ended)) OR (a.ended AND (a.reason = ''::text)) OR ((a.status = 3) AND (a.reason = 'timeout'::text) AND (a.granted_s > 0)) OR ((a.status <> 3) AND (NOT public.is_live(a.expires, public.presence_now()))));
+
+COMMENT ON VIEW public.presence_gone_phones IS 'Phones that do not answer, and those whose subscription ended without a word from them in the last 32 s (then its row goes).';
+
+CREATE VIEW public.presence_processes AS
+ SELECT n.id,
+    n.kind,
+    n.host,
+    n.pid,
+    n.address,
+    n.version,
+    n.started,
+    n.heartbeat,
+        CASE
+            WHEN (n.heartbeat > (public.presence_now() - '00:00:30'::interval)) THEN 'alive'::text
+            ELSE 'silent'::text
+        END AS state
+   FROM public.node n;
+
+COMMENT ON VIEW public.presence_processes IS 'Which processes run. silent = no heartbeat for 30 s; it is removed after 60 s.';
 
 CREATE TABLE public.presentity (
     id bigint NOT NULL,
@@ -745,6 +1043,77 @@ COMMENT ON COLUMN public.presentity.ended_at IS 'When it has called them so, epo
 
 COMMENT ON COLUMN public.presentity.has_dialog IS 'Of dialog;sla: the present body has a dialog, so another sender''s body without one does not replace it. Written by servers.';
 
+CREATE VIEW public.presence_publications AS
+ SELECT p.id,
+    p.presentity_uri,
+    p.event,
+        CASE
+            WHEN p.removed THEN 'removed'::text
+            WHEN public.is_live(p.expires, public.presence_now()) THEN 'live'::text
+            ELSE 'expired'::text
+        END AS state,
+    public.presence_says(p.event, p.body) AS says,
+        CASE
+            WHEN isfinite(p.modified) THEN p.modified
+            ELSE to_timestamp((p.received_time)::double precision)
+        END AS published,
+    public.presence_time(p.expires) AS expires,
+    p.sender,
+    p.etag,
+    p.priority,
+    p.content_type,
+    octet_length(p.body) AS body_bytes,
+    public.presence_text(p.body) AS document
+   FROM public.presentity p;
+
+COMMENT ON VIEW public.presence_publications IS 'Who published what. state: live is shown to watchers; expired and removed are not, and go within a second or 32 s.';
+
+CREATE VIEW public.presence_subscriptions AS
+ SELECT a.id,
+    a.presentity_uri,
+    a.event,
+    public.presence_join_uri(a.watcher_username, a.watcher_domain) AS watcher,
+        CASE
+            WHEN a.ended THEN 'ended'::text
+            WHEN ((a.status <> 3) AND (NOT public.is_live(a.expires, public.presence_now()))) THEN 'expired'::text
+            ELSE public.presence_status_name(a.status)
+        END AS state,
+    a.reason,
+        CASE
+            WHEN a.ended THEN 'nothing'::text
+            WHEN ((a.updated <> '-1'::integer) AND ((a.retry_at)::numeric > EXTRACT(epoch FROM public.presence_now()))) THEN 'again'::text
+            WHEN (a.decided_version = '-1'::integer) THEN 'decision'::text
+            WHEN (a.updated <> '-1'::integer) THEN 'answer'::text
+            WHEN ((q.version > a.notified_version) AND (a.status = 1)) THEN 'state'::text
+            ELSE 'nothing'::text
+        END AS owed,
+    public.presence_time(a.expires) AS expires,
+    a.local_cseq AS notified,
+    a.failures,
+        CASE
+            WHEN ((a.updated <> '-1'::integer) AND (a.retry_at > 0)) THEN to_timestamp((a.retry_at)::double precision)
+            ELSE NULL::timestamp with time zone
+        END AS retry_at,
+    a.user_agent,
+    a.contact,
+    (a.flow <> ''::text) AS by_flow,
+    a.callid,
+    a.view AS shows
+   FROM (public.active_watchers a
+     LEFT JOIN public.notify_queue q ON (((q.presentity_uri = a.presentity_uri) AND (q.event = a.event))));
+
+COMMENT ON VIEW public.presence_subscriptions IS 'Who watches whom, with which phone, and what the phone is owed: nothing; decision = whether it may watch, then a NOTIFY; answer = the NOTIFY that answers its SUBSCRIBE or ends it; state = a change; again = a NOTIFY that failed, at retry_at. notified = how many NOTIFYs were sent; shows = what they show: all, a view of it, polite-block, or none.';
+
+CREATE VIEW public.presence_usage AS
+ SELECT s.event,
+    s.state,
+    s.user_agent,
+    count(*) AS subscriptions
+   FROM public.presence_subscriptions s
+  GROUP BY s.event, s.state, s.user_agent;
+
+COMMENT ON VIEW public.presence_usage IS 'How many subscriptions there are, by event package, state and user agent. Reads all subscriptions.';
+
 ALTER TABLE public.presentity ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
     SEQUENCE NAME public.presentity_id_seq
     START WITH 1
@@ -753,48 +1122,6 @@ ALTER TABLE public.presentity ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTI
     NO MAXVALUE
     CACHE 1
 );
-
-CREATE TABLE public.watchers (
-    id bigint NOT NULL,
-    presentity_uri text NOT NULL COLLATE pg_catalog."C",
-    watcher_username text NOT NULL COLLATE pg_catalog."C",
-    watcher_domain text NOT NULL COLLATE pg_catalog."C",
-    event text DEFAULT 'presence'::text NOT NULL COLLATE pg_catalog."C",
-    status smallint NOT NULL,
-    reason text DEFAULT ''::text NOT NULL,
-    inserted_time bigint DEFAULT (EXTRACT(epoch FROM now()))::bigint NOT NULL,
-    view text,
-    rules_version bigint,
-    recheck_at bigint,
-    subscription_id bigint,
-    CONSTRAINT "a decision is 1 active, 2 pending, 3 terminated or 4 waiting" CHECK (((status >= 1) AND (status <= 4)))
-);
-
-COMMENT ON TABLE public.watchers IS 'One row per authorization decision.';
-
-COMMENT ON COLUMN public.watchers.id IS 'Row id. Written by the database.';
-
-COMMENT ON COLUMN public.watchers.presentity_uri IS 'Canonical URI of the presentity. Written once, with the decision.';
-
-COMMENT ON COLUMN public.watchers.watcher_username IS 'User of the watcher. Written once, with the decision.';
-
-COMMENT ON COLUMN public.watchers.watcher_domain IS 'Domain of the watcher. Written once, with the decision.';
-
-COMMENT ON COLUMN public.watchers.event IS 'Event package. Written once, with the decision.';
-
-COMMENT ON COLUMN public.watchers.status IS '1 active, 2 pending, 3 terminated, 4 waiting. Written with each decision.';
-
-COMMENT ON COLUMN public.watchers.reason IS 'Why not active (rejected, deactivated); empty otherwise. Written with each decision.';
-
-COMMENT ON COLUMN public.watchers.inserted_time IS 'Epoch second of the decision. Written with each decision.';
-
-COMMENT ON COLUMN public.watchers.view IS 'What an active watcher is shown, as in active_watchers.view; null = not known (imported). Written with each decision.';
-
-COMMENT ON COLUMN public.watchers.rules_version IS 'notify_queue.rules_version that it was decided by; null = not by rules of ours (imported). Written with each decision.';
-
-COMMENT ON COLUMN public.watchers.recheck_at IS 'Epoch second at which the decision is made anew, because a rule begins or ends to be valid then; null = never. Written with each decision.';
-
-COMMENT ON COLUMN public.watchers.subscription_id IS 'active_watchers.id of the subscription that ended while it was pending, by which watcher information names the watcher that waits; null = unknown. Written with status 4.';
 
 ALTER TABLE public.watchers ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
     SEQUENCE NAME public.watchers_id_seq
@@ -900,8 +1227,6 @@ CREATE INDEX watchers_waiting_idx ON public.watchers USING btree (inserted_time)
 
 CREATE UNIQUE INDEX watchers_watcher_idx ON public.watchers USING btree (presentity_uri, watcher_username, watcher_domain, event);
 
-CREATE INDEX watchers_winfo_idx ON public.watchers USING btree (presentity_uri, event) WHERE (status > 3);
-
 CREATE INDEX xcap_account_doc_type_idx ON public.xcap USING btree (username, domain, doc_type);
 
 CREATE UNIQUE INDEX xcap_doc_uri_idx ON public.xcap USING btree (doc_uri);
@@ -912,11 +1237,7 @@ CREATE INDEX xcap_lists_idx ON public.xcap USING btree (presentity_uri, id) WHER
 
 CREATE INDEX xcap_rules_idx ON public.xcap USING btree (presentity_uri, id) WHERE (doc_type = 2);
 
-CREATE TRIGGER active_watchers_deleted AFTER DELETE ON public.active_watchers REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.queue_deleted_dialogs();
-
 CREATE TRIGGER active_watchers_inserted AFTER INSERT ON public.active_watchers REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.queue_flagged_dialogs();
-
-CREATE TRIGGER active_watchers_status_changes BEFORE UPDATE ON public.active_watchers FOR EACH ROW WHEN (((new.status <> old.status) OR ((new.updated_winfo <> '-1'::integer) AND (old.updated_winfo <> '-1'::integer)))) EXECUTE FUNCTION public.mark_status_change();
 
 CREATE TRIGGER active_watchers_sweep_by_expires BEFORE INSERT OR UPDATE ON public.active_watchers FOR EACH ROW WHEN (((new.status <> 3) AND (new.expires <> '-1'::integer) AND (new.expires < new.sweep_at))) EXECUTE FUNCTION public.sweep_by_expires();
 
@@ -929,12 +1250,6 @@ CREATE TRIGGER presentity_inserted AFTER INSERT ON public.presentity REFERENCING
 CREATE TRIGGER presentity_sweep_by_expires BEFORE INSERT OR UPDATE ON public.presentity FOR EACH ROW WHEN (((NOT new.removed) AND (new.expires <> '-1'::integer) AND (new.expires < new.sweep_at))) EXECUTE FUNCTION public.sweep_by_expires();
 
 CREATE TRIGGER presentity_updated AFTER UPDATE ON public.presentity REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.queue_publications();
-
-CREATE TRIGGER watchers_deleted AFTER DELETE ON public.watchers REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.queue_waiting_watchers();
-
-CREATE TRIGGER watchers_inserted AFTER INSERT ON public.watchers REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.queue_waiting_watchers();
-
-CREATE TRIGGER watchers_updated AFTER UPDATE ON public.watchers REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.queue_waiting_watchers();
 
 CREATE TRIGGER xcap_deleted AFTER DELETE ON public.xcap REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.queue_documents();
 

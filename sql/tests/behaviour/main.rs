@@ -4,6 +4,7 @@
 #[path = "../database/mod.rs"]
 mod database;
 
+mod api;
 mod by_hand;
 mod ended;
 mod errors;
