@@ -11,6 +11,7 @@ mod import;
 mod kamailio;
 mod maintenance;
 mod node;
+mod operator;
 mod publication;
 mod queue;
 mod registry;
@@ -30,6 +31,10 @@ pub use kamailio::{
 };
 pub use maintenance::Maintenance;
 pub use node::{NewNode, Node, Nodes};
+pub use operator::{
+    Backlog, Failing, ListedPresentity, ListedWatcher, Operator, OwedResource, Page, Process,
+    WatchedBy,
+};
 pub use publication::{
     BodyNote, ChangeKind, DialogEnd, FeatureChange, FeatureOwner, Listed, NewPublication,
     Publication, PublicationChange, Publications, PublishOutcome, TagChange,

@@ -82,4 +82,16 @@ statements! {
     WATCHER_AWAIT_DECIDER = "watcher" "await_decider";
     WATCHER_PUT_WAITING = "watcher" "put_waiting";
     WATCHER_DELETE_WAITING = "watcher" "delete_waiting";
+    OPERATOR_LIST_PRESENTITIES = "operator" "list_presentities";
+    OPERATOR_LIST_WATCHERS = "operator" "list_watchers";
+    OPERATOR_REFRESH_WATCHERS = "operator" "refresh_watchers";
+    OPERATOR_UPDATE_WATCHERS = "operator" "update_watchers";
+    OPERATOR_CLEANUP = "operator" "cleanup";
+    OPERATOR_PING = "operator" "ping";
+    OPERATOR_LIST_PROCESSES = "operator" "list_processes";
+    OPERATOR_FIND_BACKLOG = "operator" "find_backlog";
+    OPERATOR_COUNT_FAILING = "operator" "count_failing";
+    OPERATOR_LIST_BACKLOG = "operator" "list_backlog";
+    OPERATOR_LIST_SUBSCRIPTIONS = "operator" "list_subscriptions";
+    OPERATOR_LIST_EVENTS = "operator" "list_events";
 }

@@ -16,6 +16,7 @@ use crate::import::Import;
 use crate::kamailio::Kamailio;
 use crate::maintenance::Maintenance;
 use crate::node::Nodes;
+use crate::operator::Operator;
 use crate::publication::Publications;
 use crate::queue::Queue;
 use crate::registry::{self, Statement};
@@ -195,6 +196,11 @@ impl Store {
     /// Taking over what Kamailio has.
     pub fn import(&self) -> Import<'_> {
         Import(self)
+    }
+
+    /// What operators ask and order.
+    pub fn operator(&self) -> Operator<'_> {
+        Operator(self)
     }
 
     /// Cleaning up.

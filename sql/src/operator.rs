@@ -1,0 +1,481 @@
+//! What operators ask and order: lists by page, the state of the whole, and orders that go through the functions of
+//! `docs/SQL.md`. Nothing here is on the way of a SIP request.
+
+use tokio_postgres::Row;
+
+use crate::{Store, StoreError, registry};
+
+/// Most rows that one cleaning statement ends or removes of a kind.
+const CLEANED_TOGETHER: i32 = 1000;
+
+/// A part of a long list, in the order of row ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The last id of the page before; 0 for the first page.
+    pub after: i64,
+    /// Most rows.
+    pub limit: u32,
+}
+
+/// A live publication, with the columns of Kamailio's `presence.presentity_list`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedPresentity {
+    /// Row id.
+    pub id: i64,
+    /// User part of the presentity.
+    pub username: String,
+    /// Its host.
+    pub domain: String,
+    /// Event package.
+    pub event: String,
+    /// Current entity-tag.
+    pub etag: String,
+    /// Who published; empty if unknown.
+    pub sender: String,
+    /// Epoch second at which it ends, -1 for never.
+    pub expires: i64,
+    /// Epoch second at which the body came.
+    pub received_time: i64,
+    /// Column `priority`.
+    pub priority: i64,
+    /// Names the publication for good.
+    pub ruid: String,
+    /// The document.
+    pub body: Vec<u8>,
+}
+
+/// A subscription, with the columns of Kamailio's `presence.watcher_list`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    missing_docs,
+    reason = "the columns of active_watchers, which the schema comments"
+)]
+pub struct ListedWatcher {
+    pub id: i64,
+    pub presentity_uri: String,
+    pub event: String,
+    pub to_user: String,
+    pub to_domain: String,
+    pub from_user: String,
+    pub from_domain: String,
+    pub watcher_username: String,
+    pub watcher_domain: String,
+    pub contact: String,
+    pub event_id: String,
+    pub callid: String,
+    pub user_agent: String,
+    pub expires: i64,
+    pub status: i16,
+    pub version: i64,
+    pub flags: i64,
+    pub reason: String,
+    pub to_tag: String,
+    pub from_tag: String,
+    pub socket_info: String,
+    pub local_contact: String,
+    pub record_route: String,
+    pub remote_cseq: i64,
+    pub local_cseq: i64,
+    pub updated: i64,
+    pub updated_winfo: i64,
+}
+
+/// A process and how it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Process {
+    /// `server` or `notifier`.
+    pub kind: String,
+    /// Name of the machine.
+    pub host: String,
+    /// Process id there.
+    pub pid: i32,
+    /// Where others reach it; may be empty.
+    pub address: String,
+    /// Version of the program.
+    pub version: String,
+    /// Seconds since it started.
+    pub started_s: f64,
+    /// Seconds since it last said that it lives.
+    pub heartbeat_s: f64,
+    /// Whether that is not long ago.
+    pub is_alive: bool,
+}
+
+/// What is owed to watchers in all.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Backlog {
+    /// Resources of which something is owed.
+    pub resources: i64,
+    /// Those of them whose time has come.
+    pub due: i64,
+    /// Seconds since the oldest debt arose.
+    pub oldest_s: Option<f64>,
+    /// Seconds since the earliest that is due became so.
+    pub late_s: Option<f64>,
+}
+
+/// Subscriptions whose last NOTIFY failed and is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failing {
+    /// How many.
+    pub dialogs: i64,
+    /// Failures in a row of the worst.
+    pub worst: i32,
+}
+
+/// What the watchers of one resource are owed: a row of the view `presence_backlog`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OwedResource {
+    /// Event package.
+    pub event: String,
+    /// `state`, `answers`, both, or `decisions`.
+    pub owed: String,
+    /// What it is waiting for.
+    pub state: String,
+    /// Seconds since something has been owed.
+    pub since_s: f64,
+    /// Seconds until a notifier looks at it.
+    pub due_s: f64,
+    /// The process that has it.
+    pub holder: Option<String>,
+    /// How many dialogs are concerned.
+    pub dialogs: i64,
+}
+
+/// A subscription in words: a row of the view `presence_subscriptions`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WatchedBy {
+    /// Event package.
+    pub event: String,
+    /// URI of the watcher.
+    pub watcher: String,
+    /// `active`, `pending`, `waiting`, `terminated`, `expired` or `ended`.
+    pub state: String,
+    /// Why it is not active; may be empty.
+    pub reason: String,
+    /// `nothing`, `decision`, `answer`, `state` or `again`.
+    pub owed: String,
+    /// Seconds until it ends; infinite for never.
+    pub expires_s: f64,
+    /// NOTIFYs so far.
+    pub notified: i64,
+    /// Failures in a row.
+    pub failures: i32,
+    /// Seconds until the NOTIFY that failed is sent again.
+    pub retry_s: Option<f64>,
+    /// Its phone.
+    pub user_agent: String,
+    /// Where the phone is.
+    pub contact: String,
+    /// Whether it is reached only through the server that it came by.
+    pub by_flow: bool,
+    /// What its NOTIFYs show: `all`, the words of a view, `polite-block`, `none`.
+    pub shows: String,
+}
+
+/// The statements of this area; see [`Store::operator`].
+#[derive(Clone, Copy, Debug)]
+pub struct Operator<'a>(pub(crate) &'a Store);
+
+impl Operator<'_> {
+    /// A page of the live publications, of all presentities or of those with this user and this domain (case does not matter).
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn list_presentities(
+        &self,
+        page: Page,
+        user: Option<&str>,
+        domain: Option<&str>,
+    ) -> Result<Vec<ListedPresentity>, StoreError> {
+        let rows = self
+            .0
+            .query(
+                &registry::OPERATOR_LIST_PRESENTITIES,
+                &[
+                    &page.after,
+                    &i64::from(page.limit),
+                    &user,
+                    &domain,
+                    &self.0.now(),
+                ],
+            )
+            .await?;
+        Ok(rows.iter().map(listed_presentity).collect())
+    }
+
+    /// A page of the subscriptions to a presentity in all event packages.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] if `presentity_uri` is no URI, or any other.
+    pub async fn list_watchers(
+        &self,
+        page: Page,
+        presentity_uri: &str,
+    ) -> Result<Vec<ListedWatcher>, StoreError> {
+        let rows = self
+            .0
+            .query(
+                &registry::OPERATOR_LIST_WATCHERS,
+                &[&presentity_uri, &page.after, &i64::from(page.limit)],
+            )
+            .await?;
+        Ok(rows.iter().map(listed_watcher).collect())
+    }
+
+    /// Owes all watchers of a resource a NOTIFY; returns how many there are. `kind` is 0 for changed rules, 1 for changed
+    /// state, 2 for a changed pidf-manipulation document, which `file` names by URI and name.
+    ///
+    /// # Locks
+    /// The row of `notify_queue`.
+    /// # Errors
+    /// [`StoreError::Conflict`] if an argument makes no sense, or any other.
+    pub async fn refresh_watchers(
+        &self,
+        presentity_uri: &str,
+        event: &str,
+        kind: i32,
+        file: Option<(&str, &str)>,
+    ) -> Result<i64, StoreError> {
+        let (file_uri, filename) = file.unzip();
+        let rows = self
+            .0
+            .query(
+                &registry::OPERATOR_REFRESH_WATCHERS,
+                &[&presentity_uri, &event, &kind, &file_uri, &filename],
+            )
+            .await?;
+        Ok(first(&rows, "watchers"))
+    }
+
+    /// Has it decided anew about the watchers of a presentity with rules; `None`. Without rules, carries what stands in
+    /// `watchers` over to the subscriptions of a resource that differ from it, and returns how many.
+    ///
+    /// # Locks
+    /// Rows of `active_watchers` by key, then the row of `notify_queue`.
+    /// # Errors
+    /// [`StoreError::Conflict`] if an argument makes no sense, or any other.
+    pub async fn update_watchers(
+        &self,
+        presentity_uri: &str,
+        event: &str,
+    ) -> Result<Option<i64>, StoreError> {
+        let rows = self
+            .0
+            .query(
+                &registry::OPERATOR_UPDATE_WATCHERS,
+                &[&presentity_uri, &event],
+            )
+            .await?;
+        Ok(rows.first().and_then(|row| row.get("changed")))
+    }
+
+    /// Ends some of what has expired and removes some of what nobody needs; returns how many rows: 0 when nothing is left.
+    ///
+    /// # Locks
+    /// Free rows of `presentity` and `active_watchers` only (SKIP LOCKED), then `notify_queue` by key.
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn clean_up(&self) -> Result<i64, StoreError> {
+        let rows = self
+            .0
+            .query(&registry::OPERATOR_CLEANUP, &[&CLEANED_TOGETHER])
+            .await?;
+        Ok(first(&rows, "rows"))
+    }
+
+    /// Asks the database for nothing but an answer.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.0
+            .query(&registry::OPERATOR_PING, &[])
+            .await
+            .map(|_| ())
+    }
+
+    /// All processes.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn list_processes(&self) -> Result<Vec<Process>, StoreError> {
+        let rows = self
+            .0
+            .query(&registry::OPERATOR_LIST_PROCESSES, &[])
+            .await?;
+        let process = |row: &Row| Process {
+            kind: row.get("kind"),
+            host: row.get("host"),
+            pid: row.get("pid"),
+            address: row.get("address"),
+            version: row.get("version"),
+            started_s: row.get("started_s"),
+            heartbeat_s: row.get("heartbeat_s"),
+            is_alive: row.get::<_, &str>("state") == "alive",
+        };
+        Ok(rows.iter().map(process).collect())
+    }
+
+    /// How much is owed, and how late the notifiers are.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn find_backlog(&self) -> Result<Backlog, StoreError> {
+        let rows = self.0.query(&registry::OPERATOR_FIND_BACKLOG, &[]).await?;
+        let backlog = |row: &Row| Backlog {
+            resources: row.get("resources"),
+            due: row.get("due"),
+            oldest_s: row.get("oldest_s"),
+            late_s: row.get("late_s"),
+        };
+        rows.first()
+            .map(backlog)
+            .ok_or_else(|| no_row("operator.find_backlog"))
+    }
+
+    /// How many phones do not answer.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn count_failing(&self) -> Result<Failing, StoreError> {
+        let rows = self.0.query(&registry::OPERATOR_COUNT_FAILING, &[]).await?;
+        let failing = |row: &Row| Failing {
+            dialogs: row.get("dialogs"),
+            worst: row.get("worst"),
+        };
+        rows.first()
+            .map(failing)
+            .ok_or_else(|| no_row("operator.count_failing"))
+    }
+
+    /// What the watchers of a presentity are owed, by event package.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn list_backlog(
+        &self,
+        presentity_uri: &str,
+    ) -> Result<Vec<OwedResource>, StoreError> {
+        let rows = self
+            .0
+            .query(&registry::OPERATOR_LIST_BACKLOG, &[&presentity_uri])
+            .await?;
+        let owed = |row: &Row| OwedResource {
+            event: row.get("event"),
+            owed: row.get("owed"),
+            state: row.get("state"),
+            since_s: row.get("since_s"),
+            due_s: row.get("due_s"),
+            holder: row.get("holder"),
+            dialogs: row.get("dialogs"),
+        };
+        Ok(rows.iter().map(owed).collect())
+    }
+
+    /// Up to `limit` subscriptions to a presentity, by event package.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn list_subscriptions(
+        &self,
+        presentity_uri: &str,
+        limit: u32,
+    ) -> Result<Vec<WatchedBy>, StoreError> {
+        let rows = self
+            .0
+            .query(
+                &registry::OPERATOR_LIST_SUBSCRIPTIONS,
+                &[&presentity_uri, &i64::from(limit)],
+            )
+            .await?;
+        let watched = |row: &Row| WatchedBy {
+            event: row.get("event"),
+            watcher: row.get("watcher"),
+            state: row.get("state"),
+            reason: row.get("reason"),
+            owed: row.get("owed"),
+            expires_s: row.get("expires_s"),
+            notified: row.get("notified"),
+            failures: row.get("failures"),
+            retry_s: row.get("retry_s"),
+            user_agent: row.get("user_agent"),
+            contact: row.get("contact"),
+            by_flow: row.get("by_flow"),
+            shows: row.get("shows"),
+        };
+        Ok(rows.iter().map(watched).collect())
+    }
+
+    /// The event packages in which a presentity has publications or subscriptions.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn list_events(&self, presentity_uri: &str) -> Result<Vec<String>, StoreError> {
+        let rows = self
+            .0
+            .query(&registry::OPERATOR_LIST_EVENTS, &[&presentity_uri])
+            .await?;
+        Ok(rows.iter().map(|row| row.get("event")).collect())
+    }
+}
+
+fn listed_presentity(row: &Row) -> ListedPresentity {
+    ListedPresentity {
+        id: row.get("id"),
+        username: row.get("username"),
+        domain: row.get("domain"),
+        event: row.get("event"),
+        etag: row.get("etag"),
+        sender: row.get("sender"),
+        expires: row.get("expires"),
+        received_time: row.get("received_time"),
+        priority: row.get("priority"),
+        ruid: row.get("ruid"),
+        body: row.get("body"),
+    }
+}
+
+fn listed_watcher(row: &Row) -> ListedWatcher {
+    ListedWatcher {
+        id: row.get("id"),
+        presentity_uri: row.get("presentity_uri"),
+        event: row.get("event"),
+        to_user: row.get("to_user"),
+        to_domain: row.get("to_domain"),
+        from_user: row.get("from_user"),
+        from_domain: row.get("from_domain"),
+        watcher_username: row.get("watcher_username"),
+        watcher_domain: row.get("watcher_domain"),
+        contact: row.get("contact"),
+        event_id: row.get("event_id"),
+        callid: row.get("callid"),
+        user_agent: row.get("user_agent"),
+        expires: row.get("expires"),
+        status: row.get("status"),
+        version: row.get("version"),
+        flags: row.get("flags"),
+        reason: row.get("reason"),
+        to_tag: row.get("to_tag"),
+        from_tag: row.get("from_tag"),
+        socket_info: row.get("socket_info"),
+        local_contact: row.get("local_contact"),
+        record_route: row.get("record_route"),
+        remote_cseq: row.get("remote_cseq"),
+        local_cseq: row.get("local_cseq"),
+        updated: row.get("updated"),
+        updated_winfo: row.get("updated_winfo"),
+    }
+}
+
+/// The number in the only row.
+fn first(rows: &[Row], column: &str) -> i64 {
+    rows.first().map_or(0, |row| row.get(column))
+}
+
+fn no_row(statement: &'static str) -> StoreError {
+    StoreError::Bug {
+        statement,
+        reason: "returned no row".to_owned(),
+    }
+}

@@ -1,0 +1,10 @@
+-- operator.ping
+-- Purpose:    whether the database answers
+-- Called by:  server/src/http.rs, GET /health
+-- Parameters: none
+-- Returns:    answer int4
+-- Locks:      none
+-- Plan:       no table is read
+-- Retry:      safe, reads only
+-- RFC:        none
+SELECT 1 AS answer
