@@ -84,6 +84,9 @@ async fn serve(task: Task, config: Config, shutdown: Shutdown) -> anyhow::Result
             say(format_args!("listening on {listen}"));
         }
         say(format_args!("notifiers reach it at {}", ready.internal));
+        if let Some(addr) = ready.http {
+            say(format_args!("takes RPC at http://{addr}/RPC"));
+        }
         part_is_ready();
     };
     match task {

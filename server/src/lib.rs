@@ -11,6 +11,7 @@ mod dispatch;
 mod doorbell;
 mod flow;
 mod front;
+pub mod http;
 mod node_row;
 pub mod publish;
 mod relay;
@@ -26,12 +27,14 @@ use node::{Config, Shutdown};
 use sip::{Limits, Transport};
 use sql::{Store, StoreError, StoreOptions};
 use thiserror::Error;
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 pub use admission::{Admission, Admitted};
 
 use crate::flow::Addresses;
 use crate::front::Front;
+use crate::http::Http;
 use crate::node_row::NodeRow;
 
 /// Where a server listens, once it does.
@@ -41,6 +44,8 @@ pub struct Ready {
     pub listen: Vec<ListenAddr>,
     /// Where notifiers reach this server (UDP), as its flow tokens and its row in `node` say.
     pub internal: SocketAddr,
+    /// Where HTTP is served, if it is.
+    pub http: Option<SocketAddr>,
 }
 
 /// Why a server cannot start. Each is for the operator to mend; a missing database is none of them.
@@ -49,6 +54,14 @@ pub enum RunError {
     /// An address is taken, or not of this machine.
     #[error(transparent)]
     Bind(#[from] net::BindError),
+    /// The address of `http.listen` is taken, or not of this machine.
+    #[error("http.listen: cannot listen on {addr}: {source}")]
+    Http {
+        /// Where.
+        addr: SocketAddr,
+        /// The system's answer.
+        source: std::io::Error,
+    },
     /// No address at all, or an internal one that is not UDP. Remedy: `server.listen`, `server.internal_listen`.
     #[error(
         "notifiers have no UDP address to reach this server at: see server.listen and server.internal_listen"
@@ -89,6 +102,14 @@ pub async fn run(
     let limits = Limits::default();
     let (endpoint, incoming) =
         Endpoint::bind(&listeners(&config), limits, EndpointOptions::default()).await?;
+    let http_listener = match config.http.listen {
+        Some(addr) => Some(
+            TcpListener::bind(addr)
+                .await
+                .map_err(|source| RunError::Http { addr, source })?,
+        ),
+        None => None,
+    };
     let internal_socket =
         internal_socket(&config, endpoint.local_addrs()).ok_or(RunError::NoInternalListener)?;
     let internal = flow::reachable(&endpoint, internal_socket, ANYWHERE);
@@ -111,14 +132,23 @@ pub async fn run(
         &config,
     ));
 
-    let background = Background(vec![
+    let mut background = Background(vec![
         tokio::spawn(front.doorbell.clone().ring(doorbell_store)),
         tokio::spawn(Arc::clone(&front).learn_secret()),
     ]);
+    let mut http = None;
+    if let Some(listener) = http_listener {
+        http = listener.local_addr().ok();
+        // Connections of its own: a long list takes none from requests.
+        let store = Store::connect(url, &store_options(&config, HTTP_DATABASE_CONNECTIONS))?;
+        let served = Http::new(store, config.http.token.clone(), shutdown.clone());
+        background.0.push(tokio::spawn(served.serve(listener)));
+    }
     let node = NodeRow::keep(store, internal);
     ready(Ready {
         listen: endpoint.local_addrs().to_vec(),
         internal,
+        http,
     });
 
     receive(&front, incoming, &shutdown).await;
@@ -132,6 +162,9 @@ pub async fn run(
 
 /// An address for which the route is the default one (RFC 5737): stands for notifiers, of which a server knows nothing.
 const ANYWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+
+/// How many database connections HTTP has.
+const HTTP_DATABASE_CONNECTIONS: usize = 2;
 
 /// Handles packets in order of arrival until the word to stop.
 async fn receive(front: &Arc<Front>, mut incoming: Incoming, shutdown: &Shutdown) {

@@ -8,6 +8,8 @@ mod package;
 mod secret;
 mod value;
 
+use std::net::SocketAddr;
+
 use serde::{Deserialize, Serialize};
 
 pub use load::{ConfigError, Fault, Origin};
@@ -15,7 +17,7 @@ pub use package::{
     ConferenceConfig, DeclaredPackage, DialogConfig, FeatureEventConfig, MessageSummaryConfig,
     PackagesConfig, ProfileConfig, ReginfoConfig, SlaConfig, XcapDiffConfig,
 };
-pub use secret::DatabaseUrl;
+pub use secret::{DatabaseUrl, Token};
 pub use value::{
     Accounts, DefaultPolicy, Features, Listen, LogFormat, LogLevel, MergePolicy, MinExpiresAction,
     NeutralDocument, Period, ServerAddress, Transport, UriMatch, WatcherUri, Within,
@@ -28,6 +30,8 @@ use value::{flag, optional};
 pub struct Config {
     /// The SIP front-end.
     pub server: ServerConfig,
+    /// JSON-RPC and health, served by the server process.
+    pub http: HttpConfig,
     /// The sender of NOTIFYs.
     pub notifier: NotifierConfig,
     /// How to use the database; which one is `presence.db_url`.
@@ -90,6 +94,25 @@ pub struct ServerConfig {
     ///
     /// Unit: milliseconds. Default: `8000`. Range: 100 to 30000.
     pub request_deadline_ms: Within<100, 30_000>,
+}
+
+/// `[http]`: what the server process answers to operators and their programs by HTTP: JSON-RPC 2.0 at `/RPC`, `/health`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpConfig {
+    /// The address and port that is listened on, such as `127.0.0.1:8080`; port 0 takes any free one. An address that is not
+    /// this machine's alone (127.0.0.0/8, ::1) needs `token`. Empty: none, because several servers of one machine
+    /// cannot share one; `pgpresence rpc` works without.
+    ///
+    /// Unit: none. Default: `""`. Range: empty or `ADDRESS:PORT`.
+    #[serde(with = "optional")]
+    pub listen: Option<SocketAddr>,
+    /// What a client of `/RPC` must send as `Authorization: Bearer TOKEN`. Empty: nothing, on this machine alone. Never printed;
+    /// best given in the environment, as `PGPRESENCE_HTTP__TOKEN`. `/health` needs none.
+    ///
+    /// Unit: none. Default: `""`. Range: empty, or 16 to 256 visible ASCII characters.
+    #[serde(with = "optional")]
+    pub token: Option<Token>,
 }
 
 /// `[notifier]`: the sender of NOTIFYs.
@@ -414,6 +437,7 @@ impl Config {
         };
         let Config {
             server,
+            http,
             notifier,
             presence,
             ..
@@ -430,6 +454,11 @@ impl Config {
                 .is_none_or(|listen| listen.transport == Transport::Udp),
             "server.internal_listen",
             "must be a UDP address".to_owned(),
+        );
+        must(
+            http.token.is_some() || http.listen.is_none_or(|addr| addr.ip().is_loopback()),
+            "http.token",
+            "is needed, because http.listen can be reached from other machines".to_owned(),
         );
         must(
             notifier.listen.transport == Transport::Udp,

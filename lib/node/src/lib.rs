@@ -8,10 +8,11 @@ mod shutdown;
 
 pub use config::{
     Accounts, ConferenceConfig, Config, ConfigError, DatabaseConfig, DatabaseUrl, DeclaredPackage,
-    DefaultPolicy, DialogConfig, Fault, FeatureEventConfig, Features, Listen, LogConfig, LogFormat,
-    LogLevel, MergePolicy, MessageSummaryConfig, MinExpiresAction, NeutralDocument, NotifierConfig,
-    Origin, PackagesConfig, Period, PresenceConfig, ProfileConfig, ReginfoConfig, ServerAddress,
-    ServerConfig, SlaConfig, Transport, UriMatch, WatcherUri, Within, XcapDiffConfig,
+    DefaultPolicy, DialogConfig, Fault, FeatureEventConfig, Features, HttpConfig, Listen,
+    LogConfig, LogFormat, LogLevel, MergePolicy, MessageSummaryConfig, MinExpiresAction,
+    NeutralDocument, NotifierConfig, Origin, PackagesConfig, Period, PresenceConfig, ProfileConfig,
+    ReginfoConfig, ServerAddress, ServerConfig, SlaConfig, Token, Transport, UriMatch, WatcherUri,
+    Within, XcapDiffConfig,
 };
 pub use log::init_log;
 pub use shutdown::Shutdown;

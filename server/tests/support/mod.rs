@@ -102,7 +102,9 @@ impl Server {
                 let _ = sender.send(ready);
             },
         ));
-        let Ready { listen, internal } = ready.await.expect("the server starts");
+        let Ready {
+            listen, internal, ..
+        } = ready.await.expect("the server starts");
         let address = |transport| {
             listen
                 .iter()

@@ -11,7 +11,7 @@ use std::{fs, io};
 use serde::Deserialize;
 use toml::{Spanned, Table, Value};
 
-use super::{Config, DatabaseUrl};
+use super::{Config, DatabaseUrl, Token};
 
 /// Environment variables that are ours begin with this, and have `__` between section and key.
 const ENV_PREFIX: &str = "PGPRESENCE_";
@@ -119,12 +119,12 @@ impl Config {
         loading.finish()
     }
 
-    /// The configuration as a TOML file, defaults included, the password hidden.
+    /// The configuration as a TOML file, defaults included, what is secret hidden.
     pub fn to_toml(&self) -> String {
         as_table(self).to_string()
     }
 
-    /// The same with the password: to hand a configuration to another process, through a pipe.
+    /// The same with what is secret: to hand a configuration to another process, through a pipe.
     pub fn to_toml_with_secrets(&self) -> String {
         let mut table = as_table(self);
         let url = self
@@ -134,6 +134,10 @@ impl Config {
             .map_or("", DatabaseUrl::expose);
         if let Some(Value::Table(presence)) = table.get_mut("presence") {
             presence.insert("db_url".to_owned(), Value::String(url.to_owned()));
+        }
+        let token = self.http.token.as_ref().map_or("", Token::expose);
+        if let Some(Value::Table(http)) = table.get_mut("http") {
+            http.insert("token".to_owned(), Value::String(token.to_owned()));
         }
         table.to_string()
     }

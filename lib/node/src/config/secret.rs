@@ -1,4 +1,5 @@
-//! The database's address, which may hold a password: shown by nothing but [`DatabaseUrl::expose`].
+//! What is secret in a configuration: the database's address, which may hold a password, and the token of HTTP. Shown by nothing
+//! but [`DatabaseUrl::expose`] and [`Token::expose`].
 
 use std::fmt;
 use std::str::FromStr;
@@ -73,6 +74,42 @@ impl fmt::Display for DatabaseUrl {
 impl fmt::Debug for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.to_string(), f)
+    }
+}
+
+/// A shared secret that a client of HTTP shows: 16 to 256 visible ASCII characters. `Debug` and `Display` hide it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+impl Token {
+    /// The token itself: for comparing, never for printing.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Token {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Token, ValueError> {
+        let is_visible = text.bytes().all(|byte| byte.is_ascii_graphic());
+        if (16..=256).contains(&text.len()) && is_visible {
+            Ok(Token(text.to_owned()))
+        } else {
+            Err(ValueError::Token)
+        }
+    }
+}
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(HIDDEN)
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(HIDDEN, f)
     }
 }
 
@@ -153,7 +190,24 @@ fn after_value(text: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::DatabaseUrl;
+    use super::{DatabaseUrl, Token};
+
+    #[test]
+    fn a_token_is_long_and_never_shown() {
+        let token: Token = "secret-secret-12".parse().unwrap();
+        assert_eq!(token.expose(), "secret-secret-12");
+        assert!(!format!("{token} {token:?}").contains("secret"));
+        let long = "s".repeat(257);
+        for bad in [
+            "secret",
+            "secret with blanks",
+            "s\u{e9}cret-secret-12",
+            &long,
+        ] {
+            let refused = bad.parse::<Token>().unwrap_err().to_string();
+            assert!(!refused.contains("secret"), "{refused}");
+        }
+    }
 
     #[test]
     fn passwords_are_never_shown() {

@@ -194,6 +194,9 @@ pub enum ValueError {
         "{0:?} is no log level; write error, warn, info, debug or trace, or such as info,sql=debug"
     )]
     LogLevel(String),
+    /// No [`Token`](super::Token); not shown, because somebody may have meant it as a secret.
+    #[error("is no token; write 16 to 256 visible ASCII characters")]
+    Token,
     /// No [`DatabaseUrl`](super::DatabaseUrl); not shown, because there may be a password in it.
     #[error("is no PostgreSQL URL; write postgresql://user:password@host:port/database")]
     DatabaseUrl,

@@ -1,0 +1,82 @@
+//! JSON-RPC 2.0 (the specification of 2013): requests, notifications, batches and their answers.
+//!
+//! Depth of nesting is bounded by serde_json (128), size by who reads the body.
+
+use serde_json::{Value, json};
+use sql::Store;
+
+use super::method::{Fault, call};
+
+/// Most requests of a batch. They are carried out one after the other.
+const LARGEST_BATCH: usize = 100;
+
+/// Carries out what a body asks for. Nothing is to be answered if it holds notifications only (section 4.1).
+pub(super) async fn respond(store: &Store, body: &[u8]) -> Option<Value> {
+    let parsed: Value = match serde_json::from_slice(body) {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            return Some(failure(
+                &Value::Null,
+                -32700,
+                &format!("Parse error: {error}"),
+            ));
+        }
+    };
+    let requests = match &parsed {
+        Value::Array(requests) => requests,
+        single => return respond_to_one(store, single).await,
+    };
+    if requests.is_empty() {
+        return Some(invalid(&Value::Null, "an empty batch"));
+    }
+    if requests.len() > LARGEST_BATCH {
+        let text = format!("a batch has at most {LARGEST_BATCH} requests");
+        return Some(invalid(&Value::Null, &text));
+    }
+    let mut answers = Vec::new();
+    for request in requests {
+        answers.extend(respond_to_one(store, request).await);
+    }
+    (!answers.is_empty()).then_some(Value::Array(answers))
+}
+
+async fn respond_to_one(store: &Store, request: &Value) -> Option<Value> {
+    let id = request.get("id");
+    // Only these may be an id; any other is answered as if it could not be read (section 5).
+    let answered_id = match id {
+        Some(id @ (Value::String(_) | Value::Number(_) | Value::Null)) => id,
+        Some(_) => return Some(invalid(&Value::Null, "id is a text, a number or null")),
+        None => &Value::Null,
+    };
+    if request.get("jsonrpc").and_then(Value::as_str) != Some("2.0") {
+        return Some(invalid(answered_id, "jsonrpc is not \"2.0\""));
+    }
+    let Some(method) = request.get("method").and_then(Value::as_str) else {
+        return Some(invalid(answered_id, "method is missing or no text"));
+    };
+    let params = match request.get("params") {
+        None => None,
+        Some(params @ (Value::Array(_) | Value::Object(_))) => Some(params),
+        Some(_) => {
+            return Some(invalid(
+                answered_id,
+                "params is neither an array nor an object",
+            ));
+        }
+    };
+    let result = call(store, method, params).await;
+    // A notification: whatever became of it, nobody is told.
+    let id = id?;
+    Some(match result {
+        Ok(result) => json!({"jsonrpc": "2.0", "result": result, "id": id}),
+        Err(Fault { code, message }) => failure(id, code, &message),
+    })
+}
+
+fn invalid(id: &Value, why: &str) -> Value {
+    failure(id, -32600, &format!("Invalid request: {why}"))
+}
+
+fn failure(id: &Value, code: i64, message: &str) -> Value {
+    json!({"jsonrpc": "2.0", "error": {"code": code, "message": message}, "id": id})
+}
