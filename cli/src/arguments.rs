@@ -60,6 +60,12 @@ pub(crate) enum Command {
     /// Run it while Kamailio runs, then stop Kamailio and run it again: the second run brings what has changed since. Start
     /// servers and notifiers afterwards. See docs/FROM-KAMAILIO.md.
     Import(ImportArgs),
+    /// Give an order or ask a question, as `kamctl rpc` does; straight to the database, whether a server runs or not.
+    Rpc(RpcArgs),
+    /// Say how the processes are and what is owed; exit with 1 if not all is well.
+    Status,
+    /// Say all there is to say about somebody's presence: publications, documents, watchers, and why who was told or not.
+    Explain(ExplainArgs),
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -76,6 +82,26 @@ pub(crate) struct NodeArgs {
     /// Started by `run`: take the configuration from standard input, and stop when that ends.
     #[arg(long, hide = true)]
     pub(crate) supervised: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RpcArgs {
+    /// Such as presence.watcher_list; see docs/RPC.md.
+    pub(crate) method: String,
+
+    /// Its parameters, in their order.
+    #[arg(value_name = "ARGUMENT", allow_hyphen_values = true)]
+    pub(crate) parameters: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// Whose, such as sip:alice@example.org.
+    pub(crate) uri: String,
+
+    /// Subscriptions that are shown, at most.
+    #[arg(long, value_name = "NUMBER", default_value_t = 100)]
+    pub(crate) watchers: u32,
 }
 
 #[derive(Debug, Subcommand)]

@@ -5,14 +5,17 @@
 
 mod arguments;
 mod configuration;
+mod explain;
 mod import;
 mod import_config;
 mod load;
 mod migrate;
 mod packages;
 mod publish;
+mod rpc;
 mod run;
 mod serve;
+mod status;
 mod supervise;
 mod user_agent;
 mod watch;
@@ -58,6 +61,9 @@ fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Config(ConfigCommand::Check) => configuration::check(&settings),
         Command::Config(ConfigCommand::Show) => configuration::show(&settings),
         Command::Config(ConfigCommand::Import(args)) => import_config::run(&args),
+        Command::Rpc(args) => runtime()?.block_on(rpc::run(&settings, &args)),
+        Command::Status => runtime()?.block_on(status::run(&settings)),
+        Command::Explain(args) => runtime()?.block_on(explain::run(&settings, &args)),
         Command::Load(args) => load::run(&settings, &args),
         Command::Watch(args) => runtime()?.block_on(watch::run(args)),
         Command::Publish(args) => runtime()?.block_on(publish::run(args)),

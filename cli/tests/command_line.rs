@@ -19,6 +19,9 @@ fn help_names_every_command_and_option() {
         "watch",
         "publish",
         "load",
+        "rpc",
+        "status",
+        "explain",
         "--config",
         "--database-url",
     ] {
@@ -30,6 +33,7 @@ fn help_names_every_command_and_option() {
     assert!(!help.contains("supervised"));
     for command in [
         "run", "server", "notifier", "migrate", "import", "config", "watch", "publish", "load",
+        "rpc", "status", "explain",
     ] {
         assert_eq!(output(&[command, "--help"]).0, Some(0), "{command}");
     }

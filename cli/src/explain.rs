@@ -1,0 +1,312 @@
+//! `explain`: all there is to say about somebody's presence. What her publications are and become, who watches, what each watcher is
+//! owed, and why the last NOTIFY was sent or not.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use events::document::dialog_info::Ended;
+use events::package::StateSource;
+use events::{MergeInput, Registry};
+use node::UriMatch;
+use sip::{Aor, Uri};
+use sql::{Listed, OwedResource, Publication, Resource, WatchedBy};
+
+use crate::arguments::{ExplainArgs, Settings};
+use crate::configuration::{Role, load};
+use crate::packages;
+use crate::rpc::open;
+use crate::say;
+use crate::status::duration;
+
+/// What has been due for so long, nobody is taking.
+const LATE_S: f64 = 10.0;
+
+pub(crate) async fn run(settings: &Settings, args: &ExplainArgs) -> anyhow::Result<ExitCode> {
+    let config = load(settings, Role::Other)?;
+    let registry = packages::registry(&config)?;
+    let uri = canonical(&args.uri, config.presence.sip_uri_match)
+        .with_context(|| format!("{:?} is no URI of a presentity", args.uri))?;
+    let store = open(&config).await?;
+    let operator = store.operator();
+    let mut names = operator.list_events(&uri).await?;
+    if !names.iter().any(|name| name == "presence") {
+        // There may be hard state (a pidf-manipulation document), which is of this package.
+        names.insert(0, "presence".to_owned());
+    }
+    let watchers = operator.list_subscriptions(&uri, args.watchers).await?;
+    let owed = operator.list_backlog(&uri).await?;
+    say(&uri);
+    for event in names {
+        let resource = Resource {
+            presentity_uri: uri.clone(),
+            event,
+        };
+        let listed = store
+            .publication()
+            .list(std::slice::from_ref(&resource))
+            .await?;
+        let mine: Vec<&WatchedBy> = watchers
+            .iter()
+            .filter(|watcher| watcher.event == resource.event)
+            .collect();
+        if listed.publications.is_empty() && mine.is_empty() && resource.event == "presence" {
+            say("\npresence: nothing is published, and nobody watches");
+            continue;
+        }
+        say(format_args!("\n{}", resource.event));
+        explain_state(&registry, &resource, &listed);
+        let debt = owed.iter().find(|debt| debt.event == resource.event);
+        explain_watchers(&mine, debt);
+    }
+    if watchers.len() == args.watchers as usize {
+        say(format_args!(
+            "\nonly {} subscriptions are shown; --watchers shows more",
+            args.watchers
+        ));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The URI as a SUBSCRIBE to it would be stored.
+fn canonical(text: &str, matching: UriMatch) -> anyhow::Result<String> {
+    let uri = Uri::parse(text)?;
+    Ok(Aor::from_uri(&uri, matching == UriMatch::CaseInsensitive)?.uri())
+}
+
+fn explain_state(registry: &Registry, resource: &Resource, listed: &Listed) {
+    if listed.publications.is_empty() {
+        say("  nothing is published");
+    }
+    for publication in &listed.publications {
+        say(format_args!("  {}", publication_line(publication)));
+    }
+    let Some(package) = registry.find_name(&resource.event) else {
+        say("  this event package is not served: nobody is told of it");
+        return;
+    };
+    if package.source != StateSource::Publications {
+        say("  what watchers are shown is made of who watches");
+        return;
+    }
+    let publications: Vec<events::Publication<'_>> =
+        listed.publications.iter().map(input).collect();
+    let ended: Vec<Ended> = listed
+        .ends
+        .iter()
+        .map(|end| Ended {
+            key: end.key,
+            at_us: end.at_us,
+        })
+        .collect();
+    let document = package.merge(&MergeInput {
+        presentity: &resource.presentity_uri,
+        publications: &publications,
+        ended: &ended,
+        now: listed.publications.first().map_or(0, |first| first.now),
+        ..MergeInput::default()
+    });
+    match document {
+        None => say("  watchers are shown nothing"),
+        Some(document) => {
+            say(format_args!(
+                "  watchers are shown ({}):",
+                document.content_type
+            ));
+            let body = document.for_notify(1);
+            for line in String::from_utf8_lossy(&body).lines() {
+                say(format_args!("    {}", printable(line)));
+            }
+        }
+    }
+}
+
+fn publication_line(publication: &Publication) -> String {
+    let seconds = |from: i64, to: i64| duration(to.saturating_sub(from) as f64);
+    let who = match publication.sender.as_str() {
+        "" if publication.received_time == 0 => "a stored document",
+        "" => "somebody",
+        sender => sender,
+    };
+    let since = match publication.received_time {
+        0 => String::new(),
+        received => format!(", {} ago", seconds(received, publication.now)),
+    };
+    let ends = match publication.expires {
+        -1 => "never ends".to_owned(),
+        expires => format!("ends in {}", seconds(publication.now, expires)),
+    };
+    let content_type = match publication.content_type.as_str() {
+        "" => "the package's type",
+        named => named,
+    };
+    printable(&format!(
+        "published by {who}{since}, {ends}: {} octets of {content_type}, entity-tag {}",
+        publication.body.len(),
+        publication.entity_tag
+    ))
+}
+
+fn explain_watchers(watchers: &[&WatchedBy], debt: Option<&OwedResource>) {
+    if watchers.is_empty() {
+        say("  nobody watches");
+    }
+    for watcher in watchers {
+        say(format_args!("  {}", watcher_line(watcher, debt)));
+    }
+}
+
+fn watcher_line(watcher: &WatchedBy, debt: Option<&OwedResource>) -> String {
+    let reason = match watcher.reason.as_str() {
+        "" => String::new(),
+        reason => format!(" ({reason})"),
+    };
+    let phone = match watcher.user_agent.as_str() {
+        "" => String::new(),
+        user_agent => format!(", {user_agent}"),
+    };
+    let flow = if watcher.by_flow {
+        ", by the connection it came by"
+    } else {
+        ""
+    };
+    let ends = match (watcher.state.as_str(), watcher.expires_s) {
+        ("active" | "pending" | "waiting", s) if s.is_infinite() => ", never ends".to_owned(),
+        ("active" | "pending" | "waiting", s) => format!(", ends in {}", duration(s)),
+        _ => String::new(),
+    };
+    let shows = match watcher.shows.as_str() {
+        "all" => String::new(),
+        "none" => ", is shown nothing".to_owned(),
+        shows => format!(", is shown a part: {shows}"),
+    };
+    printable(&format!(
+        "watched by {} at {}{phone}{flow}: {}{reason}{ends}{shows}; {} NOTIFYs so far, {}",
+        watcher.watcher,
+        watcher.contact,
+        watcher.state,
+        watcher.notified,
+        why(watcher, debt)
+    ))
+}
+
+/// Why the last NOTIFY was sent, or the next was not.
+fn why(watcher: &WatchedBy, debt: Option<&OwedResource>) -> String {
+    match watcher.owed.as_str() {
+        "again" => format!(
+            "the last {} failed in a row; the next try is in {}",
+            watcher.failures,
+            duration(watcher.retry_s.unwrap_or(0.0))
+        ),
+        "decision" => {
+            "whether it may watch is not decided yet; the next free notifier decides".to_owned()
+        }
+        "answer" => format!(
+            "the one that answers its SUBSCRIBE, or ends it, is owed: {}",
+            waits_for(debt)
+        ),
+        "state" => format!("a change is owed: {}", waits_for(debt)),
+        _ if watcher.state == "ended" => "the last one was answered, or given up".to_owned(),
+        _ => "nothing is owed".to_owned(),
+    }
+}
+
+fn waits_for(debt: Option<&OwedResource>) -> String {
+    let Some(debt) = debt else {
+        return "settled at this moment".to_owned();
+    };
+    let holder = debt.holder.as_deref().unwrap_or("a notifier");
+    match debt.state.as_str() {
+        "being sent" => format!("{holder} is sending it"),
+        "left behind" => format!("{holder} died with it, the next notifier sends it anew"),
+        "paced" => format!(
+            "waitn_time holds it back for another {}",
+            duration(debt.due_s)
+        ),
+        "due" if debt.due_s < -LATE_S => format!(
+            "it has been time for {}, and no notifier takes it: see pgpresence status",
+            duration(-debt.due_s)
+        ),
+        "due" => "the next free notifier takes it".to_owned(),
+        _ => format!("it is tried again in {}", duration(debt.due_s)),
+    }
+}
+
+fn input(row: &Publication) -> events::Publication<'_> {
+    events::Publication {
+        id: row.id,
+        content_type: &row.content_type,
+        body: &row.body,
+        entity_tag: &row.entity_tag,
+        sender: &row.sender,
+        received_time: row.received_time,
+        modified_us: row.modified_us,
+        expires: row.expires,
+        priority: row.priority,
+    }
+}
+
+/// What phones sent must not steer the terminal that it is shown on.
+fn printable(text: &str) -> String {
+    let shown = |c: char| {
+        if c.is_control() && c != '\t' {
+            '\u{fffd}'
+        } else {
+            c
+        }
+    };
+    text.chars().map(shown).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uri_is_what_is_stored() {
+        for (text, matching, expected) in [
+            (
+                "sip:Alice@Example.ORG;x=y",
+                UriMatch::CaseSensitive,
+                "sip:Alice@example.org",
+            ),
+            (
+                "sips:Alice@Example.ORG",
+                UriMatch::CaseInsensitive,
+                "sip:alice@example.org",
+            ),
+        ] {
+            assert_eq!(canonical(text, matching).unwrap(), expected);
+        }
+        assert!(canonical("alice", UriMatch::CaseSensitive).is_err());
+    }
+
+    #[test]
+    fn terminals_are_not_steered() {
+        assert_eq!(printable("a\u{1b}[2Jb\tc"), "a\u{fffd}[2Jb\tc");
+    }
+
+    #[test]
+    fn each_kind_of_waiting_has_its_reason() {
+        let debt = |state: &str, due_s: f64| OwedResource {
+            event: "presence".to_owned(),
+            owed: "state".to_owned(),
+            state: state.to_owned(),
+            since_s: 1.0,
+            due_s,
+            holder: Some("notifier 7 on h".to_owned()),
+            dialogs: 1,
+        };
+        for (state, due_s, part) in [
+            ("being sent", 5.0, "notifier 7 on h is sending"),
+            ("left behind", -1.0, "died"),
+            ("paced", 3.0, "waitn_time holds it back for another 3.0 s"),
+            ("due", -0.1, "next free notifier"),
+            ("due", -60.0, "pgpresence status"),
+            ("again", 4.0, "again in 4.0 s"),
+        ] {
+            let found = waits_for(Some(&debt(state, due_s)));
+            assert!(found.contains(part), "{state}: {found}");
+        }
+        assert!(waits_for(None).contains("settled"));
+    }
+}

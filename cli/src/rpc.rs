@@ -1,0 +1,44 @@
+//! `rpc`: the commands of `POST /RPC`, straight to the database. They need no server: what they do is in the tables.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use node::Config;
+use serde_json::Value;
+use server::http::{METHODS, call};
+use sql::{Store, StoreOptions};
+
+use crate::arguments::{RpcArgs, Settings};
+use crate::configuration::{Role, database_url, load};
+use crate::say;
+
+pub(crate) async fn run(settings: &Settings, args: &RpcArgs) -> anyhow::Result<ExitCode> {
+    if !METHODS.contains(&args.method.as_str()) {
+        bail!(
+            "there is no {}; there are {}",
+            args.method,
+            METHODS.join(", ")
+        );
+    }
+    let store = open(&load(settings, Role::Other)?).await?;
+    let parameters: Value = args.parameters.iter().map(String::as_str).collect();
+    let result = call(&store, &args.method, Some(&parameters)).await?;
+    match result {
+        Value::String(text) => say(text),
+        Value::Object(fields) if fields.is_empty() => {}
+        result => say(format_args!("{result:#}")),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The database, checked to be there and of our version: an operator wants to read that, not that a view is missing.
+pub(crate) async fn open(config: &Config) -> anyhow::Result<Store> {
+    let url = database_url(config)?.expose();
+    schema::require_version(url).await?;
+    let options = StoreOptions {
+        pool_size: 1,
+        connect_timeout: config.database.connect_timeout_ms.milliseconds(),
+        statement_timeout: config.database.statement_timeout_ms.milliseconds(),
+    };
+    Store::connect(url, &options).context("presence.db_url")
+}

@@ -1,0 +1,170 @@
+//! The operator's commands: `rpc`, `status`, `explain`, beside a running system and without one.
+
+use system_tests::phone::Phone;
+use system_tests::process::run;
+use system_tests::system::{self, STARTUP, System};
+
+const BOB: &str = "sip:bob@example.org";
+
+/// Exit code, standard output, standard error.
+fn command(system: &System, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = system.command(arguments[0]);
+    command.args(&arguments[1..]);
+    let (status, out, err) = run(&mut command, STARTUP);
+    (status.code(), out, err)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rpc_as_kamctl_does() {
+    let system = system::setup().errors_expected().start();
+    let alice = Phone::udp("alice").await;
+    let dialog = alice.subscribe(system.udp(0), BOB, 600).await;
+    dialog.notify(1).await;
+    assert_eq!(
+        command(&system, &["rpc", "presence.cleanup"]).1.trim(),
+        "Reload OK"
+    );
+    let refresh = ["rpc", "presence.refreshWatchers", BOB, "presence", "1"];
+    assert_eq!(
+        command(&system, &refresh),
+        (Some(0), String::new(), String::new())
+    );
+    dialog.notify(2).await;
+    let (code, list, _) = command(&system, &["rpc", "presence.watcher_list", "basic", BOB]);
+    assert_eq!(code, Some(0));
+    let list: serde_json::Value = serde_json::from_str(&list).unwrap();
+    assert_eq!(list[0]["watcher_user"], "alice");
+    for (arguments, part) in [
+        (
+            &["rpc", "presence.refreshWatchers", BOB][..],
+            "500 Not enough parameters",
+        ),
+        (
+            &["rpc", "presence.presentity_list", "half"],
+            "500 Unknown output mode",
+        ),
+        (&["rpc", "presence.clean"], "presence.cleanup"),
+        (
+            &["rpc", "presence.updateWatchers", "bob", "presence"],
+            "is not the URI of a presentity",
+        ),
+    ] {
+        let (code, out, errors) = command(&system, arguments);
+        assert_eq!((code, out.as_str()), (Some(1), ""), "{errors}");
+        assert!(errors.contains(part), "{errors}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_says_whether_all_is_well() {
+    let mut system = system::setup().errors_expected().start();
+    let (code, out, _) = command(&system, &["status"]);
+    assert_eq!(code, Some(0), "{out}");
+    for part in [
+        "server ",
+        "notifier ",
+        "alive",
+        "owed: nothing",
+        "failing: no subscription",
+        "well",
+    ] {
+        assert!(out.contains(part), "{part}:\n{out}");
+    }
+
+    // A notifier that stops says so; one that is killed is silent.
+    drop(system.notifiers.pop());
+    system
+        .until(STARTUP, "SELECT count(*) FROM node WHERE kind = 'notifier' AND heartbeat > now() - interval '1 minute'", 1)
+        .await;
+    system.psql("UPDATE node SET heartbeat = now() - interval '40 s' WHERE kind = 'notifier'");
+    system.psql(&format!(
+        "SELECT presence_publish('{BOB}', 'presence', '<presence/>')"
+    ));
+    system.psql("UPDATE notify_queue SET due = now() - interval '25 s', owed_since = now() - interval '30 s'");
+    let (code, out, _) = command(&system, &["status"]);
+    assert_eq!(code, Some(1), "{out}");
+    for part in [
+        "silent for",
+        "owed: 1 resources, 1 of them due",
+        "not well: no notifier is alive",
+        "no notifier takes it",
+    ] {
+        assert!(out.contains(part), "{part}:\n{out}");
+    }
+    assert!(!out.lines().any(|line| line == "well"), "{out}");
+
+    system.kill9_postgres();
+    let (code, _, errors) = command(&system, &["status"]);
+    assert_eq!(code, Some(1));
+    assert!(errors.contains("database"), "{errors}");
+    system.restart_postgres();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn explain_tells_everything_about_a_presentity() {
+    let mut system = system::setup().errors_expected().start();
+    let (alice, bob) = (Phone::udp("alice").await, Phone::udp("bob").await);
+    let dialog = alice.subscribe(system.udp(0), BOB, 600).await;
+    dialog.notify(1).await;
+    let mut publisher = bob.publisher(BOB);
+    publisher.show(system.udp(0), "open", "at lunch").await;
+    dialog
+        .until("at lunch", |notify| notify.note() == Some("at lunch"))
+        .await;
+    system
+        .until(
+            STARTUP,
+            "SELECT count(*) FROM notify_queue WHERE owed_since IS NOT NULL",
+            0,
+        )
+        .await;
+    let explain = ["explain", "sips:bob@EXAMPLE.org;transport=tls"];
+    let (code, out, errors) = command(&system, &explain);
+    assert_eq!(code, Some(0), "{errors}");
+    for part in [
+        "sip:bob@example.org\n",
+        "published by somebody",
+        "watchers are shown (application/pidf+xml):",
+        "at lunch",
+        "watched by sip:alice@example.org",
+        "active",
+        "2 NOTIFYs so far, nothing is owed",
+    ] {
+        assert!(out.contains(part), "{part}:\n{out}");
+    }
+
+    // Nobody takes the change, and it says so; then it is paced.
+    drop(system.notifiers.pop());
+    publisher.show(system.udp(0), "closed", "gone").await;
+    system.psql("UPDATE notify_queue SET owner = NULL, lease_until = '-infinity', due = now() - interval '30 s'");
+    let (_, out, _) = command(&system, &explain);
+    for part in [
+        "gone",
+        "a change is owed: it has been time for",
+        "no notifier takes it",
+    ] {
+        assert!(out.contains(part), "{part}:\n{out}");
+    }
+    system.psql("UPDATE notify_queue SET due = now() + interval '30 s'");
+    let (_, out, _) = command(&system, &explain);
+    assert!(
+        out.contains("waitn_time holds it back for another"),
+        "{out}"
+    );
+    system.psql("UPDATE active_watchers SET updated = 0, failures = 3, retry_at = extract(epoch FROM now())::bigint + 40");
+    let (_, out, _) = command(&system, &explain);
+    assert!(
+        out.contains("the last 3 failed in a row; the next try is in"),
+        "{out}"
+    );
+
+    let (code, out, _) = command(&system, &["explain", "sip:nobody@example.org"]);
+    assert_eq!(code, Some(0));
+    assert!(
+        out.contains("nothing is published, and nobody watches"),
+        "{out}"
+    );
+    let (code, _, errors) = command(&system, &["explain", "bob"]);
+    assert_eq!(code, Some(1));
+    assert!(errors.contains("is no URI of a presentity"), "{errors}");
+}
