@@ -7,7 +7,7 @@ use node::{Config, ConfigError, DatabaseUrl, Fault, Origin};
 
 use crate::arguments::Settings;
 use crate::packages;
-use crate::say;
+use crate::{remark, say};
 
 /// Which key `--listen` stands for.
 #[derive(Debug, Clone, Copy)]
@@ -54,7 +54,8 @@ pub(crate) fn database_url(config: &Config) -> anyhow::Result<&DatabaseUrl> {
 }
 
 pub(crate) fn check(settings: &Settings) -> anyhow::Result<ExitCode> {
-    load(settings, Role::Other)?;
+    let config = load(settings, Role::Other)?;
+    config.remarks.iter().for_each(remark);
     say("the configuration is valid");
     Ok(ExitCode::SUCCESS)
 }

@@ -26,6 +26,10 @@ type SharedCluster = Arc<Mutex<Option<Cluster>>>;
 pub(crate) fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     let config = load(settings, Listener::Other)?;
     node::init_log(&config.log);
+    config
+        .remarks
+        .iter()
+        .for_each(|remark| tracing::warn!("{remark}"));
     runtime()?.block_on(async {
         let shutdown = Shutdown::on_signals()?;
         let cluster = SharedCluster::default();

@@ -42,6 +42,10 @@ fn start(task: Task, settings: &Settings, args: &NodeArgs) -> anyhow::Result<Exi
         (false, Task::Notifier) => load(settings, Role::Notifier)?,
     };
     node::init_log(&config.log);
+    config
+        .remarks
+        .iter()
+        .for_each(|remark| tracing::warn!("{remark}"));
     database_url(&config)?;
     let runtime = runtime()?;
     runtime.block_on(async {

@@ -421,3 +421,64 @@ async fn file_environment_command_line() {
         assert!(out.contains(line), "{line}:\n{out}");
     }
 }
+
+/// What steers a table in memory, a timer or a replication is no mistake: one sentence says what does that job here, from
+/// `config check` and in the log of each process. What asks for that which happens anyway is not worth a word.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_steers_nothing_here_is_answered() {
+    let keys = [
+        ("subs_db_mode", "1", "subscriptions are in the database"),
+        ("publ_cache", "2", "publications are in the database"),
+        ("subs_htable_size", "9", "no table in memory"),
+        ("pres_htable_size", "9", "no table in memory"),
+        ("db_update_period", "100", "stored before it is answered"),
+        ("timer_mode", "1", "no timer processes"),
+        ("db_table_lock_type", "0", "rows are locked, never tables"),
+        ("enable_dmq", "1", "nothing to replicate"),
+    ];
+    let mut setup = system::setup();
+    let mut command = std::process::Command::new(system_tests::process::pgpresence());
+    command.args(["config", "check"]);
+    for (key, value, _) in keys {
+        setup = setup.set(&format!("presence.{key}"), value);
+        command.args(["--set", &format!("presence.{key}={value}")]);
+    }
+    let (status, out, err) = run(&mut command, system::STARTUP);
+    assert_eq!(
+        (status.code(), out.trim()),
+        (Some(0), "the configuration is valid")
+    );
+    assert_eq!(err.lines().count(), keys.len(), "{err}");
+    let system = setup.start();
+    let logs = [
+        system.servers[0].process.lines().join("\n"),
+        system.notifiers[0].lines().join("\n"),
+    ];
+    for (key, _, sentence) in keys {
+        for text in [&err, &logs[0], &logs[1]] {
+            let line = text
+                .lines()
+                .find(|line| line.contains(&format!("presence.{key}: ")));
+            let line = line.unwrap_or_else(|| panic!("{key} is not answered:\n{text}"));
+            assert!(
+                line.contains("has no meaning here") && line.contains(sentence),
+                "{line}"
+            );
+        }
+    }
+
+    let mut command = std::process::Command::new(system_tests::process::pgpresence());
+    command.args(["config", "check"]);
+    for anyway in ["subs_db_mode=3", "publ_cache=0", "enable_dmq=0"] {
+        command.args(["--set", &format!("presence.{anyway}")]);
+    }
+    let (status, _, err) = run(&mut command, system::STARTUP);
+    assert_eq!((status.code(), err.as_str()), (Some(0), ""));
+    let mut command = std::process::Command::new(system_tests::process::pgpresence());
+    command.args(["config", "check", "--set", "presence.timer_mode=often"]);
+    let (status, _, err) = run(&mut command, system::STARTUP);
+    assert!(
+        status.code() == Some(2) && err.contains("presence.timer_mode: must be a whole number"),
+        "{err}"
+    );
+}

@@ -3,6 +3,7 @@
 //! This file, and `config/package.rs` for the event packages, is the reference: `docs/CONFIGURATION.md` and `config/pgpresence.toml` are made from the comments below. The
 //! last line of each comment gives unit, default and range; a test holds them against the types and the defaults.
 
+mod foreign;
 mod load;
 mod package;
 mod secret;
@@ -58,6 +59,9 @@ pub struct Config {
     pub feature_event: FeatureEventConfig,
     /// Event packages without code.
     pub packages: PackagesConfig,
+    /// What there is to say about keys that have no meaning here, for the log and for `config check`. Not handed on.
+    #[serde(skip)]
+    pub remarks: Vec<Fault>,
 }
 
 /// `[server]`: the SIP front-end. It keeps nothing between requests but open TCP connections.

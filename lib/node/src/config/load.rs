@@ -11,6 +11,7 @@ use std::{fs, io};
 use serde::Deserialize;
 use toml::{Spanned, Table, Value};
 
+use super::foreign::{self, Answer};
 use super::{Config, DatabaseUrl, Token};
 
 /// Environment variables that are ours begin with this, and have `__` between section and key.
@@ -166,6 +167,7 @@ struct Loading {
     /// The values that stand, by section and key.
     values: BTreeMap<(String, String), (Value, Origin)>,
     faults: Vec<Fault>,
+    remarks: Vec<Fault>,
 }
 
 impl Loading {
@@ -224,6 +226,21 @@ impl Loading {
 
     /// A later value replaces an earlier one, and a fault of the earlier one stays reported.
     fn add(&mut self, path: (String, String), value: Value, origin: Origin) {
+        match foreign::answer(&path.0, &path.1, &value) {
+            None => {}
+            Some(Answer::Silence) => return,
+            Some(Answer::Remark(sentence)) => {
+                return self.remarks.push(Fault {
+                    origin,
+                    path: format!("{}.{}", path.0, path.1),
+                    message: sentence.to_owned(),
+                });
+            }
+            Some(Answer::NoNumber) => {
+                let path = format!("{}.{}", path.0, path.1);
+                return self.fault(&path, "must be a whole number", origin);
+            }
+        }
         let alone = Table::from_iter([(
             path.0.clone(),
             Value::Table(Table::from_iter([(path.1.clone(), value.clone())])),
@@ -254,7 +271,7 @@ impl Loading {
                 section.insert(key.clone(), value.clone());
             }
         }
-        let config = match Config::deserialize(table) {
+        let mut config = match Config::deserialize(table) {
             Ok(config) => config,
             Err(error) => {
                 self.fault("", error.message(), Origin::Default);
@@ -265,6 +282,7 @@ impl Loading {
             let origin = self.origin_of(path);
             self.fault(path, &message, origin);
         }
+        config.remarks = self.remarks;
         if self.faults.is_empty() {
             Ok(config)
         } else {

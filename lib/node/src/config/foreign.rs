@@ -1,0 +1,70 @@
+//! Parameters of Kamailio's presence module that steer what there is none of here: tables in memory, timers, replication. Their keys
+//! in `[presence]` are no mistakes, so they are not refused; but a person who set them should read what does that job instead.
+
+use toml::Value;
+
+/// Name, the value that asks for what happens in any case (if there is one), and the sentence for every other.
+const TABLE: &[(&str, Option<i64>, &str)] = &[
+    (
+        "subs_db_mode",
+        Some(3),
+        "has no meaning here: subscriptions are in the database only, as with 3, and nothing is written back later",
+    ),
+    (
+        "publ_cache",
+        Some(0),
+        "has no meaning here: publications are in the database only, as with 0, so that all servers see the same",
+    ),
+    (
+        "subs_htable_size",
+        None,
+        "has no meaning here: there is no table in memory; the indexes of active_watchers do its job",
+    ),
+    (
+        "pres_htable_size",
+        None,
+        "has no meaning here: there is no table in memory; the indexes of presentity do its job",
+    ),
+    (
+        "db_update_period",
+        None,
+        "has no meaning here: nothing waits in memory to be written; each change is stored before it is answered",
+    ),
+    (
+        "timer_mode",
+        None,
+        "has no meaning here: there are no timer processes; each notifier looks every second for what has expired",
+    ),
+    (
+        "db_table_lock_type",
+        None,
+        "has no meaning here: rows are locked, never tables, and always in one order, so that nothing waits for itself",
+    ),
+    (
+        "enable_dmq",
+        Some(0),
+        "has no meaning here: servers share the database, and there is nothing to replicate between them",
+    ),
+];
+
+/// What there is to say about a key that is none of ours.
+pub(super) enum Answer {
+    /// Nothing: it asks for what happens anyway.
+    Silence,
+    /// One sentence; the key is left alone.
+    Remark(&'static str),
+    /// Its value is none in Kamailio either.
+    NoNumber,
+}
+
+/// Nothing for a key that this is not about.
+pub(super) fn answer(section: &str, key: &str, value: &Value) -> Option<Answer> {
+    let (_, anyway, sentence) = TABLE
+        .iter()
+        .find(|(name, _, _)| section == "presence" && *name == key)?;
+    Some(match value {
+        Value::Integer(number) if Some(*number) == *anyway => Answer::Silence,
+        Value::Integer(_) => Answer::Remark(sentence),
+        _ => Answer::NoNumber,
+    })
+}
