@@ -174,13 +174,16 @@ fn watcher_line(watcher: &WatchedBy, debt: Option<&OwedResource>) -> String {
         ("active" | "pending" | "waiting", s) => format!(", ends in {}", duration(s)),
         _ => String::new(),
     };
+    let last = watcher.notified_s.map_or_else(String::new, |ago| {
+        format!(" (the last {} ago)", duration(ago))
+    });
     let shows = match watcher.shows.as_str() {
         "all" => String::new(),
         "none" => ", is shown nothing".to_owned(),
         shows => format!(", is shown a part: {shows}"),
     };
     printable(&format!(
-        "watched by {} at {}{phone}{flow}: {}{reason}{ends}{shows}; {} NOTIFYs so far, {}",
+        "watched by {} at {}{phone}{flow}: {}{reason}{ends}{shows}; {} NOTIFYs so far{last}, {}",
         watcher.watcher,
         watcher.contact,
         watcher.state,

@@ -12,6 +12,29 @@ CREATE FUNCTION public.is_live(expires bigint, at timestamp with time zone) RETU
 
 COMMENT ON FUNCTION public.is_live(expires bigint, at timestamp with time zone) IS 'Whether a publication or subscription with this expires (epoch second; -1 = never ends) is alive. Written here only.';
 
+CREATE FUNCTION public.is_winfo(event text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$ SELECT right(split_part(event, ';', 1), 6) = '.winfo' $$;
+
+COMMENT ON FUNCTION public.is_winfo(event text) IS 'Whether an event package is the watcher information of another.';
+
+CREATE FUNCTION public.mark_status_change() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF NEW.status <> OLD.status THEN
+        NEW.updated_winfo    := 1;
+        NEW.winfo_changed_at := presence_now();
+    ELSE
+        -- A mark of an earlier statement, which has done its work.
+        NEW.updated_winfo    := -1;
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+COMMENT ON FUNCTION public.mark_status_change() IS 'Row trigger: whatever changes the status of a subscription marks it, and the next statement takes the mark away. Its WHEN clause keeps it away from all other writes.';
+
 CREATE FUNCTION public.pres_auth_status(watcher_uri text, presentity_uri text) RETURNS integer
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     AS $$
@@ -408,6 +431,25 @@ $$;
 
 COMMENT ON FUNCTION public.presence_uri(uri text) IS 'The canonical form of a URI, as the column presentity_uri has it. Error 22023 if it is none.';
 
+CREATE FUNCTION public.queue_deleted_dialogs() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    uris   text[];
+    events text[];
+BEGIN
+    SELECT array_agg(o.presentity_uri), array_agg(o.event) INTO uris, events
+    FROM old_rows AS o
+    WHERE o.status <> 3 AND NOT is_winfo(o.event);
+    IF uris IS NOT NULL THEN
+        PERFORM queue_winfo(uris, events, true);
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION public.queue_deleted_dialogs() IS 'Statement trigger of active_watchers: queues full watcher information where a living subscription was deleted, if somebody watches it.';
+
 CREATE FUNCTION public.queue_documents() RETURNS trigger
     LANGUAGE plpgsql
     SET enable_hashjoin TO 'on'
@@ -470,6 +512,7 @@ CREATE FUNCTION public.queue_flagged_dialogs() RETURNS trigger
 DECLARE
     uris     text[];
     versions bigint[];
+    queued_count bigint;
 BEGIN
     WITH queued AS (
         INSERT INTO notify_queue AS q (presentity_uri, event, flagged_due, decide_at, due, owed_since)
@@ -478,7 +521,12 @@ BEGIN
         FROM (SELECT n.presentity_uri, n.event, GREATEST(presence_now(), to_timestamp(n.retry_at)) AS flagged_due,
                      'infinity'::timestamptz AS decide_at
               FROM new_rows AS n
-              WHERE n.updated <> -1 AND n.decided_version IS DISTINCT FROM -1
+              WHERE n.updated <> -1 AND n.decided_version IS DISTINCT FROM -1 AND NOT is_winfo(n.event)
+              UNION ALL
+              -- Only locked: what is watched, when somebody begins to watch its watchers; that whose watchers change.
+              SELECT n.presentity_uri, CASE WHEN is_winfo(n.event) THEN watched_event(n.event) ELSE n.event END, 'infinity', 'infinity'
+              FROM new_rows AS n
+              WHERE n.updated_winfo <> -1 OR (n.updated <> -1 AND is_winfo(n.event))
               UNION ALL
               -- Decided about, or to be: the lock of this row stands between the dialog and a document that is being stored. To be
               -- looked at are undecided dialogs, and pending ones that are over: their watcher may have to wait from now on.
@@ -497,9 +545,42 @@ BEGIN
             owed_since  = COALESCE(q.owed_since, EXCLUDED.owed_since)
         RETURNING q.presentity_uri, q.event, q.rules_version
     )
-    SELECT array_agg(q.presentity_uri), array_agg(q.rules_version) INTO uris, versions
-    FROM queued AS q
-    WHERE q.event = 'presence' AND q.rules_version > 0;
+    SELECT array_agg(q.presentity_uri) FILTER (WHERE q.event = 'presence' AND q.rules_version > 0),
+           array_agg(q.rules_version) FILTER (WHERE q.event = 'presence' AND q.rules_version > 0),
+           count(*)
+    INTO uris, versions, queued_count
+    FROM queued AS q;
+    -- A take for a state change is done here, having looked at its rows once.
+    IF queued_count = 0 THEN
+        RETURN NULL;
+    END IF;
+
+    -- Before the update below: what that fires then locks nothing that is not locked already.
+    INSERT INTO notify_queue AS q (presentity_uri, event, version, flagged_due, due, owed_since)
+    SELECT w.presentity_uri, w.event, CASE WHEN w.changed THEN nextval('notify_version') ELSE 0 END, w.flagged_due,
+           LEAST(w.flagged_due, CASE WHEN w.changed THEN presence_now() END), presence_now()
+    FROM (SELECT c.presentity_uri, c.event, bool_or(c.changed) AS changed, min(c.flagged_due) AS flagged_due
+          FROM (SELECT n.presentity_uri, n.event, false AS changed,
+                       GREATEST(presence_now(), to_timestamp(n.retry_at)) AS flagged_due
+                FROM new_rows AS n
+                WHERE n.updated <> -1 AND is_winfo(n.event)
+                UNION ALL
+                SELECT s.presentity_uri, s.event, true, 'infinity'
+                FROM (SELECT DISTINCT n.presentity_uri, winfo_event(n.event) AS event
+                      FROM new_rows AS n
+                      WHERE n.updated_winfo <> -1 AND NOT is_winfo(n.event)) AS s
+                CROSS JOIN LATERAL (SELECT a.id
+                                    FROM active_watchers AS a
+                                    WHERE a.presentity_uri = s.presentity_uri AND a.event = s.event AND a.status <> 3
+                                    LIMIT 1) AS a) AS c
+          GROUP BY c.presentity_uri, c.event) AS w
+    ORDER BY w.presentity_uri, w.event
+    ON CONFLICT ON CONSTRAINT notify_queue_pkey DO UPDATE
+    SET version     = CASE WHEN EXCLUDED.version > 0 THEN nextval('notify_version') ELSE q.version END,
+        flagged_due = LEAST(q.flagged_due, EXCLUDED.flagged_due),
+        due         = LEAST(q.due, EXCLUDED.flagged_due,
+                            CASE WHEN EXCLUDED.version > 0 THEN GREATEST(presence_now(), q.not_before) END),
+        owed_since  = COALESCE(q.owed_since, EXCLUDED.owed_since);
     IF TG_OP = 'INSERT' AND uris IS NOT NULL THEN
         -- Let in by default, while a document came that the statement could not see. Now, under the lock, it does not matter how
         -- far the other has got: the dialog is undecided like any other that comes from here on.
@@ -515,7 +596,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.queue_flagged_dialogs() IS 'Statement trigger of active_watchers: queues the resources of flagged dialogs, due at their retry_at, and presentities about whose watchers is to be decided.';
+COMMENT ON FUNCTION public.queue_flagged_dialogs() IS 'Statement trigger of active_watchers: queues the resources of flagged dialogs, due at their retry_at, presentities about whose watchers is to be decided, and the watcher information of those whose status changed, if somebody watches it.';
 
 CREATE FUNCTION public.queue_publications() RETURNS trigger
     LANGUAGE plpgsql
@@ -567,7 +648,7 @@ BEGIN
     FROM (SELECT DISTINCT u.presentity_uri COLLATE "C" AS presentity_uri, u.event COLLATE "C" AS event
           FROM unnest(uris, events) AS u (presentity_uri, event)
           WHERE u.presentity_uri IS NOT NULL) AS changed
-    ORDER BY changed.presentity_uri, changed.event
+    ORDER BY is_winfo(changed.event), changed.presentity_uri, changed.event
     ON CONFLICT ON CONSTRAINT notify_queue_pkey DO UPDATE
     SET version    = nextval('notify_version'),
         due        = LEAST(q.due, GREATEST(presence_now(), q.not_before)),
@@ -576,6 +657,70 @@ END
 $$;
 
 COMMENT ON FUNCTION public.queue_state_changes(uris text[], events text[]) IS 'Records a state change of each of these resources, due at once or when the pacing allows. Takes queue locks by key.';
+
+CREATE FUNCTION public.queue_waiting_watchers() RETURNS trigger
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'on'
+    SET enable_nestloop TO 'off'
+    AS $$
+DECLARE
+    uris   text[];
+    events text[];
+    gone   boolean;
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        SELECT array_agg(n.presentity_uri), array_agg(n.event), false INTO uris, events, gone
+        FROM new_rows AS n WHERE n.status = 4;
+    ELSIF TG_OP = 'DELETE' THEN
+        SELECT array_agg(o.presentity_uri), array_agg(o.event), true INTO uris, events, gone
+        FROM old_rows AS o WHERE o.status = 4;
+    ELSE
+        SELECT array_agg(n.presentity_uri), array_agg(n.event), bool_or(o.status = 4) INTO uris, events, gone
+        FROM new_rows AS n
+        JOIN old_rows AS o ON o.id = n.id
+        WHERE (n.status = 4) <> (o.status = 4);
+    END IF;
+    IF uris IS NOT NULL THEN
+        PERFORM queue_winfo(uris, events, gone);
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION public.queue_waiting_watchers() IS 'Statement trigger of watchers: queues the watcher information where a watcher begins or ceases to wait, if somebody watches it.';
+
+CREATE FUNCTION public.queue_winfo(uris text[], events text[], is_whole boolean) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    -- Locked first, as above: whoever begins to watch these watchers at this moment is seen below, or sees what we did.
+    INSERT INTO notify_queue AS q (presentity_uri, event, due)
+    SELECT u.presentity_uri, u.event, 'infinity'
+    FROM (SELECT DISTINCT u.presentity_uri COLLATE "C" AS presentity_uri, u.event COLLATE "C" AS event
+          FROM unnest(uris, events) AS u (presentity_uri, event)) AS u
+    ORDER BY u.presentity_uri, u.event
+    ON CONFLICT ON CONSTRAINT notify_queue_pkey DO UPDATE SET due = q.due;
+
+    INSERT INTO notify_queue AS q (presentity_uri, event, version, full_version, due, owed_since)
+    SELECT w.presentity_uri, w.event, w.number, CASE WHEN is_whole THEN w.number ELSE 0 END, presence_now(), presence_now()
+    FROM (SELECT s.presentity_uri, s.event, nextval('notify_version') AS number
+          FROM (SELECT DISTINCT u.presentity_uri COLLATE "C" AS presentity_uri, winfo_event(u.event) COLLATE "C" AS event
+                FROM unnest(uris, events) AS u (presentity_uri, event)) AS s
+          CROSS JOIN LATERAL (SELECT a.id
+                              FROM active_watchers AS a
+                              WHERE a.presentity_uri = s.presentity_uri AND a.event = s.event AND a.status <> 3
+                              LIMIT 1) AS a
+          ORDER BY s.presentity_uri, s.event) AS w
+    ON CONFLICT ON CONSTRAINT notify_queue_pkey DO UPDATE
+    SET version      = nextval('notify_version'),
+        -- The number that was just drawn: columns are computed in their order in the table.
+        full_version = CASE WHEN is_whole THEN lastval() ELSE q.full_version END,
+        due          = LEAST(q.due, GREATEST(presence_now(), q.not_before)),
+        owed_since   = COALESCE(q.owed_since, presence_now());
+END
+$$;
+
+COMMENT ON FUNCTION public.queue_winfo(uris text[], events text[], is_whole boolean) IS 'Records a state change of the watcher information of these resources, if somebody watches it; is_whole: partial state cannot tell it. Takes queue locks in their order.';
 
 CREATE FUNCTION public.sweep_by_expires() RETURNS trigger
     LANGUAGE plpgsql
@@ -587,6 +732,18 @@ END
 $$;
 
 COMMENT ON FUNCTION public.sweep_by_expires() IS 'Row trigger: a row that would outlive its expires is swept then. Its WHEN clause keeps it away from all other writes.';
+
+CREATE FUNCTION public.watched_event(event text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$ SELECT left(split_part(event, ';', 1), -6) || substr(event, length(split_part(event, ';', 1)) + 1) $$;
+
+COMMENT ON FUNCTION public.watched_event(event text) IS 'The event package that this one is the watcher information of (is_winfo): presence for presence.winfo.';
+
+CREATE FUNCTION public.winfo_event(event text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$ SELECT split_part(event, ';', 1) || '.winfo' || substr(event, length(split_part(event, ';', 1)) + 1) $$;
+
+COMMENT ON FUNCTION public.winfo_event(event text) IS 'The watcher information of an event package: presence.winfo for presence.';
 
 CREATE TABLE public.active_watchers (
     id bigint NOT NULL,
@@ -613,7 +770,7 @@ CREATE TABLE public.active_watchers (
     from_user text NOT NULL,
     from_domain text NOT NULL,
     updated bigint DEFAULT 0 NOT NULL,
-    updated_winfo bigint DEFAULT '-1'::integer NOT NULL,
+    updated_winfo bigint DEFAULT 1 NOT NULL,
     flags bigint DEFAULT 0 NOT NULL,
     user_agent text DEFAULT ''::text NOT NULL,
     local_uri text DEFAULT ''::text NOT NULL,
@@ -629,6 +786,10 @@ CREATE TABLE public.active_watchers (
     sweep_at bigint DEFAULT '9223372036854775807'::bigint NOT NULL,
     view text DEFAULT 'all'::text NOT NULL,
     decided_version bigint,
+    created_time bigint DEFAULT (floor(EXTRACT(epoch FROM now())))::bigint NOT NULL,
+    from_display text DEFAULT ''::text NOT NULL,
+    winfo_changed_at timestamp with time zone DEFAULT public.presence_now() NOT NULL,
+    notified_at timestamp with time zone,
     CONSTRAINT "a decision has a rules_version, or is -1 for still to be made" CHECK ((decided_version >= '-1'::integer)),
     CONSTRAINT "a dialog retires before its CSeq reaches 2^31 (RFC 3261)" CHECK (((local_cseq >= 0) AND (local_cseq <= 2147483647))),
     CONSTRAINT "a dialog retires before its version reaches 2^31" CHECK (((version >= 0) AND (version <= 2147483647))),
@@ -689,7 +850,7 @@ COMMENT ON COLUMN public.active_watchers.from_domain IS 'Domain of the From head
 
 COMMENT ON COLUMN public.active_watchers.updated IS 'Flag: -1 = nothing but state changes to send; 0 or more = a NOTIFY is owed whatever the version. Set by servers, the sweep, or by hand; cleared by subscription.take.';
 
-COMMENT ON COLUMN public.active_watchers.updated_winfo IS 'Kamailio''s flag for watcher information; not used. Kept for its tools.';
+COMMENT ON COLUMN public.active_watchers.updated_winfo IS 'Flag: 1 = status changed in the statement that wrote the row last, which a trigger told the watchers of the watcher information; -1 = it did not. Written by the database, or by hand.';
 
 COMMENT ON COLUMN public.active_watchers.flags IS 'Kamailio''s branch flags; not used. Kept for its tools.';
 
@@ -720,6 +881,14 @@ COMMENT ON COLUMN public.active_watchers.sweep_at IS 'Epoch second at which the 
 COMMENT ON COLUMN public.active_watchers.view IS 'What its NOTIFYs show: all, nothing, the words of a view, polite-block (an unavailable presentity), or none = no body. Written by servers and notifiers.';
 
 COMMENT ON COLUMN public.active_watchers.decided_version IS 'notify_queue.rules_version of the last decision that changed the dialog; -1 = still to be decided; null = not subject to rules. Written by servers, notifiers and a trigger.';
+
+COMMENT ON COLUMN public.active_watchers.created_time IS 'Epoch second of the first SUBSCRIBE; 0 = unknown. Written once, by servers.';
+
+COMMENT ON COLUMN public.active_watchers.from_display IS 'Display name of the From header of the first SUBSCRIBE; empty if none. Written once, by servers.';
+
+COMMENT ON COLUMN public.active_watchers.winfo_changed_at IS 'When status last changed: what a partial watcher information has to tell. Written by the database.';
+
+COMMENT ON COLUMN public.active_watchers.notified_at IS 'When the last NOTIFY was taken; null before the first. Written by subscription.take.';
 
 ALTER TABLE public.active_watchers ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
     SEQUENCE NAME public.active_watchers_id_seq
@@ -798,6 +967,7 @@ CREATE TABLE public.notify_queue (
     decided_rules bigint DEFAULT 0 NOT NULL,
     decide_at timestamp with time zone DEFAULT 'infinity'::timestamp with time zone NOT NULL,
     recovered_version bigint DEFAULT 0 NOT NULL,
+    full_version bigint DEFAULT 0 NOT NULL,
     CONSTRAINT "nobody works on a state change that has not happened" CHECK ((claimed_version <= version))
 )
 WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0.0', autovacuum_vacuum_threshold='2000', autovacuum_vacuum_cost_delay='0', autovacuum_analyze_scale_factor='0.0', autovacuum_analyze_threshold='20000');
@@ -835,6 +1005,8 @@ COMMENT ON COLUMN public.notify_queue.decided_rules IS 'rules_version that all i
 COMMENT ON COLUMN public.notify_queue.decide_at IS 'When it is to be decided about watchers; infinity = not. Only in rows of presence. Written by triggers, claim and settle.';
 
 COMMENT ON COLUMN public.notify_queue.recovered_version IS 'Version that a recovery gave, which pending dialogs are owed as well, though they are not told of state; 0 = none. Written by claim and settle.';
+
+COMMENT ON COLUMN public.notify_queue.full_version IS 'A dialog that was last notified of an older version than this is told everything, not only what changed: a NOTIFY to it may have been lost, or a watcher deleted; 0 = none. Written by claim, settle and triggers.';
 
 CREATE SEQUENCE public.notify_version
     START WITH 1
@@ -886,6 +1058,7 @@ CREATE TABLE public.watchers (
     view text,
     rules_version bigint,
     recheck_at bigint,
+    subscription_id bigint,
     CONSTRAINT "a decision is 1 active, 2 pending, 3 terminated or 4 waiting" CHECK (((status >= 1) AND (status <= 4)))
 );
 
@@ -912,6 +1085,8 @@ COMMENT ON COLUMN public.watchers.view IS 'What an active watcher is shown, as i
 COMMENT ON COLUMN public.watchers.rules_version IS 'notify_queue.rules_version that it was decided by; null = not by rules of ours (imported). Written with each decision.';
 
 COMMENT ON COLUMN public.watchers.recheck_at IS 'Epoch second at which the decision is made anew, because a rule begins or ends to be valid then; null = never. Written with each decision.';
+
+COMMENT ON COLUMN public.watchers.subscription_id IS 'active_watchers.id of the subscription that ended while it was pending, by which watcher information names the watcher that waits; null = unknown. Written with status 4.';
 
 CREATE VIEW public.presence_decisions AS
  SELECT w.id,
@@ -1098,11 +1273,12 @@ CREATE VIEW public.presence_subscriptions AS
     a.contact,
     (a.flow <> ''::text) AS by_flow,
     a.callid,
-    a.view AS shows
+    a.view AS shows,
+    a.notified_at
    FROM (public.active_watchers a
      LEFT JOIN public.notify_queue q ON (((q.presentity_uri = a.presentity_uri) AND (q.event = a.event))));
 
-COMMENT ON VIEW public.presence_subscriptions IS 'Who watches whom, with which phone, and what the phone is owed: nothing; decision = whether it may watch, then a NOTIFY; answer = the NOTIFY that answers its SUBSCRIBE or ends it; state = a change; again = a NOTIFY that failed, at retry_at. notified = how many NOTIFYs were sent; shows = what they show: all, a view of it, polite-block, or none.';
+COMMENT ON VIEW public.presence_subscriptions IS 'Who watches whom, with which phone, and what the phone is owed: nothing; decision = whether it may watch, then a NOTIFY; answer = the NOTIFY that answers its SUBSCRIBE or ends it; state = a change; again = a NOTIFY that failed, at retry_at. notified = how many NOTIFYs were sent; notified_at = when the last one was taken from the queue; shows = what they show: all, a view of it, polite-block, or none.';
 
 CREATE VIEW public.presence_usage AS
  SELECT s.event,
@@ -1227,6 +1403,8 @@ CREATE INDEX watchers_waiting_idx ON public.watchers USING btree (inserted_time)
 
 CREATE UNIQUE INDEX watchers_watcher_idx ON public.watchers USING btree (presentity_uri, watcher_username, watcher_domain, event);
 
+CREATE INDEX watchers_winfo_idx ON public.watchers USING btree (presentity_uri, event) WHERE (status = 4);
+
 CREATE INDEX xcap_account_doc_type_idx ON public.xcap USING btree (username, domain, doc_type);
 
 CREATE UNIQUE INDEX xcap_doc_uri_idx ON public.xcap USING btree (doc_uri);
@@ -1237,7 +1415,11 @@ CREATE INDEX xcap_lists_idx ON public.xcap USING btree (presentity_uri, id) WHER
 
 CREATE INDEX xcap_rules_idx ON public.xcap USING btree (presentity_uri, id) WHERE (doc_type = 2);
 
+CREATE TRIGGER active_watchers_deleted AFTER DELETE ON public.active_watchers REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.queue_deleted_dialogs();
+
 CREATE TRIGGER active_watchers_inserted AFTER INSERT ON public.active_watchers REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.queue_flagged_dialogs();
+
+CREATE TRIGGER active_watchers_status_changes BEFORE UPDATE ON public.active_watchers FOR EACH ROW WHEN (((new.status <> old.status) OR ((new.updated_winfo <> '-1'::integer) AND (old.updated_winfo <> '-1'::integer)))) EXECUTE FUNCTION public.mark_status_change();
 
 CREATE TRIGGER active_watchers_sweep_by_expires BEFORE INSERT OR UPDATE ON public.active_watchers FOR EACH ROW WHEN (((new.status <> 3) AND (new.expires <> '-1'::integer) AND (new.expires < new.sweep_at))) EXECUTE FUNCTION public.sweep_by_expires();
 
@@ -1250,6 +1432,12 @@ CREATE TRIGGER presentity_inserted AFTER INSERT ON public.presentity REFERENCING
 CREATE TRIGGER presentity_sweep_by_expires BEFORE INSERT OR UPDATE ON public.presentity FOR EACH ROW WHEN (((NOT new.removed) AND (new.expires <> '-1'::integer) AND (new.expires < new.sweep_at))) EXECUTE FUNCTION public.sweep_by_expires();
 
 CREATE TRIGGER presentity_updated AFTER UPDATE ON public.presentity REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.queue_publications();
+
+CREATE TRIGGER watchers_deleted AFTER DELETE ON public.watchers REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.queue_waiting_watchers();
+
+CREATE TRIGGER watchers_inserted AFTER INSERT ON public.watchers REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.queue_waiting_watchers();
+
+CREATE TRIGGER watchers_updated AFTER UPDATE ON public.watchers REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.queue_waiting_watchers();
 
 CREATE TRIGGER xcap_deleted AFTER DELETE ON public.xcap REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.queue_documents();
 

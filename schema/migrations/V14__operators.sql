@@ -116,11 +116,12 @@ SELECT
     presence_time(a.expires) AS expires,
     a.local_cseq AS notified, a.failures,
     CASE WHEN a.updated <> -1 AND a.retry_at > 0 THEN to_timestamp(a.retry_at) END AS retry_at,
-    a.user_agent, a.contact, a.flow <> '' AS by_flow, a.callid, a.view AS shows
+    a.user_agent, a.contact, a.flow <> '' AS by_flow, a.callid, a.view AS shows,
+    a.notified_at
 FROM active_watchers AS a
 LEFT JOIN notify_queue AS q ON q.presentity_uri = a.presentity_uri AND q.event = a.event;
 COMMENT ON VIEW presence_subscriptions IS
-    'Who watches whom, with which phone, and what the phone is owed: nothing; decision = whether it may watch, then a NOTIFY; answer = the NOTIFY that answers its SUBSCRIBE or ends it; state = a change; again = a NOTIFY that failed, at retry_at. notified = how many NOTIFYs were sent; shows = what they show: all, a view of it, polite-block, or none.';
+    'Who watches whom, with which phone, and what the phone is owed: nothing; decision = whether it may watch, then a NOTIFY; answer = the NOTIFY that answers its SUBSCRIBE or ends it; state = a change; again = a NOTIFY that failed, at retry_at. notified = how many NOTIFYs were sent; notified_at = when the last one was taken from the queue; shows = what they show: all, a view of it, polite-block, or none.';
 
 CREATE VIEW presence_decisions AS
 SELECT

@@ -171,6 +171,8 @@ pub struct WatchedBy {
     pub by_flow: bool,
     /// What its NOTIFYs show: `all`, the words of a view, `polite-block`, `none`.
     pub shows: String,
+    /// Seconds since the last NOTIFY was taken from the queue.
+    pub notified_s: Option<f64>,
 }
 
 /// The statements of this area; see [`Store::operator`].
@@ -403,6 +405,7 @@ impl Operator<'_> {
             contact: row.get("contact"),
             by_flow: row.get("by_flow"),
             shows: row.get("shows"),
+            notified_s: row.get("notified_s"),
         };
         Ok(rows.iter().map(watched).collect())
     }

@@ -128,7 +128,8 @@ async fn explain_tells_everything_about_a_presentity() {
         "at lunch",
         "watched by sip:alice@example.org",
         "active",
-        "2 NOTIFYs so far, nothing is owed",
+        "2 NOTIFYs so far (the last",
+        " ago), nothing is owed",
     ] {
         assert!(out.contains(part), "{part}:\n{out}");
     }
