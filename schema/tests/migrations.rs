@@ -26,9 +26,7 @@ async fn four_migrators_on_an_empty_database() {
     );
     let mut applied = [a.unwrap(), b.unwrap(), c.unwrap(), d.unwrap()];
     applied.sort_unstable();
-    // Numbers may be left out.
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
-    let all = std::fs::read_dir(folder).unwrap().count();
+    let all = usize::try_from(schema::version()).unwrap();
     assert_eq!(applied, [0, 0, 0, all]);
     schema::require_version(&url).await.unwrap();
 }
