@@ -23,6 +23,7 @@ pub struct Setup {
     listen: Vec<String>,
     sets: Vec<(String, String)>,
     clean: bool,
+    by_role: bool,
 }
 
 /// A running system.
@@ -57,6 +58,7 @@ pub fn setup() -> Setup {
             ("notifier.listen".into(), "udp:127.0.0.1:0".into()),
         ],
         clean: true,
+        by_role: false,
     }
 }
 
@@ -106,6 +108,13 @@ impl Setup {
     #[must_use]
     pub fn errors_expected(mut self) -> Setup {
         self.clean = false;
+        self
+    }
+
+    /// Each process has the rights of its role, `pgpresence_server` or `pgpresence_notifier`, and no others.
+    #[must_use]
+    pub fn by_role(mut self) -> Setup {
+        self.by_role = true;
         self
     }
 
@@ -236,7 +245,7 @@ impl System {
     }
 
     fn start_server(&self, listen: &[String]) -> Server {
-        let mut command = self.command("server");
+        let mut command = self.daemon("server");
         for address in listen {
             command.args(["--listen", address]);
         }
@@ -253,7 +262,7 @@ impl System {
     }
 
     fn start_notifier(&self) -> Process {
-        let mut process = Process::start(&self.sandbox, "notifier", &mut self.command("notifier"));
+        let mut process = Process::start(&self.sandbox, "notifier", &mut self.daemon("notifier"));
         if let Err(output) = process.line(STARTUP, is_ready) {
             panic!("{output}");
         }
@@ -262,8 +271,22 @@ impl System {
 
     /// A command line of the binary with this system's database and configuration.
     pub fn command(&self, verb: &str) -> Command {
+        self.command_on(&self.url(), verb)
+    }
+
+    /// The command line of a server or a notifier, with the rights that the test gives it.
+    fn daemon(&self, kind: &str) -> Command {
+        let mut url = self.url();
+        if self.setup.by_role {
+            let mark = if url.contains('?') { '&' } else { '?' };
+            url.push_str(&format!("{mark}options=-c%20role%3Dpgpresence_{kind}"));
+        }
+        self.command_on(&url, kind)
+    }
+
+    fn command_on(&self, url: &str, verb: &str) -> Command {
         let mut command = Command::new(pgpresence());
-        command.arg(verb).args(["--database-url", &self.url()]);
+        command.arg(verb).args(["--database-url", url]);
         for (key, value) in &self.setup.sets {
             command.args(["--set", &format!("{key}={value}")]);
         }

@@ -1,6 +1,6 @@
 //! The operator's commands: `rpc`, `status`, `explain`, beside a running system and without one.
 
-use system_tests::phone::Phone;
+use system_tests::phone::{Phone, State};
 use system_tests::process::run;
 use system_tests::system::{self, STARTUP, System};
 
@@ -168,4 +168,59 @@ async fn explain_tells_everything_about_a_presentity() {
     let (code, _, errors) = command(&system, &["explain", "bob"]);
     assert_eq!(code, Some(1));
     assert!(errors.contains("is no URI of a presentity"), "{errors}");
+}
+
+/// Everything that a server and a notifier do, with the rights of their roles and no others.
+#[tokio::test(flavor = "multi_thread")]
+async fn roles_are_enough_for_the_processes() {
+    let system = system::setup()
+        .by_role()
+        .set("presence.min_expires", 0)
+        .set("presence.max_expires", 600)
+        .start();
+    let (alice, carol, bob) = (
+        Phone::udp("alice").await,
+        Phone::udp("carol").await,
+        Phone::udp("bob").await,
+    );
+    // Watcher information, a watcher with a decision, one who has to wait and gives up.
+    let winfo = bob
+        .subscribe_to(system.udp(0), BOB, "presence.winfo", 600)
+        .await;
+    winfo.notify(1).await;
+    let dialog = alice.subscribe(system.udp(0), BOB, 600).await;
+    dialog.notify(1).await;
+    system.psql(
+        r#"INSERT INTO xcap (username, domain, doc, doc_type, etag, doc_uri)
+           VALUES ('bob', 'example.org', $$<ruleset xmlns="urn:ietf:params:xml:ns:common-policy"
+               xmlns:p="urn:ietf:params:xml:ns:pres-rules"><rule id="a"><conditions/><actions><p:sub-handling>confirm</p:sub-handling></actions>
+               <transformations/></rule></ruleset>$$, 2, 'e1', '/pres-rules/users/bob/index')"#,
+    );
+    dialog
+        .until("pending", |notify| notify.state.state == State::Pending)
+        .await;
+    let second = carol.subscribe(system.udp(0), BOB, 600).await;
+    second.notify(1).await;
+    let mut publisher = bob.publisher(BOB);
+    publisher.show(system.udp(0), "open", "at lunch").await;
+    second.unsubscribe(system.udp(0)).await;
+    // A publication that expires, and what is left of it is cleared away.
+    system.psql(
+        "UPDATE presentity SET expires = extract(epoch FROM now())::bigint - 1, sweep_at = 0",
+    );
+    system
+        .until(
+            STARTUP,
+            "SELECT count(*) FROM presentity WHERE NOT removed",
+            0,
+        )
+        .await;
+    system.psql("UPDATE presentity SET sweep_at = 0");
+    system
+        .until(STARTUP, "SELECT count(*) FROM presentity", 0)
+        .await;
+    system.psql("UPDATE active_watchers SET expires = 1, sweep_at = 0 WHERE event = 'presence'");
+    system
+        .until(STARTUP, "SELECT count(*) FROM watchers WHERE status = 4", 2)
+        .await;
 }
