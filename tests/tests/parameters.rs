@@ -152,7 +152,7 @@ fn every_test_that_is_named_exists() {
         };
         let at = lines
             .iter()
-            .position(|line| is_it(line))
+            .position(&is_it)
             .unwrap_or_else(|| panic!("{name}: there is no {function} in {file}"));
         // Right below the attribute, and whatever else stands between.
         let above = lines[..at]
