@@ -1403,7 +1403,7 @@ CREATE INDEX watchers_waiting_idx ON public.watchers USING btree (inserted_time)
 
 CREATE UNIQUE INDEX watchers_watcher_idx ON public.watchers USING btree (presentity_uri, watcher_username, watcher_domain, event);
 
-CREATE INDEX watchers_winfo_idx ON public.watchers USING btree (presentity_uri, event) WHERE (status = 4);
+CREATE INDEX watchers_winfo_idx ON public.watchers USING btree (presentity_uri, event) WHERE (status > 3);
 
 CREATE INDEX xcap_account_doc_type_idx ON public.xcap USING btree (username, domain, doc_type);
 
