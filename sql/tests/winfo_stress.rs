@@ -53,11 +53,16 @@ async fn everybody_knows_in_the_end_who_watches() {
     for writer in writers {
         writer.await.unwrap();
     }
-    let owed = "SELECT count(*) FROM notify_queue WHERE due < 'infinity'";
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while database.value::<i64>(owed).await > 0 {
-        let queue = database.queue().await;
-        assert!(Instant::now() < deadline, "still owed: {queue:?}");
+    all_told(&database).await;
+    // On a busy machine everybody may have been told everything each time. A watcher who comes when it is quiet is told of alone,
+    // unless a notifier stalls.
+    for n in 0..50 {
+        if counts.partial.load(Ordering::Relaxed) > 0 {
+            break;
+        }
+        let late = subscription(&user(0), &format!("late-{n}"));
+        store.subscription().create_batch(&[late]).await.unwrap();
+        all_told(&database).await;
     }
     quiet.store(true, Ordering::Relaxed);
     for notifier in notifiers {
@@ -89,6 +94,16 @@ async fn everybody_knows_in_the_end_who_watches() {
         let (call_id, ids): (String, Option<Vec<i64>>) = (row.get(0), row.get(1));
         let ids: BTreeSet<i64> = ids.into_iter().flatten().collect();
         assert_eq!(tables.get(&call_id), Some(&ids), "{call_id}");
+    }
+}
+
+/// Waits until nobody is owed anything.
+async fn all_told(database: &Database) {
+    let owed = "SELECT count(*) FROM notify_queue WHERE due < 'infinity'";
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while database.value::<i64>(owed).await > 0 {
+        let queue = database.queue().await;
+        assert!(Instant::now() < deadline, "still owed: {queue:?}");
     }
 }
 

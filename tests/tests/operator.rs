@@ -1,6 +1,6 @@
 //! The operator's commands: `rpc`, `status`, `explain`, beside a running system and without one.
 
-use system_tests::phone::{Phone, State};
+use system_tests::phone::{Notify, Phone, State};
 use system_tests::process::run;
 use system_tests::system::{self, STARTUP, System};
 
@@ -196,9 +196,9 @@ async fn roles_are_enough_for_the_processes() {
                xmlns:p="urn:ietf:params:xml:ns:pres-rules"><rule id="a"><conditions/><actions><p:sub-handling>confirm</p:sub-handling></actions>
                <transformations/></rule></ruleset>$$, 2, 'e1', '/pres-rules/users/bob/index')"#,
     );
-    dialog
-        .until("pending", |notify| notify.state.state == State::Pending)
-        .await;
+    dialog.until("that she may not know", Notify::ends).await;
+    let first = alice.subscribe(system.udp(0), BOB, 600).await;
+    assert_eq!(first.notify(1).await.state.state, State::Pending);
     let second = carol.subscribe(system.udp(0), BOB, 600).await;
     second.notify(1).await;
     let mut publisher = bob.publisher(BOB);
