@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use node::{Config, Listen, Shutdown};
+use node::{Config, Listener, Shutdown};
 use postgres_dev::Cluster;
 use tokio::sync::mpsc;
 use tokio::task::{JoinSet, spawn_blocking};
 
 use crate::arguments::Settings;
-use crate::configuration::{Role as Listener, database_url, load};
+use crate::configuration::{self, database_url, load};
 use crate::supervise::{Event, Role, What, supervise};
 use crate::{runtime, say};
 
@@ -24,7 +24,7 @@ const LOOK_AFTER: Duration = Duration::from_millis(500);
 type SharedCluster = Arc<Mutex<Option<Cluster>>>;
 
 pub(crate) fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
-    let config = load(settings, Listener::Other)?;
+    let config = load(settings, configuration::Role::Other)?;
     node::init_log(&config.log);
     config
         .remarks
@@ -160,12 +160,17 @@ async fn run_children(config: &Config, shutdown: &Shutdown) -> anyhow::Result<Ex
 }
 
 /// A server that is started again listens where it did, also where the configuration says "any free port".
-fn keep_ports(config: &mut Config, line: &str, listened: &Mutex<Vec<Listen>>) {
+fn keep_ports(config: &mut Config, line: &str, listened: &Mutex<Vec<Listener>>) {
     let mut listened = lock(listened);
     match line.strip_prefix("listening on ").map(str::parse) {
-        Some(Ok(listen)) => listened.push(listen),
+        Some(Ok(listener)) => listened.push(listener),
         _ if line == "ready" && !listened.is_empty() => {
-            config.server.listen = std::mem::take(&mut listened)
+            // In the order of the configuration, and after them what was added for the notifiers.
+            let configured = &config.server.listen;
+            for (listener, configured) in listened.iter_mut().zip(configured) {
+                listener.advertise.clone_from(&configured.advertise);
+            }
+            config.server.listen = std::mem::take(&mut listened);
         }
         _ => {}
     }
@@ -204,6 +209,8 @@ mod tests {
     #[test]
     fn ports_that_were_chosen_are_kept() {
         let mut config = Config::default();
+        config.server.listen[0].advertise = "sip:192.0.2.1".parse().ok();
+        let before = config.clone();
         let listened = Mutex::default();
         for line in [
             "listening on udp:127.0.0.1:40001",
@@ -212,10 +219,21 @@ mod tests {
         ] {
             keep_ports(&mut config, line, &listened);
         }
-        assert_eq!(config, Config::default());
+        assert_eq!(config, before);
         keep_ports(&mut config, "ready", &listened);
-        let kept: Vec<String> = config.server.listen.iter().map(Listen::to_string).collect();
-        assert_eq!(kept, ["udp:127.0.0.1:40001", "tcp:[::1]:40002"]);
+        let kept: Vec<String> = config
+            .server
+            .listen
+            .iter()
+            .map(Listener::to_string)
+            .collect();
+        assert_eq!(
+            kept,
+            [
+                "udp:127.0.0.1:40001 advertise sip:192.0.2.1",
+                "tcp:[::1]:40002"
+            ]
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use net::{Endpoint, FlowKey};
+use net::{Endpoint, FlowKey, ListenAddr};
 use sip::token::Secret;
 use sip::{FlowToken, HeaderName, Request, Transport, Uri};
 
@@ -15,6 +15,8 @@ use sip::{FlowToken, HeaderName, Request, Transport, Uri};
 pub(crate) struct Addresses {
     /// `server_address`: the Contact of our answers; `None`: the address that the request came to.
     pub(crate) contact: Option<String>,
+    /// The same for those who came to one listener; it goes before.
+    pub(crate) advertised: Vec<(ListenAddr, String)>,
     /// Where notifiers reach this server.
     pub(crate) internal: SocketAddr,
     /// The socket behind it, by its name in the endpoint.
@@ -24,9 +26,19 @@ pub(crate) struct Addresses {
 impl Addresses {
     /// The Contact URI of the answer to a request that came by `flow`.
     pub(crate) fn local_contact(&self, endpoint: &Endpoint, flow: &FlowKey) -> String {
-        let mut contact = match &self.contact {
+        let listener = listener(endpoint, flow);
+        let advertised = self
+            .advertised
+            .iter()
+            .find(|(advertised, _)| Some(advertised) == listener)
+            .map(|(_, address)| address);
+        let mut contact = match advertised.or(self.contact.as_ref()) {
             Some(address) => address.clone(),
-            None => format!("sip:{}", listener(endpoint, flow)),
+            None => {
+                let local = reachable(endpoint, flow.local, flow.remote.ip());
+                let port = listener.map_or(local.port(), |listener| listener.addr.port());
+                format!("sip:{}", SocketAddr::new(local.ip(), port))
+            }
         };
         if flow.transport != Transport::Udp && !contact.to_ascii_lowercase().contains(";transport=")
         {
@@ -63,21 +75,16 @@ impl Addresses {
 }
 
 /// The listener that `flow` came to; a connection that we opened ourselves came to the first one of its transport.
-fn listener(endpoint: &Endpoint, flow: &FlowKey) -> SocketAddr {
-    let local = reachable(endpoint, flow.local, flow.remote.ip());
-    let mut ports = endpoint
-        .local_addrs()
-        .iter()
-        .filter(|listen| listen.transport == flow.transport)
-        .map(|listen| listen.addr.port());
-    match ports
-        .clone()
-        .find(|port| *port == local.port())
-        .or_else(|| ports.next())
-    {
-        Some(port) => SocketAddr::new(local.ip(), port),
-        None => local,
-    }
+fn listener<'a>(endpoint: &'a Endpoint, flow: &FlowKey) -> Option<&'a ListenAddr> {
+    let all = endpoint.local_addrs().iter();
+    let mut listeners = all.filter(|listener| listener.transport == flow.transport);
+    let find = |is_it: &dyn Fn(SocketAddr) -> bool| {
+        listeners.clone().find(|listener| is_it(listener.addr))
+    };
+    find(&|addr| addr == flow.local)
+        // Bound to a wildcard.
+        .or_else(|| find(&|addr| addr.port() == flow.local.port()))
+        .or_else(|| listeners.next())
 }
 
 /// A listener's address as others see it: a wildcard address is replaced by the one that packets to `peer` leave from.

@@ -119,6 +119,7 @@ pub async fn run(
             .server_address
             .as_ref()
             .map(|address| address.as_str().to_owned()),
+        advertised: advertised(&config, endpoint.local_addrs()),
         internal,
         internal_socket,
     };
@@ -230,7 +231,11 @@ pub fn watcher(uri: &node::WatcherUri, fold_case: bool) -> Option<sip::Aor> {
 /// chooses a port for the notifiers.
 fn listeners(config: &Config) -> Vec<ListenAddr> {
     let server = &config.server;
-    let mut all: Vec<ListenAddr> = server.listen.iter().map(listen_addr).collect();
+    let mut all: Vec<ListenAddr> = server
+        .listen
+        .iter()
+        .map(|listener| listen_addr(&listener.listen))
+        .collect();
     if server.internal_listen.is_none()
         && !all.iter().any(|listen| listen.transport == Transport::Udp)
         && let Some(first) = all.first()
@@ -247,6 +252,17 @@ fn listeners(config: &Config) -> Vec<ListenAddr> {
         all.push(internal);
     }
     all
+}
+
+/// What listeners are called elsewhere, by their real addresses: they are bound in the order of the configuration.
+fn advertised(config: &Config, bound: &[ListenAddr]) -> Vec<(ListenAddr, String)> {
+    let listeners = config.server.listen.iter().zip(bound);
+    listeners
+        .filter_map(|(listener, bound)| {
+            let address = listener.advertise.as_ref()?;
+            Some((*bound, address.as_str().to_owned()))
+        })
+        .collect()
 }
 
 /// The socket that notifiers send to, by its real address.

@@ -225,6 +225,49 @@ async fn server_address() {
     );
 }
 
+/// A listener that is called otherwise where phones are goes before it.
+#[tokio::test(flavor = "multi_thread")]
+async fn server_address_of_a_listener() {
+    let system = system::setup()
+        .listen("udp:127.0.0.1:0 advertise sip:192.0.2.7:5062")
+        .listen("tcp:0.0.0.0:0 advertise sip:192.0.2.8")
+        .set("presence.server_address", "sip:presence.example.org")
+        .start();
+    let of = |transport: &str| {
+        let listeners = system.servers[0].listen.iter();
+        listeners
+            .filter(|(name, _)| name == transport)
+            .map(|(_, addr)| *addr)
+            .collect::<Vec<_>>()
+    };
+    let (udp, tcp) = (of("udp"), of("tcp"));
+    let everywhere = (std::net::Ipv4Addr::LOCALHOST, tcp[1].port()).into();
+    let alice = Phone::udp("alice").await;
+    for (phone, server, shown) in [
+        (&alice, udp[0], "sip:presence.example.org"),
+        (&alice, udp[1], "sip:192.0.2.7:5062"),
+        (
+            &Phone::tcp("tcp", tcp[0]).await,
+            tcp[0],
+            "sip:presence.example.org;transport=tcp",
+        ),
+        (
+            &Phone::tcp("tcp", everywhere).await,
+            everywhere,
+            "sip:192.0.2.8;transport=tcp",
+        ),
+    ] {
+        let (dialog, response) = phone
+            .subscribe_with(&phone.subscription(BOB, Some(60)), server)
+            .await;
+        let contact = response.header("Contact").unwrap_or_default();
+        assert_eq!(message::addr(contact), shown);
+        let notify = dialog.notify(1).await;
+        let contact = notify.message.header("Contact").unwrap_or_default();
+        assert_eq!(message::addr(contact), shown);
+    }
+}
+
 /// Without `server_address`, the Contact is the address at which the SUBSCRIBE came in.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_server_address() {

@@ -321,16 +321,25 @@ impl Translator {
             &format!("listen {address}"),
             "server.listen",
         );
+        let mut advertise = String::new();
         if let Some(advertised) = &listening.advertised {
-            let sentence = format!(
-                "advertise {}: if phones are to send their refreshes there, set presence.server_address to a SIP URI of it",
-                shortened(advertised)
-            );
-            self.say(Verdict::Note, place, &subject, &sentence);
+            let of_address = |c: char| c.is_ascii_alphanumeric() || ".:[]-".contains(c);
+            if !advertised.is_empty()
+                && advertised.len() < 256
+                && advertised.chars().all(of_address)
+            {
+                advertise = format!(" advertise sip:{advertised}");
+            } else {
+                let sentence = format!(
+                    "advertise {} is no address: what phones are to send their refreshes to is written behind the listener in server.listen",
+                    shortened(advertised)
+                );
+                self.say(Verdict::Wrong, place, &subject, &sentence);
+            }
         }
         words
             .iter()
-            .map(|word| format!("{word}:{address}"))
+            .map(|word| format!("{word}:{address}{advertise}"))
             .collect()
     }
 

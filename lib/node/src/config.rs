@@ -20,8 +20,9 @@ pub use package::{
 };
 pub use secret::{DatabaseUrl, Token};
 pub use value::{
-    Accounts, DefaultPolicy, Features, Listen, LogFormat, LogLevel, MergePolicy, MinExpiresAction,
-    NeutralDocument, Period, ServerAddress, Transport, UriMatch, WatcherUri, Within,
+    Accounts, DefaultPolicy, Features, Listen, Listener, LogFormat, LogLevel, MergePolicy,
+    MinExpiresAction, NeutralDocument, Period, ServerAddress, Transport, UriMatch, WatcherUri,
+    Within,
 };
 use value::{flag, optional};
 
@@ -69,10 +70,12 @@ pub struct Config {
 #[serde(default, deny_unknown_fields)]
 pub struct ServerConfig {
     /// The addresses on which requests are taken, each `udp:ADDRESS:PORT` or `tcp:ADDRESS:PORT`, IPv6 addresses in
-    /// brackets. Port 0 takes any free port.
+    /// brackets. Port 0 takes any free port. Where phones know it by another address, it says so:
+    /// `udp:10.0.0.5:5060 advertise sip:192.0.2.1:5060` gives whoever came there a Contact with that URI, and goes before
+    /// `server_address`.
     ///
     /// Unit: none. Default: `["udp:127.0.0.1:5060", "tcp:127.0.0.1:5060"]`. Range: one or more.
-    pub listen: Vec<Listen>,
+    pub listen: Vec<Listener>,
     /// The UDP address at which notifiers reach this process, to send NOTIFYs down the connections that it holds. Set it
     /// when notifiers run on other machines; it must not be reachable from outside. Empty: the first UDP address of
     /// `listen`, or, if that has none, a free UDP port at the first address of `listen`.
@@ -351,9 +354,11 @@ pub struct LogConfig {
 
 impl Default for ServerConfig {
     fn default() -> ServerConfig {
-        let local = |transport| Listen {
-            transport,
-            addr: ([127, 0, 0, 1], 5060).into(),
+        let local = |transport| {
+            Listener::from(Listen {
+                transport,
+                addr: ([127, 0, 0, 1], 5060).into(),
+            })
         };
         ServerConfig {
             listen: vec![local(Transport::Udp), local(Transport::Tcp)],

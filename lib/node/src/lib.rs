@@ -8,7 +8,7 @@ mod shutdown;
 
 pub use config::{
     Accounts, ConferenceConfig, Config, ConfigError, DatabaseConfig, DatabaseUrl, DeclaredPackage,
-    DefaultPolicy, DialogConfig, Fault, FeatureEventConfig, Features, HttpConfig, Listen,
+    DefaultPolicy, DialogConfig, Fault, FeatureEventConfig, Features, HttpConfig, Listen, Listener,
     LogConfig, LogFormat, LogLevel, MergePolicy, MessageSummaryConfig, MinExpiresAction,
     NeutralDocument, NotifierConfig, Origin, PackagesConfig, Period, PresenceConfig, ProfileConfig,
     ReginfoConfig, ServerAddress, ServerConfig, SlaConfig, Token, Transport, UriMatch, WatcherUri,

@@ -5,7 +5,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use node::{Config, ConfigError, Listen, MinExpiresAction, UriMatch};
+use node::{Config, ConfigError, Listener, MinExpiresAction, UriMatch};
 
 fn load(file: &str, env: &[(&str, &str)], sets: &[(&str, &str)]) -> Result<Config, Vec<String>> {
     let mut written = tempfile::NamedTempFile::new().unwrap();
@@ -77,7 +77,12 @@ fn texts_become_what_the_key_takes() {
         ("server.internal_listen", ""),
     ];
     let config = load("", &[], &sets).unwrap();
-    let listen: Vec<String> = config.server.listen.iter().map(Listen::to_string).collect();
+    let listen: Vec<String> = config
+        .server
+        .listen
+        .iter()
+        .map(Listener::to_string)
+        .collect();
     assert_eq!(listen, ["udp:127.0.0.1:0", "tcp:[::1]:0"]);
     assert!(config.presence.force_delete && !config.presence.timeout_rm_subs);
     assert_eq!(config.presence.min_expires_action, MinExpiresAction::Raise);

@@ -175,6 +175,15 @@ pub struct Listen {
     pub addr: SocketAddr,
 }
 
+/// An address to take requests on, and how it is called elsewhere: `udp:10.0.0.5:5060 advertise sip:192.0.2.1:5060`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    /// Where.
+    pub listen: Listen,
+    /// The URI by which phones reach it, if that is another one.
+    pub advertise: Option<ServerAddress>,
+}
+
 /// Why a text is no value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ValueError {
@@ -227,6 +236,37 @@ impl fmt::Display for Listen {
             Transport::Tcp => "tcp",
         };
         write!(f, "{transport}:{}", self.addr)
+    }
+}
+
+impl FromStr for Listener {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Listener, ValueError> {
+        let (listen, advertise) = match text.split_once(" advertise ") {
+            Some((listen, address)) => (listen.trim_end(), Some(address.trim_start().parse()?)),
+            None => (text, None),
+        };
+        let listen = listen.parse()?;
+        Ok(Listener { listen, advertise })
+    }
+}
+
+impl fmt::Display for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.advertise {
+            Some(address) => write!(f, "{} advertise {address}", self.listen),
+            None => self.listen.fmt(f),
+        }
+    }
+}
+
+impl From<Listen> for Listener {
+    fn from(listen: Listen) -> Listener {
+        Listener {
+            listen,
+            advertise: None,
+        }
     }
 }
 
@@ -426,7 +466,7 @@ macro_rules! as_text {
     )* };
 }
 
-as_text!(Listen, ServerAddress, WatcherUri, LogLevel);
+as_text!(Listen, Listener, ServerAddress, WatcherUri, LogLevel);
 
 /// Texts that may be empty: `""` is `None`.
 pub(super) mod optional {
@@ -540,6 +580,21 @@ mod tests {
             "UDP:1.2.3.4:5",
         ] {
             assert!(bad.parse::<Listen>().is_err(), "{bad}");
+        }
+        for good in [
+            "udp:127.0.0.1:5060",
+            "tcp:[::1]:0 advertise sips:edge.example.org",
+        ] {
+            assert_eq!(good.parse::<Listener>().unwrap().to_string(), good);
+        }
+        for bad in [
+            "udp:1.2.3.4:5 advertise ",
+            "udp:1.2.3.4:5 advertise 1.2.3.4",
+            "udp:1.2.3.4:5 advertise sip:a advertise sip:b",
+            "udp:1.2.3.4:5 sip:a",
+            " advertise sip:a",
+        ] {
+            assert!(bad.parse::<Listener>().is_err(), "{bad}");
         }
         for good in [
             "sip:10.0.0.1:5060",
