@@ -78,6 +78,63 @@ fn presence_skips_a_whole_document_for_one_repeated_tuple_id() {
 }
 
 #[test]
+fn presence_compares_tuple_ids_without_case() {
+    let (old, new) = (pidf(&tuple("T", "old")), pidf(&tuple("t", "new")));
+    let merged = shown("presence", &[row(1, 1, &old), row(2, 2, &new)]);
+    assert!(
+        merged.contains("<tuple id='T'>") && merged.contains("<tuple id='t'>"),
+        "{merged}"
+    );
+}
+
+#[test]
+fn presence_repeats_the_ids_of_persons_and_devices() {
+    let of = |note: &str| {
+        let inside = format!(
+            "{}<d:person id='p'><d:note>{note}</d:note></d:person><d:device id='d'><d:deviceID>urn:{note}</d:deviceID></d:device>",
+            tuple(note, note)
+        );
+        pidf(&inside).replacen(
+            "<presence ",
+            "<presence xmlns:d='urn:ietf:params:xml:ns:pidf:data-model' ",
+            1,
+        )
+    };
+    let (old, new) = (of("old"), of("new"));
+    let merged = shown("presence", &[row(1, 1, &old), row(2, 2, &new)]);
+    let document = roxmltree::Document::parse(&merged).unwrap();
+    let mut ids: Vec<_> = document
+        .descendants()
+        .filter_map(|node| node.attribute("id"))
+        .collect();
+    assert_eq!(ids.len(), 6, "{merged}");
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 6, "{merged}");
+}
+
+/// The model's document for the end of a publication has only its first tuple, said to be closed, and is hidden by the default
+/// of `startup_mode`. What is left is what the others publish, whole.
+#[test]
+fn presence_when_offline_keeps_the_first_tuple_only() {
+    let other = pidf(&format!(
+        "{}{}<note>all</note>",
+        tuple("a", "one"),
+        tuple("b", "two")
+    ));
+    let gone = pidf(&tuple("c", "three"));
+    let before = shown("presence", &[row(1, 1, &gone), row(2, 2, &other)]);
+    let after = shown("presence", &[row(2, 2, &other)]);
+    for note in ["one", "two", "all"] {
+        assert!(before.contains(note) && after.contains(note), "{after}");
+    }
+    assert!(
+        before.contains("three") && !after.contains("three"),
+        "{after}"
+    );
+}
+
+#[test]
 fn presence_blanks_everything_for_one_unparsable_row() {
     let good = pidf(&tuple("t", "here"));
     let merged = shown("presence", &[row(1, 1, &good), row(2, 2, "<presence")]);
@@ -385,6 +442,28 @@ fn dialog_single_dialog_works_from_two_documents_on() {
     assert!(merged.contains("early"));
 }
 
+/// The model adds up the states that an id has in several documents, so that one sum stands for several things.
+#[test]
+fn dialog_single_dialog_adds_up_the_states_of_an_id() {
+    let mut options = PackageOptions::default();
+    options.dialog.force_single_dialog = true;
+    let (a, b, c) = (
+        dialogs(&dialog("1", "trying")),
+        dialogs(&dialog("1", "terminated")),
+        dialogs(&dialog("2", "trying")),
+    );
+    let merged = shown_by(
+        &options,
+        "dialog",
+        &[row(1, 0, &a), row(2, 0, &b), row(3, 0, &c)],
+    );
+    assert!(
+        merged.contains("id=\"2\"") || merged.contains("id='2'"),
+        "{merged}"
+    );
+    assert_eq!(merged.matches("<dialog ").count(), 1, "{merged}");
+}
+
 #[test]
 fn dialog_is_not_checked_when_published() {
     let registry = Registry::standard();
@@ -569,6 +648,30 @@ fn mwi_shows_the_last_account_only() {
         merged,
         "Messages-Waiting: yes\r\nMessage-Account: sip:bob@example.org\r\nVoice-Message: 1/5\r\n"
     );
+}
+
+#[test]
+fn mwi_has_nothing_to_do_with_accounts() {
+    for account in ["alice", "<sip:a@x>", "sip:a@x sip:b@x"] {
+        let body = format!("Messages-Waiting: yes\r\nMessage-Account: {account}\r\n");
+        let registry = Registry::standard();
+        assert_eq!(
+            registry
+                .find_name("message-summary")
+                .unwrap()
+                .check(body.as_bytes()),
+            Err(BodyFault::NotASummary),
+            "{body}"
+        );
+    }
+}
+
+#[test]
+fn mwi_repeats_the_headers_of_messages_in_every_notify() {
+    let body =
+        "Messages-Waiting: yes\r\nVoice-Message: 1/0\r\n\r\nFrom: <sip:a@x>\r\nSubject: secret\r\n";
+    let merged = shown("message-summary", &[row(1, 1, body)]);
+    assert_eq!(merged, "Messages-Waiting: yes\r\nVoice-Message: 1/0\r\n");
 }
 
 #[test]

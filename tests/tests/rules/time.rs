@@ -89,7 +89,7 @@ async fn one_who_waits_is_decided_about() {
     system.until(Duration::from_secs(5), status, 1).await;
 }
 
-/// RFC 4745 section 7.2 with `enable_sphere_check`: what the presentity publishes decides.
+/// RFC 4745 section 7.3 with `enable_sphere_check`: what the presentity publishes decides.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sphere_decides() {
     let system = system::setup()

@@ -24,9 +24,9 @@ pub enum Condition {
     AnonymousRequest,
     /// The watcher is in one of the lists at these addresses (OMA).
     ExternalList(Vec<String>),
-    /// The presentity is in this sphere (RFC 4745 section 7.2).
-    Sphere(String),
-    /// It is within one of these times, from the first moment until just before the second (RFC 4745 section 7.3).
+    /// The presentity is in one of these spheres (RFC 4745 section 7.3).
+    Sphere(Spheres),
+    /// It is within one of these times, from the first moment until just before the second (RFC 4745 section 7.4).
     Validity(Vec<(Moment, Moment)>),
     /// A condition that is not known.
     Unknown,
@@ -39,7 +39,14 @@ pub struct Identity {
     many: Vec<Many>,
 }
 
-/// All of a domain, or all that are authenticated, but for exceptions (RFC 4745 section 7.1.2).
+/// The value of a sphere condition, in lower case and with single blanks.
+///
+/// RFC 4745 section 7.3: it "MAY contain more than one token", any of which will do, and "a case-insensitive string comparison MUST
+/// be used". A sphere of several words, which RFC 4480 section 3.11 allows, is meant by these words in this order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Spheres(String);
+
+/// All of a domain, or all that are authenticated, but for exceptions (RFC 4745 section 7.1.3).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Many {
     domain: Option<String>,
@@ -56,7 +63,7 @@ impl Condition {
                 let value = node
                     .attribute("value")
                     .map_or_else(|| text(node), str::to_owned);
-                Self::Sphere(value.trim().to_owned())
+                Self::Sphere(Spheres::read(&value))
             }
             (Some(COMMON_POLICY), "validity") => Self::Validity(read_validity(node)),
             (Some(OMA_COMMON_POLICY), "other-identity") => Self::OtherIdentity,
@@ -75,9 +82,9 @@ impl Condition {
             }
             Self::AnonymousRequest => *circumstances.watcher == Watcher::Anonymous,
             // What is not known is not this sphere; the model takes it for every sphere.
-            Self::Sphere(sphere) => {
-                !sphere.is_empty() && circumstances.sphere == Some(sphere.as_str())
-            }
+            Self::Sphere(spheres) => circumstances
+                .sphere
+                .is_some_and(|sphere| spheres.include(sphere)),
             Self::Validity(times) => times
                 .iter()
                 .any(|(from, until)| (from..until).contains(&&circumstances.now)),
@@ -110,6 +117,18 @@ impl Condition {
     /// Whether it names the watcher alone, not as one of many.
     pub(super) fn names_one(&self, watcher: &Watcher) -> bool {
         matches!((self, watcher), (Self::Identity(identity), Watcher::Identified(watcher)) if identity.ones.contains(watcher))
+    }
+}
+
+impl Spheres {
+    fn read(value: &str) -> Self {
+        let words: Vec<String> = value.split_whitespace().map(str::to_lowercase).collect();
+        Self(words.join(" "))
+    }
+
+    fn include(&self, sphere: &str) -> bool {
+        let Self(sphere) = Self::read(sphere);
+        !sphere.is_empty() && (self.0 == sphere || self.0.split(' ').any(|word| word == sphere))
     }
 }
 

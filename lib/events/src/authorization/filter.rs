@@ -1,8 +1,8 @@
 //! Applies a view to a document.
 //!
 //! RFC 5025 section 3.3: nothing is shown that no permission provides. A service, person or device is shown if it is selected;
-//! what RFC 3863 and RFC 4479 make part of it (identifier, basic status, contact, timestamp, the deviceID of a device) comes
-//! with it; each presence attribute needs a permission of its own. Kept elements keep their octets.
+//! what is "always reported" (section 3.3.2: identifier, basic status, contact, service-class, timestamp, the deviceID of a device)
+//! comes with it; each other presence attribute needs a permission of its own. Kept elements keep their octets.
 
 use super::identity::{canonical_uri, scheme_of};
 use super::outline::{Element, Outline};
@@ -88,6 +88,7 @@ impl View {
         match (parent, &*element.namespace, element.name) {
             (Part::Tuple, PIDF, "status") => Verdict::Filtered(Part::Status),
             (Part::Tuple, PIDF, "contact" | "timestamp")
+            | (Part::Tuple, RPID, "service-class")
             | (Part::Status, PIDF, "basic")
             | (Part::Person, DATA_MODEL, "timestamp")
             | (Part::Device, DATA_MODEL, "timestamp" | "deviceID") => Verdict::Whole,
@@ -152,9 +153,8 @@ impl Selection {
                 (RPID, "class") => {
                     text().is_some_and(|class| selectors.contains(&Selector::Class(class)))
                 }
-                (DATA_MODEL, "deviceID") => {
-                    text().is_some_and(|id| selectors.contains(&Selector::DeviceId(id)))
-                }
+                (DATA_MODEL, "deviceID") => text()
+                    .is_some_and(|id| selectors.contains(&Selector::DeviceId(canonical_uri(&id)))),
                 (PIDF, "contact") => text().is_some_and(|uri| {
                     selectors.contains(&Selector::ServiceUri(canonical_uri(&uri)))
                         || scheme_of(&uri).is_some_and(|scheme| {

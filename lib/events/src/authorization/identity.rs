@@ -68,7 +68,8 @@ pub(super) fn read_domain(text: &str) -> Option<String> {
 }
 
 /// A URI in a form that compares as RFC 3261 section 19.1.4 says, nearly: scheme and host in lower case, needless escapes
-/// gone, parameters in order. Other schemes: scheme in lower case, the rest as it is.
+/// gone, parameters in order. Other schemes: scheme in lower case, and of names (RFC 8141 section 3.1) the namespace; the rest as
+/// it is.
 pub(super) fn canonical_uri(text: &str) -> String {
     let text = text.trim();
     let Ok(uri) = Uri::parse(text) else {
@@ -76,6 +77,7 @@ pub(super) fn canonical_uri(text: &str) -> String {
     };
     if uri.scheme == Scheme::Other {
         return match text.split_once(':') {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("urn") => canonical_urn(rest),
             Some((scheme, rest)) => format!("{}:{rest}", scheme.to_ascii_lowercase()),
             None => text.to_owned(),
         };
@@ -101,6 +103,16 @@ pub(super) fn canonical_uri(text: &str) -> String {
     params.sort();
     canonical.push_str(&params.concat());
     canonical
+}
+
+/// The digits of a UUID have no case either (RFC 4122 section 3).
+fn canonical_urn(name: &str) -> String {
+    let (namespace, rest) = name.split_once(':').unwrap_or((name, ""));
+    let namespace = namespace.to_ascii_lowercase();
+    match &*namespace {
+        "uuid" => format!("urn:uuid:{}", rest.to_ascii_lowercase()),
+        _ => format!("urn:{namespace}:{rest}"),
+    }
 }
 
 /// The scheme of a URI in lower case, if it has one.
@@ -163,6 +175,10 @@ mod tests {
             ("tel:+1-2", "tel:+12", true),
             ("MAILTO:b@h", "mailto:b@h", true),
             ("mailto:B@h", "mailto:b@h", false),
+            ("URN:Device:a", "urn:device:a", true),
+            ("urn:device:A", "urn:device:a", false),
+            ("urn:uuid:F81D4FAE-7dec", "urn:uuid:f81d4fae-7DEC", true),
+            ("urn:d", "urn:e", false),
         ] {
             assert_eq!(
                 canonical_uri(one) == canonical_uri(other),

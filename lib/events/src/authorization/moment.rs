@@ -29,7 +29,7 @@ impl Moment {
 
     /// Reads an xs:dateTime.
     ///
-    /// RFC 4745 section 7.3 leaves the choice of the zone to the author of the rules. A time without a zone means one thing here
+    /// RFC 4745 section 7.4 leaves the choice of the zone to the author of the rules. A time without a zone means one thing here
     /// and another there, so it is not read. What lies too far away for microseconds becomes the first or last moment.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim_matches([' ', '\t', '\r', '\n']);

@@ -1,4 +1,4 @@
-//! The sphere that a presentity says to be in (RFC 4480 section 3.10), for the condition of RFC 4745 section 7.2.
+//! The sphere that a presentity says to be in (RFC 4480 section 3.11), for the condition of RFC 4745 section 7.3.
 
 use super::moment::Moment;
 use super::outline::Outline;
@@ -23,7 +23,11 @@ pub fn sphere_of(document: &[u8], now: Moment) -> Option<String> {
                 continue;
             }
             let told = told(&outline, child)?;
-            if sphere.as_ref().is_some_and(|sphere| *sphere != told) {
+            // The condition does not tell them apart by case either.
+            if sphere
+                .as_ref()
+                .is_some_and(|sphere| !sphere.eq_ignore_ascii_case(&told))
+            {
                 return None;
             }
             sphere = Some(told);
@@ -92,6 +96,10 @@ mod tests {
             ),
             (
                 "<dm:person id='p'><r:sphere>work</r:sphere></dm:person><dm:person id='q'><r:sphere><r:work/></r:sphere></dm:person>",
+                Some("work"),
+            ),
+            (
+                "<dm:person id='p'><r:sphere>Work</r:sphere></dm:person><dm:person id='q'><r:sphere>work</r:sphere></dm:person>",
                 Some("work"),
             ),
             (

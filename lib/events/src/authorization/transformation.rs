@@ -44,7 +44,7 @@ fn read_one(view: &mut View, node: Node<'_, '_>) {
         "provide-unknown-attribute" => {
             let named = node.attribute("ns").zip(node.attribute("name"));
             match named {
-                // RFC 5025 section 3.3.2.15: only what the server does not know otherwise.
+                // RFC 5025 section 3.3.2.14: only what the server does not know otherwise.
                 Some((namespace, name)) if is_true(node) && !is_known(namespace, name) => {
                     attributes([], UserInput::False, Some((namespace, name)))
                 }
@@ -102,7 +102,10 @@ fn read_selection(node: Node<'_, '_>, all: &str) -> Selection {
             (Some(PRES_RULES), "class") => Selector::Class(value()),
             // The model's releases up to 6.1, and documents written for them, spell it wrong.
             (Some(PRES_RULES), "occurrence-id" | "occurence-id") => Selector::OccurrenceId(value()),
-            (Some(PRES_RULES), "deviceID") if all == "all-devices" => Selector::DeviceId(value()),
+            // "Based on URI equivalence" (RFC 5025 section 3.3.1.1).
+            (Some(PRES_RULES), "deviceID") if all == "all-devices" => {
+                Selector::DeviceId(canonical_uri(&value()))
+            }
             (Some(PRES_RULES), "service-uri") if all == "all-services" => {
                 Selector::ServiceUri(canonical_uri(&value()))
             }

@@ -71,7 +71,7 @@ pub(super) enum Attribute {
     TimeOffset,
 }
 
-/// How much of `user-input` is shown, in rising order (RFC 5025 section 3.3.2.13).
+/// How much of `user-input` is shown, in rising order (RFC 5025 section 3.3.2.12).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum UserInput {
     /// Nothing.
@@ -123,7 +123,8 @@ impl Attribute {
 
 /// Whether an element has a permission of its own, so that `provide-unknown-attribute` does not reach it.
 pub(super) fn is_known(namespace: &str, name: &str) -> bool {
-    Attribute::of(namespace, name).is_some() || (namespace == RPID && name == "user-input")
+    Attribute::of(namespace, name).is_some()
+        || (namespace == RPID && matches!(name, "user-input" | "service-class"))
 }
 
 impl Selection {

@@ -24,7 +24,9 @@ pub fn check(body: &[u8]) -> Result<(), BodyFault> {
 
 /// The summary of a presentity, made of its publications, newest first; of each account the newest counts.
 ///
-/// The result is written as RFC 3842 section 5.2 says, whatever liberties the publishers took with line ends.
+/// The result is written as RFC 3842 section 5.2 says, whatever liberties the publishers took with line ends. Headers of single
+/// messages are left out: section 3.5 forbids them in the NOTIFY that answers a SUBSCRIBE, and for messages that the subscriber
+/// was told of before, and what belongs to one NOTIFY of one subscription is no state.
 pub fn merge(options: &MessageSummaryOptions, input: &MergeInput<'_>) -> Option<Document> {
     let mut newest: Vec<(&str, Summary<'_>)> = Vec::new();
     let mut known: HashMap<&str, usize> = HashMap::new();
@@ -41,16 +43,8 @@ pub fn merge(options: &MessageSummaryOptions, input: &MergeInput<'_>) -> Option<
     let mut out = String::new();
     match (newest.as_slice(), options.accounts) {
         ([], _) if options.neutral == NeutralDocument::Omitted => return None,
-        ([], _) => push_block(&mut out, false, None, &[], &[]),
-        ([(_, only)], _) => {
-            push_block(
-                &mut out,
-                only.waiting,
-                only.account,
-                &only.counts,
-                &only.headers,
-            );
-        }
+        ([], _) => push_block(&mut out, false, None, &[]),
+        ([(_, only)], _) => push_block(&mut out, only.waiting, only.account, &only.counts),
         (several, Accounts::Summed) => push_sum(&mut out, input.presentity, several),
         (_, Accounts::Each) => {
             // Phones that read the first block only are those of the presentity.
@@ -59,13 +53,7 @@ pub fn merge(options: &MessageSummaryOptions, input: &MergeInput<'_>) -> Option<
                 if at > 0 {
                     out.push_str("\r\n");
                 }
-                push_block(
-                    &mut out,
-                    summary.waiting,
-                    Some(account),
-                    &summary.counts,
-                    &[],
-                );
+                push_block(&mut out, summary.waiting, Some(account), &summary.counts);
             }
         }
     }
@@ -86,17 +74,12 @@ fn push_sum(out: &mut String, presentity: &str, several: &[(&str, Summary<'_>)])
         }
     }
     let waiting = several.iter().any(|(_, summary)| summary.waiting);
-    // "Message-Account … MUST be present if the subscription is for a group of accounts" (RFC 3842 section 5.2).
-    push_block(out, waiting, Some(presentity), &counts, &[]);
+    // "If the Request-URI or To header … corresponds to a group or collection of individual messaging accounts, the notifier MUST
+    // specify to which account the message-summary body corresponds" (RFC 3842 section 3.5).
+    push_block(out, waiting, Some(presentity), &counts);
 }
 
-fn push_block(
-    out: &mut String,
-    waiting: bool,
-    account: Option<&str>,
-    counts: &[(&str, Counts)],
-    headers: &[&str],
-) {
+fn push_block(out: &mut String, waiting: bool, account: Option<&str>, counts: &[(&str, Counts)]) {
     out.push_str(if waiting {
         "Messages-Waiting: yes\r\n"
     } else {
@@ -107,9 +90,5 @@ fn push_block(
     }
     for (class, count) in counts {
         out.push_str(&format!("{class}: {count}\r\n"));
-    }
-    for line in headers {
-        out.push_str(line);
-        out.push_str("\r\n");
     }
 }

@@ -246,6 +246,20 @@ fn the_default_of_transformations_is_to_permit() {
     );
 }
 
+/// The model takes a permission's name for that of an element, if it has fewer than 24 characters: `provide-tuple` would do.
+#[test]
+fn permissions_are_named_after_elements_in_23_characters() {
+    let tuple = "<tuple id='t'><status><basic>open</basic></status><note>n</note></tuple>";
+    let document = merged(&[&format!(
+        "<presence xmlns='urn:ietf:params:xml:ns:pidf' entity='e'>{tuple}</presence>"
+    )]);
+    let long = format!("<pr:provide-{0}>true</pr:provide-{0}>", "x".repeat(40));
+    for transformations in ["<pr:provide-tuple>TRUE</pr:provide-tuple>", &long] {
+        let shown = apply(&view(transformations), &document);
+        assert!(!shown.contains("<tuple"), "{transformations}: {shown}");
+    }
+}
+
 #[test]
 fn provide_devices_does_nothing() {
     let document = merged(&[

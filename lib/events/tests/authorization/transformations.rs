@@ -103,6 +103,10 @@ fn components_are_shown_only_if_selected() {
             vec![device],
         ),
         (
+            "<pr:provide-devices><pr:deviceID>URN:D</pr:deviceID></pr:provide-devices>",
+            vec![device],
+        ),
+        (
             "<pr:provide-devices><pr:deviceID>urn:e</pr:deviceID></pr:provide-devices>",
             vec![],
         ),
