@@ -124,6 +124,16 @@ impl Kamailio {
         );
     }
 
+    /// It found fault with nothing that it was sent.
+    fn is_content(&self) {
+        let lines = self.process.lines();
+        let faults: Vec<_> = lines
+            .iter()
+            .filter(|line| line.contains("ERROR:") || line.contains("WARNING:"))
+            .collect();
+        assert!(faults.is_empty(), "{faults:#?}");
+    }
+
     /// Waits for a NOTIFY of `event` in this state with all of `wanted` in its body.
     fn sees(&mut self, event: &str, state: &str, wanted: &[&str]) {
         let begin = format!("SEEN {event} state {state}");
@@ -191,6 +201,7 @@ async fn its_registrar_publishes_presence() {
         .until(PATIENCE, "SELECT count(*) FROM presentity WHERE NOT removed AND convert_from(body, 'UTF8') LIKE '%>open<%'", 0)
         .await;
     dialog.unsubscribe(system.udp(0)).await;
+    kamailio.is_content();
 }
 
 /// pua_rpc: a voice mail system publishes through Kamailio, which modifies by entity-tag and keeps the publication alive.
@@ -226,6 +237,7 @@ async fn its_operator_publishes_message_summaries() {
     system.until(PATIENCE, refreshed, 1).await;
     assert_eq!(dialog.count(), seen, "the watcher learns nothing of it");
     dialog.unsubscribe(system.udp(0)).await;
+    kamailio.is_content();
 }
 
 /// pua watches: two packages, first state, changes, refreshes.
@@ -266,4 +278,5 @@ async fn it_watches_presence_and_message_summary() {
     let mut again = bob.publisher(uri);
     again.show(system.udp(0), "open", "third").await;
     kamailio.sees("presence", "active", &["third"]);
+    kamailio.is_content();
 }
