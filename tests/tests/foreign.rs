@@ -1,5 +1,5 @@
-//! Programs that know nothing of us: sipp as a load of exact scenarios, baresip as a watcher and a publisher,
-//! Kamailio as the edge proxy in front of two servers.
+//! Programs that know nothing of us: sipp as a load of exact scenarios and as a voice mail system, baresip as a watcher and a
+//! publisher, Kamailio as the edge proxy in front of two servers.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -24,10 +24,23 @@ fn free_port() -> SocketAddr {
 // === sipp ===
 
 fn sipp(system: &System, target: SocketAddr, scenario: &str, calls: u32, rate: u32) {
+    sipp_with(system, target, scenario, &[], calls, rate);
+}
+
+/// `keys`: what the scenario has in square brackets. Gives what it logs.
+fn sipp_with(
+    system: &System,
+    target: SocketAddr,
+    scenario: &str,
+    keys: &[(&str, &str)],
+    calls: u32,
+    rate: u32,
+) -> String {
     let file = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("sipp")
         .join(scenario);
     let errors = system.sandbox().directory().join("sipp.errors");
+    let log = system.sandbox().directory().join("sipp.log");
     let mut command = Command::new("sipp");
     command
         .arg(target.to_string())
@@ -44,6 +57,8 @@ fn sipp(system: &System, target: SocketAddr, scenario: &str, calls: u32, rate: u
             "-error_file",
         ])
         .arg(&errors)
+        .args(["-trace_logs", "-log_file"])
+        .arg(&log)
         .args([
             "-m",
             &calls.to_string(),
@@ -53,6 +68,9 @@ fn sipp(system: &System, target: SocketAddr, scenario: &str, calls: u32, rate: u
             "500",
         ])
         .current_dir(system.sandbox().directory());
+    for (key, value) in keys {
+        command.args(["-key", key, value]);
+    }
     let (status, out, _) = run(&mut command, Duration::from_secs(90));
     let errors = std::fs::read_to_string(&errors).unwrap_or_default();
     let tail: String = out
@@ -64,6 +82,48 @@ fn sipp(system: &System, target: SocketAddr, scenario: &str, calls: u32, rate: u
         .rev()
         .collect();
     assert!(status.success(), "sipp: {status}\n{errors}\n{tail}");
+    std::fs::read_to_string(&log).unwrap_or_default()
+}
+
+/// sipp as the voice mail system of one mail box.
+struct VoiceMail<'a> {
+    system: &'a System,
+    target: SocketAddr,
+    mailbox: &'a str,
+    /// Of what it has published.
+    entity_tag: Option<String>,
+}
+
+impl VoiceMail<'_> {
+    /// The header by which a PUBLISH names the publication that it changes.
+    fn condition(&self) -> String {
+        self.entity_tag.as_ref().map_or_else(
+            || "Subject: initial".to_owned(),
+            |tag| format!("SIP-If-Match: {tag}"),
+        )
+    }
+
+    /// Publishes or modifies.
+    fn publish(&mut self, waiting: &str, voice: &str) {
+        let condition = self.condition();
+        let keys = [
+            ("mailbox", self.mailbox),
+            ("condition", &condition),
+            ("waiting", waiting),
+            ("voice", voice),
+        ];
+        let log = sipp_with(self.system, self.target, "publish_summary.xml", &keys, 1, 1);
+        let tag = log.trim().rsplit_once("entity-tag ");
+        let (_, tag) = tag.unwrap_or_else(|| panic!("no entity-tag in {log:?}"));
+        self.entity_tag = Some(tag.to_owned());
+    }
+
+    fn remove(&mut self) {
+        let condition = self.condition();
+        let keys = [("mailbox", self.mailbox), ("condition", &condition)];
+        sipp_with(self.system, self.target, "remove_summary.xml", &keys, 1, 1);
+        self.entity_tag = None;
+    }
 }
 
 /// 300 publishers: initial, modification, refresh and removal of each.
@@ -107,19 +167,34 @@ struct Baresip(Process);
 impl Baresip {
     /// `user` behind `proxy`, watching bob.
     fn start(sandbox: &Arc<Sandbox>, user: &str, proxy: SocketAddr) -> Baresip {
+        let account = Baresip::account(user, proxy, "regint=0;pubint=60");
+        Baresip::start_with(sandbox, user, "presence.so", &account)
+    }
+
+    /// `user` behind `proxy`, which is its registrar, too: it asks for its messages as soon as it is registered.
+    fn start_with_mail(sandbox: &Arc<Sandbox>, user: &str, proxy: SocketAddr) -> Baresip {
+        let mut baresip = Baresip::start_with(sandbox, user, "mwi.so", "");
+        // Not from its file: its module subscribes without end if somebody is registered within its first millisecond.
+        let account = Baresip::account(user, proxy, "regint=60;mwi=yes");
+        baresip.0.type_line(&format!("/uanew {account}"));
+        baresip
+    }
+
+    fn account(user: &str, proxy: SocketAddr, parameters: &str) -> String {
+        format!("<sip:{user}@example.org>;outbound=\"sip:{proxy};transport=udp\";{parameters}")
+    }
+
+    fn start_with(sandbox: &Arc<Sandbox>, user: &str, module: &str, account: &str) -> Baresip {
         let folder = sandbox.directory().join(format!("baresip-{user}"));
         std::fs::create_dir_all(&folder).expect("a folder");
         let config = format!(
             "poll_method epoll\nsip_listen 127.0.0.1:0\naudio_player aubridge,nil\naudio_source aubridge,nil\n\
              audio_alert aubridge,nil\nmodule_path {}\nmodule stdio.so\nmodule account.so\nmodule contact.so\n\
-             module presence.so\nmodule menu.so\n",
+             module {module}\nmodule menu.so\n",
             baresip_modules().display()
         );
-        let account = format!(
-            "<sip:{user}@example.org>;regint=0;outbound=\"sip:{proxy};transport=udp\";pubint=60\n"
-        );
         std::fs::write(folder.join("config"), config).expect("its configuration");
-        std::fs::write(folder.join("accounts"), account).expect("its account");
+        std::fs::write(folder.join("accounts"), format!("{account}\n")).expect("its account");
         std::fs::write(
             folder.join("contacts"),
             "\"Bob\" <sip:bob@example.org>;presence=p2p\n",
@@ -156,6 +231,15 @@ impl Baresip {
         }
     }
 
+    /// Waits until it has written each of these lines about its messages.
+    fn has_messages(&mut self, wanted: &[&str]) {
+        for wanted in wanted {
+            self.0
+                .line(STARTUP, |line| line.trim() == *wanted)
+                .unwrap_or_else(|fault| panic!("{wanted:?}: {fault}"));
+        }
+    }
+
     fn quit(mut self) {
         self.0.type_line("/quit");
         self.0
@@ -182,6 +266,62 @@ fn baresip_modules() -> PathBuf {
 async fn baresip() {
     let system = system::start();
     seen_and_shown(&system, system.udp(0), system.udp(0)).await;
+}
+
+/// The envelope of a phone: baresip registers with Kamailio, which is the edge proxy of two servers, and subscribes to
+/// message-summary; sipp publishes, modifies and removes as a voice mail system does.
+#[tokio::test(flavor = "multi_thread")]
+async fn baresip_is_told_of_messages() {
+    let system = system::setup().servers(2).notifiers(2).start();
+    let edge = kamailio(system.sandbox(), &system.all_udp());
+    let mut voice_mail = VoiceMail {
+        system: &system,
+        target: system.udp(1),
+        mailbox: "alice@example.org",
+        entity_tag: None,
+    };
+    tokio::task::block_in_place(|| {
+        let mut baresip = Baresip::start_with_mail(system.sandbox(), "alice", edge.address);
+        baresip.has_messages(&[
+            "----- MWI for sip:alice@example.org -----",
+            "Messages-Waiting: no",
+        ]);
+        voice_mail.publish("yes", "2/8 (0/2)");
+        baresip.has_messages(&[
+            "Messages-Waiting: yes",
+            "Message-Account: sip:alice@example.org",
+            "Voice-Message: 2/8 (0/2)",
+        ]);
+        voice_mail.publish("yes", "4/8 (1/2)");
+        baresip.has_messages(&["Voice-Message: 4/8 (1/2)"]);
+        let told = |baresip: &Baresip| {
+            let lines = baresip.0.lines();
+            lines
+                .iter()
+                .filter(|line| line.trim() == "Messages-Waiting: no")
+                .count()
+        };
+        let before = told(&baresip);
+        voice_mail.remove();
+        let begin = Instant::now();
+        while told(&baresip) == before {
+            assert!(
+                begin.elapsed() < STARTUP,
+                "{}",
+                baresip.0.lines().join("\n")
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        baresip.quit();
+    });
+    let left = "SELECT count(*) FROM active_watchers WHERE status <> 3";
+    system.until(Duration::from_secs(10), left, 0).await;
+    assert_eq!(
+        system
+            .count("SELECT count(*) FROM presentity WHERE NOT removed")
+            .await,
+        0
+    );
 }
 
 /// `edge`: where everybody's requests go. baresip as watcher and as publisher, our phones as the others.
