@@ -136,6 +136,24 @@ impl UserAgent {
         self.requests.recv().await
     }
 
+    /// Becomes ready when the connection to the server is lost, at once if there is none. It never does over UDP, which has none.
+    pub(crate) fn disconnected(&self) -> impl Future<Output = ()> + use<> {
+        let closed = match &self.hop {
+            Hop::Target(target) if target.transport != Transport::Udp => {
+                let flow = self.endpoint.open_tcp(target.addr);
+                Some(flow.and_then(|flow| self.endpoint.closed(&flow)))
+            }
+            _ => None,
+        };
+        async move {
+            match closed {
+                Some(Some(closed)) => closed.await,
+                Some(None) => {}
+                None => std::future::pending().await,
+            }
+        }
+    }
+
     /// Answers a request on the flow that it came by.
     pub(crate) fn answer(&self, request: &Request, flow: &FlowKey, status: StatusCode) {
         let bytes = Reply::new(request, status).encode(flow.remote);

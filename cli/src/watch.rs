@@ -1,7 +1,8 @@
 //! `pgpresence watch`: a SIP subscriber for the terminal.
 //!
-//! Prints every NOTIFY as one line, refreshes, subscribes anew when the server lost the dialog, and unsubscribes on
-//! Ctrl-C (RFC 6665 section 4.1). It does not judge: an operator sees what a phone would see.
+//! Prints every NOTIFY as one line, refreshes, subscribes anew when the server lost the dialog or the connection to it died, and
+//! unsubscribes on Ctrl-C (RFC 6665 section 4.1). A too short interval (423) is raised to what the server asks for. It does not
+//! judge: an operator sees what a phone would see.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -19,6 +20,9 @@ use crate::user_agent::{
 
 /// How long the last NOTIFY may take after an unsubscribe or a fetch was accepted.
 const LAST_NOTIFY: Duration = Duration::from_secs(10);
+
+/// How long to wait before each attempt to reach a server whose connection died.
+const RECONNECT: Duration = Duration::from_secs(1);
 
 /// What `pgpresence watch` takes.
 #[derive(Clone, Debug, clap::Args)]
@@ -72,7 +76,16 @@ pub(crate) async fn run(args: WatchArgs) -> anyhow::Result<ExitCode> {
 /// One subscription after the other, each in a dialog of its own.
 struct Watch {
     args: WatchArgs,
+    /// What is asked for; more than `--expires` if the server found that too brief.
+    expires_s: u32,
     dialog: Dialog,
+}
+
+/// Whether there is a way to the server. Over UDP nobody knows, and it counts as up.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Link {
+    Up,
+    Lost,
 }
 
 /// Our side of the dialog, and what we have learnt of the server's.
@@ -108,6 +121,7 @@ enum Told {
 impl Watch {
     fn new(args: WatchArgs) -> Watch {
         Watch {
+            expires_s: args.expires,
             args,
             dialog: Dialog::new(),
         }
@@ -123,11 +137,29 @@ impl Watch {
 
     /// Subscribes and prints until told to stop; then unsubscribes.
     async fn follow(&mut self, agent: &mut UserAgent, shutdown: &Shutdown) -> anyhow::Result<()> {
-        let mut refresh_at = self.subscribe_patiently(agent).await?;
+        let response = self.send_patiently(agent).await?;
+        let mut refresh_at = self.granted(&response)?;
+        let mut link = Link::Up;
         loop {
+            let lost = agent.disconnected();
             tokio::select! {
                 () = shutdown.triggered() => break,
-                () = tokio::time::sleep_until(refresh_at) => refresh_at = self.subscribe_patiently(agent).await?,
+                () = tokio::time::sleep_until(refresh_at) => match (self.send_patiently(agent).await, link) {
+                    (Ok(response), _) => {
+                        refresh_at = self.granted(&response)?;
+                        link = Link::Up;
+                    }
+                    (Err(error), Link::Lost) => {
+                        eprintln!("{} {error:#}; trying again", clock());
+                        refresh_at = Instant::now() + RECONNECT;
+                    }
+                    (Err(error), Link::Up) => return Err(error),
+                },
+                () = lost, if link == Link::Up => {
+                    eprintln!("{} the connection to the server was lost", clock());
+                    link = Link::Lost;
+                    refresh_at = Instant::now() + RECONNECT;
+                }
                 request = agent.next_request() => {
                     let (request, flow) = request.context("the connection was closed")?;
                     if let Told::Terminated(reason) = self.take(agent, &request, &flow) {
@@ -149,21 +181,27 @@ impl Watch {
         Ok(())
     }
 
-    /// SUBSCRIBE; once more in a new dialog when the server does not know ours (RFC 6665 section 4.1.2.2).
-    async fn subscribe_patiently(&mut self, agent: &mut UserAgent) -> anyhow::Result<Instant> {
-        let response = self.send_subscribe(agent, self.args.expires).await?;
-        let response = if response.status() == StatusCode::CALL_DOES_NOT_EXIST {
+    /// SUBSCRIBE; once more in a new dialog when the server does not know ours (RFC 6665 section 4.1.2.2), and once more with its
+    /// minimum when it finds the interval too brief (section 4.2.1.1).
+    async fn send_patiently(&mut self, agent: &mut UserAgent) -> anyhow::Result<Response> {
+        let mut response = self.send_subscribe(agent, self.expires_s).await?;
+        if response.status() == StatusCode::CALL_DOES_NOT_EXIST {
             self.dialog = Dialog::new();
-            self.send_subscribe(agent, self.args.expires).await?
-        } else {
-            response
-        };
-        self.accepted(&response)?;
-        let granted_s = response
-            .expires()
-            .ok()
-            .flatten()
-            .unwrap_or(self.args.expires);
+            response = self.send_subscribe(agent, self.expires_s).await?;
+        }
+        if response.status() == StatusCode::INTERVAL_TOO_BRIEF
+            && let Some(least_s) = response.min_expires().ok().flatten()
+        {
+            self.expires_s = least_s;
+            response = self.send_subscribe(agent, self.expires_s).await?;
+        }
+        Ok(response)
+    }
+
+    /// When to refresh what a response granted.
+    fn granted(&mut self, response: &Response) -> anyhow::Result<Instant> {
+        self.accepted(response)?;
+        let granted_s = response.expires().ok().flatten().unwrap_or(self.expires_s);
         Ok(Instant::now() + refresh_after(granted_s))
     }
 
@@ -239,14 +277,8 @@ impl Watch {
     fn accepted(&mut self, response: &Response) -> anyhow::Result<()> {
         let status = response.status();
         if !status.is_success() {
-            let brief = response
-                .min_expires()
-                .ok()
-                .flatten()
-                .map(|s| format!("; ask for at least {s} s"))
-                .unwrap_or_default();
             bail!(
-                "subscription refused: {} {}{brief}",
+                "subscription refused: {} {}",
                 status.code(),
                 response.reason()
             );

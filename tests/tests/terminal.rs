@@ -8,8 +8,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use system_tests::phone::Phone;
 use system_tests::process::{Process, Sandbox, pgpresence, run};
-use system_tests::system::{STARTUP, addresses, is_ready};
+use system_tests::system::{self, STARTUP, addresses, is_ready};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
 
 const BOB: &str = "sip:bob@example.org";
 
@@ -205,6 +208,76 @@ fn scripts() {
     let mut nobody = Command::new(pgpresence());
     nobody.args(["watch", "no-uri-at-all", "--once"]);
     assert!(!run(&mut nobody, STARTUP).0.success());
+}
+
+/// A way to a server that can be cut: each connection to it becomes one of its own.
+struct Relay {
+    address: SocketAddr,
+    connections: tokio::sync::mpsc::UnboundedReceiver<JoinHandle<()>>,
+}
+
+impl Relay {
+    async fn to(server: SocketAddr) -> Relay {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("its address");
+        let (taken, connections) = tokio::sync::mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Ok((mut one, _)) = listener.accept().await {
+                let mut other = TcpStream::connect(server).await.expect("the server");
+                let both = async move {
+                    let _ = tokio::io::copy_bidirectional(&mut one, &mut other).await;
+                };
+                if taken.send(tokio::spawn(both)).is_err() {
+                    return;
+                }
+            }
+        });
+        Relay {
+            address,
+            connections,
+        }
+    }
+
+    /// Waits for the next connection, if it is not there yet.
+    async fn connection(&mut self) -> JoinHandle<()> {
+        let next = tokio::time::timeout(STARTUP, self.connections.recv()).await;
+        next.expect("a connection in time").expect("a connection")
+    }
+}
+
+/// `watch` asks again with the server's minimum (423), and goes on in the same dialog when its connection dies.
+#[tokio::test(flavor = "multi_thread")]
+async fn watch_outlives_its_connection() {
+    let system = system::setup().set("presence.min_expires", 90).start();
+    let mut relay = Relay::to(system.tcp(0)).await;
+    let mut command = Command::new(pgpresence());
+    command.args(["watch", BOB, "--transport", "tcp", "--expires", "10"]);
+    command.args(["--server", &relay.address.to_string()]);
+    let mut watch = Process::start(system.sandbox(), "watch", &mut command);
+    let mut sees = |text: &str| {
+        tokio::task::block_in_place(|| watch.line(STARTUP, |line| line.contains(text)))
+            .unwrap_or_else(|fault| panic!("{text}: {fault}"))
+    };
+    sees("closed");
+    let granted =
+        "SELECT count(*) FROM active_watchers WHERE expires > extract(epoch FROM now()) + 60";
+    assert_eq!(system.count(granted).await, 1);
+    let bob = Phone::udp("bob").await;
+    let mut publisher = bob.publisher(BOB);
+    publisher.show(system.udp(0), "open", "before").await;
+    sees("open \"before\"");
+
+    relay.connection().await.abort();
+    sees("the connection to the server was lost");
+    let _second = relay.connection().await;
+    publisher.show(system.udp(0), "open", "after").await;
+    sees("open \"after\"");
+    let dialogs = "SELECT count(*) FROM active_watchers WHERE status <> 3";
+    assert_eq!(system.count(dialogs).await, 1, "the same one");
+    watch.signal(Signal::INT);
+    let status = tokio::task::block_in_place(|| watch.wait(STARTUP)).unwrap();
+    assert!(status.success(), "{status}: {:#?}", watch.lines());
+    system.until(STARTUP, dialogs, 0).await;
 }
 
 /// Children that die are started again; SIGTERM stops everything; the data is there the next time.
