@@ -244,6 +244,17 @@ impl System {
         self.notifiers[number] = self.start_notifier();
     }
 
+    /// Changes a configuration key, and starts all servers and notifiers again with it, on the ports that they had.
+    pub fn reconfigure(&mut self, key: &str, value: impl ToString) {
+        self.setup = self.setup.clone().set(key, value);
+        for number in 0..self.servers.len() {
+            self.restart_server(number);
+        }
+        for number in 0..self.notifiers.len() {
+            self.restart_notifier(number);
+        }
+    }
+
     fn start_server(&self, listen: &[String]) -> Server {
         let mut command = self.daemon("server");
         for address in listen {

@@ -1,7 +1,7 @@
 //! Each handling of a first SUBSCRIBE.
 
 use system_tests::message::Message;
-use system_tests::phone::Phone;
+use system_tests::phone::{Notify, Phone};
 use system_tests::system;
 
 use super::{BOB, one, part, rule, state, store};
@@ -163,6 +163,36 @@ async fn the_operator_says_what_happens_without_rules() {
             state(&dialog)
         );
     }
+}
+
+/// The model keeps its decisions when `force_active` is switched, until somebody empties `watchers` by hand.
+#[tokio::test(flavor = "multi_thread")]
+async fn force_active_stands_until_watchers_is_emptied_by_hand() {
+    let mut system = system::setup().errors_expected().start();
+    let server = system.udp(0);
+    store(
+        &system,
+        &rule("a", &one("sip:alice@example.org"), "confirm"),
+    );
+    let alice = Phone::udp("alice").await;
+    let dialog = alice.subscribe(server, BOB, 600).await;
+    dialog.notify(1).await;
+    assert!(state(&dialog).starts_with("pending"), "{}", state(&dialog));
+    // Switched on: whoever refreshes is let in. Switched off: the rules count again, for who comes and for who is there.
+    system.reconfigure("presence.force_active", 1);
+    assert_eq!(dialog.refresh(server, 600).await.status(), Some(200));
+    let is_active = |notify: &Notify| {
+        let header = notify.message.header("Subscription-State");
+        header.is_some_and(|state| state.starts_with("active"))
+    };
+    dialog.until("active", is_active).await;
+    system.reconfigure("presence.force_active", 0);
+    assert_eq!(dialog.refresh(server, 600).await.status(), Some(200));
+    dialog.until("the end", |notify| notify.ends()).await;
+    assert_eq!(state(&dialog), "terminated;reason=deactivated");
+    let again = alice.subscribe(server, BOB, 600).await;
+    again.notify(1).await;
+    assert!(state(&again).starts_with("pending"), "{}", state(&again));
 }
 
 /// Rules that cannot be read permit nothing and refuse nobody for good.
