@@ -75,6 +75,7 @@ pub fn read(presentity: &str, message: &Message) -> Result<Document, String> {
             if is_echo && text.contains("<dialog ") {
                 return Err("partial state with a dialog".to_owned());
             }
+            states(text)?;
             numbered(text, presentity, "dialog-info", "dialog-info", state, named)
         }
         "conference" => numbered(
@@ -187,21 +188,116 @@ fn numbered(
     })
 }
 
-/// RFC 3842 section 5.2: the status line first, then lines of `name: value`, all ended by CRLF.
+/// RFC 3842 section 5.2: a status line, an account, and counts by class of message, each line ended by CRLF. Several accounts
+/// stand one after the other, with an empty line between. Headers of messages must not be in a NOTIFY that answers a SUBSCRIBE
+/// (section 3.5), and are in none of ours.
 fn summary(text: &str) -> Result<(), String> {
-    let first = text.split("\r\n").next().unwrap_or_default();
-    if !["Messages-Waiting: yes", "Messages-Waiting: no"].contains(&first) {
-        return Err(format!("a summary that begins with {first:?}"));
-    }
     if !text.ends_with("\r\n") || text.replace("\r\n", "").contains(['\r', '\n']) {
         return Err(format!("line ends of {text:?}"));
     }
-    let fields = text.trim_end_matches("\r\n").split("\r\n");
-    match fields
-        .clone()
-        .all(|line| line.is_empty() || line.contains(": "))
+    for block in text.trim_end_matches("\r\n").split("\r\n\r\n") {
+        let mut lines = block.split("\r\n").peekable();
+        let first = lines.next().unwrap_or_default();
+        if !["Messages-Waiting: yes", "Messages-Waiting: no"].contains(&first) {
+            return Err(format!("a summary that begins with {first:?}"));
+        }
+        lines.next_if(|line| line.starts_with("Message-Account: "));
+        for line in lines {
+            let counts = line.split_once(": ").map(|(_, counts)| counts);
+            if !counts.is_some_and(are_counts) {
+                return Err(format!("the line {line:?}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `2/8`, or `2/8 (0/2)`, of numbers that "MUST NOT exceed 2^32-1".
+fn are_counts(text: &str) -> bool {
+    let (all, urgent) = match text.split_once(" (") {
+        Some((all, urgent)) => (all, urgent.strip_suffix(')')),
+        None => (text, Some("0/0")),
+    };
+    let is_pair = |pair: &str| {
+        let numbers: Vec<_> = pair.split('/').map(str::parse::<u32>).collect();
+        numbers.len() == 2 && numbers.iter().all(Result::is_ok)
+    };
+    is_pair(all) && urgent.is_some_and(is_pair)
+}
+
+/// RFC 4235 section 4.4: each dialog has one state, of those that there are.
+fn states(text: &str) -> Result<(), String> {
+    let tree = parse(text)?;
+    for dialog in tree
+        .root_element()
+        .children()
+        .filter(|node| node.tag_name().name() == "dialog")
     {
-        true => Ok(()),
-        false => Err(format!("lines of {text:?}")),
+        let states: Vec<_> = dialog
+            .children()
+            .filter(|node| node.tag_name().name() == "state")
+            .map(|state| state.text().unwrap_or_default())
+            .collect();
+        match states.as_slice() {
+            ["trying" | "proceeding" | "early" | "confirmed" | "terminated"] => {}
+            other => return Err(format!("states {other:?}")),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn summaries_are_read_strictly() {
+        for (text, is_one) in [
+            ("Messages-Waiting: no\r\n", true),
+            (
+                "Messages-Waiting: yes\r\nMessage-Account: sip:a@b\r\nVoice-Message: 2/8 (0/2)\r\n",
+                true,
+            ),
+            (
+                "Messages-Waiting: yes\r\nVoice-Message: 2/8\r\n\r\nMessages-Waiting: no\r\n",
+                true,
+            ),
+            ("Messages-Waiting: yes\r\n\r\nFrom: <sip:a@b>\r\n", false),
+            ("Messages-Waiting: yes\r\nVoice-Message: 2\r\n", false),
+            (
+                "Messages-Waiting: yes\r\nVoice-Message: 4294967296/0\r\n",
+                false,
+            ),
+            (
+                "Messages-Waiting: yes\r\nVoice-Message: 1/0 (1/0\r\n",
+                false,
+            ),
+            (
+                "Messages-Waiting: yes\r\nVoice-Message: 1/0\r\nMessage-Account: sip:a@b\r\n",
+                false,
+            ),
+            ("messages-waiting: yes\r\n", false),
+            ("Messages-Waiting: yes\n", false),
+            ("", false),
+        ] {
+            assert_eq!(summary(text).is_ok(), is_one, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn dialogs_have_one_state_that_exists() {
+        for (inside, is_right) in [
+            ("", true),
+            ("<dialog id='1'><state>early</state></dialog>", true),
+            ("<dialog id='1'><state>Early</state></dialog>", false),
+            ("<dialog id='1'/>", false),
+            (
+                "<dialog id='1'><state>early</state><state>early</state></dialog>",
+                false,
+            ),
+        ] {
+            let text = format!("<dialog-info>{inside}</dialog-info>");
+            assert_eq!(states(&text).is_ok(), is_right, "{inside}");
+        }
     }
 }

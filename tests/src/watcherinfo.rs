@@ -73,7 +73,12 @@ pub fn read(text: &str) -> Result<WatcherInfo, String> {
         .collect::<Result<Vec<_>, _>>()?;
     let ids: std::collections::BTreeSet<&str> =
         watchers.iter().map(|watcher| watcher.id.as_str()).collect();
-    if ids.len() != watchers.len() || ids.contains("") {
+    // "The id MUST be representable using the grammar for token" (section 3).
+    let is_token = |id: &&str| {
+        let is_token_char = |b: u8| b.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&b);
+        !id.is_empty() && id.bytes().all(is_token_char)
+    };
+    if ids.len() != watchers.len() || !ids.iter().all(is_token) {
         return Err(format!("ids of watchers: {ids:?}"));
     }
     if is_full
