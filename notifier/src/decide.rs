@@ -22,7 +22,6 @@ use events::{MergeInput, Registry};
 use sip::Aor;
 use sql::{Presentity, Resource, Store, StoreError};
 
-use crate::render::merge_row;
 use changes::Changes;
 
 /// Dialogs or watchers that are read, decided about and written together.
@@ -213,7 +212,7 @@ impl Decider {
             event: PRESENCE.to_owned(),
         };
         let rows = store.publication().list(&[resource]).await?.publications;
-        let publications: Vec<_> = rows.iter().map(merge_row).collect();
+        let publications: Vec<_> = rows.iter().map(|row| row.merge_row()).collect();
         let input = MergeInput {
             presentity: presentity_uri,
             publications: &publications,

@@ -8,10 +8,9 @@
 
 use events::authorization::view::polite_block;
 use events::authorization::watcher_state::Shown;
-use events::document::dialog_info::Ended;
 use events::package::{Echo, EventPackage, StateSource};
 use events::{Document, DocumentState, MergeInput, Registry};
-use sql::{Listed, NextChange, Publication, Resource, TakenDialog};
+use sql::{Listed, NextChange, Resource, TakenDialog};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -71,35 +70,12 @@ impl Rendered {
         listed: &Listed,
         others: impl Iterator<Item = (Resource, View)>,
     ) -> Rendered {
-        let mut bodies: Vec<Vec<events::Publication<'_>>> = vec![Vec::new(); resources.len()];
-        for publication in &listed.publications {
-            if let Some(own) = bodies.get_mut(publication.resource_index) {
-                own.push(merge_row(publication));
-            }
-        }
-        // Without a publication nothing depends on the time.
-        let now = listed.publications.first().map_or(0, |first| first.now);
-        let mut ended: Vec<Vec<Ended>> = vec![Vec::new(); resources.len()];
-        for end in &listed.ends {
-            if let Some(own) = ended.get_mut(end.resource_index) {
-                own.push(Ended {
-                    key: end.key,
-                    at_us: end.at_us,
-                });
-            }
-        }
-        let sources = resources.iter().zip(bodies.iter().zip(&ended));
-        let views = sources.map(|(resource, (own, ended))| {
+        let sources = listed.by_resource(resources.len());
+        let views = resources.iter().zip(&sources).map(|(resource, source)| {
             let package = registry.find_name(&resource.event);
             // Without its watchers, no list is better than one that says nobody.
             let package = package.filter(|package| package.source == StateSource::Publications);
-            let input = MergeInput {
-                presentity: &resource.presentity_uri,
-                publications: own,
-                ended,
-                now,
-                ..MergeInput::default()
-            };
+            let input = source.input(&resource.presentity_uri);
             let document = package.and_then(|package| package.merge(&input));
             let echoes = match package {
                 Some(package) if package.echo == Echo::Withheld => echoes(package, &input),
@@ -194,20 +170,6 @@ fn part_of(
             document.map(|document| Arc::new(part.apply(presentity, document)))
         }
         Shown::Part(_) => document.cloned(),
-    }
-}
-
-pub(crate) fn merge_row(row: &Publication) -> events::Publication<'_> {
-    events::Publication {
-        id: row.id,
-        content_type: &row.content_type,
-        body: &row.body,
-        entity_tag: &row.entity_tag,
-        sender: &row.sender,
-        received_time: row.received_time,
-        modified_us: row.modified_us,
-        expires: row.expires,
-        priority: row.priority,
     }
 }
 

@@ -5,12 +5,10 @@
 //! as far as any of them needs, because to be told twice of a watcher does no harm.
 
 use crate::render::View;
-use events::document::watcherinfo::{WatcherEvent, WatcherRecord};
+use events::document::watcherinfo::WatcherRecord;
 use events::document::{Document, DocumentState};
-use events::notification::SubscriptionStatus;
 use events::package::EventPackage;
 use events::{MergeInput, Registry};
-use sip::Aor;
 use sql::{NextChange, Resource, TakenDialog, WatchedResource, Watcher};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -66,13 +64,13 @@ impl Wanted {
 
     /// Its documents, made of the answer.
     pub(crate) fn render(&self, registry: &Registry, watchers: &[&Watcher]) -> (Resource, View) {
-        let uris: Vec<String> = watchers.iter().map(|watcher| uri(watcher)).collect();
+        let uris: Vec<String> = watchers.iter().map(|watcher| watcher.uri()).collect();
         let records = |only_changed: bool| -> Vec<WatcherRecord<'_>> {
             watchers
                 .iter()
                 .zip(&uris)
                 .filter(|(watcher, _)| watcher.changed || !only_changed)
-                .map(|(watcher, uri)| record(watcher, uri))
+                .map(|(watcher, uri)| watcher.record(uri))
                 .collect()
         };
         let package = registry.find_name(&self.resource.event);
@@ -108,29 +106,6 @@ impl Wanted {
             ..MergeInput::default()
         };
         package.merge(&input).map(Arc::new)
-    }
-}
-
-fn uri(watcher: &Watcher) -> String {
-    let aor = Aor {
-        username: watcher.watcher_username.clone(),
-        domain: watcher.watcher_domain.clone(),
-    };
-    aor.uri()
-}
-
-fn record<'a>(watcher: &'a Watcher, uri: &'a str) -> WatcherRecord<'a> {
-    // A number without meaning can only have been written by hand; the subscription is then as good as over.
-    let status = SubscriptionStatus::from_code(i32::from(watcher.status))
-        .unwrap_or(SubscriptionStatus::Terminated);
-    WatcherRecord {
-        id: watcher.id,
-        uri,
-        display_name: &watcher.display_name,
-        status,
-        event: WatcherEvent::of(status, &watcher.reason),
-        expiration_s: watcher.expires_s,
-        subscribed_s: watcher.subscribed_s,
     }
 }
 

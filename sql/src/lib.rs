@@ -32,12 +32,14 @@ pub use kamailio::{
 pub use maintenance::Maintenance;
 pub use node::{NewNode, Node, Nodes};
 pub use operator::{
-    Backlog, Failing, ListedPresentity, ListedWatcher, Operator, OwedResource, Page, Process,
-    WatchedBy,
+    Backlog, Failing, ListedPresentity, ListedSubscription, ListedWatcher, Operator, OwedResource,
+    Page, Process, WatchedBy,
 };
 pub use publication::{
-    BodyNote, ChangeKind, DialogEnd, FeatureChange, FeatureOwner, Listed, NewPublication,
-    Publication, PublicationChange, Publications, PublishOutcome, TagChange,
+    BodyNote, ChangeKind, DialogEnd, DocumentSource, EntityTags, FeatureChange, FeatureOwner,
+    Listed, Mark, MarkOf, NewPublication, OwnPublication, Precondition, Publication,
+    PublicationChange, Publications, PublishOutcome, SourceChange, SourceOutcome, SourceVerb,
+    TagChange,
 };
 pub use queue::{Claimed, Decided, NextChange, Queue, SettledResource};
 pub use registry::{STATEMENTS, Statement};

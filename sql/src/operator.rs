@@ -3,7 +3,7 @@
 
 use tokio_postgres::Row;
 
-use crate::{Store, StoreError, registry};
+use crate::{Resource, Store, StoreError, registry};
 
 /// Most rows that one cleaning statement ends or removes of a kind.
 const CLEANED_TOGETHER: i32 = 1000;
@@ -78,6 +78,23 @@ pub struct ListedWatcher {
     pub local_cseq: i64,
     pub updated: i64,
     pub updated_winfo: i64,
+}
+
+/// A subscription, in the words of the view `presence_subscriptions`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedSubscription {
+    /// Row id.
+    pub id: i64,
+    /// URI of the watcher.
+    pub watcher: String,
+    /// `active`, `pending`, `waiting`, `terminated` or `expired`.
+    pub state: String,
+    /// Why it is so, or `""`.
+    pub reason: String,
+    /// When it ends (RFC 3339); `None`: never.
+    pub expires: Option<String>,
+    /// The phone, or `""`.
+    pub user_agent: String,
 }
 
 /// A process and how it is.
@@ -408,6 +425,38 @@ impl Operator<'_> {
             notified_s: row.get("notified_s"),
         };
         Ok(rows.iter().map(watched).collect())
+    }
+
+    /// A page of the subscriptions to a resource.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn list_resource_subscriptions(
+        &self,
+        page: Page,
+        resource: &Resource,
+    ) -> Result<Vec<ListedSubscription>, StoreError> {
+        let rows = self
+            .0
+            .query(
+                &registry::OPERATOR_LIST_RESOURCE_SUBSCRIPTIONS,
+                &[
+                    &resource.presentity_uri,
+                    &resource.event,
+                    &page.after,
+                    &i64::from(page.limit),
+                ],
+            )
+            .await?;
+        let listed = |row: &Row| ListedSubscription {
+            id: row.get("id"),
+            watcher: row.get("watcher"),
+            state: row.get("state"),
+            reason: row.get("reason"),
+            expires: row.get("expires"),
+            user_agent: row.get("user_agent"),
+        };
+        Ok(rows.iter().map(listed).collect())
     }
 
     /// The event packages in which a presentity has publications or subscriptions.

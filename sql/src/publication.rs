@@ -1,8 +1,16 @@
 //! Publications: rows of `presentity`. RFC 3903 section 6.
 
+mod input;
+mod mark;
+mod source;
+
 use bytes::Bytes;
 
 use crate::{Resource, Store, StoreError, ordinal, registry, rounds};
+
+pub use input::DocumentSource;
+pub use mark::{Mark, MarkOf};
+pub use source::{EntityTags, OwnPublication, Precondition, SourceChange, SourceOutcome, SourceVerb};
 
 /// An initial PUBLISH: no SIP-If-Match. RFC 3903 section 4.1.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -26,6 +26,10 @@ statements! {
     PUBLICATION_CREATE_BATCH = "publication" "create_batch";
     PUBLICATION_CHANGE_BATCH = "publication" "change_batch";
     PUBLICATION_LIST_LIVE = "publication" "list_live";
+    PUBLICATION_LIST_MARKS = "publication" "list_marks";
+    PUBLICATION_FIND_SOURCE = "publication" "find_source";
+    PUBLICATION_CHANGE_SOURCE = "publication" "change_source";
+    PUBLICATION_CREATE_SOURCE = "publication" "create_source";
     PUBLICATION_PUT_FEATURE = "publication" "put_feature";
     PUBLICATION_EXPIRE_BATCH = "publication" "expire_batch";
     PUBLICATION_HAND_ON_ENDS = "publication" "hand_on_ends";
@@ -93,5 +97,6 @@ statements! {
     OPERATOR_COUNT_FAILING = "operator" "count_failing";
     OPERATOR_LIST_BACKLOG = "operator" "list_backlog";
     OPERATOR_LIST_SUBSCRIPTIONS = "operator" "list_subscriptions";
+    OPERATOR_LIST_RESOURCE_SUBSCRIPTIONS = "operator" "list_resource_subscriptions";
     OPERATOR_LIST_EVENTS = "operator" "list_events";
 }

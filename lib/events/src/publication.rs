@@ -3,15 +3,19 @@
 //! Whether the entity-tag is the current one, and so whether the answer is 200 or 412, only the database can tell.
 //! The new entity-tag is derived from the request, so that a retransmission computes the same one on any server.
 
+mod put;
+
 use bytes::Bytes;
 use sip::token::Secret;
-use sip::{Aor, HeaderName, Request};
+use sip::{Aor, HeaderName, MediaType, ParseError, Request};
 
 use crate::document::BodyFault;
 use crate::package::{BodyNote, Echo, EntityTags, EventPackage, Registry};
 use crate::policy::Policy;
 use crate::reject::PublishReject;
 use crate::request::{self, Identity, UriFault};
+
+pub use put::{Put, PutIntent, decide_put, find_resource};
 
 /// What a PUBLISH asks the database to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -150,10 +154,7 @@ pub fn decide(
 
 /// Step 1: the Request-URI names the presentity.
 fn presentity(request: &Request, policy: &Policy) -> Result<Aor, PublishReject> {
-    request::presentity(request, policy.fold_case).map_err(|fault| match fault {
-        UriFault::Scheme => PublishReject::UnsupportedScheme,
-        UriFault::Malformed(reason) => PublishReject::BadRequest(reason),
-    })
+    request::presentity(request, policy.fold_case).map_err(PublishReject::from)
 }
 
 /// Step 2: "If the Event header field is missing or contains an event package which the ESC does not support": 489.
@@ -232,18 +233,25 @@ fn state(
     request: &Request,
     package: &EventPackage,
 ) -> Result<Option<(String, Bytes, BodyNote)>, PublishReject> {
-    let body = request.body();
-    if body.is_empty() {
+    if request.body().is_empty() {
         return Ok(None);
     }
-    if let Some(coding) = request.header(HeaderName::ContentEncoding)
-        && !coding.trim_ascii().eq_ignore_ascii_case(b"identity")
-    {
+    let coding = request.header(HeaderName::ContentEncoding);
+    accepted_state(package, coding, request.content_type(), request.body()).map(Some)
+}
+
+/// A body, judged by its package.
+fn accepted_state(
+    package: &EventPackage,
+    coding: Option<&[u8]>,
+    content_type: Result<Option<MediaType>, ParseError>,
+    body: &[u8],
+) -> Result<(String, Bytes, BodyNote), PublishReject> {
+    if coding.is_some_and(|coding| !coding.trim_ascii().eq_ignore_ascii_case(b"identity")) {
         return Err(PublishReject::UnsupportedEncoding);
     }
     // RFC 3261 section 20.15: "The Content-Type header field MUST be present if the body is not empty."
-    let media = request
-        .content_type()
+    let media = content_type
         .map_err(|error| PublishReject::BadRequest(error.reason))?
         .ok_or(PublishReject::BadRequest("Missing Content-Type"))?;
     if !package.takes(&media.kind) {
@@ -255,7 +263,16 @@ fn state(
         BodyFault::TooLarge => PublishReject::BodyTooLarge,
         fault => PublishReject::BodyRefused(fault),
     })?;
-    Ok(Some((media.kind, Bytes::copy_from_slice(body), note)))
+    Ok((media.kind, Bytes::copy_from_slice(body), note))
+}
+
+impl From<UriFault> for PublishReject {
+    fn from(fault: UriFault) -> PublishReject {
+        match fault {
+            UriFault::Scheme => PublishReject::UnsupportedScheme,
+            UriFault::Malformed(reason) => PublishReject::BadRequest(reason),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! Faults are `&'static str` reason phrases here; the two methods wrap them in their own rejections.
 
-use sip::{Aor, Request, StatusCode};
+use sip::{Aor, ParseError, Request, StatusCode, Uri};
 
 /// What tells one request from all others, and a retransmission of it not.
 pub(crate) struct Identity {
@@ -57,11 +57,19 @@ pub(crate) enum UriFault {
 
 /// The presentity that the Request-URI names (RFC 3903 section 6 step 1; RFC 6665 section 4.2.1.1).
 pub(crate) fn presentity(request: &Request, fold_case: bool) -> Result<Aor, UriFault> {
-    let fault = |error: sip::ParseError| match error.status {
+    presentity_of(request.parsed_uri(), fold_case)
+}
+
+/// The presentity that a URI names.
+pub(crate) fn presentity_of(
+    uri: Result<Uri, ParseError>,
+    fold_case: bool,
+) -> Result<Aor, UriFault> {
+    let fault = |error: ParseError| match error.status {
         StatusCode::UNSUPPORTED_URI_SCHEME => UriFault::Scheme,
         _ => UriFault::Malformed(error.reason),
     };
-    let uri = request.parsed_uri().map_err(fault)?;
+    let uri = uri.map_err(fault)?;
     if uri.scheme == sip::Scheme::Other {
         return Err(UriFault::Scheme);
     }

@@ -2,6 +2,9 @@
 
 use std::time::SystemTime;
 
+use events::notification::SubscriptionStatus;
+use events::{WatcherEvent, WatcherRecord};
+use sip::Aor;
 use tokio_postgres::Row;
 
 use super::Subscriptions;
@@ -76,6 +79,31 @@ impl Subscriptions<'_> {
 // === impl Watcher ===
 
 impl Watcher {
+    /// The URI of the watcher.
+    pub fn uri(&self) -> String {
+        let aor = Aor {
+            username: self.watcher_username.clone(),
+            domain: self.watcher_domain.clone(),
+        };
+        aor.uri()
+    }
+
+    /// The row as a document of watcher information shows it; `uri` is the watcher's own.
+    pub fn record<'a>(&'a self, uri: &'a str) -> WatcherRecord<'a> {
+        // A number without meaning can only have been written by hand; the subscription is then as good as over.
+        let status = SubscriptionStatus::from_code(i32::from(self.status))
+            .unwrap_or(SubscriptionStatus::Terminated);
+        WatcherRecord {
+            id: self.id,
+            uri,
+            display_name: &self.display_name,
+            status,
+            event: WatcherEvent::of(status, &self.reason),
+            expiration_s: self.expires_s,
+            subscribed_s: self.subscribed_s,
+        }
+    }
+
     fn from_row(row: &Row) -> Watcher {
         // Seconds beyond 136 years are as good as never, and unknown.
         let seconds = |column| {
