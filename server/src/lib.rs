@@ -27,7 +27,6 @@ use node::{Config, Shutdown};
 use sip::{Limits, Transport};
 use sql::{Store, StoreError, StoreOptions};
 use thiserror::Error;
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 pub use admission::{Admission, Admitted};
@@ -103,11 +102,9 @@ pub async fn run(
     let (endpoint, incoming) =
         Endpoint::bind(&listeners(&config), limits, EndpointOptions::default()).await?;
     let http_listener = match config.http.listen {
-        Some(addr) => Some(
-            TcpListener::bind(addr)
-                .await
-                .map_err(|source| RunError::Http { addr, source })?,
-        ),
+        Some(addr) => {
+            Some(http::listen(addr).map_err(|source| RunError::Http { addr, source })?)
+        }
         None => None,
     };
     let internal_socket =
@@ -137,13 +134,23 @@ pub async fn run(
         tokio::spawn(front.doorbell.clone().ring(doorbell_store)),
         tokio::spawn(Arc::clone(&front).learn_secret()),
     ]);
-    let mut http = None;
+    let (mut http, mut served) = (None, None);
     if let Some(listener) = http_listener {
         http = listener.local_addr().ok();
         // Connections of its own: a long list takes none from requests.
         let store = Store::connect(url, &store_options(&config, HTTP_DATABASE_CONNECTIONS))?;
-        let served = Http::new(store, config.http.token.clone(), shutdown.clone());
-        background.0.push(tokio::spawn(served.serve(listener)));
+        let serving = Http::new(
+            store,
+            config.http.token.clone(),
+            shutdown.clone(),
+            front.registry.clone(),
+            front.policy.clone(),
+            front.doorbell.clone(),
+        );
+        background
+            .0
+            .extend([serving.look_for_ever(), tokio::spawn(Arc::clone(&serving).serve(listener))]);
+        served = Some(serving);
     }
     let node = NodeRow::keep(store, internal);
     ready(Ready {
@@ -157,6 +164,9 @@ pub async fn run(
     front.drained().await;
     endpoint.close().await;
     drop(background);
+    if let Some(served) = served {
+        served.drained().await;
+    }
     node.remove().await;
     Ok(())
 }
@@ -165,7 +175,7 @@ pub async fn run(
 const ANYWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
 /// How many database connections HTTP has.
-const HTTP_DATABASE_CONNECTIONS: usize = 2;
+const HTTP_DATABASE_CONNECTIONS: usize = 4;
 
 /// Handles packets in order of arrival until the word to stop.
 async fn receive(front: &Arc<Front>, mut incoming: Incoming, shutdown: &Shutdown) {

@@ -291,16 +291,22 @@ fn acceptable(request: &Request, package: &EventPackage) -> Result<String, Subsc
     else {
         return Ok(ours.to_owned());
     };
-    // The most specific range that covers our type decides (RFC 2616 section 14.1), so that
-    // `*/*, application/pidf+xml;q=0` refuses it.
+    match accepts(&ranges, ours) {
+        true => Ok(ours.to_owned()),
+        false => Err(SubscribeReject::NotAcceptable),
+    }
+}
+
+/// Whether these ranges of an Accept allow a media type (in lower case, without parameters).
+///
+/// The most specific range that covers the type decides (RFC 9110 section 12.5.1), so that
+/// `*/*, application/pidf+xml;q=0` refuses it.
+pub fn accepts(ranges: &[sip::MediaType], kind: &str) -> bool {
     let best = ranges
         .iter()
-        .filter_map(|range| Some((precision(&range.kind, ours)?, range)))
+        .filter_map(|range| Some((precision(&range.kind, kind)?, range)))
         .max_by_key(|(p, _)| *p);
-    match best {
-        Some((_, range)) if !is_refused(range) => Ok(ours.to_owned()),
-        _ => Err(SubscribeReject::NotAcceptable),
-    }
+    best.is_some_and(|(_, range)| !is_refused(range))
 }
 
 /// What the body asks to be set, in a package that reads it. Only the line itself may ask: From names it. Who says that falsely

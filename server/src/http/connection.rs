@@ -1,0 +1,141 @@
+//! Connections: taken while there is room, each with its deadlines, until the word to stop.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::Http;
+use super::patience::Patient;
+use super::receive::READ_WITHIN;
+
+/// Longest head of a request, and the most that is read ahead.
+const LARGEST_HEAD: usize = 64 * 1024;
+/// What the kernel keeps for a reader that is behind; it doubles it. The rest waits here, where it is one document a stream.
+const SEND_BUFFER: u32 = 64 * 1024;
+/// The time in which a reader must take something.
+const READER_WITHIN: Duration = Duration::from_secs(10);
+/// The age at which a connection takes no more requests, and then what is left to it to read its answer.
+const LAST_REQUEST: Duration = Duration::from_secs(60);
+const LAST_ANSWER: Duration = Duration::from_secs(90);
+/// Pause after a connection could not be taken (no file descriptors are left).
+const BREATH: Duration = Duration::from_millis(100);
+/// Connections that the kernel takes ahead.
+const ACCEPTED_AHEAD: u32 = 1024;
+
+/// Listens.
+///
+/// # Errors
+/// The system's.
+pub(crate) fn listen(addr: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = match addr {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    // Handed down to what is accepted.
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.bind(addr)?;
+    socket.listen(ACCEPTED_AHEAD)
+}
+
+/// A connection's place among those that make requests.
+#[derive(Debug)]
+pub(super) struct Slot {
+    place: Mutex<Option<OwnedSemaphorePermit>>,
+    is_stream: AtomicBool,
+}
+
+// === impl Slot ===
+
+impl Slot {
+    fn new(place: OwnedSemaphorePermit) -> Slot {
+        Slot {
+            place: Mutex::new(Some(place)),
+            is_stream: AtomicBool::new(false),
+        }
+    }
+
+    /// The connection has become a stream, which counts among those: its place is free for another.
+    pub(super) fn becomes_stream(&self) {
+        self.is_stream.store(true, Ordering::Relaxed);
+        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(place.take());
+    }
+
+    fn is_stream(&self) -> bool {
+        self.is_stream.load(Ordering::Relaxed)
+    }
+}
+
+// === impl Http ===
+
+impl Http {
+    /// Serves until it is dropped.
+    pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener) {
+        loop {
+            let (stream, peer) = match listener.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "an HTTP connection could not be taken");
+                    tokio::time::sleep(BREATH).await;
+                    continue;
+                }
+            };
+            match Arc::clone(&self.connections).try_acquire_owned() {
+                Ok(place) => {
+                    let slot = Arc::new(Slot::new(place));
+                    tokio::spawn(Arc::clone(&self).converse(stream, peer, slot));
+                }
+                Err(_) => turn_away(&stream),
+            }
+        }
+    }
+
+    async fn converse(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, slot: Arc<Slot>) {
+        let shutdown = self.shutdown.clone();
+        let service = service_fn(|request| {
+            let (shared, slot) = (Arc::clone(&self), Arc::clone(&slot));
+            async move { Ok::<_, Infallible>(shared.answer(request, &slot).await) }
+        });
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(READ_WITHIN)
+            .max_buf_size(LARGEST_HEAD)
+            .serve_connection(TokioIo::new(Patient::new(stream, READER_WITHIN)), service);
+        let mut connection = std::pin::pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = async {
+                tokio::select! {
+                    () = shutdown.triggered() => {}
+                    () = tokio::time::sleep(LAST_REQUEST) => {}
+                }
+            } => {
+                connection.as_mut().graceful_shutdown();
+                match tokio::time::timeout(LAST_ANSWER, connection.as_mut()).await {
+                    Ok(ended) => ended,
+                    // A stream lasts as long as its reader, and its reader as long as it reads.
+                    Err(_) if slot.is_stream() => connection.await,
+                    Err(_) => return,
+                }
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%peer, %error, "an HTTP connection ended early");
+        }
+    }
+}
+
+/// One answer without reading anything; if even that does not fit into the socket, silence.
+fn turn_away(stream: &TcpStream) {
+    let _ = stream.try_write(
+        b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+    );
+}
