@@ -103,7 +103,8 @@ pub struct ServerConfig {
     pub request_deadline_ms: Within<100, 30_000>,
 }
 
-/// `[http]`: what the server process answers to operators and their programs by HTTP: JSON-RPC 2.0 at `/RPC`, `/health`.
+/// `[http]`: what the server process answers to operators and their programs by HTTP: JSON-RPC 2.0 at `/RPC`, presentities below
+/// `/v1/presentities`, `/health`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HttpConfig {
@@ -114,7 +115,7 @@ pub struct HttpConfig {
     /// Unit: none. Default: `""`. Range: empty or `ADDRESS:PORT`.
     #[serde(with = "optional")]
     pub listen: Option<SocketAddr>,
-    /// What a client of `/RPC` must send as `Authorization: Bearer TOKEN`. Empty: nothing, on this machine alone. Never printed;
+    /// What a client must send as `Authorization: Bearer TOKEN`. Empty: nothing, on this machine alone. Never printed;
     /// best given in the environment, as `PGPRESENCE_HTTP__TOKEN`. `/health` needs none.
     ///
     /// Unit: none. Default: `""`. Range: empty, or 16 to 256 visible ASCII characters.

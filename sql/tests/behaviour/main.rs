@@ -6,6 +6,7 @@ mod database;
 
 mod api;
 mod by_hand;
+mod document;
 mod ended;
 mod errors;
 mod feature;
@@ -14,5 +15,6 @@ mod node;
 mod publication;
 mod queue;
 mod rules;
+mod source;
 mod subscription;
 mod winfo;
