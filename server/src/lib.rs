@@ -102,9 +102,7 @@ pub async fn run(
     let (endpoint, incoming) =
         Endpoint::bind(&listeners(&config), limits, EndpointOptions::default()).await?;
     let http_listener = match config.http.listen {
-        Some(addr) => {
-            Some(http::listen(addr).map_err(|source| RunError::Http { addr, source })?)
-        }
+        Some(addr) => Some(http::listen(addr).map_err(|source| RunError::Http { addr, source })?),
         None => None,
     };
     let internal_socket =
@@ -147,9 +145,10 @@ pub async fn run(
             front.policy.clone(),
             front.doorbell.clone(),
         );
-        background
-            .0
-            .extend([serving.look_for_ever(), tokio::spawn(Arc::clone(&serving).serve(listener))]);
+        background.0.extend([
+            serving.look_for_ever(),
+            tokio::spawn(Arc::clone(&serving).serve(listener)),
+        ]);
         served = Some(serving);
     }
     let node = NodeRow::keep(store, internal);

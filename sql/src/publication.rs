@@ -10,7 +10,9 @@ use crate::{Resource, Store, StoreError, ordinal, registry, rounds};
 
 pub use input::DocumentSource;
 pub use mark::{Mark, MarkOf};
-pub use source::{EntityTags, OwnPublication, Precondition, SourceChange, SourceOutcome, SourceVerb};
+pub use source::{
+    EntityTags, OwnPublication, Precondition, SourceChange, SourceOutcome, SourceVerb,
+};
 
 /// An initial PUBLISH: no SIP-If-Match. RFC 3903 section 4.1.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -285,7 +285,8 @@ impl Events {
                 return;
             }
             let chunk = &self.raw[at + 2..at + 2 + size];
-            self.text.push_str(std::str::from_utf8(chunk).expect("text"));
+            self.text
+                .push_str(std::str::from_utf8(chunk).expect("text"));
             self.raw.drain(..at + 2 + size + 2);
             self.is_over |= size == 0;
         }

@@ -25,9 +25,7 @@ pub(super) async fn body(request: Request<Incoming>, largest: usize) -> Result<B
     let read = Limited::new(request.into_body(), largest).collect();
     match tokio::time::timeout(READ_WITHIN, read).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err(Problem::too_large(largest).last())
-        }
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::too_large(largest).last()),
         Ok(Err(_)) => Err(Problem::bad_request("The body ends too early").last()),
         Err(_) => Err(Problem::new(
             StatusCode::REQUEST_TIMEOUT,

@@ -164,8 +164,9 @@ impl Problem {
                 )
                 .more("events", known.into())
             }
-            PublishReject::IntervalTooBrief { min_s } => bad_request("interval-too-brief")
-                .more("min_expires", (*min_s).into()),
+            PublishReject::IntervalTooBrief { min_s } => {
+                bad_request("interval-too-brief").more("min_expires", (*min_s).into())
+            }
             PublishReject::UnsupportedBody { accept } => Problem::unsupported_media_type(accept),
             PublishReject::UnsupportedEncoding => Problem::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,

@@ -137,12 +137,12 @@ mod tests {
                 Handler::Presentity,
                 "sip:a%2Fb@c dialog;sla",
             ),
+            ("/v1/presentities/a/b/watchers", Handler::Watchers, "a b"),
             (
-                "/v1/presentities/a/b/watchers",
-                Handler::Watchers,
-                "a b",
+                "/v1/presentities/watchers/events/events",
+                Handler::Events,
+                "watchers events",
             ),
-            ("/v1/presentities/watchers/events/events", Handler::Events, "watchers events"),
         ] {
             assert_eq!(found(path), Some((handler, segments.to_owned())), "{path}");
         }
@@ -188,8 +188,11 @@ mod tests {
         let mut served: Vec<(String, Vec<String>)> = ROUTES
             .iter()
             .map(|route| {
-                let mut methods: Vec<String> =
-                    route.methods.iter().map(|name| (*name).to_owned()).collect();
+                let mut methods: Vec<String> = route
+                    .methods
+                    .iter()
+                    .map(|name| (*name).to_owned())
+                    .collect();
                 methods.sort();
                 (route.path.to_owned(), methods)
             })

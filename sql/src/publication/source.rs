@@ -183,15 +183,13 @@ impl Publications<'_> {
             )
             .await?;
         let removes = change.verb == SourceVerb::Remove;
-        Ok(rows
-            .first()
-            .map(|row| match row.get::<_, &str>("outcome") {
-                "refused" => SourceOutcome::ConditionFailed,
-                "absent" => SourceOutcome::Absent,
-                _ if removes => SourceOutcome::Removed,
-                "created" => SourceOutcome::Created,
-                _ => SourceOutcome::Changed,
-            }))
+        Ok(rows.first().map(|row| match row.get::<_, &str>("outcome") {
+            "refused" => SourceOutcome::ConditionFailed,
+            "absent" => SourceOutcome::Absent,
+            _ if removes => SourceOutcome::Removed,
+            "created" => SourceOutcome::Created,
+            _ => SourceOutcome::Changed,
+        }))
     }
 
     /// Whether there was still no row.

@@ -9,7 +9,7 @@
 -- RFC:        9110 section 9.3.1
 SELECT
     p.content_type, p.body, p.etag,
-    CASE WHEN p.expires <> -1 THEN p.expires - floor(extract(epoch FROM t.now))::bigint END AS expires_s
+    CASE WHEN p.expires <> -1 THEN GREATEST(1, floor(p.expires - extract(epoch FROM t.now))::bigint) END AS expires_s
 FROM presentity AS p
 CROSS JOIN (SELECT COALESCE($4::timestamptz, now()) AS now) AS t
 WHERE p.presentity_uri = $1::text AND p.event = $2::text AND p.ruid = 'sql:' || $3::text

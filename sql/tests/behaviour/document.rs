@@ -22,7 +22,9 @@ async fn one_document_is_told_and_several_are_not() {
     let bob = "'sips:bob@EXAMPLE.org', 'presence'";
     assert_eq!(document(&database, bob).await, Ok(None));
     let publish = |source: &str| {
-        format!("SELECT presence_publish('sip:bob@example.org', 'presence', '<a>{source}</a>', source => '{source}')")
+        format!(
+            "SELECT presence_publish('sip:bob@example.org', 'presence', '<a>{source}</a>', source => '{source}')"
+        )
     };
     database.by_hand(&publish("one")).await;
     assert_eq!(
@@ -33,7 +35,8 @@ async fn one_document_is_told_and_several_are_not() {
     let (code, text) = document(&database, bob).await.unwrap_err();
     assert_eq!(code, "21000");
     assert!(
-        text.contains("2 documents") && text.contains("GET /v1/presentities/sip:bob@example.org/presence"),
+        text.contains("2 documents")
+            && text.contains("GET /v1/presentities/sip:bob@example.org/presence"),
         "{text}"
     );
     // Stored documents count as well; ended publications do not.
@@ -68,7 +71,10 @@ async fn an_end_by_another_is_for_a_server() {
         .by_hand("UPDATE presentity SET removed = ruid = 'sql:one', ended = '{7}', ended_at = '{7}' WHERE ruid = 'sql:one'")
         .await;
     let (code, text) = document(&database, call).await.unwrap_err();
-    assert!(code == "21000" && text.contains("has ended a dialog"), "{text}");
+    assert!(
+        code == "21000" && text.contains("has ended a dialog"),
+        "{text}"
+    );
     database
         .by_hand("UPDATE presentity SET ended = '{}', ended_at = '{}'")
         .await;
@@ -85,7 +91,11 @@ async fn what_makes_no_sense_is_refused() {
         ("'sip:bob@example.org', NULL", "22023"),
         ("'sip:bob@example.org', 'presence.winfo'", "0A000"),
     ] {
-        assert_eq!(document(&database, call).await.unwrap_err().0, code, "{call}");
+        assert_eq!(
+            document(&database, call).await.unwrap_err().0,
+            code,
+            "{call}"
+        );
     }
 }
 
@@ -99,5 +109,11 @@ async fn readers_may_ask() {
     database.by_hand("SET ROLE pgpresence_reader").await;
     let found = document(&database, "'sip:bob@example.org', 'presence'").await;
     assert_eq!(found, Ok(Some("<s/>".to_owned())));
-    assert!(database.hand.query("SELECT doc FROM xcap", &[]).await.is_err());
+    assert!(
+        database
+            .hand
+            .query("SELECT doc FROM xcap", &[])
+            .await
+            .is_err()
+    );
 }

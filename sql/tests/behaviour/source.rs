@@ -79,30 +79,110 @@ async fn conditions_decide_and_a_refusal_changes_nothing() {
         // There is nothing.
         (remove("r0"), Absent, None, false),
         (if_match(remove("r0"), &["*"]), ConditionFailed, None, false),
-        (if_match(put("a", "1"), &["*"]), ConditionFailed, None, false),
-        (if_match(put("a", "1"), &["a"]), ConditionFailed, None, false),
-        (if_none_match(put("a", "1"), &["*"]), Created, Some("a 1"), true),
+        (
+            if_match(put("a", "1"), &["*"]),
+            ConditionFailed,
+            None,
+            false,
+        ),
+        (
+            if_match(put("a", "1"), &["a"]),
+            ConditionFailed,
+            None,
+            false,
+        ),
+        (
+            if_none_match(put("a", "1"), &["*"]),
+            Created,
+            Some("a 1"),
+            true,
+        ),
         // There is something.
-        (if_none_match(put("b", "2"), &["*"]), ConditionFailed, Some("a 1"), false),
-        (if_none_match(put("b", "2"), &["x", "a"]), ConditionFailed, Some("a 1"), false),
-        (if_match(put("b", "2"), &["x"]), ConditionFailed, Some("a 1"), false),
-        (if_match(put("b", "2"), &[]), ConditionFailed, Some("a 1"), false),
-        (if_match(remove("b"), &["x"]), ConditionFailed, Some("a 1"), false),
-        (if_match(put("b", "2"), &["x", "a"]), Changed, Some("b 2"), true),
-        (if_none_match(put("c", "3"), &["a"]), Changed, Some("c 3"), true),
+        (
+            if_none_match(put("b", "2"), &["*"]),
+            ConditionFailed,
+            Some("a 1"),
+            false,
+        ),
+        (
+            if_none_match(put("b", "2"), &["x", "a"]),
+            ConditionFailed,
+            Some("a 1"),
+            false,
+        ),
+        (
+            if_match(put("b", "2"), &["x"]),
+            ConditionFailed,
+            Some("a 1"),
+            false,
+        ),
+        (
+            if_match(put("b", "2"), &[]),
+            ConditionFailed,
+            Some("a 1"),
+            false,
+        ),
+        (
+            if_match(remove("b"), &["x"]),
+            ConditionFailed,
+            Some("a 1"),
+            false,
+        ),
+        (
+            if_match(put("b", "2"), &["x", "a"]),
+            Changed,
+            Some("b 2"),
+            true,
+        ),
+        (
+            if_none_match(put("c", "3"), &["a"]),
+            Changed,
+            Some("c 3"),
+            true,
+        ),
         (if_match(put("d", "4"), &["*"]), Changed, Some("d 4"), true),
         // The same again is a refresh: another tag, nobody is told.
         (put("e", "4"), Changed, Some("e 4"), false),
         // A repetition, whatever its condition: it was carried out.
         (if_match(put("e", "4"), &["d"]), Changed, Some("e 4"), false),
-        (if_none_match(put("d", "4"), &["*"]), Changed, Some("e 4"), false),
+        (
+            if_none_match(put("d", "4"), &["*"]),
+            Changed,
+            Some("e 4"),
+            false,
+        ),
         // It ends, and is not there any more: a past tag does not bring it back.
-        (if_match(remove("f"), &["e"]), Removed, Some("f 4 removed"), true),
-        (if_match(remove("f"), &["e"]), Removed, Some("f 4 removed"), false),
+        (
+            if_match(remove("f"), &["e"]),
+            Removed,
+            Some("f 4 removed"),
+            true,
+        ),
+        (
+            if_match(remove("f"), &["e"]),
+            Removed,
+            Some("f 4 removed"),
+            false,
+        ),
         (remove("g"), Absent, Some("f 4 removed"), false),
-        (if_match(put("g", "5"), &["f"]), ConditionFailed, Some("f 4 removed"), false),
-        (if_match(put("g", "5"), &["*"]), ConditionFailed, Some("f 4 removed"), false),
-        (if_none_match(put("g", "4"), &["*"]), Created, Some("g 4"), true),
+        (
+            if_match(put("g", "5"), &["f"]),
+            ConditionFailed,
+            Some("f 4 removed"),
+            false,
+        ),
+        (
+            if_match(put("g", "5"), &["*"]),
+            ConditionFailed,
+            Some("f 4 removed"),
+            false,
+        ),
+        (
+            if_none_match(put("g", "4"), &["*"]),
+            Created,
+            Some("g 4"),
+            true,
+        ),
     ];
     for (number, (change, outcome, expected, owed)) in steps.into_iter().enumerate() {
         let found = publications.change_source(&change).await.unwrap();
@@ -196,7 +276,10 @@ async fn ended_dialogs_are_remembered() {
         ("b", &[], vec![1, 2]),
         ("c", &[2, 3], vec![2, 3, 1]),
     ] {
-        publications.change_source(&ending(tag, keys)).await.unwrap();
+        publications
+            .change_source(&ending(tag, keys))
+            .await
+            .unwrap();
         let ended: Vec<i64> = database.value("SELECT ended FROM presentity").await;
         assert_eq!(ended, expected, "{tag}");
         let paired: bool = database
@@ -205,7 +288,10 @@ async fn ended_dialogs_are_remembered() {
         assert!(paired, "{tag}");
     }
     let many: Vec<i64> = (10..300).collect();
-    publications.change_source(&ending("d", &many)).await.unwrap();
+    publications
+        .change_source(&ending("d", &many))
+        .await
+        .unwrap();
     let count: i32 = database
         .value("SELECT cardinality(ended) FROM presentity")
         .await;
@@ -238,7 +324,9 @@ async fn of_writers_at_once_one_wins() {
             }
         }
         assert_eq!(won, 1, "round {round}");
-        database.by_hand("UPDATE presentity SET etag = 'known'").await;
+        database
+            .by_hand("UPDATE presentity SET etag = 'known'")
+            .await;
     }
 }
 
@@ -252,12 +340,18 @@ async fn marks_tell_every_change() {
         MarkOf::Watchers(resource("bob")),
     ];
     let marks = async || -> Vec<String> {
-        let found = database.store.publication().list_marks(&wanted).await.unwrap();
+        let found = database
+            .store
+            .publication()
+            .list_marks(&wanted)
+            .await
+            .unwrap();
         found.into_iter().map(|mark| mark.text).collect()
     };
     let mut before = marks().await;
     assert_eq!(marks().await, before);
-    let publish = "SELECT presence_publish('sip:bob@example.org', 'presence', 'x', source => 'door')";
+    let publish =
+        "SELECT presence_publish('sip:bob@example.org', 'presence', 'x', source => 'door')";
     for (by_hand, changes) in [
         (publish, [true, false, false]),
         ("UPDATE presentity SET body = 'y'", [true, false, false]),
@@ -294,10 +388,17 @@ async fn marks_tell_every_change() {
         .by_hand("UPDATE active_watchers SET local_cseq = local_cseq + 1, version = version + 1")
         .await;
     assert_eq!(marks().await, now);
-    database.by_hand("UPDATE active_watchers SET status = 2").await;
+    database
+        .by_hand("UPDATE active_watchers SET status = 2")
+        .await;
     assert_ne!(marks().await[2], now[2]);
     let at = after(100_000.0);
-    let late = store.at(at).publication().list_marks(&wanted).await.unwrap();
+    let late = store
+        .at(at)
+        .publication()
+        .list_marks(&wanted)
+        .await
+        .unwrap();
     assert!(late[0].now > 0);
 }
 

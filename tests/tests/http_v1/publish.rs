@@ -51,10 +51,7 @@ async fn what_is_put_reaches_the_phones() {
     dialog
         .until("at the desk", |notify| notify.note() == Some("at the desk"))
         .await;
-    assert_eq!(
-        system.count("SELECT count(*) FROM presentity").await,
-        1
-    );
+    assert_eq!(system.count("SELECT count(*) FROM presentity").await, 1);
 
     assert_eq!(delete(http, PATH).await.status, 204);
     dialog
@@ -75,7 +72,10 @@ async fn all_who_publish_are_merged() {
     let mut publisher = bob.publisher(BOB);
     publisher.show(system.udp(0), "open", "by phone").await;
     let path = |source: &str| format!("{PATH}?source={source}");
-    assert_eq!(put(http, &path("calendar"), "by calendar").await.status, 201);
+    assert_eq!(
+        put(http, &path("calendar"), "by calendar").await.status,
+        201
+    );
     assert_eq!(put(http, &path("a%20PBX%26co"), "by PBX").await.status, 201);
     system.psql(&format!(
         "SELECT presence_publish('{BOB}', 'presence', '{}', source => 'door')",
@@ -83,7 +83,9 @@ async fn all_who_publish_are_merged() {
     ));
     let notes = ["by phone", "by calendar", "by PBX", "by door"];
     let all = |text: &str| notes.iter().all(|note| text.contains(note));
-    let notify = dialog.until("all of them", |notify| all(notify.body())).await;
+    let notify = dialog
+        .until("all of them", |notify| all(notify.body()))
+        .await;
     let shown = get(http, PATH).await;
     assert!(all(&shown.text()), "{}", shown.text());
     assert_eq!(shown.body, notify.message.body);
@@ -97,7 +99,9 @@ async fn all_who_publish_are_merged() {
     dialog
         .until("two of them", |notify| {
             let text = notify.body();
-            text.contains("by phone") && text.contains("by calendar") && !text.contains("by PBX")
+            text.contains("by phone")
+                && text.contains("by calendar")
+                && !text.contains("by PBX")
                 && !text.contains("by door")
         })
         .await;
@@ -114,7 +118,11 @@ async fn conditions_are_http_s_own() {
     let own = format!("{PATH}?source=door");
     let with = async |method: &str, path: &str, name: &str, value: &str| -> Answer {
         let note = document(value);
-        let body = if method == "PUT" { note.as_bytes() } else { b"" };
+        let body = if method == "PUT" {
+            note.as_bytes()
+        } else {
+            &[]
+        };
         http::send(http, method, path, &[PIDF, (name, value)], body).await
     };
     // Nothing is there.
@@ -258,7 +266,9 @@ async fn lifetimes_are_those_of_a_publish() {
     let dialog = alice.subscribe(system.udp(0), BOB, 600).await;
     put(http, &format!("{PATH}?expires=2"), "short").await;
     dialog
-        .until_within(DEADLINE, "closed again", |notify| notify.basic() == "closed")
+        .until_within(DEADLINE, "closed again", |notify| {
+            notify.basic() == "closed"
+        })
         .await;
     assert_eq!(get(http, PATH).await.status, 404);
 }
@@ -355,5 +365,7 @@ async fn without_a_database_it_says_so() {
     }
     assert_eq!(status, 200);
     // The stream has lived through it.
-    events.until(|event| event.document().contains("after")).await;
+    events
+        .until(|event| event.document().contains("after"))
+        .await;
 }

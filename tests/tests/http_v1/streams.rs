@@ -38,7 +38,10 @@ async fn a_stream_tells_the_state_and_each_change() {
     let shown = get(one, PATH).await;
     assert_eq!(told.document(), shown.text());
     let data: serde_json::Value = serde_json::from_str(&told.data).unwrap();
-    assert_eq!(format!("\"{}\"", data["etag"].as_str().unwrap()), etag(&shown));
+    assert_eq!(
+        format!("\"{}\"", data["etag"].as_str().unwrap()),
+        etag(&shown)
+    );
     assert_eq!(data["content_type"], "application/pidf+xml");
 
     let bob = Phone::udp("bob").await;
@@ -144,7 +147,10 @@ async fn the_process_looks_once_for_all() {
     // A window to count in.
     tokio::time::sleep(Duration::from_secs(5)).await;
     let (marks, documents) = looks().await;
-    assert!((3..=8).contains(&marks), "{marks} looks in 5 s at 50 streams");
+    assert!(
+        (3..=8).contains(&marks),
+        "{marks} looks in 5 s at 50 streams"
+    );
     assert_eq!(documents, 0, "documents are read though nothing changes");
     drop(streams);
     // The server notices with the next thing it has to say.
@@ -193,14 +199,22 @@ async fn a_slow_reader_is_cut_off() {
         assert!(!told.id.is_empty());
         // The server has given the slow one up when only the quick one's connection to it is left.
         let open = established(http.port());
-        if open.iter().filter(|peer| **peer == slow.local_addr().unwrap().port()).count() == 0 {
+        if open
+            .iter()
+            .filter(|peer| **peer == slow.local_addr().unwrap().port())
+            .count()
+            == 0
+        {
             break true;
         }
         if tokio::time::Instant::now() > until {
             break false;
         }
     };
-    assert!(cut_off, "after {number} changes the slow reader still has its stream");
+    assert!(
+        cut_off,
+        "after {number} changes the slow reader still has its stream"
+    );
     // What it has not read is gone, or breaks off: it ends in any case.
     let mut rest = Vec::new();
     let read = tokio::time::timeout(DEADLINE, slow.read_to_end(&mut rest)).await;

@@ -32,14 +32,23 @@ async fn pages_say_who_watches() {
 
     let (mut seen, mut after) = (Vec::new(), serde_json::json!(0));
     while !after.is_null() {
-        let page = get(http, &format!("{path}?limit=2&after={after}")).await.json();
+        let page = get(http, &format!("{path}?limit=2&after={after}"))
+            .await
+            .json();
         let rows = page["watchers"].as_array().unwrap();
         assert!(rows.len() <= 2);
         seen.extend(rows.iter().map(|row| row["watcher"].clone()));
         after = page["next"].clone();
     }
     assert_eq!(seen.len(), 3);
-    for query in ["limit=0", "limit=10001", "limit=x", "after=-1", "offset=1", "limit=1&limit=2"] {
+    for query in [
+        "limit=0",
+        "limit=10001",
+        "limit=x",
+        "after=-1",
+        "offset=1",
+        "limit=1&limit=2",
+    ] {
         let refused = get(http, &format!("{path}?{query}")).await;
         assert_eq!(refused.problem(), "bad-request", "{query}");
     }

@@ -157,14 +157,26 @@ mod tests {
             (&[(yes.clone(), "\"a\"")], Holds, Fails),
             (&[(yes.clone(), "\"b\"")], Fails, Fails),
             (&[(yes.clone(), "\"b\", \"a\"")], Holds, Fails),
-            (&[(yes.clone(), "\"b\""), (yes.clone(), ",\"a\" ,")], Holds, Fails),
+            (
+                &[(yes.clone(), "\"b\""), (yes.clone(), ",\"a\" ,")],
+                Holds,
+                Fails,
+            ),
             (&[(yes.clone(), "W/\"a\"")], Fails, Fails),
             (&[(yes.clone(), "\"a,b\"")], Fails, Fails),
             (&[(no.clone(), "\"a\"")], NotModified, Holds),
             (&[(no.clone(), "W/\"a\"")], NotModified, Holds),
             (&[(no.clone(), "\"b\"")], Holds, Holds),
-            (&[(yes.clone(), "\"b\""), (no.clone(), "\"a\"")], Fails, Fails),
-            (&[(yes.clone(), "\"a\""), (no.clone(), "\"a\"")], NotModified, Fails),
+            (
+                &[(yes.clone(), "\"b\""), (no.clone(), "\"a\"")],
+                Fails,
+                Fails,
+            ),
+            (
+                &[(yes.clone(), "\"a\""), (no.clone(), "\"a\"")],
+                NotModified,
+                Fails,
+            ),
         ] {
             let conditions = read(lines).unwrap();
             assert_eq!(conditions.judge(Some("a")), there, "{lines:?}");
@@ -175,8 +187,19 @@ mod tests {
     #[test]
     fn nothing_else_is_a_condition() {
         for value in [
-            "", "a", "\"a", "a\"", "\"a\"b", "\"a\" \"b\"", "*, \"a\"", "\"a\", *", "W\"a\"",
-            "w/\"a\"", "\"a b\"", ",", "'a'",
+            "",
+            "a",
+            "\"a",
+            "a\"",
+            "\"a\"b",
+            "\"a\" \"b\"",
+            "*, \"a\"",
+            "\"a\", *",
+            "W\"a\"",
+            "w/\"a\"",
+            "\"a b\"",
+            ",",
+            "'a'",
         ] {
             for name in [IF_MATCH, IF_NONE_MATCH] {
                 assert!(read(&[(name, value)]).is_err(), "{value}");

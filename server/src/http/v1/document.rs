@@ -71,7 +71,10 @@ pub(super) async fn look(
             .iter()
             .filter(|watcher| watcher.resource_index == index)
             .collect();
-        shown.insert(resource, watcher_information(package(resource), resource, &own));
+        shown.insert(
+            resource,
+            watcher_information(package(resource), resource, &own),
+        );
     }
     let sources = listed.by_resource(named.len());
     for (resource, source) in published.into_iter().zip(&sources) {

@@ -18,10 +18,10 @@ use serde_json::json;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
+use super::accept;
 use super::document::{NOTHING, Shown};
 use super::feed::Subscribed;
 use super::target::{Query, Target};
-use super::accept;
 use crate::http::Http;
 use crate::http::connection::Slot;
 use crate::http::reply::{self, Problem, Reply};

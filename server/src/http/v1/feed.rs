@@ -120,7 +120,7 @@ impl Feed {
             if let Err(error) = self.look().await {
                 tracing::debug!(%error, "streams are not told anything while the database is away");
             }
-            let rest = REST.max(began.elapsed() * REST_FACTOR);
+            let rest = (began.elapsed() * REST_FACTOR).clamp(REST, LOOKS_WITHIN);
             sleep_until(Instant::now() + rest).await;
         }
     }
@@ -133,7 +133,9 @@ impl Feed {
             let changed: Vec<(Resource, Mark)> = {
                 let state = self.locked();
                 let found = resources.iter().cloned().zip(marks);
-                found.filter(|(r, mark)| state.is_changed(r, mark)).collect()
+                found
+                    .filter(|(r, mark)| state.is_changed(r, mark))
+                    .collect()
             };
             // Documents after marks: what changes in between is found again by the next look, and is no news then.
             for changed in changed.chunks(READ_TOGETHER) {

@@ -5,9 +5,7 @@ use hyper::body::Incoming;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderName, LOCATION};
 use hyper::{HeaderMap, Request, StatusCode};
 use serde_json::json;
-use sql::{
-    BodyNote, Precondition, SourceChange, SourceOutcome, SourceVerb, Store, StoreError,
-};
+use sql::{BodyNote, Precondition, SourceChange, SourceOutcome, SourceVerb, Store, StoreError};
 
 use super::target::{Query, Target, whole_number};
 use super::{DEFAULT_SOURCE, accept, condition, represented};
@@ -83,9 +81,7 @@ pub(super) async fn put(
     );
     let answer = reply::with(answer, ETAG, &condition::quoted(&change.entity_tag));
     Ok(match code {
-        StatusCode::CREATED => {
-            reply::with(answer, LOCATION, &target.location(&change.source))
-        }
+        StatusCode::CREATED => reply::with(answer, LOCATION, &target.location(&change.source)),
         _ => answer,
     })
 }

@@ -87,11 +87,9 @@ impl Query {
     /// 400 for a name that is empty or too long.
     pub(super) fn source(&self) -> Result<Option<&str>, Problem> {
         match self.find("source") {
-            Some(source) if source.is_empty() || source.len() > LONGEST_SOURCE => {
-                Err(Problem::bad_request(format!(
-                    "source has 1 to {LONGEST_SOURCE} octets"
-                )))
-            }
+            Some(source) if source.is_empty() || source.len() > LONGEST_SOURCE => Err(
+                Problem::bad_request(format!("source has 1 to {LONGEST_SOURCE} octets")),
+            ),
             source => Ok(source),
         }
     }
@@ -113,9 +111,7 @@ pub(super) fn whole_number(name: &str, text: &str, least: i64, most: i64) -> Res
         .ok()
         .filter(|number| is_digits && (least..=most).contains(number))
         .ok_or_else(|| {
-            Problem::bad_request(format!(
-                "{name} is a whole number from {least} to {most}"
-            ))
+            Problem::bad_request(format!("{name} is a whole number from {least} to {most}"))
         })
 }
 
@@ -175,7 +171,9 @@ mod tests {
             assert_eq!(decoded(raw).unwrap(), expected, "{raw}");
             assert_eq!(decoded(&encoded(expected, b"")).unwrap(), expected);
         }
-        for raw in ["%", "%4", "%zz", "%+1", "a%0", "%FF", "%C3%28", "%00", "a%0Ab", "%7f"] {
+        for raw in [
+            "%", "%4", "%zz", "%+1", "a%0", "%FF", "%C3%28", "%00", "a%0Ab", "%7f",
+        ] {
             assert!(decoded(raw).is_err(), "{raw}");
         }
     }
@@ -193,7 +191,16 @@ mod tests {
         for raw in ["source=", "source"] {
             assert!(Query::read(Some(raw), &known).unwrap().source().is_err());
         }
-        for value in ["", "-1", "+1", "61", "0", "1e1", " 1", "99999999999999999999"] {
+        for value in [
+            "",
+            "-1",
+            "+1",
+            "61",
+            "0",
+            "1e1",
+            " 1",
+            "99999999999999999999",
+        ] {
             let raw = format!("expires={}", encoded(value, b""));
             let query = Query::read(Some(&raw), &known).unwrap();
             assert!(query.number("expires", 1, 60).is_err(), "{value}");

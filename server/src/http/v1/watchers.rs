@@ -40,10 +40,7 @@ pub(in crate::http) async fn list(
     let is_full = rows.len() >= page.limit as usize;
     let next = rows.last().map(|row| row.id).filter(|_| is_full);
     let watchers: Vec<Value> = rows.iter().map(watcher).collect();
-    let answer = reply::json(
-        StatusCode::OK,
-        &json!({"watchers": watchers, "next": next}),
-    );
+    let answer = reply::json(StatusCode::OK, &json!({"watchers": watchers, "next": next}));
     Ok(reply::with(answer, CACHE_CONTROL, REVALIDATED))
 }
 
