@@ -416,7 +416,9 @@ async fn a_page_of_subscriptions_says_who_watches() {
     let store = &database.store;
     store.subscription().create_batch(&rows).await.unwrap();
     database
-        .by_hand("UPDATE active_watchers SET ended = true WHERE callid = 'c4'")
+        .by_hand(
+            "UPDATE active_watchers SET ended = true, status = 3, updated = -1 WHERE callid = 'c4'",
+        )
         .await;
     database
         .by_hand("UPDATE active_watchers SET expires = -1, status = 2, reason = 'giveup' WHERE callid = 'c3'")

@@ -212,6 +212,12 @@ async fn what_makes_no_sense_changes_nothing() {
         (&[PIDF], external.as_bytes(), 422, "body-refused"),
         (&[PIDF], &[b' '; 65_537][..], 413, "too-large"),
         (
+            &[PIDF, ("Content-Range", "bytes 0-9/20")],
+            &bytes[..],
+            400,
+            "bad-request",
+        ),
+        (
             &[PIDF, ("If-Match", "no tag")],
             &bytes[..],
             400,

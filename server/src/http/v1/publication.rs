@@ -2,7 +2,7 @@
 
 use ::events::publication::{Put, PutIntent, decide_put};
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderName, LOCATION};
+use hyper::header::{CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, LOCATION};
 use hyper::{HeaderMap, Request, StatusCode};
 use serde_json::json;
 use sql::{BodyNote, Precondition, SourceChange, SourceOutcome, SourceVerb, Store, StoreError};
@@ -35,6 +35,10 @@ impl PutHead {
         query: &Query,
     ) -> Result<PutHead, Problem> {
         require_publishable(target)?;
+        // RFC 9110 section 14.5: a part of a document would be taken for the whole.
+        if request.headers().contains_key(CONTENT_RANGE) {
+            return Err(Problem::bad_request("A document is put as a whole"));
+        }
         Ok(PutHead {
             source: query.source()?.unwrap_or(DEFAULT_SOURCE).to_owned(),
             precondition: condition::of(request.headers())?.into_precondition(),
