@@ -21,7 +21,7 @@ pub mod write_batch;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use events::{MinExpiresAction, Policy, Registry};
+use events::{MinExpiresAction, Policy, Registry, SameSubscriber};
 use net::{Endpoint, EndpointOptions, Incoming, ListenAddr};
 use node::{Config, Shutdown};
 use sip::{Limits, Transport};
@@ -228,6 +228,11 @@ fn policy(config: &Config) -> Policy {
             .iter()
             .filter_map(|uri| watcher(uri, fold_case))
             .collect(),
+        same_subscriber: match presence.delete_same_subs {
+            node::SameSubscriber::Nobody => SameSubscriber::Nobody,
+            node::SameSubscriber::SameCall => SameSubscriber::SameCall,
+            node::SameSubscriber::SamePhone => SameSubscriber::SamePhone,
+        },
     }
 }
 

@@ -147,6 +147,7 @@ fn new_row(new: subscription::NewSubscription, reach: Reach, came_by: &FlowKey) 
         flow: reach.flow,
         local_contact: reach.local_contact,
         socket_info: format!("{}:{}", came_by.transport.as_str(), came_by.local),
+        subscriber_key: new.subscriber_key,
         ..NewSubscription::default()
     }
 }
@@ -243,7 +244,16 @@ impl Lane for Create {
     }
 
     async fn write(&self, rows: &[NewSubscription]) -> Result<Vec<SubscribeOutcome>, StoreError> {
-        self.0.subscription().create_batch(rows).await
+        let outcomes = self.0.subscription().create_batch(rows).await?;
+        // With delete_same_subs only. Committed before the answer: a phone that was answered has one subscription.
+        let superseded = self.0.subscription().supersede_batch(rows).await?;
+        if superseded > 0 {
+            tracing::debug!(
+                superseded,
+                "subscriptions were superseded by newer ones of the same phones"
+            );
+        }
+        Ok(outcomes)
     }
 }
 

@@ -35,6 +35,7 @@ statements! {
     PUBLICATION_HAND_ON_ENDS = "publication" "hand_on_ends";
     PUBLICATION_DELETE_REMOVED = "publication" "delete_removed";
     SUBSCRIPTION_CREATE_BATCH = "subscription" "create_batch";
+    SUBSCRIPTION_SUPERSEDE_BATCH = "subscription" "supersede_batch";
     SUBSCRIPTION_REFRESH_BATCH = "subscription" "refresh_batch";
     SUBSCRIPTION_TAKE = "subscription" "take";
     SUBSCRIPTION_LIST_WATCHERS = "subscription" "list_watchers";

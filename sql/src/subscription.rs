@@ -61,6 +61,8 @@ pub struct NewSubscription {
     pub socket_info: String,
     /// Whether rules decide about it.
     pub authorization: Authorization,
+    /// What makes a later subscription take the place of this one ([`Subscriptions::supersede_batch`]); `None`: nothing.
+    pub subscriber_key: Option<String>,
 }
 
 /// Who decides about a subscription (RFC 5025). Not the server: a notifier does, before anything is sent.
@@ -251,6 +253,15 @@ impl Subscriptions<'_> {
         };
         let under_rules = is(Authorization::is_by_rules);
         let allowed = is(|authorization| authorization != Authorization::Rules);
+        // Null when no row has a key: the statement then costs what it would without the parameter.
+        let subscriber_key: Option<Vec<Option<&str>>> = rows
+            .iter()
+            .any(|row| row.subscriber_key.is_some())
+            .then(|| {
+                rows.iter()
+                    .map(|row| row.subscriber_key.as_deref())
+                    .collect()
+            });
         let answers = self
             .0
             .query(
@@ -283,6 +294,7 @@ impl Subscriptions<'_> {
                     &under_rules,
                     &allowed,
                     &from_display,
+                    &subscriber_key,
                 ],
             )
             .await?;
@@ -290,6 +302,42 @@ impl Subscriptions<'_> {
             .zip(answers)
             .map(|(row, answer)| accepted(&row.to_tag, &answer))
             .collect()
+    }
+
+    /// Of the subscriptions of one subscriber (presentity, event and its id, watcher, `subscriber_key`) keeps the newest and ends the
+    /// others, each owed `terminated;reason=rejected`; returns how many it ended. Call it when [`Subscriptions::create_batch`] has
+    /// returned, with the same rows, and answer after it. Without keys in `rows` it does nothing.
+    ///
+    /// # Locks
+    /// Rows of `active_watchers` that are to end, by (presentity_uri, event, id), then `notify_queue` by key through the trigger.
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn supersede_batch(&self, rows: &[NewSubscription]) -> Result<u64, StoreError> {
+        let keyed: Vec<(&NewSubscription, &str)> = rows
+            .iter()
+            .filter_map(|row| Some((row, row.subscriber_key.as_deref()?)))
+            .collect();
+        if keyed.is_empty() {
+            return Ok(0);
+        }
+        let column = |column: fn(&NewSubscription) -> &str| -> Vec<&str> {
+            keyed.iter().map(|(row, _)| column(row)).collect()
+        };
+        let subscriber_key: Vec<&str> = keyed.iter().map(|(_, key)| *key).collect();
+        self.0
+            .execute(
+                &registry::SUBSCRIPTION_SUPERSEDE_BATCH,
+                &[
+                    &column(|row| &row.presentity_uri),
+                    &column(|row| &row.event),
+                    &column(|row| &row.event_id),
+                    &column(|row| &row.watcher_username),
+                    &column(|row| &row.watcher_domain),
+                    &subscriber_key,
+                    &self.0.now(),
+                ],
+            )
+            .await
     }
 
     /// Refreshes and ends dialogs; outcomes in input order. Each accepted one is owed a NOTIFY at once.

@@ -22,10 +22,10 @@ const FIXTURE: &str = "
     SELECT 'u' || n, 'example.org', 'presence', 'tag' || n, e, convert_to(repeat('x', 500), 'UTF8'), e
     FROM generate_series(1, 20000) AS n, LATERAL (SELECT extract(epoch FROM now())::bigint + n % 3600 AS e) AS expiry;
     INSERT INTO active_watchers (presentity_uri, watcher_username, watcher_domain, to_user, to_domain, from_user, from_domain,
-        event, to_tag, from_tag, callid, remote_cseq, contact, expires, status, updated, sweep_at)
+        event, to_tag, from_tag, callid, remote_cseq, contact, expires, status, updated, sweep_at, subscriber_key)
     SELECT 'sip:u' || n % 20000 || '@example.org', 'w', 'example.org', 'u', 'example.org', 'w', 'example.org',
         'presence', 'ours' || n, 'theirs' || n, 'call' || n, 1, 'sip:w@192.0.2.1', e, 1,
-        CASE WHEN n % 100 = 0 THEN 0 ELSE -1 END, e
+        CASE WHEN n % 100 = 0 THEN 0 ELSE -1 END, e, CASE WHEN n % 4 = 0 THEN 'instance:' || n END
     FROM generate_series(1, 200000) AS n, LATERAL (SELECT extract(epoch FROM now())::bigint + n % 3600 AS e) AS expiry;
     INSERT INTO notify_queue (presentity_uri, event, version, due)
     SELECT 'sip:u' || n || '@example.org', 'presence', n, CASE WHEN n % 10 = 0 THEN now() ELSE 'infinity' END

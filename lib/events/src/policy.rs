@@ -23,6 +23,19 @@ impl MinExpiresAction {
     }
 }
 
+/// Which earlier subscription of the same watcher to the same resource a new one takes the place of (parameter `delete_same_subs`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SameSubscriber {
+    /// 0: none.
+    #[default]
+    Nobody,
+    /// 1: one with the same Call-ID, as the guide says.
+    SameCall,
+    /// 2: one of the same phone, which has rebooted: by the `+sip.instance` of its Contact (RFC 5626 section 4.1), or else by where its
+    /// Contact leads.
+    SamePhone,
+}
+
 /// The limits that an operator sets on publications and subscriptions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
@@ -38,6 +51,8 @@ pub struct Policy {
     pub fold_case: bool,
     /// Who may subscribe to anybody's watcher information, besides the presentity itself: an operator's console.
     pub winfo_watchers: Vec<sip::Aor>,
+    /// Which earlier subscription a new one takes the place of.
+    pub same_subscriber: SameSubscriber,
 }
 
 impl Default for Policy {
@@ -49,6 +64,7 @@ impl Default for Policy {
             expires_offset_s: 0,
             fold_case: false,
             winfo_watchers: Vec::new(),
+            same_subscriber: SameSubscriber::Nobody,
         }
     }
 }

@@ -8,7 +8,7 @@ use sip::token::Secret;
 use sip::{Aor, HeaderName, NameAddr, Request};
 
 use crate::package::{Authorization, EventPackage, Registry};
-use crate::policy::Policy;
+use crate::policy::{Policy, SameSubscriber};
 use crate::reject::SubscribeReject;
 use crate::request::{self, Identity, UriFault};
 
@@ -70,6 +70,8 @@ pub struct NewSubscription {
     pub user_agent: String,
     /// What its body sets, in a package that reads it.
     pub feature: Option<FeatureChange>,
+    /// What makes a later subscription of this watcher take the place of this one; `None`: nothing.
+    pub subscriber_key: Option<String>,
 }
 
 /// What a phone sets for its own line by the body of a SUBSCRIBE (`as-feature-event`). All phones of the line are told.
@@ -155,7 +157,7 @@ pub fn decide(
             event,
             event_id,
             remote_cseq: identity.cseq,
-            contact,
+            contact: contact.map(|contact| contact.uri.to_string()),
             granted_s,
             feature,
         }));
@@ -172,6 +174,7 @@ pub fn decide(
     let watcher = Aor::from_uri(&from.uri, policy.fold_case)
         .map_err(|_| SubscribeReject::BadRequest("Bad From"))?;
     require_allowed(package, &watcher, &aor, policy)?;
+    let subscriber_key = subscriber_key(policy, granted_s, &identity.call_id, &contact);
     let (to_user, to_domain) = user_and_host(&to);
     let (from_user, from_domain) = user_and_host(&from);
     let new = NewSubscription {
@@ -190,7 +193,7 @@ pub fn decide(
         from_tag: identity.from_tag,
         call_id: identity.call_id,
         remote_cseq: identity.cseq,
-        contact,
+        contact: contact.uri.to_string(),
         record_route: request
             .record_route()
             .map_err(|error| SubscribeReject::BadRequest(error.reason))?,
@@ -198,6 +201,7 @@ pub fn decide(
         accept,
         user_agent: for_eyes(request.user_agent()),
         feature,
+        subscriber_key,
     };
     let mut texts = vec![
         new.local_uri.as_str(),
@@ -206,6 +210,7 @@ pub fn decide(
         &new.watcher.domain,
     ];
     texts.extend(new.record_route.iter().map(String::as_str));
+    texts.extend(new.subscriber_key.as_deref());
     request::require_storable(&texts).map_err(SubscribeReject::BadRequest)?;
     Ok(SubscribeIntent::Create(new))
 }
@@ -380,8 +385,45 @@ fn is_refused(range: &sip::MediaType) -> bool {
         == Some(0.0)
 }
 
-/// The Contact URI, if there is a Contact. It must be one that a NOTIFY can be sent to.
-fn contact(request: &Request) -> Result<Option<String>, SubscribeReject> {
+/// What a later subscription must share with this one to take its place. A fetch takes nobody's place, and nobody takes its.
+///
+/// RFC 5626 section 4.1: a phone keeps its instance id over reboots. The scheme says which of the three it is, so that none is taken for
+/// another. Without an instance id the phone is where its Contact leads, its parameters aside: some phones draw a new one at each start.
+fn subscriber_key(
+    policy: &Policy,
+    granted_s: u32,
+    call_id: &str,
+    contact: &NameAddr,
+) -> Option<String> {
+    if granted_s == 0 {
+        return None;
+    }
+    match policy.same_subscriber {
+        SameSubscriber::Nobody => None,
+        SameSubscriber::SameCall => Some(format!("call-id:{call_id}")),
+        SameSubscriber::SamePhone => {
+            let instance = contact.param("+sip.instance").unwrap_or_default().trim();
+            // RFC 8141 section 3.1: scheme and namespace, and the digits of a UUID (RFC 4122), in any case.
+            let instance = instance.trim_matches(['<', '>']).to_ascii_lowercase();
+            if !instance.is_empty() {
+                return Some(format!("instance:{instance}"));
+            }
+            let aor = Aor::from_uri(&contact.uri, false).ok()?;
+            let port = contact
+                .uri
+                .port
+                .map_or(String::new(), |port| format!(":{port}"));
+            let transport = contact.uri.param("transport").unwrap_or_default();
+            Some(format!(
+                "contact:{aor}{port};{}",
+                transport.to_ascii_lowercase()
+            ))
+        }
+    }
+}
+
+/// The Contact, if there is one. It must be one that a NOTIFY can be sent to.
+fn contact(request: &Request) -> Result<Option<NameAddr>, SubscribeReject> {
     let mut contacts = request
         .contacts()
         .map_err(|error| SubscribeReject::BadRequest(error.reason))?
@@ -395,9 +437,8 @@ fn contact(request: &Request) -> Result<Option<String>, SubscribeReject> {
     if !matches!(contact.uri.scheme, sip::Scheme::Sip | sip::Scheme::Sips) {
         return Err(SubscribeReject::BadRequest("Bad Contact"));
     }
-    let uri = contact.uri.to_string();
-    request::require_storable(&[&uri]).map_err(SubscribeReject::BadRequest)?;
-    Ok(Some(uri))
+    request::require_storable(&[&contact.uri.to_string()]).map_err(SubscribeReject::BadRequest)?;
+    Ok(Some(contact))
 }
 
 fn user_and_host(address: &NameAddr) -> (String, String) {

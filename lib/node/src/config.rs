@@ -21,8 +21,8 @@ pub use package::{
 pub use secret::{DatabaseUrl, Token};
 pub use value::{
     Accounts, DefaultPolicy, Features, Listen, Listener, LogFormat, LogLevel, MergePolicy,
-    MinExpiresAction, NeutralDocument, Period, ServerAddress, Transport, UriMatch, WatcherUri,
-    Within,
+    MinExpiresAction, NeutralDocument, Period, SameSubscriber, ServerAddress, Transport, UriMatch,
+    WatcherUri, Within,
 };
 use value::{flag, optional};
 
@@ -270,6 +270,15 @@ pub struct PresenceConfig {
     ///
     /// Unit: none. Default: `"priority"`. Range: columns.
     pub retrieve_order_by: String,
+    /// Which earlier subscription of the same watcher to the same presentity and event (with the same `id`) a new one takes the place of;
+    /// the earlier one ends with `terminated;reason=rejected`. 0: none. 1: one with the same Call-ID. 2: one of the same phone,
+    /// which has rebooted: with the same `+sip.instance` in its Contact, or, if it has none, with the same user, host, port and
+    /// transport in its Contact. With 2 a phone that watches the same thing twice at once must give each an `id`, and phones of one
+    /// user at different places with the same private address must have a `+sip.instance`. Subscriptions that were stored
+    /// with another value stay until they expire.
+    ///
+    /// Unit: choice. Default: `0`. Range: 0 to 2.
+    pub delete_same_subs: SameSubscriber,
     /// The life that is granted to a publication or subscription of the package `presence` whose request names none. (The
     /// following keys are of the package `presence`, and of Kamailio's presence_xml.)
     ///
@@ -419,6 +428,7 @@ impl Default for PresenceConfig {
             sip_uri_match: UriMatch::CaseSensitive,
             retrieve_order: false,
             retrieve_order_by: "priority".to_owned(),
+            delete_same_subs: SameSubscriber::Nobody,
             default_expires: const { Within::of(3600) },
             disable_presence: false,
             disable_winfo: false,

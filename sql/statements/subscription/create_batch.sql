@@ -1,7 +1,7 @@
 -- subscription.create_batch
 -- Purpose:    store new dialogs and fetches, each owed a NOTIFY at once; a repeated request finds its own dialog
 -- Called by:  server/src/subscribe.rs through write_batch.rs, once per batch
--- Parameters: $1 presentity_uri text[] | $2 event text[] | $3 event_id text[] | $4 watcher_username text[] | $5 watcher_domain text[] | $6 to_user text[] | $7 to_domain text[] | $8 from_user text[] | $9 from_domain text[] | $10 local_uri text[] | $11 remote_uri text[] | $12 to_tag text[] | $13 from_tag text[] | $14 callid text[] | $15 remote_cseq int8[] | $16 contact text[] | $17 record_route text[] | $18 granted_s int8[] (0 = fetch) | $19 accept text[] | $20 user_agent text[] | $21 flow text[] | $22 local_contact text[] | $23 socket_info text[] | $24 now timestamptz (tests only, else null) | $25 under_rules bool[] (the package is) | $26 allowed bool[] (by default, without a document) | $27 from_display text[]
+-- Parameters: $1 presentity_uri text[] | $2 event text[] | $3 event_id text[] | $4 watcher_username text[] | $5 watcher_domain text[] | $6 to_user text[] | $7 to_domain text[] | $8 from_user text[] | $9 from_domain text[] | $10 local_uri text[] | $11 remote_uri text[] | $12 to_tag text[] | $13 from_tag text[] | $14 callid text[] | $15 remote_cseq int8[] | $16 contact text[] | $17 record_route text[] | $18 granted_s int8[] (0 = fetch) | $19 accept text[] | $20 user_agent text[] | $21 flow text[] | $22 local_contact text[] | $23 socket_info text[] | $24 now timestamptz (tests only, else null) | $25 under_rules bool[] (the package is) | $26 allowed bool[] (by default, without a document) | $27 from_display text[] | $28 subscriber_key text[] (shorter than the others, or null: the rest has none)
 -- Returns:    one row per input, input order: granted_s int8 | local_contact text
 -- Locks:      new keys of active_watchers by (callid, to_tag, from_tag) (only statements like this one wait for each other there), then notify_queue by key (by trigger)
 -- Plan:       active_watchers_dialog_idx, xcap_rules_idx
@@ -19,7 +19,7 @@ WITH input AS MATERIALIZED (
         i.ord, i.presentity_uri, i.event, i.event_id, i.watcher_username, i.watcher_domain, i.to_user, i.to_domain,
         i.from_user, i.from_domain, i.local_uri, i.remote_uri, i.to_tag, i.from_tag, i.callid, i.remote_cseq, i.contact,
         i.record_route, i.granted_s, i.accept, i.user_agent, i.flow, i.local_contact, i.socket_info,
-        i.from_display, t.now,
+        i.from_display, i.subscriber_key, t.now,
         -- null = not under rules, -1 = to be decided.
         CASE WHEN NOT i.under_rules THEN NULL
              WHEN NOT i.allowed THEN -1
@@ -30,11 +30,12 @@ WITH input AS MATERIALIZED (
     FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
                 $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::bigint[], $16::text[], $17::text[],
                 $18::bigint[], $19::text[], $20::text[], $21::text[], $22::text[], $23::text[], $25::boolean[], $26::boolean[],
-                $27::text[])
+                $27::text[], $28::text[])
              WITH ORDINALITY
              AS i (presentity_uri, event, event_id, watcher_username, watcher_domain, to_user, to_domain, from_user,
                    from_domain, local_uri, remote_uri, to_tag, from_tag, callid, remote_cseq, contact, record_route,
-                   granted_s, accept, user_agent, flow, local_contact, socket_info, under_rules, allowed, from_display, ord)
+                   granted_s, accept, user_agent, flow, local_contact, socket_info, under_rules, allowed, from_display,
+                   subscriber_key, ord)
     CROSS JOIN (SELECT COALESCE($24::timestamptz, now()) AS now) AS t
 ),
 created AS (
@@ -42,7 +43,7 @@ created AS (
         presentity_uri, event, event_id, watcher_username, watcher_domain, to_user, to_domain, from_user, from_domain,
         local_uri, remote_uri, to_tag, from_tag, callid, remote_cseq, contact, record_route, granted_s, accept, user_agent,
         flow, local_contact, socket_info, from_display, created_time, expires, status, reason, updated, updated_winfo,
-        winfo_changed_at, sweep_at, view, decided_version)
+        winfo_changed_at, sweep_at, view, decided_version, subscriber_key)
     SELECT
         i.presentity_uri, i.event, i.event_id, i.watcher_username, i.watcher_domain, i.to_user, i.to_domain, i.from_user,
         i.from_domain, i.local_uri, i.remote_uri, i.to_tag, i.from_tag, i.callid, i.remote_cseq, i.contact, i.record_route,
@@ -57,7 +58,8 @@ created AS (
         -- A fetch is not swept, it ends with its NOTIFY; should that be forgotten, the sweep owes it again.
         expiry_at(CASE WHEN i.granted_s = 0 THEN 300 ELSE i.granted_s END, i.now),
         CASE WHEN i.decided_version = -1 THEN 'none' ELSE 'all' END,
-        i.decided_version
+        i.decided_version,
+        i.subscriber_key
     FROM input AS i
     ORDER BY i.callid COLLATE "C", i.to_tag COLLATE "C", i.from_tag COLLATE "C"
     ON CONFLICT (callid, to_tag, from_tag) DO NOTHING

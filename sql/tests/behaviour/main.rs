@@ -17,4 +17,5 @@ mod queue;
 mod rules;
 mod source;
 mod subscription;
+mod supersede;
 mod winfo;

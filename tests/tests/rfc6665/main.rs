@@ -5,3 +5,4 @@ mod failures;
 mod notify;
 mod routes;
 mod subscribe;
+mod superseded;

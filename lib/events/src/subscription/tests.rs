@@ -523,3 +523,65 @@ fn a_body_that_cannot_be_obeyed_is_refused() {
         .replace("Content-Length: 0", "Content-Length: 1");
     assert!(decide_by(&Policy::default(), &format!("{text}x")).is_ok());
 }
+
+/// What makes a later subscription take the place of an earlier one: the Call-ID, or the phone, whatever changes when it starts anew.
+#[test]
+fn a_phone_is_known_again() {
+    let key = |same_subscriber: SameSubscriber, contact: &str, expires: u32| {
+        let policy = Policy {
+            same_subscriber,
+            ..Policy::default()
+        };
+        let headers = format!("Event: presence\r\nContact: {contact}\r\nExpires: {expires}\r\n");
+        match decide_by(
+            &policy,
+            &raw("sip:bob@example.org", "<sip:bob@example.org>", &headers),
+        ) {
+            Ok(SubscribeIntent::Create(new)) => new.subscriber_key,
+            other => panic!("{contact}: {other:?}"),
+        }
+    };
+    let plain = "<sip:alice@192.0.2.1:5070>";
+    assert_eq!(key(SameSubscriber::Nobody, plain, 60), None);
+    assert_eq!(
+        key(SameSubscriber::SameCall, plain, 60).as_deref(),
+        Some("call-id:c1@192.0.2.1")
+    );
+    for (contact, expected) in [
+        (plain, "contact:sip:alice@192.0.2.1:5070;"),
+        // A parameter that is drawn anew at each start, another spelling, a display name.
+        (
+            "\"A\" <sips:%61lice@192.0.2.1:5070;line=x1y2;ob>;expires=60",
+            "contact:sip:alice@192.0.2.1:5070;",
+        ),
+        (
+            "<sip:alice@Phone.Example.ORG;transport=TCP>",
+            "contact:sip:alice@phone.example.org;tcp",
+        ),
+        (
+            "<sip:[2001:db8::1]:5060>",
+            "contact:sip:[2001:db8::1]:5060;",
+        ),
+        (
+            "<sip:x@192.0.2.7:40123>;+sip.instance=\"<urn:uuid:F81D4FAE-7DEC-11D0-A765-00A0C91E6BF6>\";reg-id=1",
+            "instance:urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6",
+        ),
+        (
+            "<sip:y@192.0.2.8:1>;+SIP.INSTANCE=\"<urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6>\"",
+            "instance:urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6",
+        ),
+        (
+            "<sip:alice@192.0.2.1:5070>;+sip.instance=\"<>\"",
+            "contact:sip:alice@192.0.2.1:5070;",
+        ),
+    ] {
+        assert_eq!(
+            key(SameSubscriber::SamePhone, contact, 60).as_deref(),
+            Some(expected),
+            "{contact}"
+        );
+    }
+    for policy in [SameSubscriber::SameCall, SameSubscriber::SamePhone] {
+        assert_eq!(key(policy, plain, 0), None, "a fetch takes nobody's place");
+    }
+}

@@ -157,6 +157,18 @@ numbered! {
     }
 }
 
+numbered! {
+    /// Which earlier subscription a new one takes the place of.
+    SameSubscriber {
+        /// None.
+        Nobody = 0,
+        /// One with the same Call-ID.
+        SameCall = 1,
+        /// One of the same phone.
+        SamePhone = 2,
+    }
+}
+
 /// A transport that can be listened on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {

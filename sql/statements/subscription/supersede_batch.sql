@@ -1,0 +1,43 @@
+-- subscription.supersede_batch
+-- Purpose:    of the subscriptions of one subscriber keep the newest and end the others, each owed terminated;reason=rejected
+-- Called by:  server/src/subscribe.rs through write_batch.rs, after a create_batch with keys has committed and before it is answered
+-- Parameters: $1 presentity_uri text[] | $2 event text[] | $3 event_id text[] | $4 watcher_username text[] | $5 watcher_domain text[] | $6 subscriber_key text[] | $7 now timestamptz (tests only, else null)
+-- Returns:    nothing; the row count says how many were ended
+-- Locks:      active_watchers rows by (uri, event, id), only those that are to end, then notify_queue by key (by trigger)
+-- Plan:       active_watchers_subscriber_idx, active_watchers_pkey
+-- Retry:      safe: what is ended is not ended again
+-- RFC:        6665 section 4.2.2: who is told rejected does not subscribe again; deactivated, timeout and probation would make a phone that still holds the old dialog do so, and end the new one
+--
+-- A statement of its own, after the commit of the rows: two servers that create two dialogs of one phone at the same time cannot see each
+-- other's row before that. Whoever of them comes here later sees both rows, and exactly the newest lives. Should a server die
+-- in between, the phone was not answered: it repeats itself, and the server that takes the copy comes by here.
+-- Newest is the highest id of all rows with the key, ended ones included: it never sinks, so a row that was older once stays older.
+WITH input AS MATERIALIZED (
+    SELECT DISTINCT i.presentity_uri, i.event, i.event_id, i.watcher_username, i.watcher_domain, i.subscriber_key
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
+             AS i (presentity_uri, event, event_id, watcher_username, watcher_domain, subscriber_key)
+),
+known AS MATERIALIZED (
+    SELECT a.id, a.id < max(a.id) OVER (PARTITION BY i.presentity_uri, i.event, i.event_id, i.watcher_username, i.watcher_domain,
+                                                     i.subscriber_key) AS superseded
+    FROM input AS i
+    JOIN active_watchers AS a ON a.presentity_uri = i.presentity_uri AND a.subscriber_key = i.subscriber_key
+    WHERE a.subscriber_key IS NOT NULL AND a.event = i.event AND a.event_id = i.event_id
+      AND a.watcher_username = i.watcher_username AND a.watcher_domain = i.watcher_domain
+),
+locked AS MATERIALIZED (
+    SELECT a.id, COALESCE($7::timestamptz, now()) AS now
+    FROM known AS k
+    JOIN active_watchers AS a ON a.id = k.id
+    WHERE k.superseded AND a.status <> 3
+    ORDER BY a.presentity_uri, a.event, a.id
+    FOR UPDATE OF a
+)
+UPDATE active_watchers AS a
+SET status        = 3,
+    reason        = 'rejected',
+    updated       = 0,
+    updated_winfo = -1,
+    sweep_at      = expiry_at(300, l.now)
+FROM locked AS l
+WHERE a.id = l.id
