@@ -11,8 +11,8 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail};
 use events::Registry;
-use node::{Config, UriMatch};
-use sql::{ImportVerdict, ImportedDecision, Store, StoreError, StoreOptions};
+use node::{Config, TableName, UriMatch};
+use sql::{ImportVerdict, ImportedDecision, Store, StoreError, StoreOptions, Tables};
 
 use crate::arguments::{ImportArgs, Settings};
 use crate::configuration::{Role, database_url, load};
@@ -63,16 +63,17 @@ pub(crate) fn run(settings: &Settings, args: &ImportArgs) -> anyhow::Result<Exit
 
 async fn import(config: &Config, args: &ImportArgs) -> anyhow::Result<()> {
     let url = database_url(config)?;
-    schema::require_version(url.expose()).await?;
+    let tables = server::tables(&config.presence);
+    schema::require(url.expose(), &tables).await?;
     let options = StoreOptions {
         pool_size: 2,
         connect_timeout: Duration::from_millis(config.database.connect_timeout_ms.get().into()),
         statement_timeout: STATEMENT_TIMEOUT,
+        tables,
+        ..StoreOptions::default()
     };
-    let source = Store::connect_read_only(args.from.expose(), &options)?;
     let target = Store::connect(url.expose(), &options)?;
-    let tables = source.kamailio().columns().await;
-    let tables = tables.with_context(|| format!("cannot read {}", args.from))?;
+    let (source, tables) = source(config, args, options).await?;
     check_layout(&tables)?;
     warn_of_processes(&target).await?;
     let registry = Registry::standard();
@@ -107,6 +108,36 @@ async fn import(config: &Config, args: &ImportArgs) -> anyhow::Result<()> {
         say("nothing was written: --dry-run");
     }
     Ok(())
+}
+
+/// Kamailio's database, with the tables that are there and their columns. Its parameters have the same names as ours, so each table is
+/// called as ours is; or, where there is none of that name, as usual.
+async fn source(
+    config: &Config,
+    args: &ImportArgs,
+    options: StoreOptions,
+) -> anyhow::Result<(Store, BTreeMap<String, BTreeSet<String>>)> {
+    let cannot = || format!("cannot read {}", args.from);
+    let store = Store::connect_read_only(args.from.expose(), &options)?;
+    let found = store.kamailio().columns(&options.tables).await;
+    let found = found.with_context(cannot)?;
+    let presence = &config.presence;
+    let pick = |usual: &'static str, table: &TableName| match found.contains_key(usual) {
+        true => table.as_str().to_owned(),
+        false => usual.to_owned(),
+    };
+    let tables = Tables::new(
+        &pick("presentity", &presence.presentity_table),
+        &pick("active_watchers", &presence.active_watchers_table),
+        &pick("watchers", &presence.watchers_table),
+    );
+    if tables == options.tables {
+        return Ok((store, found));
+    }
+    let options = StoreOptions { tables, ..options };
+    let store = Store::connect_read_only(args.from.expose(), &options)?;
+    let found = store.kamailio().columns(&options.tables).await;
+    Ok((store, found.with_context(cannot)?))
 }
 
 /// Whether all that is read is there.

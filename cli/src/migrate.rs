@@ -10,7 +10,8 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     let config = load(settings, Role::Other)?;
     node::init_log(&config.log);
     let url = database_url(&config)?;
-    let applied = runtime()?.block_on(schema::migrate(url.expose()))?;
+    let tables = server::tables(&config.presence);
+    let applied = runtime()?.block_on(schema::migrate_with(url.expose(), &tables))?;
     say(format_args!(
         "the schema is at version {}, {applied} migrations were applied now",
         schema::version()

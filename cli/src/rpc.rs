@@ -34,11 +34,13 @@ pub(crate) async fn run(settings: &Settings, args: &RpcArgs) -> anyhow::Result<E
 /// The database, checked to be there and of our version: an operator wants to read that, not that a view is missing.
 pub(crate) async fn open(config: &Config) -> anyhow::Result<Store> {
     let url = database_url(config)?.expose();
-    schema::require_version(url).await?;
+    let tables = server::tables(&config.presence);
+    schema::require(url, &tables).await?;
     let options = StoreOptions {
         pool_size: 1,
         connect_timeout: config.database.connect_timeout_ms.milliseconds(),
         statement_timeout: config.database.statement_timeout_ms.milliseconds(),
+        tables,
     };
     Store::connect(url, &options).context("presence.db_url")
 }

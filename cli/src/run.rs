@@ -57,8 +57,9 @@ async fn run_with(
         format!("psql {}", quote(&database_url(&config)?.without_password()))
     };
     let url = database_url(&config)?.clone();
+    let tables = server::tables(&config.presence);
     tokio::select! {
-        migrated = schema::migrate(url.expose()) => migrated.context("cannot prepare the database")?,
+        migrated = schema::migrate_with(url.expose(), &tables) => migrated.context("cannot prepare the database")?,
         () = shutdown.triggered() => return Ok(ExitCode::SUCCESS),
     };
     say(format_args!("database {url}"));

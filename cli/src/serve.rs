@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use node::{Config, Shutdown};
+use schema::Tables;
 
 use crate::arguments::{NodeArgs, Settings};
 use crate::configuration::{Role, database_url, load, receive};
@@ -137,7 +138,8 @@ async fn check_schema(
 ) -> anyhow::Result<()> {
     let url = database_url(config)?.expose().to_owned();
     let deadline = config.database.connect_timeout_ms.milliseconds();
-    if ask_schema(&url, deadline).await? {
+    let tables = server::tables(&config.presence);
+    if ask_schema(&url, &tables, deadline).await? {
         return Ok(());
     }
     tracing::warn!("the database cannot be reached; starting without it");
@@ -148,7 +150,7 @@ async fn check_schema(
                 () = shutdown.triggered() => return,
                 () = tokio::time::sleep(ASK_AGAIN) => {}
             }
-            match ask_schema(&url, deadline).await {
+            match ask_schema(&url, &tables, deadline).await {
                 Ok(true) => return,
                 Ok(false) => {}
                 Err(error) => {
@@ -164,8 +166,8 @@ async fn check_schema(
 }
 
 /// `Ok(true)`: as it must be; `Ok(false)`: the database is away; an error: it must not be used.
-async fn ask_schema(url: &str, deadline: Duration) -> anyhow::Result<bool> {
-    match tokio::time::timeout(deadline, schema::require_version(url)).await {
+async fn ask_schema(url: &str, tables: &Tables, deadline: Duration) -> anyhow::Result<bool> {
+    match tokio::time::timeout(deadline, schema::require(url, tables)).await {
         Ok(Ok(())) => Ok(true),
         Ok(Err(error)) if error.is_outage() => {
             tracing::debug!(

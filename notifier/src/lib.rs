@@ -28,7 +28,7 @@ use net::{Client, Endpoint, EndpointOptions, Incoming, ListenAddr, Resolver};
 use send::Sender;
 use settle::FailurePolicy;
 use sip::{Limits, Message};
-use sql::{Store, StoreError, StoreOptions};
+use sql::{Store, StoreError, StoreOptions, Tables};
 use std::time::Duration;
 use sweep::SweepSettings;
 use tokio::sync::{mpsc, watch};
@@ -203,6 +203,11 @@ fn connect(config: &node::Config) -> Result<Store, RunError> {
         pool_size: config.database.pool_size.usize(),
         connect_timeout: config.database.connect_timeout_ms.milliseconds(),
         statement_timeout: config.database.statement_timeout_ms.milliseconds(),
+        tables: Tables::new(
+            config.presence.presentity_table.as_str(),
+            config.presence.active_watchers_table.as_str(),
+            config.presence.watchers_table.as_str(),
+        ),
     };
     Ok(Store::connect(url.expose(), &options)?)
 }

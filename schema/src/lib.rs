@@ -5,8 +5,11 @@
 
 use std::time::Duration;
 
+use refinery::{Migration, Runner};
 use tokio_postgres::config::Host;
 use tokio_postgres::{Client, Config, NoTls};
+
+pub use tables::Tables;
 
 mod embedded {
     refinery::embed_migrations!("migrations");
@@ -17,6 +20,15 @@ const LOCK_MIGRATION: &str = include_str!("../statements/lock_migration.sql");
 const UNLOCK_MIGRATION: &str = include_str!("../statements/unlock_migration.sql");
 const FIND_HISTORY: &str = include_str!("../statements/find_history.sql");
 const FIND_VERSION: &str = include_str!("../statements/find_version.sql");
+const FIND_TABLES: &str = include_str!("../statements/find_tables.sql");
+const LIST_MISSING_SCHEMAS: &str = include_str!("../statements/list_missing_schemas.sql");
+
+/// The keys that name the tables, in the order of [`tables::USUAL`].
+const TABLE_KEYS: [&str; 3] = [
+    "presence.presentity_table",
+    "presence.active_watchers_table",
+    "presence.watchers_table",
+];
 
 /// Key of the advisory lock: "pgpr" in ASCII, so that it does not meet another program's by accident.
 const LOCK_KEY: i64 = 0x7067_7072;
@@ -58,6 +70,18 @@ pub enum SchemaError {
         /// [`version`].
         needed: i32,
     },
+    /// The tables were made under another name. Set the key as it was, or use another database.
+    #[error(
+        "{key} is {configured}, but the migrations of this database were made with {found}: set it to that, or use another database"
+    )]
+    OtherName {
+        /// Key of the configuration.
+        key: &'static str,
+        /// Its value, as it stands in SQL.
+        configured: String,
+        /// What the table is called.
+        found: String,
+    },
 }
 
 impl SchemaError {
@@ -77,11 +101,20 @@ pub fn version() -> i32 {
         .unwrap_or(0)
 }
 
-/// Brings the schema to [`version`]; returns how many migrations were applied. Any number may run at once.
+/// [`migrate_with`] the usual names of tables.
 ///
 /// # Errors
 /// Any [`SchemaError`] but `TooOld`.
 pub async fn migrate(url: &str) -> Result<usize, SchemaError> {
+    migrate_with(url, &Tables::default()).await
+}
+
+/// Brings the schema to [`version`]; returns how many migrations were applied. Any number may run at once. Tables are made under the names
+/// of `tables`, and the schemas of these, if they are not there.
+///
+/// # Errors
+/// Any [`SchemaError`] but `TooOld`.
+pub async fn migrate_with(url: &str, tables: &Tables) -> Result<usize, SchemaError> {
     let mut session = Session::open(url).await?;
     let lock_timeout = format!("{}ms", LOCK_TIMEOUT.as_millis());
     session
@@ -94,33 +127,50 @@ pub async fn migrate(url: &str) -> Result<usize, SchemaError> {
         .execute(LOCK_MIGRATION, &[&LOCK_KEY])
         .await
         .map_err(lock_error)?;
-    let report = embedded::migrations::runner()
-        .run_async(&mut session.client)
-        .await;
+    let applied = session.migrate(tables).await;
     // The session ends here, and the lock with it; unlocking by hand spares the next migrator the time until it does.
     let unlocked = session.client.execute(UNLOCK_MIGRATION, &[&LOCK_KEY]).await;
     session.close().await;
-    let report = report.map_err(|error| SchemaError::Migration(Box::new(error)))?;
+    let applied = applied?;
     unlocked.map_err(SchemaError::Query)?;
-    Ok(report.applied_migrations().len())
+    Ok(applied)
+}
+
+/// [`require`] with the usual names of tables.
+///
+/// # Errors
+/// As there.
+pub async fn require_version(url: &str) -> Result<(), SchemaError> {
+    require(url, &Tables::default()).await
 }
 
 /// Checks that the schema is at [`version`] or newer. Newer is fine: migrations only add, so that the previous release runs on
-/// the next one's schema while an upgrade rolls.
+/// the next one's schema while an upgrade rolls. And that its tables have these names.
 ///
 /// # Errors
-/// [`SchemaError::TooOld`], or why the database cannot be asked.
-pub async fn require_version(url: &str) -> Result<(), SchemaError> {
+/// [`SchemaError::TooOld`], [`SchemaError::OtherName`], or why the database cannot be asked.
+pub async fn require(url: &str, tables: &Tables) -> Result<(), SchemaError> {
     let session = Session::open(url).await?;
-    let needed = version();
-    let found = session.version().await;
+    let checked = session.check(tables).await;
     session.close().await;
-    let found = found?;
-    if found < needed {
-        Err(SchemaError::TooOld { found, needed })
-    } else {
-        Ok(())
+    checked
+}
+
+/// The migrations, with these names of tables. refinery remembers what each one said: with other names it is another migration.
+fn runner(tables: &Tables) -> Result<Runner, refinery::Error> {
+    let usual = embedded::migrations::runner();
+    if tables.are_usual() {
+        return Ok(usual);
     }
+    let renamed: Result<Vec<Migration>, refinery::Error> = usual
+        .get_migrations()
+        .iter()
+        .map(|migration| {
+            let sql = tables.in_sql(migration.sql().unwrap_or_default());
+            Migration::unapplied(&migration.to_string(), &sql)
+        })
+        .collect();
+    Ok(Runner::new(&renamed?))
 }
 
 /// A client with the task that drives it.
@@ -149,6 +199,59 @@ impl Session {
             }
         });
         Ok(Session { client, driver })
+    }
+
+    async fn migrate(&mut self, tables: &Tables) -> Result<usize, SchemaError> {
+        if self.version().await? > 0 {
+            self.check_names(tables).await?;
+        }
+        let schemas: Vec<String> = tables.schemas().into_iter().collect();
+        if !schemas.is_empty() {
+            let missing = self.client.query(LIST_MISSING_SCHEMAS, &[&schemas]).await;
+            for command in missing.map_err(SchemaError::Query)? {
+                let created = self.client.batch_execute(command.get(0)).await;
+                created.map_err(SchemaError::Query)?;
+            }
+        }
+        let failed = |error| SchemaError::Migration(Box::new(error));
+        let report = runner(tables)
+            .map_err(failed)?
+            .run_async(&mut self.client)
+            .await
+            .map_err(failed)?;
+        Ok(report.applied_migrations().len())
+    }
+
+    async fn check(&self, tables: &Tables) -> Result<(), SchemaError> {
+        let (found, needed) = (self.version().await?, version());
+        if found < needed {
+            return Err(SchemaError::TooOld { found, needed });
+        }
+        self.check_names(tables).await
+    }
+
+    /// Refuses tables that were made under other names.
+    async fn check_names(&self, tables: &Tables) -> Result<(), SchemaError> {
+        let names = tables.names();
+        let rows = self
+            .client
+            .query(FIND_TABLES, &[&names[0], &names[1], &names[2]])
+            .await
+            .map_err(SchemaError::Query)?;
+        for (index, row) in rows.iter().enumerate() {
+            // Without its triggers it is from a time at which there were only the usual names.
+            let found: Option<String> = row.get(0);
+            let found = found.unwrap_or_else(|| tables::USUAL[index].to_owned());
+            let same: Option<bool> = row.get(1);
+            if !same.unwrap_or(found == names[index]) {
+                return Err(SchemaError::OtherName {
+                    key: TABLE_KEYS[index],
+                    configured: names[index].replace('"', ""),
+                    found,
+                });
+            }
+        }
+        Ok(())
     }
 
     async fn version(&self) -> Result<i32, SchemaError> {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use postgres_dev::Cluster;
-use schema::SchemaError;
+use schema::{SchemaError, Tables};
 
 #[tokio::test]
 async fn four_migrators_on_an_empty_database() {
@@ -41,6 +41,89 @@ async fn errors_tell_what_to_do() {
     assert!(
         matches!(typo, SchemaError::Url(_)) && !typo.is_outage(),
         "{typo}"
+    );
+}
+
+/// Under other names nothing is left of the usual ones, in no function and no view, and a database that was made so is known again.
+#[tokio::test]
+async fn tables_may_have_other_names() {
+    let cluster = Cluster::start_throwaway().unwrap();
+    for name in ["other", "usual"] {
+        cluster.create_database(name).unwrap();
+    }
+    let url = cluster.url("other");
+    let tables = Tables::new("own.p", "own.user", "decisions");
+    let (first, second) = tokio::join!(
+        schema::migrate_with(&url, &tables),
+        schema::migrate_with(&url, &tables)
+    );
+    let all = usize::try_from(schema::version()).unwrap();
+    assert_eq!(first.unwrap() + second.unwrap(), all);
+    assert_eq!(schema::migrate_with(&url, &tables).await.unwrap(), 0);
+    schema::require(&url, &tables).await.unwrap();
+
+    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls)
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    let rows = client
+        .query(
+            "SELECT p.proname::text, p.prosrc FROM pg_proc AS p WHERE p.pronamespace = 'public'::regnamespace \
+             UNION ALL SELECT v.viewname::text, v.definition FROM pg_views AS v WHERE v.schemaname = 'public'",
+            &[],
+        )
+        .await
+        .unwrap();
+    assert!(rows.len() > 20);
+    for row in rows {
+        let (name, source): (String, String) = (row.get(0), row.get(1));
+        assert_eq!(tables.in_sql(&source), source, "{name}");
+    }
+
+    schema::migrate(&cluster.url("usual")).await.unwrap();
+    for (database, tables, key, found) in [
+        (
+            "other",
+            Tables::default(),
+            "presence.presentity_table",
+            "own.p",
+        ),
+        (
+            "other",
+            Tables::new("own.p", "user", "decisions"),
+            "presence.active_watchers_table",
+            "own.\"user\"",
+        ),
+        (
+            "usual",
+            Tables::new("presentity", "active_watchers", "other.watchers"),
+            "presence.watchers_table",
+            "watchers",
+        ),
+    ] {
+        let url = cluster.url(database);
+        for refused in [
+            schema::migrate_with(&url, &tables).await.unwrap_err(),
+            schema::require(&url, &tables).await.unwrap_err(),
+        ] {
+            assert!(
+                matches!(&refused, SchemaError::OtherName { key: k, found: f, .. } if *k == key && f == found)
+                    && !refused.is_outage(),
+                "{refused}"
+            );
+        }
+    }
+    assert_eq!(
+        client
+            .query_one(
+                "SELECT count(*) FROM pg_namespace WHERE nspname = 'other'",
+                &[]
+            )
+            .await
+            .unwrap()
+            .get::<_, i64>(0),
+        0,
+        "nothing was made for who was refused"
     );
 }
 

@@ -23,9 +23,9 @@ use std::sync::Arc;
 
 use events::{MinExpiresAction, Policy, Registry, SameSubscriber};
 use net::{Endpoint, EndpointOptions, Incoming, ListenAddr};
-use node::{Config, Shutdown};
+use node::{Config, PresenceConfig, Shutdown};
 use sip::{Limits, Transport};
-use sql::{Store, StoreError, StoreOptions};
+use sql::{Store, StoreError, StoreOptions, Tables};
 use thiserror::Error;
 use tokio::task::JoinHandle;
 
@@ -207,7 +207,17 @@ fn store_options(config: &Config, pool_size: usize) -> StoreOptions {
         pool_size,
         connect_timeout: config.database.connect_timeout_ms.milliseconds(),
         statement_timeout: config.database.statement_timeout_ms.milliseconds(),
+        tables: tables(&config.presence),
     }
+}
+
+/// What the tables are called.
+pub fn tables(presence: &PresenceConfig) -> Tables {
+    Tables::new(
+        presence.presentity_table.as_str(),
+        presence.active_watchers_table.as_str(),
+        presence.watchers_table.as_str(),
+    )
 }
 
 fn policy(config: &Config) -> Policy {

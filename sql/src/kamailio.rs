@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use tokio_postgres::Row;
 
-use crate::{Store, StoreError, registry, route_set};
+use crate::{Store, StoreError, Tables, registry, route_set};
 
 /// A row of Kamailio's `presentity`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -144,12 +144,20 @@ pub struct KamailioDocument {
 pub struct Kamailio<'a>(pub(crate) &'a Store);
 
 impl Kamailio<'_> {
-    /// The presence tables that are there, each with its columns.
+    /// The presence tables that are there under these names, each by its usual name, with its columns.
     ///
     /// # Errors
     /// Any [`StoreError`].
-    pub async fn columns(&self) -> Result<BTreeMap<String, BTreeSet<String>>, StoreError> {
-        let rows = self.0.query(&registry::KAMAILIO_LIST_COLUMNS, &[]).await?;
+    pub async fn columns(
+        &self,
+        names: &Tables,
+    ) -> Result<BTreeMap<String, BTreeSet<String>>, StoreError> {
+        let [presentity, active_watchers, watchers] = names.names();
+        let statement = &registry::KAMAILIO_LIST_COLUMNS;
+        let rows = self
+            .0
+            .query(statement, &[&presentity, &active_watchers, &watchers])
+            .await?;
         let mut tables: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for row in rows {
             let columns = tables.entry(row.get("table_name")).or_default();

@@ -49,6 +49,7 @@ pub use subscription::{
     Authorization, DialogVerdict, NewSubscription, SubscribeOutcome, SubscriptionRefresh,
     Subscriptions, TakenDialog, Verdict,
 };
+pub use tables::Tables;
 pub use watcher::{
     DecidedDialog, DecidedWatcher, Person, Presentity, StoredDecision, Subject, Watchers,
 };

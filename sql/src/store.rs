@@ -1,5 +1,7 @@
 //! The handle on the database: pool, deadlines, and the one place where a statement is run, judged and run again.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -22,7 +24,7 @@ use crate::queue::Queue;
 use crate::registry::{self, Statement};
 use crate::subscription::Subscriptions;
 use crate::watcher::Watchers;
-use crate::{Doorbell, StoreError};
+use crate::{Doorbell, StoreError, Tables};
 
 /// How often a statement that lost a race (40001, 40P01) is run in all.
 const ATTEMPTS: u32 = 5;
@@ -55,6 +57,8 @@ pub struct StoreOptions {
     pub connect_timeout: Duration,
     /// Longest time that a statement may take, at the server (`statement_timeout`) and, a little longer, here.
     pub statement_timeout: Duration,
+    /// What the tables are called.
+    pub tables: Tables,
 }
 
 impl Default for StoreOptions {
@@ -63,6 +67,7 @@ impl Default for StoreOptions {
             pool_size: 8,
             connect_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(5),
+            tables: Tables::default(),
         }
     }
 }
@@ -79,6 +84,8 @@ struct Shared {
     pool: Pool,
     config: Config,
     statement_timeout: Duration,
+    /// By name, the texts of those statements that are about tables with other names than the usual ones.
+    renamed: HashMap<&'static str, String>,
     races_lost: AtomicU64,
 }
 
@@ -147,6 +154,7 @@ impl Store {
             pool,
             config,
             statement_timeout,
+            renamed: renamed(&options.tables),
             races_lost: AtomicU64::new(0),
         };
         Ok(Store {
@@ -265,6 +273,14 @@ impl Store {
         wanted: Wanted,
     ) -> Result<Answer, StoreError> {
         let name = statement.name;
+        let text = match self.shared.renamed.is_empty() {
+            true => statement.text,
+            false => self
+                .shared
+                .renamed
+                .get(name)
+                .map_or(statement.text, String::as_str),
+        };
         let mut attempt = 1;
         loop {
             let object = self
@@ -274,7 +290,7 @@ impl Store {
                 .await
                 .map_err(|error| unavailable(name, &error))?;
             let result = tokio::time::timeout(self.shared.statement_timeout + GRACE, async {
-                let prepared = object.prepare_cached(statement.text).await?;
+                let prepared = object.prepare_cached(text).await?;
                 self.put_clock(&object, self.now).await?;
                 let result = match wanted {
                     Wanted::Rows => object
@@ -359,6 +375,17 @@ enum Wanted {
 struct Answer {
     rows: Vec<Row>,
     count: u64,
+}
+
+/// The statements that name one of the three tables, with these names; none, if these are the usual ones.
+fn renamed(tables: &Tables) -> HashMap<&'static str, String> {
+    registry::STATEMENTS
+        .iter()
+        .filter_map(|statement| match tables.in_sql(statement.text) {
+            Cow::Owned(text) if text != statement.text => Some((statement.name, text)),
+            _ => None,
+        })
+        .collect()
 }
 
 /// The URL plus everything that must not be left to the operating system's patience.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use database::Database;
-use sql::{SESSION_SETTINGS, STATEMENTS, Statement};
+use sql::{SESSION_SETTINGS, STATEMENTS, Statement, Tables};
 
 const KEYS: [&str; 8] = [
     "Purpose",
@@ -122,6 +122,30 @@ async fn parameters_and_columns_are_as_declared() {
             .collect();
         assert_eq!(declared_columns, columns, "{name}: columns");
     }
+}
+
+/// No statement still says a usual name: there are no such tables.
+#[tokio::test]
+async fn statements_prepare_under_other_names() {
+    let database = Database::new().await;
+    let cluster = database.cluster();
+    cluster.create_database("renamed").unwrap();
+    let url = cluster.url("renamed");
+    let tables = Tables::new("own.publications", "own.user", "decisions");
+    schema::migrate_with(&url, &tables).await.unwrap();
+    let (hand, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls)
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    let mut about = 0;
+    for statement in STATEMENTS {
+        let text = tables.in_sql(statement.text);
+        about += usize::from(text != statement.text);
+        if let Err(error) = hand.prepare(&text).await {
+            panic!("{}: {error:?}", statement.name);
+        }
+    }
+    assert!(about > 40, "{about} statements are about these tables");
 }
 
 fn declared_columns(statement: &Statement) -> Vec<(String, String)> {

@@ -14,8 +14,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("postgres-dev", &[]),
     ("load", &["sip", "net"]),
     ("kamailio", &[]),
-    ("schema", &[]),
-    ("sql", &["events", "sip"]),
+    ("tables", &[]),
+    ("schema", &["tables"]),
+    ("sql", &["events", "sip", "tables"]),
     ("server", &["sip", "net", "events", "sql", "node"]),
     ("notifier", &["sip", "net", "events", "sql", "node"]),
     (

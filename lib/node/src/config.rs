@@ -7,6 +7,7 @@ mod foreign;
 mod load;
 mod package;
 mod secret;
+mod table_name;
 mod value;
 
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ pub use package::{
     PackagesConfig, ProfileConfig, ReginfoConfig, SlaConfig, XcapDiffConfig,
 };
 pub use secret::{DatabaseUrl, Token};
+pub use table_name::TableName;
 pub use value::{
     Accounts, DefaultPolicy, Features, Listen, Listener, LogFormat, LogLevel, MergePolicy,
     MinExpiresAction, NeutralDocument, Period, SameSubscriber, ServerAddress, Transport, UriMatch,
@@ -184,6 +186,19 @@ pub struct PresenceConfig {
     /// Unit: none. Default: `""`. Range: a PostgreSQL URL.
     #[serde(with = "optional")]
     pub db_url: Option<DatabaseUrl>,
+    /// The table of publications, `NAME` or `SCHEMA.NAME`. `pgpresence migrate` makes it, and the schema if there is none; a database
+    /// that was migrated with another name is refused. All processes must have the same.
+    ///
+    /// Unit: none. Default: `"presentity"`. Range: a name of a table.
+    pub presentity_table: TableName,
+    /// The table of subscriptions, in the same way.
+    ///
+    /// Unit: none. Default: `"active_watchers"`. Range: a name of a table.
+    pub active_watchers_table: TableName,
+    /// The table of decisions about watchers, in the same way.
+    ///
+    /// Unit: none. Default: `"watchers"`. Range: a name of a table.
+    pub watchers_table: TableName,
     /// The period between searches for what nobody needs any more: the rows of processes that died, resources that are
     /// owed nothing. While it is on, publications and subscriptions that expire are noticed within a second. Zero or
     /// negative switches all of this off: then nothing that expired is announced to watchers, nor removed.
@@ -411,6 +426,9 @@ impl Default for PresenceConfig {
     fn default() -> PresenceConfig {
         PresenceConfig {
             db_url: None,
+            presentity_table: TableName::usual("presentity"),
+            active_watchers_table: TableName::usual("active_watchers"),
+            watchers_table: TableName::usual("watchers"),
             clean_period: Period::every(100),
             cseq_offset: const { Within::of(0) },
             waitn_time: const { Within::of(5) },
@@ -445,6 +463,15 @@ impl Default for PresenceConfig {
         }
     }
 }
+
+/// Tables with names that cannot be chosen.
+const OWN_TABLES: [&str; 5] = [
+    "xcap",
+    "notify_queue",
+    "node",
+    "cluster",
+    "refinery_schema_history",
+];
 
 impl Config {
     /// What types cannot say: how keys must agree with one another. Pairs of a path and what is wrong with it.
@@ -493,6 +520,27 @@ impl Config {
                 notifier.retry_max_s
             ),
         );
+        let tables = [
+            ("presence.presentity_table", &presence.presentity_table),
+            (
+                "presence.active_watchers_table",
+                &presence.active_watchers_table,
+            ),
+            ("presence.watchers_table", &presence.watchers_table),
+        ];
+        for (index, (path, table)) in tables.iter().enumerate() {
+            let same = tables[..index].iter().find(|(_, other)| other == table);
+            must(
+                same.is_none(),
+                path,
+                format!("must differ from {}", same.map_or("", |(path, _)| path)),
+            );
+            must(
+                !OWN_TABLES.contains(&table.as_str()),
+                path,
+                format!("must not be {table}: there is such a table already"),
+            );
+        }
         let max_expires = presence.max_expires;
         must(
             presence.min_expires.get() <= max_expires.get(),

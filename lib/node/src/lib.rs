@@ -11,8 +11,8 @@ pub use config::{
     DefaultPolicy, DialogConfig, Fault, FeatureEventConfig, Features, HttpConfig, Listen, Listener,
     LogConfig, LogFormat, LogLevel, MergePolicy, MessageSummaryConfig, MinExpiresAction,
     NeutralDocument, NotifierConfig, Origin, PackagesConfig, Period, PresenceConfig, ProfileConfig,
-    ReginfoConfig, SameSubscriber, ServerAddress, ServerConfig, SlaConfig, Token, Transport,
-    UriMatch, WatcherUri, Within, XcapDiffConfig,
+    ReginfoConfig, SameSubscriber, ServerAddress, ServerConfig, SlaConfig, TableName, Token,
+    Transport, UriMatch, WatcherUri, Within, XcapDiffConfig,
 };
 pub use log::init_log;
 pub use shutdown::Shutdown;

@@ -48,6 +48,7 @@ async fn the_database_may_be_away_at_the_start_and_come_back() {
         pool_size: 2,
         connect_timeout: Duration::from_millis(500),
         statement_timeout: Duration::from_millis(500),
+        ..StoreOptions::default()
     };
     let mut cluster = tokio::task::spawn_blocking(|| Cluster::start_throwaway().unwrap())
         .await

@@ -90,7 +90,7 @@ async fn kamailios_own_layout_is_read_page_by_page() {
         .await
         .unwrap();
     let read = source.kamailio();
-    let columns = read.columns().await.unwrap();
+    let columns = read.columns(&Tables::default()).await.unwrap();
     assert_eq!(columns.len(), 4);
     assert!(columns["xcap"].contains("doc_uri"));
     assert!(!columns["presentity"].contains("presentity_uri"));

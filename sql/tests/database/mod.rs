@@ -39,6 +39,11 @@ impl Database {
         Database { url, store, hand }
     }
 
+    /// The cluster that all databases of this process are in.
+    pub fn cluster(&self) -> &'static Cluster {
+        CLUSTER.get().unwrap()
+    }
+
     pub async fn session(&self) -> Client {
         session(&self.url).await
     }

@@ -8,6 +8,8 @@ use std::time::Duration;
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::table_name::TableName;
+
 /// A whole number from MIN to MAX.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Within<const MIN: u32, const MAX: u32>(u32);
@@ -210,6 +212,11 @@ pub enum ValueError {
     /// No [`WatcherUri`].
     #[error("{0:?} is no URI of a person; write sip:USER@HOST or tel:NUMBER")]
     WatcherUri(String),
+    /// No [`TableName`].
+    #[error(
+        "{0:?} is no name of a table; write NAME or SCHEMA.NAME, each of a-z, 0-9 and _, not beginning with a digit, 63 characters at most"
+    )]
+    TableName(String),
     /// No [`LogLevel`].
     #[error(
         "{0:?} is no log level; write error, warn, info, debug or trace, or such as info,sql=debug"
@@ -478,7 +485,14 @@ macro_rules! as_text {
     )* };
 }
 
-as_text!(Listen, Listener, ServerAddress, WatcherUri, LogLevel);
+as_text!(
+    Listen,
+    Listener,
+    ServerAddress,
+    WatcherUri,
+    TableName,
+    LogLevel
+);
 
 /// Texts that may be empty: `""` is `None`.
 pub(super) mod optional {
