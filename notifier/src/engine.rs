@@ -15,6 +15,7 @@ use crate::Settings;
 use crate::claim::{Pace, claim_limit, log_recovered};
 use crate::decide::{Asked, Decider};
 use crate::in_flight::{FlightKey, Guard, Ledger, Work};
+use crate::notify_log::NotifyLog;
 use crate::outage::Outage;
 use crate::portion::Portion;
 use crate::send::{Letter, Prepared, Sender, Taken, is_terminated};
@@ -37,6 +38,8 @@ pub(crate) struct Engine {
     decider: Arc<Decider>,
     client: Client<Letter>,
     sender: Arc<Sender>,
+    /// Lines for those who asked for them.
+    notify_log: Option<NotifyLog>,
     owner: i64,
     ledger: Ledger<Arc<Resource>>,
     /// Verdicts to store; their dialogs stay in flight until then, so that they aren't taken in between.
@@ -89,6 +92,7 @@ impl Engine {
         decider: Decider,
         client: Client<Letter>,
         sender: Sender,
+        notify_log: Option<NotifyLog>,
         owner: i64,
     ) -> Engine {
         Engine {
@@ -99,6 +103,7 @@ impl Engine {
             decider: Arc::new(decider),
             client,
             sender: Arc::new(sender),
+            notify_log,
             owner,
             ledger: Ledger::new(),
             verdicts: Vec::new(),
@@ -375,6 +380,12 @@ impl Engine {
             let Some(key) = self.ledger.take_off(work, dialog.id, guard, &mut cancelled) else {
                 continue;
             };
+            if let Some(log) = &mut self.notify_log {
+                let ledger = &self.ledger;
+                log.taken(key, &dialog, &work.resource, |key| {
+                    ledger.guard(key).is_some()
+                });
+            }
             let standing = Standing {
                 terminated: is_terminated(&dialog),
                 failures: dialog.failures,
@@ -433,6 +444,9 @@ impl Engine {
                             self.settings.lease_margin(),
                         );
                     if may {
+                        if let Some(log) = &self.notify_log {
+                            log.sent(letter.key);
+                        }
                         requests.push(request);
                     }
                 }
@@ -449,6 +463,9 @@ impl Engine {
         let Some(guard) = self.ledger.guard(letter.key) else {
             return;
         };
+        if let Some(log) = &mut self.notify_log {
+            log.ended(letter.key, ending);
+        }
         match self
             .settings
             .failure

@@ -12,6 +12,7 @@ mod decide;
 mod engine;
 mod heartbeat;
 mod in_flight;
+mod notify_log;
 mod outage;
 mod portion;
 mod render;
@@ -25,6 +26,7 @@ use decide::Decider;
 use engine::{Engine, Inputs};
 use events::Registry;
 use net::{Client, Endpoint, EndpointOptions, Incoming, ListenAddr, Resolver};
+use notify_log::NotifyLog;
 use send::Sender;
 use settle::FailurePolicy;
 use sip::{Limits, Message};
@@ -115,6 +117,7 @@ pub async fn run(
     let store = connect(&config)?;
     let settings = Settings::new(&config);
     let decider = Decider::new(&config.presence, registry);
+    let notify_log = NotifyLog::new(&config);
     let listen = config.notifier.listen.to_string().parse::<ListenAddr>();
     let listen = listen.unwrap_or(ListenAddr {
         transport: sip::Transport::Udp,
@@ -166,7 +169,15 @@ pub async fn run(
     let receive = AbortOnDropHandle::new(tokio::spawn(receive(incoming, client.clone())));
     let beat = AbortOnDropHandle::new(tokio::spawn(heartbeat::keep(store.clone(), node, owner_in)));
     let sweep = AbortOnDropHandle::new(tokio::spawn(sweep(store.clone(), config)));
-    let engine = Engine::new(settings, store.clone(), decider, client, sender, id);
+    let engine = Engine::new(
+        settings,
+        store.clone(),
+        decider,
+        client,
+        sender,
+        notify_log,
+        id,
+    );
     let latest = owner.clone();
     let engine = engine.run(Inputs {
         outcomes,

@@ -5,16 +5,19 @@
 
 mod foreign;
 mod load;
+mod log_line;
 mod package;
 mod secret;
 mod table_name;
 mod value;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 pub use load::{ConfigError, Fault, Origin};
+pub use log_line::{Facility, LocalLevel};
 pub use package::{
     ConferenceConfig, DeclaredPackage, DialogConfig, FeatureEventConfig, MessageSummaryConfig,
     PackagesConfig, ProfileConfig, ReginfoConfig, SlaConfig, XcapDiffConfig,
@@ -270,6 +273,18 @@ pub struct PresenceConfig {
     ///
     /// Unit: rows. Default: `500`. Range: 1 to 100000.
     pub fetch_rows: Within<1, 100_000>,
+    /// The level of the line that is written for each NOTIFY that is sent, and for its answer: -5 L_ALERT, -2 L_CRIT, -1 L_ERR, 0 L_WARN,
+    /// 1 L_NOTICE, 2 L_INFO, 3 L_DBG. Without `local_log_facility` it is a line of the log, by `log.level`: with both at their defaults
+    /// there is none, and it costs nothing. (Kamailio's default is 2.)
+    ///
+    /// Unit: level. Default: `3`. Range: -5 to 3.
+    pub local_log_level: LocalLevel,
+    /// The facility by which these lines, whatever `log.level` says, go to the system's log at `log.syslog` instead: LOG_LOCAL0 to
+    /// LOG_LOCAL7, LOG_DAEMON, LOG_USER or another one of syslog(3). What the system's log does not take at once is lost.
+    ///
+    /// Unit: none. Default: `""`. Range: empty or a facility.
+    #[serde(with = "optional")]
+    pub local_log_facility: Option<Facility>,
     /// How the user parts of URIs are compared. 0: case sensitive. 1: case insensitive. (Domains never are sensitive.)
     ///
     /// Unit: choice. Default: `0`. Range: 0 or 1.
@@ -362,8 +377,8 @@ pub struct PresenceConfig {
     pub watcher_waiting_s: Within<1, 2_147_483_647>,
 }
 
-/// `[log]`: what is logged, and how. Log lines go to standard error.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+/// `[log]`: what is logged, and how. Log lines go to standard error; if that is the journal's (systemd), each has its priority.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogConfig {
     /// `text` for people, `json` for programs (one object a line).
@@ -375,6 +390,20 @@ pub struct LogConfig {
     ///
     /// Unit: none. Default: `"info"`. Range: a level, or directives of tracing's `EnvFilter`.
     pub level: LogLevel,
+    /// The socket of the system's log, for `presence.local_log_facility`. journald listens there as well.
+    ///
+    /// Unit: none. Default: `"/dev/log"`. Range: a path.
+    pub syslog: PathBuf,
+}
+
+impl Default for LogConfig {
+    fn default() -> LogConfig {
+        LogConfig {
+            format: LogFormat::default(),
+            level: LogLevel::default(),
+            syslog: PathBuf::from("/dev/log"),
+        }
+    }
 }
 
 impl Default for ServerConfig {
@@ -443,6 +472,8 @@ impl Default for PresenceConfig {
             send_fast_notify: true,
             timeout_rm_subs: true,
             fetch_rows: const { Within::of(500) },
+            local_log_level: LocalLevel::DEBUG,
+            local_log_facility: None,
             sip_uri_match: UriMatch::CaseSensitive,
             retrieve_order: false,
             retrieve_order_by: "priority".to_owned(),

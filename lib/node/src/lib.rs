@@ -5,14 +5,16 @@
 pub mod config;
 mod log;
 mod shutdown;
+mod syslog;
 
 pub use config::{
     Accounts, ConferenceConfig, Config, ConfigError, DatabaseConfig, DatabaseUrl, DeclaredPackage,
-    DefaultPolicy, DialogConfig, Fault, FeatureEventConfig, Features, HttpConfig, Listen, Listener,
-    LogConfig, LogFormat, LogLevel, MergePolicy, MessageSummaryConfig, MinExpiresAction,
-    NeutralDocument, NotifierConfig, Origin, PackagesConfig, Period, PresenceConfig, ProfileConfig,
-    ReginfoConfig, SameSubscriber, ServerAddress, ServerConfig, SlaConfig, TableName, Token,
-    Transport, UriMatch, WatcherUri, Within, XcapDiffConfig,
+    DefaultPolicy, DialogConfig, Facility, Fault, FeatureEventConfig, Features, HttpConfig, Listen,
+    Listener, LocalLevel, LogConfig, LogFormat, LogLevel, MergePolicy, MessageSummaryConfig,
+    MinExpiresAction, NeutralDocument, NotifierConfig, Origin, PackagesConfig, Period,
+    PresenceConfig, ProfileConfig, ReginfoConfig, SameSubscriber, ServerAddress, ServerConfig,
+    SlaConfig, TableName, Token, Transport, UriMatch, WatcherUri, Within, XcapDiffConfig,
 };
 pub use log::init_log;
 pub use shutdown::Shutdown;
+pub use syslog::{Severity, Syslog};

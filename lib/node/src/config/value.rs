@@ -222,6 +222,11 @@ pub enum ValueError {
         "{0:?} is no log level; write error, warn, info, debug or trace, or such as info,sql=debug"
     )]
     LogLevel(String),
+    /// No [`Facility`](super::Facility).
+    #[error(
+        "{0:?} is no facility of the system's log; write LOG_LOCAL0 to LOG_LOCAL7, LOG_DAEMON or another one of syslog(3)"
+    )]
+    Facility(String),
     /// No [`Token`](super::Token); not shown, because somebody may have meant it as a secret.
     #[error("is no token; write 16 to 256 visible ASCII characters")]
     Token,
@@ -542,7 +547,7 @@ pub(super) mod flag {
     }
 }
 
-fn whole_number<'de, D: Deserializer<'de>>(from: D) -> Result<i64, D::Error> {
+pub(super) fn whole_number<'de, D: Deserializer<'de>>(from: D) -> Result<i64, D::Error> {
     match from.deserialize_any(NumberOrFlag {
         flag_allowed: false,
     })? {
