@@ -41,6 +41,7 @@ pub(crate) async fn open(config: &Config) -> anyhow::Result<Store> {
         connect_timeout: config.database.connect_timeout_ms.milliseconds(),
         statement_timeout: config.database.statement_timeout_ms.milliseconds(),
         tables,
+        hard_state: config.presence.pidf_manipulation,
     };
     Store::connect(url, &options).context("presence.db_url")
 }

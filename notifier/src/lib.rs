@@ -219,6 +219,7 @@ fn connect(config: &node::Config) -> Result<Store, RunError> {
             config.presence.active_watchers_table.as_str(),
             config.presence.watchers_table.as_str(),
         ),
+        hard_state: config.presence.pidf_manipulation,
     };
     Ok(Store::connect(url.expose(), &options)?)
 }

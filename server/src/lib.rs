@@ -208,6 +208,7 @@ fn store_options(config: &Config, pool_size: usize) -> StoreOptions {
         connect_timeout: config.database.connect_timeout_ms.milliseconds(),
         statement_timeout: config.database.statement_timeout_ms.milliseconds(),
         tables: tables(&config.presence),
+        hard_state: config.presence.pidf_manipulation,
     }
 }
 

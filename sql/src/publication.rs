@@ -283,7 +283,7 @@ impl Publications<'_> {
             .0
             .query(
                 &registry::PUBLICATION_LIST_LIVE,
-                &[&presentity_uri, &event, &self.0.now()],
+                &[&presentity_uri, &event, &self.0.now(), &self.0.hard_state()],
             )
             .await?;
         let mut listed = Listed::default();

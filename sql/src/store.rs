@@ -59,6 +59,8 @@ pub struct StoreOptions {
     pub statement_timeout: Duration,
     /// What the tables are called.
     pub tables: Tables,
+    /// Whether documents of type 16 in `xcap` are state of their owners.
+    pub hard_state: bool,
 }
 
 impl Default for StoreOptions {
@@ -68,6 +70,7 @@ impl Default for StoreOptions {
             connect_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(5),
             tables: Tables::default(),
+            hard_state: true,
         }
     }
 }
@@ -86,6 +89,7 @@ struct Shared {
     statement_timeout: Duration,
     /// By name, the texts of those statements that are about tables with other names than the usual ones.
     renamed: HashMap<&'static str, String>,
+    hard_state: bool,
     races_lost: AtomicU64,
 }
 
@@ -155,6 +159,7 @@ impl Store {
             config,
             statement_timeout,
             renamed: renamed(&options.tables),
+            hard_state: options.hard_state,
             races_lost: AtomicU64::new(0),
         };
         Ok(Store {
@@ -239,6 +244,11 @@ impl Store {
     /// `null` in production: the database's own clock decides.
     pub(crate) fn now(&self) -> Option<SystemTime> {
         self.now
+    }
+
+    /// Whether hard state counts.
+    pub(crate) fn hard_state(&self) -> bool {
+        self.shared.hard_state
     }
 
     /// Runs a statement for its rows.

@@ -590,6 +590,8 @@ async fn what_steers_nothing_here_is_answered() {
         ("timer_mode", "1", "no timer processes"),
         ("db_table_lock_type", "0", "rows are locked, never tables"),
         ("enable_dmq", "1", "nothing to replicate"),
+        ("startup_mode", "0", "what has expired is never shown"),
+        ("subs_remove_match", "0", "by its Call-ID and both tags"),
     ];
     let mut setup = system::setup();
     let mut command = std::process::Command::new(system_tests::process::pgpresence());
@@ -624,7 +626,13 @@ async fn what_steers_nothing_here_is_answered() {
 
     let mut command = std::process::Command::new(system_tests::process::pgpresence());
     command.args(["config", "check"]);
-    for anyway in ["subs_db_mode=3", "publ_cache=0", "enable_dmq=0"] {
+    for anyway in [
+        "subs_db_mode=3",
+        "publ_cache=0",
+        "enable_dmq=0",
+        "startup_mode=1",
+        "subs_remove_match=1",
+    ] {
         command.args(["--set", &format!("presence.{anyway}")]);
     }
     let (status, _, err) = run(&mut command, system::STARTUP);

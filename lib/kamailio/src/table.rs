@@ -16,6 +16,10 @@ pub(crate) enum Form {
     Text,
     /// Columns of presentity that order publications.
     Columns,
+    /// A name of a table.
+    Table,
+    /// A facility of the system's log.
+    Facility,
 }
 
 /// What becomes of a parameter.
@@ -34,7 +38,7 @@ pub(crate) enum Fate {
 }
 
 use Fate::{Always, Becomes, Beware, NoMeaning, NotYet};
-use Form::{Columns, Database, Flag, Number, SipUri, Text};
+use Form::{Columns, Database, Facility, Flag, Number, SipUri, Table, Text};
 
 const MAX: i64 = 2_147_483_647;
 const DMQ: &str = "servers here share nothing but the database, so there is nothing to replicate";
@@ -48,9 +52,9 @@ const ONE_DATABASE: &str = "there is one database for all, presence.db_url";
 #[rustfmt::skip]
 const TABLE: &[(&str, &str, Fate)] = &[
     ("presence", "db_url", Becomes("presence.db_url", Database)),
-    ("presence", "presentity_table", Always("presentity", "tables have fixed names; to keep them apart, use a database or a schema of their own")),
-    ("presence", "active_watchers_table", Always("active_watchers", "tables have fixed names; to keep them apart, use a database or a schema of their own")),
-    ("presence", "watchers_table", Always("watchers", "tables have fixed names; to keep them apart, use a database or a schema of their own")),
+    ("presence", "presentity_table", Becomes("presence.presentity_table", Table)),
+    ("presence", "active_watchers_table", Becomes("presence.active_watchers_table", Table)),
+    ("presence", "watchers_table", Becomes("presence.watchers_table", Table)),
     ("presence", "clean_period", Becomes("presence.clean_period", Number(-MAX - 1, MAX))),
     ("presence", "cseq_offset", Becomes("presence.cseq_offset", Number(0, MAX))),
     ("presence", "db_update_period", NoMeaning("nothing waits in memory to be written: every change is stored before it is answered, and expiry is noticed within a second")),
@@ -58,7 +62,7 @@ const TABLE: &[(&str, &str, Fate)] = &[
     ("presence", "notifier_poll_rate", Becomes("presence.notifier_poll_rate", Number(1, 1000))),
     ("presence", "notifier_processes", Becomes("presence.notifier_processes", Number(0, 64))),
     ("presence", "force_delete", Becomes("presence.force_delete", Flag)),
-    ("presence", "startup_mode", Always("1", "expired publications are never shown, whatever the mode; hard state (expires -1) always is")),
+    ("presence", "startup_mode", Always("1", "what has expired is never shown, whatever the mode; hard state (expires -1) and closed states always are")),
     ("presence", "expires_offset", Becomes("presence.expires_offset", Number(0, MAX))),
     ("presence", "max_expires", Becomes("presence.max_expires", Number(1, MAX))),
     ("presence", "min_expires", Becomes("presence.min_expires", Number(0, MAX))),
@@ -73,16 +77,16 @@ const TABLE: &[(&str, &str, Fate)] = &[
     ("presence", "timeout_rm_subs", Becomes("presence.timeout_rm_subs", Flag)),
     ("presence", "fetch_rows", Becomes("presence.fetch_rows", Number(1, 100_000))),
     ("presence", "db_table_lock_type", Always("0", "rows are locked, never tables, always in one order, so deadlocks do not happen")),
-    ("presence", "local_log_level", NotYet("log.level = \"info,notifier=debug\" shows the NOTIFYs meanwhile")),
-    ("presence", "local_log_facility", NotYet("log lines go to standard error, so to the journal")),
-    ("presence", "subs_remove_match", NoMeaning("a subscription is found by its whole dialog key in the database, never by a part of it in memory")),
+    ("presence", "local_log_level", Becomes("presence.local_log_level", Number(-5, 3))),
+    ("presence", "local_log_facility", Becomes("presence.local_log_facility", Facility)),
+    ("presence", "subs_remove_match", Always("1", "a subscription is found by its Call-ID and both tags, never by one of them")),
     ("presence", "xavp_cfg", NotYet("there is no routing script to set the extended variables in")),
     ("presence", "retrieve_order", Becomes("presence.retrieve_order", Flag)),
     ("presence", "retrieve_order_by", Becomes("presence.retrieve_order_by", Columns)),
     ("presence", "sip_uri_match", Becomes("presence.sip_uri_match", Number(0, 1))),
     ("presence", "enable_dmq", Always("0", DMQ)),
     ("presence", "pres_subs_mode", NotYet("there is no routing script to read $subs() in")),
-    ("presence", "delete_same_subs", NoMeaning("it compares subscriptions in memory; here a dialog is unique in the database")),
+    ("presence", "delete_same_subs", Becomes("presence.delete_same_subs", Flag)),
     ("presence", "timer_mode", NoMeaning("there are no timer processes: each notifier looks for what expired, and any may die")),
     ("presence", "subs_respond_200", Always("1", "a SUBSCRIBE is answered with 200, as RFC 6665 says")),
     ("presence", "enable_pres_dmq", Always("0", DMQ)),
@@ -96,7 +100,7 @@ const TABLE: &[(&str, &str, Fate)] = &[
     ("presence_xml", "db_url", NoMeaning(ONE_DATABASE)),
     ("presence_xml", "xcap_table", Always("xcap", "tables have fixed names; to keep them apart, use a database or a schema of their own")),
     ("presence_xml", "force_active", Becomes("presence.force_active", Flag)),
-    ("presence_xml", "pidf_manipulation", Always("1", "a pidf-manipulation document in the table xcap is always merged")),
+    ("presence_xml", "pidf_manipulation", Becomes("presence.pidf_manipulation", Flag)),
     ("presence_xml", "xcap_server", NoMeaning("documents are read from the table xcap, not over HTTP")),
     ("presence_xml", "integrated_xcap_server", Always("1", "documents are always read from the table xcap")),
     ("presence_xml", "disable_presence", Becomes("presence.disable_presence", Flag)),

@@ -379,6 +379,8 @@ fn literal(value: &Value, form: Form) -> Result<Literal, String> {
         Form::Flag => number(0, 1).map_err(|_| "must be 0 or 1".to_owned()),
         Form::Text => Ok(Literal::Text(text)),
         Form::Columns => columns(text),
+        Form::Table => table_name(text),
+        Form::Facility => facility(&text),
         Form::Database => database::translate(&text).map(Literal::Text),
         Form::SipUri => {
             let clean = |text: &str| {
@@ -419,6 +421,42 @@ fn columns(text: String) -> Result<Literal, String> {
             "must be columns, each of {}, with asc or desc, by commas",
             KNOWN.join(", ")
         )),
+    }
+}
+
+/// Kamailio writes the name into its SQL as it is, where PostgreSQL reads it in lower case.
+fn table_name(text: String) -> Result<Literal, String> {
+    let is_identifier = |part: &str| {
+        let of_word = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
+        part.len() <= 63
+            && part.bytes().next().is_some_and(of_word)
+            && part
+                .bytes()
+                .all(|byte| of_word(byte) || byte.is_ascii_digit())
+    };
+    let parts: Vec<&str> = text.split('.').collect();
+    match parts.len() <= 2 && parts.into_iter().all(is_identifier) {
+        true => Ok(Literal::Text(text.to_ascii_lowercase())),
+        false => Err("must be the name of a table, or of a schema and a table".to_owned()),
+    }
+}
+
+/// syslog(3)'s names.
+fn facility(text: &str) -> Result<Literal, String> {
+    const NAMES: [&str; 12] = [
+        "KERN", "USER", "MAIL", "DAEMON", "AUTH", "SYSLOG", "LPR", "NEWS", "UUCP", "CRON",
+        "AUTHPRIV", "FTP",
+    ];
+    let name = text.strip_prefix("LOG_").unwrap_or_default();
+    let is_local = || {
+        name.strip_prefix("LOCAL")
+            .is_some_and(|number| matches!(number.as_bytes(), [b'0'..=b'7']))
+    };
+    match NAMES.contains(&name) || is_local() {
+        true => Ok(Literal::Text(text.to_owned())),
+        false => Err(
+            "must be a facility, LOG_LOCAL0 to LOG_LOCAL7 or another one of syslog(3)".to_owned(),
+        ),
     }
 }
 

@@ -349,6 +349,12 @@ pub struct PresenceConfig {
     ///
     /// Unit: none. Default: `"Available|Ringing|On the Phone"`. Range: texts.
     pub presence_single_body_priorities: String,
+    /// 1: a pidf-manipulation document (RFC 4827; table `xcap`, `doc_type` 16) is hard state: shown beside what is published. 0: it is
+    /// not looked at. (Kamailio's presence_xml: 0.)
+    ///
+    /// Unit: flag. Default: `1`. Range: 0 or 1.
+    #[serde(with = "flag")]
+    pub pidf_manipulation: bool,
     /// 1: every watcher is let in and sees everything; no rules are read.
     ///
     /// Unit: flag. Default: `0`. Range: 0 or 1.
@@ -486,6 +492,7 @@ impl Default for PresenceConfig {
             force_presence_single_body: false,
             presence_single_body_lookup_element: "note".to_owned(),
             presence_single_body_priorities: "Available|Ringing|On the Phone".to_owned(),
+            pidf_manipulation: true,
             force_active: false,
             default_policy: DefaultPolicy::Allow,
             xcapauth_userdel_reason: "probation".to_owned(),

@@ -1,7 +1,7 @@
 -- publication.list_live
 -- Purpose:    the live publications of resources, newest first, then the hard state of presence, to be merged; and what dialogs have ended
 -- Called by:  notifier/src/render.rs, after each take
--- Parameters: $1 presentity_uri text[] | $2 event text[] | $3 now timestamptz (tests only, else null)
+-- Parameters: $1 presentity_uri text[] | $2 event text[] | $3 now timestamptz (tests only, else null) | $4 documents bool (hard state counts)
 -- Returns:    resource int8 (ordinal, from 1) | id int8 | content_type text | body bytea | etag text | sender text | received_time int8 (epoch second) | modified_us int8 (epoch microsecond, 0 = unknown) | expires int8 (epoch second, -1 = never) | priority int8 | live bool (false: only its ends count) | ended int8[] | ended_at int8[] (epoch microsecond each) | now int8 (epoch second, the same in all rows)
 -- Locks:      none
 -- Plan:       presentity_resource_idx, xcap_hard_state_idx
@@ -33,7 +33,7 @@ found AS (
         -- A fence: one look-up by key for each resource, also in a session that planned while the table was empty.
         OFFSET 0
     ) AS x
-    WHERE i.event = 'presence'
+    WHERE i.event = 'presence' AND $4::boolean
 )
 SELECT
     f.ord AS resource, f.id, f.content_type, CASE WHEN f.live THEN f.body ELSE '' END AS body, f.etag, f.sender, f.received_time,

@@ -321,3 +321,26 @@ async fn declared() {
     let response = desk.send(&wrong, system.udp(0)).await;
     assert_eq!(response.status(), Some(415), "{response}");
 }
+
+/// `pidf_manipulation`: with 0 a document of type 16 is not looked at; with 1, the default, it is hard state.
+#[tokio::test(flavor = "multi_thread")]
+async fn pidf_manipulation() {
+    for (value, shown) in [(0, "closed"), (1, "open")] {
+        let system = system::setup()
+            .set("presence.pidf_manipulation", value)
+            .start();
+        let document = pidf::document(BOB, "hard", "open", "always");
+        system.psql(&format!(
+            "INSERT INTO xcap (username, domain, doc, doc_type, etag, doc_uri) \
+             VALUES ('bob', 'example.org', '{document}', 16, 'e', '/pidf-manipulation/users/bob/index')"
+        ));
+        let alice = Phone::udp("alice").await;
+        let dialog = alice.subscribe(system.udp(0), BOB, 600).await;
+        assert_eq!(dialog.notify(1).await.basic(), shown, "{value}");
+        let mut explain = system.command("explain");
+        explain.arg(BOB);
+        let (status, out, err) = system_tests::process::run(&mut explain, system::STARTUP);
+        assert!(status.success(), "{out}{err}");
+        assert_eq!(out.contains("always"), value == 1, "{out}");
+    }
+}

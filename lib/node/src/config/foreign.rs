@@ -1,4 +1,4 @@
-//! Parameters of Kamailio's presence module that steer what there is none of here: tables in memory, timers, replication. Their keys
+//! Parameters of Kamailio's presence module that steer what there is none of here: tables in memory, timers, replication, another way to do what is done. Their keys
 //! in `[presence]` are no mistakes, so they are not refused; but a person who set them should read what does that job instead.
 
 use toml::Value;
@@ -39,6 +39,16 @@ const TABLE: &[(&str, Option<i64>, &str)] = &[
         "db_table_lock_type",
         None,
         "has no meaning here: rows are locked, never tables, and always in one order, so that nothing waits for itself",
+    ),
+    (
+        "startup_mode",
+        Some(1),
+        "has no meaning here: what has expired is never shown, as with 1; what it is set to 0 for is so with both: hard state and a closed state are shown, and a short life is told while it lasts",
+    ),
+    (
+        "subs_remove_match",
+        Some(1),
+        "has no meaning here: a subscription is always found by its Call-ID and both tags, as with 1",
     ),
     (
         "enable_dmq",
