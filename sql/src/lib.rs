@@ -23,9 +23,10 @@ mod watcher;
 
 pub use doorbell::Doorbell;
 pub use error::StoreError;
-pub use import::{
-    Import, ImportVerdict, ImportedDecision, ImportedDialog, ImportedDocument, ImportedPublication,
-};
+pub use import::dialog::ImportedDialog;
+pub use import::publication::ImportedPublication;
+pub use import::rules::{ImportedDecision, ImportedDocument};
+pub use import::{Import, ImportVerdict};
 pub use kamailio::{
     Kamailio, KamailioDecision, KamailioDialog, KamailioDocument, KamailioPublication,
 };
@@ -44,11 +45,12 @@ pub use publication::{
 pub use queue::{Claimed, Decided, NextChange, Queue, SettledResource};
 pub use registry::{STATEMENTS, Statement};
 pub use store::{SESSION_SETTINGS, Store, StoreOptions};
-pub use subscription::watched::{WatchedResource, Watcher};
-pub use subscription::{
-    Authorization, DialogVerdict, NewSubscription, SubscribeOutcome, SubscriptionRefresh,
-    Subscriptions, TakenDialog, Verdict,
+pub use subscription::Subscriptions;
+pub use subscription::notice::{DialogVerdict, TakenDialog, Verdict};
+pub use subscription::request::{
+    Authorization, NewSubscription, SubscribeOutcome, SubscriptionRefresh,
 };
+pub use subscription::watched::{WatchedResource, Watcher};
 pub use tables::Tables;
 pub use watcher::{
     DecidedDialog, DecidedWatcher, Person, Presentity, StoredDecision, Subject, Watchers,

@@ -1,0 +1,144 @@
+//! Publications of Kamailio: its `presentity`.
+
+use bytes::Bytes;
+
+use super::{Import, ImportVerdict, column, created, verdicts};
+use crate::{StoreError, registry};
+
+/// A publication to be stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImportedPublication {
+    /// Row id at Kamailio's.
+    pub source_id: i64,
+    /// Canonical URI, which must be what `username` and `domain` make.
+    pub presentity_uri: String,
+    /// User of the presentity.
+    pub username: String,
+    /// Domain of the presentity.
+    pub domain: String,
+    /// Event package.
+    pub event: String,
+    /// Entity-tag: the phone's next SIP-If-Match.
+    pub etag: String,
+    /// Epoch second; -1 = never.
+    pub expires: i64,
+    /// Epoch second.
+    pub received_time: i64,
+    /// The published document.
+    pub body: Bytes,
+    /// Who published, or `""`.
+    pub sender: String,
+    /// Kept, not used.
+    pub priority: i64,
+}
+
+impl Import<'_> {
+    /// Stores publications, telling no watcher; verdicts in input order.
+    ///
+    /// # Locks
+    /// Rows of `presentity` by key; none of `notify_queue`.
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn publications(
+        &self,
+        rows: &[ImportedPublication],
+        dry: bool,
+    ) -> Result<Vec<ImportVerdict>, StoreError> {
+        let presentity_uri = column(rows, |row| row.presentity_uri.as_str());
+        let event = column(rows, |row| row.event.as_str());
+        let ruid = column(rows, |row| format!("kamailio:{}", row.source_id));
+        let etag = column(rows, |row| row.etag.as_str());
+        let expires = column(rows, |row| row.expires);
+        let received_time = column(rows, |row| row.received_time);
+        let body = column(rows, |row| row.body.as_ref());
+        let sender = column(rows, |row| row.sender.as_str());
+        let priority = column(rows, |row| row.priority);
+        let statement = &registry::PUBLICATION_CHANGE_IMPORTED;
+        let answers = self
+            .0
+            .query(
+                statement,
+                &[
+                    &presentity_uri,
+                    &event,
+                    &ruid,
+                    &etag,
+                    &expires,
+                    &received_time,
+                    &body,
+                    &sender,
+                    &priority,
+                    &dry,
+                ],
+            )
+            .await?;
+        let verdicts = verdicts(rows.len(), &answers);
+        let new: Vec<&ImportedPublication> = created(rows, &verdicts);
+        if !dry && !new.is_empty() {
+            self.create_publications(&new).await?;
+        }
+        Ok(verdicts)
+    }
+
+    async fn create_publications(&self, rows: &[&ImportedPublication]) -> Result<u64, StoreError> {
+        let username = column(rows, |row| row.username.as_str());
+        let domain = column(rows, |row| row.domain.as_str());
+        let event = column(rows, |row| row.event.as_str());
+        let ruid = column(rows, |row| format!("kamailio:{}", row.source_id));
+        let etag = column(rows, |row| row.etag.as_str());
+        let expires = column(rows, |row| row.expires);
+        let received_time = column(rows, |row| row.received_time);
+        let body = column(rows, |row| row.body.as_ref());
+        let sender = column(rows, |row| row.sender.as_str());
+        let priority = column(rows, |row| row.priority);
+        self.0
+            .execute(
+                &registry::PUBLICATION_CREATE_IMPORTED,
+                &[
+                    &username,
+                    &domain,
+                    &event,
+                    &ruid,
+                    &etag,
+                    &expires,
+                    &received_time,
+                    &body,
+                    &sender,
+                    &priority,
+                ],
+            )
+            .await
+    }
+
+    /// Imported publications that no PUBLISH has touched here: our id and Kamailio's, up to `limit` above `after_id`.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn untouched_publications(
+        &self,
+        after_id: i64,
+        limit: u32,
+    ) -> Result<Vec<(i64, i64)>, StoreError> {
+        let statement = &registry::PUBLICATION_LIST_IMPORTED;
+        let rows = self
+            .0
+            .query(statement, &[&after_id, &i64::from(limit)])
+            .await?;
+        Ok(rows
+            .iter()
+            .map(|row| (row.get("id"), row.get("source_id")))
+            .collect())
+    }
+
+    /// Forgets publications, telling no watcher; those touched meanwhile stay. Returns how many went.
+    ///
+    /// # Locks
+    /// Rows of `presentity` by key; none of `notify_queue`.
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn forget_publications(&self, ids: &[i64]) -> Result<u64, StoreError> {
+        self.0
+            .execute(&registry::PUBLICATION_DELETE_IMPORTED, &[&ids])
+            .await
+    }
+}

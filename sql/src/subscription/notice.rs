@@ -1,0 +1,247 @@
+//! What a NOTIFY does: it is taken with its CSeq, its answer is settled; and dialogs end whose time is up. RFC 6665 section 4.2.2; CSeq:
+//! RFC 3261 section 12.2.1.1.
+
+use std::time::SystemTime;
+
+use tokio_postgres::Row;
+
+use super::Subscriptions;
+use crate::{Claimed, Resource, StoreError, ordinal, registry, route_set};
+
+/// A dialog that got its next CSeq and must now be sent a NOTIFY, once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TakenDialog {
+    /// Row id.
+    pub id: i64,
+    /// Position of its resource in the slice given to [`Subscriptions::take`].
+    pub resource_index: usize,
+    /// `id` parameter of Event, or `""`.
+    pub event_id: String,
+    /// Call-ID.
+    pub call_id: String,
+    /// Our tag.
+    pub to_tag: String,
+    /// The subscriber's tag.
+    pub from_tag: String,
+    /// From of the NOTIFY without tag.
+    pub local_uri: String,
+    /// To of the NOTIFY without tag.
+    pub remote_uri: String,
+    /// Remote target.
+    pub contact: String,
+    /// Route set, in the order to be used.
+    pub record_route: Vec<String>,
+    /// First route of our own, or `""`.
+    pub flow: String,
+    /// Our Contact.
+    pub local_contact: String,
+    /// User of the watcher.
+    pub watcher_username: String,
+    /// Domain of the watcher.
+    pub watcher_domain: String,
+    /// Accept header of the SUBSCRIBE, or `""`.
+    pub accept: String,
+    /// CSeq of this NOTIFY.
+    pub cseq: u32,
+    /// Document version of this NOTIFY: grows by one with each of the dialog.
+    pub version: u32,
+    /// Grows when the contact or the flow changes.
+    pub target_version: i32,
+    /// CSeq of the last SUBSCRIBE.
+    pub remote_cseq: u32,
+    /// Kamailio's number: 1 active, 2 pending, 3 terminated, 4 waiting.
+    pub status: i16,
+    /// Why it is pending or terminated (`timeout`, `rejected`), or `""`.
+    pub reason: String,
+    /// Seconds left; 0 when terminated; [`u32::MAX`] when it never ends.
+    pub expires_s: u32,
+    /// NOTIFYs failed since the last good one.
+    pub failures: u32,
+    /// What it is shown: `all`, the words of a view, `polite-block`, or `none` for no body.
+    pub view: String,
+    /// Its numbers were used up: it has ended, and there is nothing to send.
+    pub ended: bool,
+    /// What a partial document must reach back to; `None`: it must be full. Only documents that can be either look here.
+    pub partial_since: Option<SystemTime>,
+}
+
+/// What a final answer, or its absence, means for a dialog.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DialogVerdict {
+    /// Row id.
+    pub id: i64,
+    /// As taken: a SUBSCRIBE that has come since then proves the subscriber alive and voids the verdict.
+    pub remote_cseq: u32,
+    /// As taken: the answer of an old address says nothing about the new one.
+    pub target_version: i32,
+    /// What to do.
+    pub verdict: Verdict,
+}
+
+/// What to do with a dialog after its NOTIFY.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Delivered. Needed only if [`TakenDialog::failures`] is not 0; else a 2xx writes nothing.
+    Delivered,
+    /// The dialog is over: its terminating NOTIFY was sent, or the subscriber is gone.
+    Ended,
+    /// The NOTIFY is still owed; try again no earlier than in this many seconds.
+    Retry {
+        /// Seconds.
+        after_s: u32,
+    },
+}
+
+impl Subscriptions<'_> {
+    /// Takes up to `limit` dialogs of resources that `owner` holds and that owe a NOTIFY, and gives each its next CSeq.
+    /// The only place where a CSeq is taken. Read the publications *after* this, and send each dialog exactly once.
+    ///
+    /// Dialogs in `in_flight` (id, target_version as taken) are left alone unless their target has changed: then cancel the
+    /// old transaction. Resources whose lease is over by the database's clock give nothing. If the call fails, some may
+    /// have been taken all the same: give these resources up (no renewal, no settling, not among `held` of the next
+    /// [`crate::Queue::claim`]), so that their lease runs out and they are recovered.
+    ///
+    /// # Locks
+    /// Rows of `active_watchers` by (presentity_uri, event, id); none of `notify_queue`.
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn take(
+        &self,
+        owner: i64,
+        claimed: &[Claimed],
+        in_flight: &[(i64, i32)],
+        limit: u32,
+    ) -> Result<Vec<TakenDialog>, StoreError> {
+        if claimed.is_empty() || limit == 0 {
+            return Ok(Vec::new());
+        }
+        let (presentity_uri, event) =
+            Resource::columns(claimed.iter().map(|claimed| &claimed.resource));
+        let (ids, targets): (Vec<i64>, Vec<i32>) = in_flight.iter().copied().unzip();
+        let limit = i64::from(limit);
+        let taken = self
+            .0
+            .query(
+                &registry::SUBSCRIPTION_TAKE,
+                &[
+                    &owner,
+                    &presentity_uri,
+                    &event,
+                    &ids,
+                    &targets,
+                    &limit,
+                    &self.0.now(),
+                ],
+            )
+            .await?;
+        taken.iter().map(TakenDialog::from_row).collect()
+    }
+
+    /// Writes verdicts down; returns how many still applied. Must be committed before the resource is settled
+    /// ([`crate::Queue::settle`]), or a crash in between would lose a retry.
+    ///
+    /// # Locks
+    /// Rows of `active_watchers` by (presentity_uri, event, id), then `notify_queue` by key through the trigger.
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn settle_batch(&self, verdicts: &[DialogVerdict]) -> Result<u64, StoreError> {
+        if verdicts.is_empty() {
+            return Ok(0);
+        }
+        let id: Vec<i64> = verdicts.iter().map(|verdict| verdict.id).collect();
+        let remote_cseq: Vec<i64> = verdicts
+            .iter()
+            .map(|verdict| verdict.remote_cseq.into())
+            .collect();
+        let target_version: Vec<i32> = verdicts
+            .iter()
+            .map(|verdict| verdict.target_version)
+            .collect();
+        let (name, after_s): (Vec<&str>, Vec<i64>) = verdicts
+            .iter()
+            .map(|verdict| match verdict.verdict {
+                Verdict::Delivered => ("delivered", 0),
+                Verdict::Ended => ("ended", 0),
+                Verdict::Retry { after_s } => ("retry", after_s.into()),
+            })
+            .unzip();
+        self.0
+            .execute(
+                &registry::SUBSCRIPTION_SETTLE_BATCH,
+                &[
+                    &id,
+                    &remote_cseq,
+                    &target_version,
+                    &name,
+                    &after_s,
+                    &self.0.now(),
+                ],
+            )
+            .await
+    }
+
+    /// Ends up to `limit` dialogs whose time is up (each is owed `terminated;reason=timeout`), and forgets ended ones after
+    /// 64*T1. Returns how many rows it touched: call again at once when that is `limit` or more.
+    ///
+    /// # Locks
+    /// Free rows of `active_watchers` only (SKIP LOCKED), then `notify_queue` by key through the trigger.
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn expire_batch(&self, limit: u32) -> Result<u64, StoreError> {
+        let limit = i64::from(limit);
+        let now = self.0.now();
+        let expired = self
+            .0
+            .execute(&registry::SUBSCRIPTION_EXPIRE_BATCH, &[&limit, &now])
+            .await?;
+        let deleted = self
+            .0
+            .execute(&registry::SUBSCRIPTION_DELETE_ENDED, &[&limit, &now])
+            .await?;
+        Ok(expired + deleted)
+    }
+}
+
+// === impl TakenDialog ===
+
+impl TakenDialog {
+    fn from_row(row: &Row) -> Result<TakenDialog, StoreError> {
+        let id: i64 = row.get("id");
+        let number = |column: &'static str| {
+            u32::try_from(row.get::<_, i64>(column)).map_err(|_| StoreError::Inconsistent {
+                table: "active_watchers",
+                column,
+                row: id,
+            })
+        };
+        Ok(TakenDialog {
+            id,
+            resource_index: ordinal(row, "resource"),
+            event_id: row.get("event_id"),
+            call_id: row.get("callid"),
+            to_tag: row.get("to_tag"),
+            from_tag: row.get("from_tag"),
+            local_uri: row.get("local_uri"),
+            remote_uri: row.get("remote_uri"),
+            contact: row.get("contact"),
+            record_route: route_set::split(row.get("record_route")),
+            flow: row.get("flow"),
+            local_contact: row.get("local_contact"),
+            watcher_username: row.get("watcher_username"),
+            watcher_domain: row.get("watcher_domain"),
+            accept: row.get("accept"),
+            cseq: number("local_cseq")?,
+            version: number("version")?,
+            target_version: row.get("target_version"),
+            remote_cseq: number("remote_cseq")?,
+            status: row.get("status"),
+            reason: row.get("reason"),
+            // -1 = never, and so is more than 136 years.
+            expires_s: u32::try_from(row.get::<_, i64>("expires_s")).unwrap_or(u32::MAX),
+            failures: u32::try_from(row.get::<_, i32>("failures")).unwrap_or(0),
+            view: row.get("view"),
+            ended: row.get("ended"),
+            partial_since: row.get("partial_since"),
+        })
+    }
+}

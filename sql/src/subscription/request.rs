@@ -1,0 +1,365 @@
+//! What a SUBSCRIBE does: a new dialog, a refresh, an end. RFC 6665 section 4.2.1; CSeq: RFC 3261 section 12.2.2.
+
+use tokio_postgres::Row;
+
+use super::Subscriptions;
+use crate::{StoreError, ordinal, registry, rounds, route_set};
+
+/// A SUBSCRIBE without To-tag. Texts are as SIP has them; "local" is ours, "remote" the subscriber's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewSubscription {
+    /// Canonical URI of the presentity.
+    pub presentity_uri: String,
+    /// Event package.
+    pub event: String,
+    /// `id` parameter of Event, or `""`.
+    pub event_id: String,
+    /// User of the watcher.
+    pub watcher_username: String,
+    /// Domain of the watcher.
+    pub watcher_domain: String,
+    /// User of the To header.
+    pub to_user: String,
+    /// Domain of the To header.
+    pub to_domain: String,
+    /// User of the From header.
+    pub from_user: String,
+    /// Domain of the From header.
+    pub from_domain: String,
+    /// Display name of the From header, or `""`.
+    pub from_display: String,
+    /// To of the SUBSCRIBE without tag: From of our NOTIFY.
+    pub local_uri: String,
+    /// From of the SUBSCRIBE without tag: To of our NOTIFY.
+    pub remote_uri: String,
+    /// Our tag, derived from the request, so that a retransmission makes no second dialog.
+    pub to_tag: String,
+    /// The subscriber's tag.
+    pub from_tag: String,
+    /// Call-ID.
+    pub call_id: String,
+    /// CSeq of the SUBSCRIBE.
+    pub remote_cseq: u32,
+    /// Remote target: URI of the Contact.
+    pub contact: String,
+    /// Record-Route of the SUBSCRIBE, each value raw, in its order.
+    pub record_route: Vec<String>,
+    /// Lifetime in seconds; 0 = fetch (RFC 6665 section 4.4.3).
+    pub granted_s: u32,
+    /// Accept header, or `""`.
+    pub accept: String,
+    /// User-Agent header, or `""`.
+    pub user_agent: String,
+    /// Route URI of the server that holds the phone's flow, with the signed token; `""` = none.
+    pub flow: String,
+    /// Our Contact in the 2xx and in each NOTIFY.
+    pub local_contact: String,
+    /// Socket that the request came to, as Kamailio writes it (`udp:192.0.2.1:5060`), or `""`.
+    pub socket_info: String,
+    /// Whether rules decide about it.
+    pub authorization: Authorization,
+    /// What makes a later subscription take the place of this one ([`Subscriptions::supersede_batch`]); `None`: nothing.
+    pub subscriber_key: Option<String>,
+}
+
+/// Who decides about a subscription (RFC 5025). Not the server: a notifier does, before anything is sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Authorization {
+    /// Nobody: it is active, and sees everything.
+    #[default]
+    Open,
+    /// The presentity's rules. Without any it is active, and sees everything.
+    RulesOrAllowed,
+    /// The presentity's rules. Without any, what the operator says.
+    Rules,
+}
+
+/// A SUBSCRIBE inside a dialog. RFC 6665 section 4.1.2.2 and 4.1.2.3.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SubscriptionRefresh {
+    /// Call-ID.
+    pub call_id: String,
+    /// Our tag.
+    pub to_tag: String,
+    /// The subscriber's tag.
+    pub from_tag: String,
+    /// Event package: it must be the dialog's.
+    pub event: String,
+    /// `id` parameter of Event: it must be the dialog's.
+    pub event_id: String,
+    /// CSeq of this SUBSCRIBE.
+    pub remote_cseq: u32,
+    /// New remote target; `None` keeps the old one.
+    pub contact: Option<String>,
+    /// Lifetime in seconds; 0 = unsubscribe.
+    pub granted_s: u32,
+    /// As in [`NewSubscription::flow`]; always replaces the old one.
+    pub flow: String,
+    /// Our new Contact; `""` keeps the old one.
+    pub local_contact: String,
+    /// Whether rules decide about it by now.
+    pub authorization: Authorization,
+}
+
+/// What became of a SUBSCRIBE.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SubscribeOutcome {
+    /// Stored, now or by an earlier copy of the same request; a NOTIFY is owed. Answer 200.
+    Accepted {
+        /// Expires of the answer.
+        granted_s: u32,
+        /// To-tag of the answer.
+        to_tag: String,
+        /// Contact of the answer.
+        local_contact: String,
+    },
+    /// No such dialog, or it has ended. Answer 481.
+    NoDialog,
+    /// CSeq lower than an earlier one. Answer 500 (RFC 3261 section 12.2.2).
+    OutOfOrder,
+}
+
+impl Subscriptions<'_> {
+    /// Stores new dialogs (and fetches, `granted_s` 0), each owed a NOTIFY at once; outcomes in input order.
+    ///
+    /// # Locks
+    /// New keys of `active_watchers` in key order, then `notify_queue` by key through the trigger.
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn create_batch(
+        &self,
+        rows: &[NewSubscription],
+    ) -> Result<Vec<SubscribeOutcome>, StoreError> {
+        let presentity_uri = texts(rows, |row| &row.presentity_uri);
+        let event = texts(rows, |row| &row.event);
+        let event_id = texts(rows, |row| &row.event_id);
+        let watcher_username = texts(rows, |row| &row.watcher_username);
+        let watcher_domain = texts(rows, |row| &row.watcher_domain);
+        let to_user = texts(rows, |row| &row.to_user);
+        let to_domain = texts(rows, |row| &row.to_domain);
+        let from_user = texts(rows, |row| &row.from_user);
+        let from_domain = texts(rows, |row| &row.from_domain);
+        let from_display = texts(rows, |row| &row.from_display);
+        let local_uri = texts(rows, |row| &row.local_uri);
+        let remote_uri = texts(rows, |row| &row.remote_uri);
+        let to_tag = texts(rows, |row| &row.to_tag);
+        let from_tag = texts(rows, |row| &row.from_tag);
+        let call_id = texts(rows, |row| &row.call_id);
+        let remote_cseq: Vec<i64> = rows.iter().map(|row| row.remote_cseq.into()).collect();
+        let contact = texts(rows, |row| &row.contact);
+        let record_route: Vec<String> = rows
+            .iter()
+            .map(|row| route_set::join(&row.record_route))
+            .collect();
+        let granted_s: Vec<i64> = rows.iter().map(|row| row.granted_s.into()).collect();
+        let accept = texts(rows, |row| &row.accept);
+        let user_agent = texts(rows, |row| &row.user_agent);
+        let flow = texts(rows, |row| &row.flow);
+        let local_contact = texts(rows, |row| &row.local_contact);
+        let socket_info = texts(rows, |row| &row.socket_info);
+        let is = |wanted: fn(Authorization) -> bool| -> Vec<bool> {
+            rows.iter().map(|row| wanted(row.authorization)).collect()
+        };
+        let under_rules = is(Authorization::is_by_rules);
+        let allowed = is(|authorization| authorization != Authorization::Rules);
+        // Null when no row has a key: the statement then costs what it would without the parameter.
+        let subscriber_key: Option<Vec<Option<&str>>> = rows
+            .iter()
+            .any(|row| row.subscriber_key.is_some())
+            .then(|| {
+                rows.iter()
+                    .map(|row| row.subscriber_key.as_deref())
+                    .collect()
+            });
+        let answers = self
+            .0
+            .query(
+                &registry::SUBSCRIPTION_CREATE_BATCH,
+                &[
+                    &presentity_uri,
+                    &event,
+                    &event_id,
+                    &watcher_username,
+                    &watcher_domain,
+                    &to_user,
+                    &to_domain,
+                    &from_user,
+                    &from_domain,
+                    &local_uri,
+                    &remote_uri,
+                    &to_tag,
+                    &from_tag,
+                    &call_id,
+                    &remote_cseq,
+                    &contact,
+                    &record_route,
+                    &granted_s,
+                    &accept,
+                    &user_agent,
+                    &flow,
+                    &local_contact,
+                    &socket_info,
+                    &self.0.now(),
+                    &under_rules,
+                    &allowed,
+                    &from_display,
+                    &subscriber_key,
+                ],
+            )
+            .await?;
+        rows.iter()
+            .zip(answers)
+            .map(|(row, answer)| accepted(&row.to_tag, &answer))
+            .collect()
+    }
+
+    /// Of the subscriptions of one subscriber (presentity, event and its id, watcher, `subscriber_key`) keeps the newest and ends the
+    /// others, each owed `terminated;reason=rejected`; returns how many it ended. Call it when [`Subscriptions::create_batch`] has
+    /// returned, with the same rows, and answer after it. Without keys in `rows` it does nothing.
+    ///
+    /// # Locks
+    /// Rows of `active_watchers` that are to end, by (presentity_uri, event, id), then `notify_queue` by key through the trigger.
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn supersede_batch(&self, rows: &[NewSubscription]) -> Result<u64, StoreError> {
+        let keyed: Vec<(&NewSubscription, &str)> = rows
+            .iter()
+            .filter_map(|row| Some((row, row.subscriber_key.as_deref()?)))
+            .collect();
+        if keyed.is_empty() {
+            return Ok(0);
+        }
+        let column = |column: fn(&NewSubscription) -> &str| -> Vec<&str> {
+            keyed.iter().map(|(row, _)| column(row)).collect()
+        };
+        let subscriber_key: Vec<&str> = keyed.iter().map(|(_, key)| *key).collect();
+        self.0
+            .execute(
+                &registry::SUBSCRIPTION_SUPERSEDE_BATCH,
+                &[
+                    &column(|row| &row.presentity_uri),
+                    &column(|row| &row.event),
+                    &column(|row| &row.event_id),
+                    &column(|row| &row.watcher_username),
+                    &column(|row| &row.watcher_domain),
+                    &subscriber_key,
+                    &self.0.now(),
+                ],
+            )
+            .await
+    }
+
+    /// Refreshes and ends dialogs; outcomes in input order. Each accepted one is owed a NOTIFY at once.
+    ///
+    /// The stored CSeq again is a retransmission: same answer, nothing changes. A lower one is accepted only within
+    /// `cseq_offset`. Two requests of one dialog in one slice are carried out one after the other.
+    ///
+    /// # Locks
+    /// Rows of `active_watchers` by (presentity_uri, event, id), then `notify_queue` by key through the trigger.
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn refresh_batch(
+        &self,
+        rows: &[SubscriptionRefresh],
+        cseq_offset: u32,
+    ) -> Result<Vec<SubscribeOutcome>, StoreError> {
+        let mut outcomes = vec![SubscribeOutcome::NoDialog; rows.len()];
+        for round in rounds::split(
+            rows.iter()
+                .map(|row| (&row.call_id, &row.to_tag, &row.from_tag)),
+        ) {
+            let rows: Vec<&SubscriptionRefresh> = round.iter().map(|&index| &rows[index]).collect();
+            for (index, outcome) in round
+                .into_iter()
+                .zip(self.refresh_distinct(&rows, cseq_offset).await?)
+            {
+                outcomes[index] = outcome;
+            }
+        }
+        Ok(outcomes)
+    }
+
+    /// Refreshes of which no two name the same dialog.
+    async fn refresh_distinct(
+        &self,
+        rows: &[&SubscriptionRefresh],
+        cseq_offset: u32,
+    ) -> Result<Vec<SubscribeOutcome>, StoreError> {
+        let call_id: Vec<&str> = rows.iter().map(|row| row.call_id.as_str()).collect();
+        let to_tag: Vec<&str> = rows.iter().map(|row| row.to_tag.as_str()).collect();
+        let from_tag: Vec<&str> = rows.iter().map(|row| row.from_tag.as_str()).collect();
+        let event: Vec<&str> = rows.iter().map(|row| row.event.as_str()).collect();
+        let event_id: Vec<&str> = rows.iter().map(|row| row.event_id.as_str()).collect();
+        let remote_cseq: Vec<i64> = rows.iter().map(|row| row.remote_cseq.into()).collect();
+        let contact: Vec<Option<&str>> = rows.iter().map(|row| row.contact.as_deref()).collect();
+        let granted_s: Vec<i64> = rows.iter().map(|row| row.granted_s.into()).collect();
+        let flow: Vec<&str> = rows.iter().map(|row| row.flow.as_str()).collect();
+        let local_contact: Vec<&str> = rows.iter().map(|row| row.local_contact.as_str()).collect();
+        let cseq_offset = i64::from(cseq_offset);
+        let under_rules: Vec<bool> = rows
+            .iter()
+            .map(|row| row.authorization.is_by_rules())
+            .collect();
+        let answers = self
+            .0
+            .query(
+                &registry::SUBSCRIPTION_REFRESH_BATCH,
+                &[
+                    &call_id,
+                    &to_tag,
+                    &from_tag,
+                    &event,
+                    &event_id,
+                    &remote_cseq,
+                    &contact,
+                    &granted_s,
+                    &flow,
+                    &local_contact,
+                    &cseq_offset,
+                    &self.0.now(),
+                    &under_rules,
+                ],
+            )
+            .await?;
+        let mut outcomes = vec![SubscribeOutcome::NoDialog; rows.len()];
+        for answer in &answers {
+            let index = ordinal(answer, "ord");
+            if let (Some(row), Some(outcome)) = (rows.get(index), outcomes.get_mut(index)) {
+                *outcome = match answer.get("outcome") {
+                    "accepted" => accepted(&row.to_tag, answer)?,
+                    "out_of_order" => SubscribeOutcome::OutOfOrder,
+                    _ => SubscribeOutcome::NoDialog,
+                };
+            }
+        }
+        Ok(outcomes)
+    }
+}
+
+// === impl Authorization ===
+
+impl Authorization {
+    fn is_by_rules(self) -> bool {
+        self != Authorization::Open
+    }
+}
+
+fn texts<'a>(
+    rows: &'a [NewSubscription],
+    column: impl Fn(&'a NewSubscription) -> &'a String,
+) -> Vec<&'a str> {
+    rows.iter().map(|row| column(row).as_str()).collect()
+}
+
+fn accepted(to_tag: &str, answer: &Row) -> Result<SubscribeOutcome, StoreError> {
+    let granted_s: i64 = answer.get("granted_s");
+    Ok(SubscribeOutcome::Accepted {
+        granted_s: u32::try_from(granted_s).map_err(|_| StoreError::Inconsistent {
+            table: "active_watchers",
+            column: "granted_s",
+            row: 0,
+        })?,
+        to_tag: to_tag.to_owned(),
+        local_contact: answer.get("local_contact"),
+    })
+}
