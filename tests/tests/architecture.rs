@@ -14,11 +14,18 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("postgres-dev", &[]),
     ("load", &["sip", "net"]),
     ("kamailio", &[]),
+    ("script", &["sip"]),
     ("tables", &[]),
     ("schema", &["tables"]),
     ("sql", &["events", "sip", "tables"]),
-    ("server", &["sip", "net", "events", "sql", "node"]),
-    ("notifier", &["sip", "net", "events", "sql", "node"]),
+    (
+        "server",
+        &["sip", "net", "events", "sql", "node", "script"],
+    ),
+    (
+        "notifier",
+        &["sip", "net", "events", "sql", "node", "script"],
+    ),
     (
         "pgpresence",
         &[
@@ -31,6 +38,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "node",
             "postgres-dev",
             "kamailio",
+            "script",
             "server",
             "notifier",
         ],
@@ -59,6 +67,7 @@ const GUARDED: &[(&str, &[&str])] = &[
         ],
     ),
     ("regex", &["kamailio"]),
+    ("mlua", &["script"]),
     ("anyhow", &["pgpresence"]),
     // Random bytes are an argument of the protocol crates.
     (
@@ -105,6 +114,7 @@ const BANNED_WORDS: &[(&str, &[&str], &str)] = &[
             "lib/postgres-dev",
             "lib/load",
             "lib/kamailio",
+            "lib/script",
             "schema",
             "sql",
             "server",
@@ -148,6 +158,7 @@ const CRATES: &[&str] = &[
     "lib/postgres-dev",
     "lib/load",
     "lib/kamailio",
+    "lib/script",
     "schema",
     "sql",
     "server",

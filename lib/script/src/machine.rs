@@ -1,0 +1,248 @@
+//! One Lua state, and the calls in it.
+//!
+//! Calls take turns: one runs until it is done or waits, then another may run. Each is a coroutine of its own with a budget of its own,
+//! and whatever goes wrong in it ends it alone.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use mlua::{Error, Function, IntoLuaMulti, Lua, MultiValue, Table, Thread, Value};
+
+use crate::ask::{Ask, Told};
+use crate::budget::Budget;
+use crate::message::{Incoming, REPLY, ReplyTo};
+use crate::program::{Limits, Program, ProgramError};
+use crate::sandbox;
+use crate::subscription::Subscription;
+
+/// What the script may do while it is loaded.
+const LOADING: Duration = Duration::from_secs(2);
+/// The event of the guide.
+const NOTIFY_REPLY: &str = "presence:notify-reply";
+
+/// A Lua state with a program loaded. It stays on the thread that made it.
+pub struct Machine {
+    lua: Lua,
+    budget: Rc<Budget>,
+    limits: Limits,
+    driver: Driver,
+    route: Option<Function>,
+    notify_reply: Option<Function>,
+}
+
+struct Driver {
+    route: Function,
+    event: Function,
+}
+
+/// Where a call is after it has run for a while.
+#[derive(Debug)]
+pub enum Step {
+    /// It waits for this.
+    Asks(Suspended, Ask),
+    /// It has ended. For an event: `xavp.<xavp_cfg>.delete_subscription`, else 0.
+    Done(i64),
+    /// It was ended.
+    Failed(Failure),
+}
+
+/// A call that waits. Whoever drops it ends it.
+#[derive(Debug)]
+pub struct Suspended {
+    thread: Thread,
+    spent: Duration,
+}
+
+/// Why a call did not end by itself.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// An error of the script that it did not catch; with the line.
+    #[error("{0}")]
+    Error(String),
+    /// It was still running at its deadline.
+    #[error("it was still running at its deadline")]
+    Deadline,
+    /// It needed more memory than it may use. What the script keeps in its variables counts, so the state should be given up.
+    #[error("it needed more memory than it may use")]
+    Memory,
+}
+
+// === impl Machine ===
+
+impl Machine {
+    /// Makes a state and loads the program into it.
+    ///
+    /// # Errors
+    /// [`ProgramError`]; for a program that was loaded before only if it depends on chance.
+    pub fn new(program: &Program) -> Result<Machine, ProgramError> {
+        let budget = Rc::new(Budget::default());
+        let faulty = |error: Error| ProgramError::Faulty(described(&error));
+        let (lua, driver) =
+            sandbox::open(&budget, program.limits.memory, &program.xavp_cfg).map_err(faulty)?;
+        let taken = |name| driver.get::<Function>(name);
+        let route = taken("route").map_err(faulty)?;
+        let event = taken("event").map_err(faulty)?;
+        lua.set_named_registry_value(REPLY, taken("reply").map_err(faulty)?)
+            .map_err(faulty)?;
+        let mut machine = Machine {
+            budget,
+            limits: program.limits,
+            driver: Driver { route, event },
+            route: None,
+            notify_reply: None,
+            lua,
+        };
+        machine.load(program)?;
+        Ok(machine)
+    }
+
+    fn load(&mut self, program: &Program) -> Result<(), ProgramError> {
+        let faulty = |error: Error| ProgramError::Faulty(described(&error));
+        let used = self.lua.used_memory();
+        self.lua
+            .set_memory_limit(used + program.limits.memory)
+            .map_err(faulty)?;
+        let chunk = self
+            .lua
+            .load(&program.source[..])
+            .set_name(format!("@{}", program.name))
+            .set_mode(mlua::chunk::ChunkMode::Text)
+            .into_function()
+            .map_err(faulty)?;
+        let thread = self.lua.create_thread(chunk).map_err(faulty)?;
+        match self.run(thread, Duration::ZERO, LOADING, ()) {
+            Ok(_) => {}
+            Err(Failure::Error(message)) => return Err(ProgramError::Faulty(message)),
+            Err(_) => return Err(ProgramError::TooMuch(program.name.clone())),
+        }
+        let globals = self.lua.globals();
+        let no_function = |name| ProgramError::NoFunction {
+            file: program.name.clone(),
+            name,
+        };
+        self.route = globals.raw_get("route").map_err(|_| no_function("route"))?;
+        self.notify_reply = globals
+            .raw_get::<Table>("event_route")
+            .and_then(|events| events.raw_get(NOTIFY_REPLY))
+            .map_err(|_| no_function("event_route[\"presence:notify-reply\"]"))?;
+        Ok(())
+    }
+
+    /// Whether there is a function `route`.
+    pub fn has_route(&self) -> bool {
+        self.route.is_some()
+    }
+
+    /// Whether there is a function for `presence:notify-reply`.
+    pub fn hears_replies(&self) -> bool {
+        self.notify_reply.is_some()
+    }
+
+    /// Calls `route` with a request. Without that function: the default route.
+    pub fn route(&self, request: Incoming) -> Step {
+        let Some(route) = &self.route else {
+            return Step::Done(0);
+        };
+        self.begin(&self.driver.route, (route.clone(), request))
+    }
+
+    /// Calls the function for `presence:notify-reply`, if there is one.
+    pub fn notify_reply(&self, reply: ReplyTo, subscription: Option<Subscription>) -> Step {
+        let Some(handler) = &self.notify_reply else {
+            return Step::Done(0);
+        };
+        self.begin(&self.driver.event, (handler.clone(), reply, subscription))
+    }
+
+    fn begin(&self, function: &Function, arguments: impl IntoLuaMulti) -> Step {
+        match self.lua.create_thread(function.clone()) {
+            Ok(thread) => self.go_on(thread, Duration::ZERO, arguments),
+            Err(error) => Step::Failed(failure(&error)),
+        }
+    }
+
+    /// Goes on with a call of this machine.
+    pub fn resume(&self, call: Suspended, told: Told) -> Step {
+        match told.write(&self.lua) {
+            Ok(values) => self.go_on(call.thread, call.spent, values),
+            Err(error) => Step::Failed(failure(&error)),
+        }
+    }
+
+    /// Runs a call until it is done, or waits for something that makes sense.
+    fn go_on(&self, thread: Thread, spent: Duration, arguments: impl IntoLuaMulti) -> Step {
+        let mut ran = self.run(thread, spent, self.limits.deadline, arguments);
+        loop {
+            let (suspended, values) = match ran {
+                Err(failure) => return Step::Failed(failure),
+                Ok((None, values)) => {
+                    let value = values.front().and_then(Value::as_integer);
+                    return Step::Done(value.unwrap_or_default());
+                }
+                Ok((Some(suspended), values)) => (suspended, values),
+            };
+            match Ask::read(values) {
+                Ok(ask) => return Step::Asks(suspended, ask),
+                Err(reason) => {
+                    ran = self.run(
+                        suspended.thread,
+                        suspended.spent,
+                        self.limits.deadline,
+                        (false, reason),
+                    );
+                }
+            }
+        }
+    }
+
+    /// One stretch. `None`: it has ended, with these values; else it has yielded them.
+    fn run(
+        &self,
+        thread: Thread,
+        spent: Duration,
+        limit: Duration,
+        arguments: impl IntoLuaMulti,
+    ) -> Result<(Option<Suspended>, MultiValue), Failure> {
+        self.budget.begin(limit, spent);
+        let result = thread.resume::<MultiValue>(arguments);
+        if self.budget.is_over() {
+            return Err(Failure::Deadline);
+        }
+        let values = result.map_err(|error| failure(&error))?;
+        let suspended = thread.is_resumable().then(|| Suspended {
+            thread,
+            spent: self.budget.spent(),
+        });
+        Ok((suspended, values))
+    }
+}
+
+fn failure(error: &Error) -> Failure {
+    if is_about_memory(error) {
+        return Failure::Memory;
+    }
+    Failure::Error(described(error))
+}
+
+fn is_about_memory(error: &Error) -> bool {
+    match error {
+        Error::MemoryError(_) => true,
+        Error::CallbackError { cause, .. } | Error::WithContext { cause, .. } => {
+            is_about_memory(cause)
+        }
+        _ => false,
+    }
+}
+
+/// The message without mlua's words and the traceback.
+fn described(error: &Error) -> String {
+    let message = match error {
+        Error::RuntimeError(message) | Error::SyntaxError { message, .. } => message.clone(),
+        Error::CallbackError { cause, .. } | Error::WithContext { cause, .. } => {
+            return described(cause);
+        }
+        other => other.to_string(),
+    };
+    let end = message.find("\nstack traceback:").unwrap_or(message.len());
+    message[..end].trim_end().to_owned()
+}
