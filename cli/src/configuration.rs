@@ -55,6 +55,14 @@ pub(crate) fn database_url(config: &Config) -> anyhow::Result<&DatabaseUrl> {
 
 pub(crate) fn check(settings: &Settings) -> anyhow::Result<ExitCode> {
     let config = load(settings, Role::Other)?;
+    if let Err(error) = server::read_script(&config) {
+        return Err(ConfigError::Faults(vec![Fault {
+            origin: Origin::Default,
+            path: "script.file".to_owned(),
+            message: error.to_string(),
+        }])
+        .into());
+    }
     config.remarks.iter().for_each(remark);
     say("the configuration is valid");
     Ok(ExitCode::SUCCESS)

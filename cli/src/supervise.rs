@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use node::{Config, Shutdown};
+use node::{Config, Hangups, Shutdown};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc::UnboundedSender;
@@ -123,6 +123,11 @@ async fn live(
         // It may die before it has read all: then its end tells more than this error.
         let _ = pipe.write_all(&hand_on(config)).await;
     }
+    // A script is read again by those who run it.
+    let mut hangups = match config.script.file {
+        Some(_) => Hangups::listen().ok(),
+        None => None,
+    };
     let mut lines = child
         .stdout
         .take()
@@ -134,12 +139,19 @@ async fn live(
                 None => std::future::pending().await,
             }
         };
+        let hangup = async {
+            match &mut hangups {
+                Some(hangups) => hangups.next().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased; // what it has said comes before its end
             line = line => match line {
                 Some(line) => on_line(&line),
                 None => lines = None,
             },
+            () = hangup => pass_on_hangup(&child),
             status = child.wait() => return status,
             () = shutdown.triggered() => return stop(child, stdin).await,
         }
@@ -155,6 +167,19 @@ fn start(role: &Role) -> std::io::Result<Child> {
         .process_group(0)
         .kill_on_drop(true)
         .spawn()
+}
+
+/// Children have process groups of their own, so that a signal reaches only the supervisor.
+fn pass_on_hangup(child: &Child) {
+    let pid = child
+        .id()
+        .and_then(|pid| i32::try_from(pid).ok())
+        .and_then(rustix::process::Pid::from_raw);
+    if let Some(pid) = pid
+        && let Err(error) = rustix::process::kill_process(pid, rustix::process::Signal::HUP)
+    {
+        tracing::warn!(%error, "a child cannot be told to read its script again");
+    }
 }
 
 /// This very program, also when the file was replaced by a newer one in the meantime.

@@ -18,6 +18,7 @@ use crate::in_flight::{FlightKey, Guard, Ledger, Work};
 use crate::notify_log::NotifyLog;
 use crate::outage::Outage;
 use crate::portion::Portion;
+use crate::script::NotifyReply;
 use crate::send::{Letter, Prepared, Sender, Taken, is_terminated};
 use crate::settle::{Ending, Standing};
 use crate::statement::{Done, Job, Take, claimed, settled_resource};
@@ -42,6 +43,8 @@ pub(crate) struct Engine {
     notify_log: Option<NotifyLog>,
     owner: i64,
     ledger: Ledger<Arc<Resource>>,
+    /// Hears of the answers, if there is a script that wants to.
+    script: Option<NotifyReply>,
     /// Verdicts to store; their dialogs stay in flight until then, so that they aren't taken in between.
     verdicts: Vec<(FlightKey, DialogVerdict)>,
     pace: Pace,
@@ -93,6 +96,7 @@ impl Engine {
         client: Client<Letter>,
         sender: Sender,
         notify_log: Option<NotifyLog>,
+        script: Option<NotifyReply>,
         owner: i64,
     ) -> Engine {
         Engine {
@@ -106,6 +110,7 @@ impl Engine {
             notify_log,
             owner,
             ledger: Ledger::new(),
+            script,
             verdicts: Vec::new(),
             preparing: JoinSet::new(),
             prepared_for: HashMap::new(),
@@ -136,6 +141,9 @@ impl Engine {
                 done = finished(&mut self.overdue) => self.overdue_done(done),
                 batch = inputs.outcomes.recv_batch() => {
                     for (letter, outcome) in batch.ok_or("client transactions")? {
+                        if let Some(script) = &mut self.script {
+                            script.ended(letter.key, &outcome);
+                        }
                         self.ended(letter, ending(&outcome));
                     }
                 }
@@ -385,6 +393,10 @@ impl Engine {
                 log.taken(key, &dialog, &work.resource, |key| {
                     ledger.guard(key).is_some()
                 });
+            }
+            if let Some(script) = &mut self.script {
+                let is_open = |key| self.ledger.guard(key).is_some();
+                script.note(key, guard, &work.resource, &dialog, is_open);
             }
             let standing = Standing {
                 terminated: is_terminated(&dialog),

@@ -16,6 +16,7 @@ mod notify_log;
 mod outage;
 mod portion;
 mod render;
+mod script;
 mod send;
 mod settle;
 mod statement;
@@ -31,6 +32,7 @@ use send::Sender;
 use settle::FailurePolicy;
 use sip::{Limits, Message};
 use sql::{Store, StoreError, StoreOptions, Tables};
+use std::sync::Arc;
 use std::time::Duration;
 use sweep::SweepSettings;
 use tokio::sync::{mpsc, watch};
@@ -45,6 +47,9 @@ pub enum RunError {
     /// `presence.db_url` makes no sense. Remedy: correct it.
     #[error(transparent)]
     Database(#[from] StoreError),
+    /// The script cannot be read, or does not load. Remedy: the message names the line.
+    #[error("script.file: {0}")]
+    Script(#[from] ::script::ProgramError),
     /// The address of `notifier.listen` can't be bound. Remedy: free it, or choose another.
     #[error(transparent)]
     Bind(#[from] net::BindError),
@@ -115,6 +120,7 @@ pub async fn run(
     ready: impl FnOnce() + Send,
 ) -> Result<(), RunError> {
     let store = connect(&config)?;
+    let script = script::Thread::start(&config, store.clone())?;
     let settings = Settings::new(&config);
     let decider = Decider::new(&config.presence, registry);
     let notify_log = NotifyLog::new(&config);
@@ -169,6 +175,8 @@ pub async fn run(
     let receive = AbortOnDropHandle::new(tokio::spawn(receive(incoming, client.clone())));
     let beat = AbortOnDropHandle::new(tokio::spawn(heartbeat::keep(store.clone(), node, owner_in)));
     let sweep = AbortOnDropHandle::new(tokio::spawn(sweep(store.clone(), config)));
+    let reload = AbortOnDropHandle::new(tokio::spawn(reload(script.clone())));
+    let hears = script.map(script::NotifyReply::new);
     let engine = Engine::new(
         settings,
         store.clone(),
@@ -176,6 +184,7 @@ pub async fn run(
         client,
         sender,
         notify_log,
+        hears,
         id,
     );
     let latest = owner.clone();
@@ -192,6 +201,7 @@ pub async fn run(
         result = engine => result,
         _ = receive => Err("receive"),
         _ = beat => Err("heartbeat"),
+        _ = reload => Err("script"),
         _ = sweep => Err("sweep"),
     };
     let id = *latest.borrow();
@@ -222,6 +232,18 @@ fn connect(config: &node::Config) -> Result<Store, RunError> {
         hard_state: config.presence.pidf_manipulation,
     };
     Ok(Store::connect(url.expose(), &options)?)
+}
+
+/// Reads the script again at each SIGHUP; waits for ever where there is none.
+async fn reload(script: Option<Arc<script::Thread>>) {
+    let (Some(script), Ok(mut hangups)) = (script, node::Hangups::listen()) else {
+        return std::future::pending().await;
+    };
+    loop {
+        hangups.next().await;
+        let script = Arc::clone(&script);
+        let _ = tokio::task::spawn_blocking(move || script.reload()).await;
+    }
 }
 
 /// Hands responses to their transactions. A notifier takes no requests; stray ones are dropped.

@@ -46,6 +46,11 @@ impl Answer {
         self
     }
 
+    /// Its status code.
+    pub(crate) fn status(&self) -> u16 {
+        self.status.code()
+    }
+
     /// The response on the wire. An answer that makes no dialog gets its To-tag from the request alone, not from the cluster's
     /// secret: a server that has not yet read that from the database must answer as one that has.
     pub(crate) fn encode(&self, request: &Request, source: SocketAddr) -> Vec<u8> {
@@ -118,6 +123,20 @@ pub(crate) fn unavailable() -> Answer {
 /// A bug of ours.
 pub(crate) fn server_error() -> Answer {
     Answer::new(StatusCode::SERVER_INTERNAL_ERROR)
+}
+
+/// What the script says. There is no such answer if the code is none.
+pub(crate) fn of_script(code: u16, reason: Option<String>) -> Option<Answer> {
+    let answer = Answer::new(StatusCode::new(code)?);
+    Some(match reason {
+        Some(reason) => answer.reason(reason),
+        None => answer,
+    })
+}
+
+/// The script names a watcher by something that is no URI.
+pub(crate) fn bad_watcher() -> Answer {
+    bad_request("Bad Watcher")
 }
 
 // === rejections ===

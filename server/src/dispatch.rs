@@ -79,6 +79,17 @@ fn handle(front: &Arc<Front>, work: Work, secret: &Secret) {
     if let Some(token) = relay::token(&arrival.request, secret) {
         return relay::forward(front, &arrival, &token, secret);
     }
+    if let Some(scripts) = &front.scripts
+        && scripts.decides(&arrival.request)
+        && matches!(check(&arrival.request), Ok(Checked::Sound))
+    {
+        return scripts.route(front, arrival);
+    }
+    built_in(front, arrival, secret);
+}
+
+/// What becomes of a request without a script, or by its `default_route()`.
+pub(crate) fn built_in(front: &Arc<Front>, arrival: Arrival, secret: &Secret) {
     if needs_no_database(front, &arrival) {
         return;
     }

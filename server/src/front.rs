@@ -11,7 +11,7 @@ use events::{Policy, Registry};
 use net::{Endpoint, FlowKey};
 use sip::token::Secret;
 use sip::{Limits, Request};
-use sql::{Authorization, Store, StoreError};
+use sql::{Authorization, Priority, Store, StoreError};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
@@ -19,6 +19,7 @@ use crate::admission::{Admission, Admitted};
 use crate::answer::{self, Answer};
 use crate::doorbell::Doorbell;
 use crate::flow::Addresses;
+use crate::script::{Call, Scripts};
 use crate::write_batch::{Lane, Ticket, WriteQueue, Writers};
 use crate::{publish, subscribe};
 
@@ -36,6 +37,10 @@ pub(crate) struct Front {
     pub(crate) refreshes_subscriptions: Arc<WriteQueue<subscribe::Refresh>>,
     pub(crate) sets_features: Arc<WriteQueue<subscribe::SetFeature>>,
     pub(crate) doorbell: Doorbell,
+    /// The operator's script, if there is one.
+    pub(crate) scripts: Option<Scripts>,
+    /// Publications without a priority have one by their age (`xavp_cfg`).
+    priority_by_age: bool,
     request_deadline: Duration,
     authorization: Authorization,
     store: Store,
@@ -48,6 +53,20 @@ pub(crate) struct Arrival {
     pub(crate) request: Request,
     pub(crate) flow: FlowKey,
     pub(crate) deadline: Instant,
+    /// The script that has handed it over, if one has.
+    pub(crate) call: Option<Box<Call>>,
+}
+
+impl Arrival {
+    /// The same request, not handed over by anybody. The bytes are shared.
+    pub(crate) fn clone_request(&self) -> Arrival {
+        Arrival {
+            request: self.request.clone(),
+            flow: self.flow.clone(),
+            deadline: self.deadline,
+            call: None,
+        }
+    }
 }
 
 impl Front {
@@ -58,6 +77,7 @@ impl Front {
         policy: Policy,
         addresses: Addresses,
         store: Store,
+        scripts: Option<Scripts>,
         config: &node::Config,
     ) -> Self {
         let writers = Writers::new(config.server.write_connections.usize());
@@ -95,6 +115,8 @@ impl Front {
             // A key that somebody presses now and then: one row a statement.
             sets_features: WriteQueue::new(subscribe::SetFeature(store.clone()), writers, 1),
             doorbell: Doorbell::default(),
+            scripts,
+            priority_by_age: !config.presence.xavp_cfg.is_empty(),
             request_deadline: config.server.request_deadline_ms.milliseconds(),
             authorization: by_rules(&config.presence),
             store,
@@ -113,11 +135,27 @@ impl Front {
         }
     }
 
+    /// Which of several publications is to come first, as far as this one says so.
+    pub(crate) fn priority(&self, arrival: &Arrival) -> Priority {
+        let given = arrival.call.as_ref().and_then(|call| call.priority);
+        match given {
+            Some(number) => Priority::Given(number),
+            None if self.priority_by_age => Priority::ByAge,
+            None => Priority::Kept,
+        }
+    }
+
+    /// The database, for what is no batch.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
     pub(crate) fn arrival(&self, request: Request, flow: FlowKey) -> Arrival {
         Arrival {
             request,
             flow,
             deadline: Instant::now() + self.request_deadline,
+            call: None,
         }
     }
 
@@ -148,10 +186,13 @@ impl Front {
 
     /// Returns when no request waits for the database any more, or its time is over.
     pub(crate) async fn drained(&self) {
-        if timeout(self.request_deadline, self.admission.drained())
-            .await
-            .is_err()
-        {
+        let drained = async {
+            if let Some(scripts) = &self.scripts {
+                scripts.drained().await;
+            }
+            self.admission.drained().await;
+        };
+        if timeout(self.request_deadline, drained).await.is_err() {
             tracing::warn!("stopped with requests unanswered");
         }
     }
@@ -193,7 +234,15 @@ impl Front {
     /// Sends `answer` the way the request came: to the Via's address from the socket that received it, or down its connection
     /// (RFC 3261 section 18.2.2, RFC 3581 section 4). An answer that nobody can take is dropped; the client will repeat itself.
     pub(crate) fn reply(&self, arrival: &Arrival, answer: &Answer) {
-        let Arrival { request, flow, .. } = arrival;
+        let Arrival {
+            request,
+            flow,
+            call,
+            ..
+        } = arrival;
+        if let Some(call) = call {
+            call.answered(answer.status());
+        }
         let bytes = Bytes::from(answer.encode(request, flow.remote));
         if flow.transport.is_reliable() {
             if self.endpoint.send_flow(flow, bytes).is_err() {

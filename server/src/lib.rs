@@ -15,6 +15,7 @@ pub mod http;
 mod node_row;
 pub mod publish;
 mod relay;
+mod script;
 pub mod subscribe;
 pub mod write_batch;
 
@@ -23,18 +24,20 @@ use std::sync::Arc;
 
 use events::{MinExpiresAction, Policy, Registry, SameSubscriber};
 use net::{Endpoint, EndpointOptions, Incoming, ListenAddr};
-use node::{Config, PresenceConfig, Shutdown};
+use node::{Config, Hangups, PresenceConfig, Shutdown};
 use sip::{Limits, Transport};
 use sql::{Store, StoreError, StoreOptions, Tables};
 use thiserror::Error;
 use tokio::task::JoinHandle;
 
 pub use admission::{Admission, Admitted};
+pub use script::read_script;
 
 use crate::flow::Addresses;
 use crate::front::Front;
 use crate::http::Http;
 use crate::node_row::NodeRow;
+use crate::script::Scripts;
 
 /// Where a server listens, once it does.
 #[derive(Debug, Clone)]
@@ -66,6 +69,12 @@ pub enum RunError {
         "notifiers have no UDP address to reach this server at: see server.listen and server.internal_listen"
     )]
     NoInternalListener,
+    /// The script cannot be read, or does not load. Remedy: the message names the line.
+    #[error("script.file: {0}")]
+    Script(#[from] ::script::ProgramError),
+    /// The system gives no more threads, or no signals.
+    #[error("no thread for the script: {0}")]
+    Thread(std::io::Error),
     /// No database is named. Remedy: `presence.db_url`.
     #[error("presence.db_url names no database")]
     NoDatabase,
@@ -98,6 +107,7 @@ pub async fn run(
     )?;
     let doorbell_store = Store::connect(url, &store_options(&config, 1))?;
 
+    let scripts = Scripts::start(&config)?;
     let limits = Limits::default();
     let (endpoint, incoming) =
         Endpoint::bind(&listeners(&config), limits, EndpointOptions::default()).await?;
@@ -125,6 +135,7 @@ pub async fn run(
         policy(&config),
         addresses,
         store.clone(),
+        scripts,
         &config,
     ));
 
@@ -132,6 +143,12 @@ pub async fn run(
         tokio::spawn(front.doorbell.clone().ring(doorbell_store)),
         tokio::spawn(Arc::clone(&front).learn_secret()),
     ]);
+    if front.scripts.is_some() {
+        let hangups = Hangups::listen().map_err(RunError::Thread)?;
+        background
+            .0
+            .push(tokio::spawn(reload_script(Arc::clone(&front), hangups)));
+    }
     let (mut http, mut served) = (None, None);
     if let Some(listener) = http_listener {
         http = listener.local_addr().ok();
@@ -175,6 +192,20 @@ const ANYWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
 /// How many database connections HTTP has.
 const HTTP_DATABASE_CONNECTIONS: usize = 4;
+
+/// Reads the script again at each SIGHUP. Loading takes a thread that may be busy for a while.
+async fn reload_script(front: Arc<Front>, mut hangups: Hangups) {
+    loop {
+        hangups.next().await;
+        let front = Arc::clone(&front);
+        let reloaded = tokio::task::spawn_blocking(move || {
+            if let Some(scripts) = &front.scripts {
+                scripts.reload();
+            }
+        });
+        let _ = reloaded.await;
+    }
+}
 
 /// Handles packets in order of arrival until the word to stop.
 async fn receive(front: &Arc<Front>, mut incoming: Incoming, shutdown: &Shutdown) {

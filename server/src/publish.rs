@@ -8,8 +8,8 @@ use events::package::EntityTags;
 use events::publication::{self, PublishIntent, decide};
 use sip::token::Secret;
 use sql::{
-    BodyNote, ChangeKind, NewPublication, PublicationChange, PublishOutcome, Resource, Store,
-    StoreError, TagChange,
+    BodyNote, ChangeKind, NewPublication, Priority, PublicationChange, PublishOutcome, Resource,
+    Store, StoreError, TagChange,
 };
 
 use crate::answer;
@@ -26,14 +26,20 @@ pub(crate) fn publish(front: &Arc<Front>, arrival: Arrival, secret: &Secret) {
     };
     let (ticket, visible) = match intent {
         PublishIntent::Create(new) => {
-            let row = new_row(new);
+            let mut row = new_row(new, front.priority(&arrival));
+            if let Some(sender) = sender_of_script(&arrival) {
+                row.sender = sender;
+            }
             (
                 front.submit(&front.creates_publications, row, &arrival),
                 true,
             )
         }
         PublishIntent::Change(change) => {
-            let row = change_row(change);
+            let mut row = change_row(change, front.priority(&arrival));
+            if let Some(sender) = sender_of_script(&arrival) {
+                row.sender = Some(sender);
+            }
             // A refresh changes nothing that a watcher could see.
             let visible = !matches!(row.kind, ChangeKind::Refresh);
             (
@@ -70,7 +76,16 @@ async fn answer_after_commit(
     }
 }
 
-fn new_row(new: publication::NewPublication) -> NewPublication {
+/// The guide's `handle_publish(sender_uri)`: takes the place of what the request itself says.
+fn sender_of_script(arrival: &Arrival) -> Option<String> {
+    let text = arrival.call.as_ref()?.sender_uri.as_deref()?;
+    let inside = text
+        .split_once('<')
+        .and_then(|(_, rest)| rest.split_once('>'));
+    Some(inside.map_or(text.trim(), |(uri, _)| uri).to_owned())
+}
+
+fn new_row(new: publication::NewPublication, priority: Priority) -> NewPublication {
     NewPublication {
         username: new.aor.username,
         domain: new.aor.domain,
@@ -80,11 +95,12 @@ fn new_row(new: publication::NewPublication) -> NewPublication {
         content_type: new.content_type,
         body: new.body,
         sender: new.sender,
+        priority,
         note: note(new.note),
     }
 }
 
-fn change_row(change: publication::PublicationChange) -> PublicationChange {
+fn change_row(change: publication::PublicationChange, priority: Priority) -> PublicationChange {
     PublicationChange {
         resource: Resource {
             presentity_uri: change.aor.uri(),
@@ -111,6 +127,7 @@ fn change_row(change: publication::PublicationChange) -> PublicationChange {
         },
         granted_s: change.granted_s,
         sender: change.sender,
+        priority,
     }
 }
 

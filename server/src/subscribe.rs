@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use events::subscription::{self, SubscribeIntent, decide};
+use events::subscription::{self, SubscribeIntent, decide_as};
 use net::FlowKey;
 use sip::token::Secret;
 use sql::{
@@ -22,7 +22,14 @@ use crate::write_batch::{DynHash, Lane, Ticket};
 
 /// Handles a SUBSCRIBE. The row is in the queue when this returns, in the order of arrival; the answer follows the commit.
 pub(crate) fn subscribe(front: &Arc<Front>, arrival: Arrival, secret: &Secret) {
-    let intent = match decide(&arrival.request, &front.registry, &front.policy, secret) {
+    let watcher = arrival.call.as_ref().and_then(|call| call.watcher.as_ref());
+    let intent = match decide_as(
+        &arrival.request,
+        watcher,
+        &front.registry,
+        &front.policy,
+        secret,
+    ) {
         Ok(intent) => intent,
         Err(reject) => {
             return front.reply(
@@ -67,6 +74,9 @@ fn submit(
                 authorization: front.authorization(&new.event),
                 ..new_row(new, reach, &arrival.flow)
             };
+            if let Some(call) = &arrival.call {
+                call.creates(&row);
+            }
             front.submit(&front.creates_subscriptions, row, arrival)
         }
         SubscribeIntent::Refresh(refresh) => {
@@ -74,6 +84,9 @@ fn submit(
                 authorization: front.authorization(&refresh.event),
                 ..refresh_row(refresh, reach)
             };
+            if let Some(call) = &arrival.call {
+                call.refreshes(&row);
+            }
             front.submit(&front.refreshes_subscriptions, row, arrival)
         }
     }

@@ -81,6 +81,7 @@ fn publication(user: &str) -> NewPublication {
         content_type: "application/pidf+xml".to_owned(),
         body: support::OPEN.as_bytes().into(),
         sender: String::new(),
+        priority: sql::Priority::Kept,
         note: sql::BodyNote::default(),
     }
 }

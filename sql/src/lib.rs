@@ -17,10 +17,12 @@ mod queue;
 mod registry;
 mod rounds;
 mod route_set;
+mod script;
 mod store;
 mod subscription;
 mod watcher;
 
+pub use crate::script::Script;
 pub use doorbell::Doorbell;
 pub use error::StoreError;
 pub use import::dialog::ImportedDialog;
@@ -38,7 +40,7 @@ pub use operator::{
 };
 pub use publication::{
     BodyNote, ChangeKind, DialogEnd, DocumentSource, EntityTags, FeatureChange, FeatureOwner,
-    Listed, Mark, MarkOf, NewPublication, OwnPublication, Precondition, Publication,
+    Listed, Mark, MarkOf, NewPublication, OwnPublication, Precondition, Priority, Publication,
     PublicationChange, Publications, PublishOutcome, SourceChange, SourceOutcome, SourceVerb,
     TagChange,
 };

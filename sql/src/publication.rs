@@ -33,8 +33,22 @@ pub struct NewPublication {
     pub body: Bytes,
     /// Who published, as Kamailio's `sender`; `""` if unknown.
     pub sender: String,
+    /// Which of several publications comes first.
+    pub priority: Priority,
     /// What is stored beside the body.
     pub note: BodyNote,
+}
+
+/// What becomes of the column `priority` (Kamailio's `xavp_cfg`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Priority {
+    /// It stays as it is; 0 at first.
+    #[default]
+    Kept,
+    /// A new body has the time at which it came: the seconds since 2015, by the database's clock.
+    ByAge,
+    /// This.
+    Given(i64),
 }
 
 /// What is stored beside a body because only who can read it knows.
@@ -63,6 +77,8 @@ pub struct PublicationChange {
     pub granted_s: u32,
     /// Who published the new body; `None` keeps what is stored.
     pub sender: Option<String>,
+    /// Which of several publications comes first.
+    pub priority: Priority,
 }
 
 /// What a change does to the entity-tag.
@@ -223,6 +239,7 @@ impl Publications<'_> {
         let sender: Vec<&str> = rows.iter().map(|row| row.sender.as_str()).collect();
         let has_dialog: Vec<bool> = rows.iter().map(|row| row.note.has_dialog).collect();
         let ended: Vec<Option<String>> = rows.iter().map(|row| row.note.ended_literal()).collect();
+        let (priority, by_age) = priorities(rows.iter().map(|row| row.priority));
         self.0
             .execute(
                 &registry::PUBLICATION_CREATE_BATCH,
@@ -238,6 +255,8 @@ impl Publications<'_> {
                     &has_dialog,
                     &ended,
                     &self.0.now(),
+                    &priority,
+                    &by_age,
                 ],
             )
             .await?;
@@ -425,6 +444,7 @@ impl Publications<'_> {
             .map(|row| row.kind.note().and_then(BodyNote::ended_literal))
             .collect();
         let body: Vec<Option<&[u8]>> = rows.iter().map(|row| row.kind.body()).collect();
+        let (priority, by_age) = priorities(rows.iter().map(|row| row.priority));
         let answers = self
             .0
             .query(
@@ -443,6 +463,8 @@ impl Publications<'_> {
                     &has_dialog,
                     &ended,
                     &self.0.now(),
+                    &priority,
+                    &by_age,
                 ],
             )
             .await?;
@@ -462,6 +484,17 @@ impl Publications<'_> {
         }
         Ok(outcomes)
     }
+}
+
+/// The priorities that are given, if any is, and whether those that are not come from the clock: a server has it one way or the other.
+fn priorities(rows: impl Iterator<Item = Priority> + Clone) -> (Option<Vec<Option<i64>>>, bool) {
+    let given = |priority| match priority {
+        Priority::Given(number) => Some(number),
+        Priority::Kept | Priority::ByAge => None,
+    };
+    let by_age = rows.clone().any(|priority| priority == Priority::ByAge);
+    let is_given = rows.clone().any(|priority| given(priority).is_some());
+    (is_given.then(|| rows.map(given).collect()), by_age)
 }
 
 // === impl BodyNote ===

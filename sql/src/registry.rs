@@ -57,6 +57,9 @@ statements! {
     MAINTENANCE_DELETE_DEAD_NODES = "maintenance" "delete_dead_nodes";
     MAINTENANCE_DISCARD_PLANS = "maintenance" "discard_plans";
     MAINTENANCE_PUT_CLOCK = "maintenance" "put_clock";
+    SCRIPT_FIND_AUTH_STATUS = "script" "find_auth_status";
+    SCRIPT_FIND_SUBSCRIBERS = "script" "find_subscribers";
+    SCRIPT_FIND_SUBSCRIPTION = "script" "find_subscription";
     KAMAILIO_LIST_COLUMNS = "kamailio" "list_columns";
     KAMAILIO_LIST_PUBLICATIONS = "kamailio" "list_publications";
     KAMAILIO_LIST_DIALOGS = "kamailio" "list_dialogs";

@@ -22,6 +22,7 @@ use crate::operator::Operator;
 use crate::publication::Publications;
 use crate::queue::Queue;
 use crate::registry::{self, Statement};
+use crate::script::Script;
 use crate::subscription::Subscriptions;
 use crate::watcher::Watchers;
 use crate::{Doorbell, StoreError, Tables};
@@ -214,6 +215,11 @@ impl Store {
     /// What operators ask and order.
     pub fn operator(&self) -> Operator<'_> {
         Operator(self)
+    }
+
+    /// What an operator's script asks.
+    pub fn script(&self) -> Script<'_> {
+        Script(self)
     }
 
     /// Cleaning up.

@@ -17,7 +17,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("script", &["sip"]),
     ("tables", &[]),
     ("schema", &["tables"]),
-    ("sql", &["events", "sip", "tables"]),
+    ("sql", &["events", "script", "sip", "tables"]),
     (
         "server",
         &["sip", "net", "events", "sql", "node", "script"],
@@ -38,7 +38,6 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "node",
             "postgres-dev",
             "kamailio",
-            "script",
             "server",
             "notifier",
         ],

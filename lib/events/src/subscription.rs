@@ -122,6 +122,21 @@ pub fn decide(
     policy: &Policy,
     secret: &Secret,
 ) -> Result<SubscribeIntent, SubscribeReject> {
+    decide_as(request, None, registry, policy, secret)
+}
+
+/// The same, with somebody else than From says as the watcher (the guide's `handle_subscribe(watcher_uri)`). Within a dialog nobody
+/// else is: it was made with its watcher.
+///
+/// # Errors
+/// As [`decide`].
+pub fn decide_as(
+    request: &Request,
+    watcher: Option<&Aor>,
+    registry: &Registry,
+    policy: &Policy,
+    secret: &Secret,
+) -> Result<SubscribeIntent, SubscribeReject> {
     request
         .check_mandatory()
         .map_err(|error| SubscribeReject::BadRequest(error.reason))?;
@@ -145,7 +160,7 @@ pub fn decide(
         None => Aor::from_uri(&to.uri, policy.fold_case)
             .map_err(|_| SubscribeReject::BadRequest("Bad To"))?,
     };
-    let feature = feature(request, package, &line, policy, &identity, secret)?;
+    let feature = feature(request, watcher, package, &line, policy, &identity, secret)?;
     let event = package.name.clone().into_owned();
 
     if let Some(to_tag) = to.tag() {
@@ -171,8 +186,7 @@ pub fn decide(
     let from = request
         .from()
         .map_err(|error| SubscribeReject::BadRequest(error.reason))?;
-    let watcher = Aor::from_uri(&from.uri, policy.fold_case)
-        .map_err(|_| SubscribeReject::BadRequest("Bad From"))?;
+    let watcher = watcher_of(request, watcher, policy)?;
     require_allowed(package, &watcher, &aor, policy)?;
     let subscriber_key = subscriber_key(policy, granted_s, &identity.call_id, &contact);
     let (to_user, to_domain) = user_and_host(&to);
@@ -213,6 +227,21 @@ pub fn decide(
     texts.extend(new.subscriber_key.as_deref());
     request::require_storable(&texts).map_err(SubscribeReject::BadRequest)?;
     Ok(SubscribeIntent::Create(new))
+}
+
+/// Who watches: whom the caller names, else From.
+fn watcher_of(
+    request: &Request,
+    named: Option<&Aor>,
+    policy: &Policy,
+) -> Result<Aor, SubscribeReject> {
+    if let Some(named) = named {
+        return Ok(named.clone());
+    }
+    let from = request
+        .from()
+        .map_err(|error| SubscribeReject::BadRequest(error.reason))?;
+    Aor::from_uri(&from.uri, policy.fold_case).map_err(|_| SubscribeReject::BadRequest("Bad From"))
 }
 
 /// The Request-URI of an initial SUBSCRIBE names the presentity.
@@ -314,10 +343,11 @@ pub fn accepts(ranges: &[sip::MediaType], kind: &str) -> bool {
     best.is_some_and(|(_, range)| !is_refused(range))
 }
 
-/// What the body asks to be set, in a package that reads it. Only the line itself may ask: From names it. Who says that falsely
+/// What the body asks to be set, in a package that reads it. Only the line itself may ask: From names it, or the caller. Who says that falsely
 /// within a dialog is found out by the database, which knows with whom the dialog was made.
 fn feature(
     request: &Request,
+    watcher: Option<&Aor>,
     package: &EventPackage,
     line: &Aor,
     policy: &Policy,
@@ -347,12 +377,7 @@ fn feature(
     let Some(asked) = asked else {
         return Ok(None);
     };
-    let from = request
-        .from()
-        .map_err(|error| SubscribeReject::BadRequest(error.reason))?;
-    let watcher = Aor::from_uri(&from.uri, policy.fold_case)
-        .map_err(|_| SubscribeReject::BadRequest("Bad From"))?;
-    if watcher != *line {
+    if watcher_of(request, watcher, policy)? != *line {
         return Err(SubscribeReject::Forbidden);
     }
     let feature = asked.feature();

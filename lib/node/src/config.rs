@@ -26,8 +26,8 @@ pub use secret::{DatabaseUrl, Token};
 pub use table_name::TableName;
 pub use value::{
     Accounts, DefaultPolicy, Features, Listen, Listener, LogFormat, LogLevel, MergePolicy,
-    MinExpiresAction, NeutralDocument, Period, SameSubscriber, ServerAddress, Transport, UriMatch,
-    WatcherUri, Within,
+    MinExpiresAction, NeutralDocument, Period, SameSubscriber, ScriptFile, ServerAddress,
+    Transport, UriMatch, WatcherUri, Within,
 };
 use value::{flag, optional};
 
@@ -41,6 +41,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// The sender of NOTIFYs.
     pub notifier: NotifierConfig,
+    /// The routing script.
+    pub script: ScriptConfig,
     /// How to use the database; which one is `presence.db_url`.
     pub database: DatabaseConfig,
     /// The parameters of Kamailio's presence module, with their names, units and defaults.
@@ -160,6 +162,27 @@ pub struct NotifierConfig {
     pub retry_give_up: Within<1, 1000>,
 }
 
+/// `[script]`: the routing script in Lua, which decides about requests and hears of the answers to NOTIFYs (docs/SCRIPT.md). Servers
+/// and notifiers read it when they start, and again at SIGHUP; one that does not load leaves the one before in its place.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ScriptConfig {
+    /// The script. Empty: none; every PUBLISH and SUBSCRIBE is handled.
+    ///
+    /// Unit: none. Default: `""`. Range: empty or a file.
+    #[serde(with = "optional")]
+    pub file: Option<ScriptFile>,
+    /// The processor time that one call of the script may take; then its request is answered 500. What it waits for the database
+    /// does not count.
+    ///
+    /// Unit: milliseconds. Default: `50`. Range: 1 to 10000.
+    pub deadline_ms: Within<1, 10_000>,
+    /// The memory that the script may use, what it keeps in its variables included. Each of its threads has so much.
+    ///
+    /// Unit: bytes. Default: `16777216`. Range: 1048576 to 1073741824.
+    pub memory_bytes: Within<1_048_576, 1_073_741_824>,
+}
+
 /// `[database]`: how PostgreSQL is used. Which one, says `presence.db_url`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -269,6 +292,17 @@ pub struct PresenceConfig {
     /// Unit: flag. Default: `1`. Range: 0 or 1.
     #[serde(with = "flag")]
     pub timeout_rm_subs: bool,
+    /// The name of the list of attributes that the routing script sets for a request: with `pres`, `xavp.pres.priority` and
+    /// `xavp.pres.delete_subscription`. While it is set, a publication without a priority has the time at which its document came
+    /// as one. Priorities order publications if `retrieve_order` is 1.
+    ///
+    /// Unit: none. Default: `""`. Range: empty or a name.
+    pub xavp_cfg: String,
+    /// 1: the routing script finds the subscription that was handled in `subs`. 0: it does not.
+    ///
+    /// Unit: flag. Default: `1`. Range: 0 or 1.
+    #[serde(with = "flag")]
+    pub pres_subs_mode: bool,
     /// Rows that are taken from the database in one step.
     ///
     /// Unit: rows. Default: `500`. Range: 1 to 100000.
@@ -447,6 +481,16 @@ impl Default for NotifierConfig {
     }
 }
 
+impl Default for ScriptConfig {
+    fn default() -> ScriptConfig {
+        ScriptConfig {
+            file: None,
+            deadline_ms: const { Within::of(50) },
+            memory_bytes: const { Within::of(16_777_216) },
+        }
+    }
+}
+
 impl Default for DatabaseConfig {
     fn default() -> DatabaseConfig {
         DatabaseConfig {
@@ -477,6 +521,8 @@ impl Default for PresenceConfig {
             server_address: None,
             send_fast_notify: true,
             timeout_rm_subs: true,
+            xavp_cfg: String::new(),
+            pres_subs_mode: true,
             fetch_rows: const { Within::of(500) },
             local_log_level: LocalLevel::DEBUG,
             local_log_facility: None,

@@ -3,6 +3,7 @@
 //! Nothing here knows SIP or SQL.
 
 pub mod config;
+mod hangup;
 mod log;
 mod shutdown;
 mod syslog;
@@ -12,9 +13,11 @@ pub use config::{
     DefaultPolicy, DialogConfig, Facility, Fault, FeatureEventConfig, Features, HttpConfig, Listen,
     Listener, LocalLevel, LogConfig, LogFormat, LogLevel, MergePolicy, MessageSummaryConfig,
     MinExpiresAction, NeutralDocument, NotifierConfig, Origin, PackagesConfig, Period,
-    PresenceConfig, ProfileConfig, ReginfoConfig, SameSubscriber, ServerAddress, ServerConfig,
-    SlaConfig, TableName, Token, Transport, UriMatch, WatcherUri, Within, XcapDiffConfig,
+    PresenceConfig, ProfileConfig, ReginfoConfig, SameSubscriber, ScriptConfig, ScriptFile,
+    ServerAddress, ServerConfig, SlaConfig, TableName, Token, Transport, UriMatch, WatcherUri,
+    Within, XcapDiffConfig,
 };
+pub use hangup::Hangups;
 pub use log::init_log;
 pub use shutdown::Shutdown;
 pub use syslog::{Severity, Syslog};

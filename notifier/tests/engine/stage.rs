@@ -159,6 +159,7 @@ impl Stage {
             content_type: "application/pidf+xml".into(),
             body: pidf(user, note),
             sender: String::new(),
+            priority: sql::Priority::Kept,
             note: BodyNote::default(),
         };
         let outcome = self
@@ -198,6 +199,7 @@ impl Stage {
                     },
                     granted_s: 3600,
                     sender: None,
+                    priority: sql::Priority::Kept,
                 }
             })
             .collect();

@@ -1,7 +1,7 @@
 -- publication.change_batch
 -- Purpose:    refresh, modify and remove publications; compare-and-swap on the entity-tag
 -- Called by:  server/src/publish.rs through write_batch.rs, once per batch
--- Parameters: $1 presentity_uri text[] | $2 event text[] | $3 if_match text[] | $4 entity_tag text[] | $5 kind text[] (refresh, modify, remove) | $6 granted_s int8[] | $7 content_type text[] (null unless modify) | $8 body bytea[] (null unless modify) | $9 sender text[] (null keeps the old one) | $10 keeps_tag bool[] | $11 has_dialog bool[] | $12 ended text[] (each an int8[] literal, null if none) | $13 now timestamptz (tests only, else null)
+-- Parameters: $1 presentity_uri text[] | $2 event text[] | $3 if_match text[] | $4 entity_tag text[] | $5 kind text[] (refresh, modify, remove) | $6 granted_s int8[] | $7 content_type text[] (null unless modify) | $8 body bytea[] (null unless modify) | $9 sender text[] (null keeps the old one) | $10 keeps_tag bool[] | $11 has_dialog bool[] | $12 ended text[] (each an int8[] literal, null if none) | $13 now timestamptz (tests only, else null) | $14 priority int8[] (null = none is given) | $15 by_age bool (what is not given is the time of the body)
 -- Returns:    ord int8 (from 1: an input that is stored; any other matches no live publication)
 -- Locks:      presentity rows by (uri, event, id), then notify_queue by key (by trigger)
 -- Plan:       presentity_resource_idx, presentity_pkey
@@ -22,17 +22,18 @@
 -- Never two inputs with one if_match of one resource: the caller (rounds.rs) sees to that.
 WITH input AS MATERIALIZED (
     SELECT i.ord, i.presentity_uri, i.event, i.if_match, i.entity_tag, i.kind, i.granted_s, i.content_type, i.body, i.sender,
-           i.keeps_tag, i.has_dialog, i.ended::bigint[] AS ended, t.now
+           i.keeps_tag, i.has_dialog, i.ended::bigint[] AS ended, i.priority, t.now
     FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::bytea[], $9::text[],
-                $10::boolean[], $11::boolean[], $12::text[])
+                $10::boolean[], $11::boolean[], $12::text[], $14::bigint[])
              WITH ORDINALITY
              AS i (presentity_uri, event, if_match, entity_tag, kind, granted_s, content_type, body, sender, keeps_tag,
-                   has_dialog, ended, ord)
+                   has_dialog, ended, priority, ord)
     CROSS JOIN (SELECT COALESCE($13::timestamptz, now()) AS now) AS t
 ),
 locked AS MATERIALIZED (
     SELECT
-        i.ord, i.entity_tag, i.kind, i.granted_s, i.content_type, i.body, i.sender, i.keeps_tag, i.has_dialog, i.ended, i.now,
+        i.ord, i.entity_tag, i.kind, i.granted_s, i.content_type, i.body, i.sender, i.keeps_tag, i.has_dialog, i.ended, i.priority,
+        i.now,
         p.id,
         p.etag = i.if_match AND NOT p.removed AND is_live(p.expires, i.now) AS applies,
         p.etag = i.entity_tag OR i.entity_tag = ANY (p.past_etags) AS repeated,
@@ -68,6 +69,10 @@ changed AS (
                              THEN floor(extract(epoch FROM l.now))::bigint ELSE p.received_time END,
         modified      = CASE WHEN l.body <> p.body OR l.content_type <> p.content_type
                              THEN l.now ELSE p.modified END,
+        priority      = CASE WHEN l.priority IS NOT NULL THEN l.priority
+                             -- 2015-01-01, as Kamailio counts. A refresh makes no newer document.
+                             WHEN $15::boolean AND l.kind = 'modify' THEN floor(extract(epoch FROM l.now))::bigint - 1420070400
+                             ELSE p.priority END,
         removed       = l.kind = 'remove',
         sweep_at      = CASE WHEN l.kind = 'remove' THEN expiry_at(32, l.now) ELSE p.sweep_at END
     FROM locked AS l

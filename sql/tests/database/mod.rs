@@ -142,6 +142,7 @@ pub fn publication(user: &str, tag: &str, body: &str) -> NewPublication {
         content_type: "application/pidf+xml".into(),
         body: Bytes::copy_from_slice(body.as_bytes()),
         sender: String::new(),
+        priority: sql::Priority::Kept,
         note: BodyNote::default(),
     }
 }
@@ -155,6 +156,7 @@ pub fn change(user: &str, if_match: &str, tag: &str, kind: ChangeKind) -> Public
         kind,
         granted_s: 3600,
         sender: None,
+        priority: sql::Priority::Kept,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -291,6 +292,31 @@ impl From<Listen> for Listener {
             listen,
             advertise: None,
         }
+    }
+}
+
+/// The file of a script.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScriptFile(PathBuf);
+
+impl ScriptFile {
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl FromStr for ScriptFile {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<ScriptFile, Self::Err> {
+        Ok(ScriptFile(text.into()))
+    }
+}
+
+impl fmt::Display for ScriptFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.display().fmt(f)
     }
 }
 

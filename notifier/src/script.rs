@@ -1,0 +1,318 @@
+//! The event `presence:notify-reply`: the operator's script hears of each final answer to a NOTIFY, and of each that did not come.
+//!
+//! Nothing waits for the script: a NOTIFY is judged and settled as without it, and the event goes to a thread of its own. If the
+//! script then wants the subscription deleted (`xavp.<xavp_cfg>.delete_subscription`), that is a verdict like any other, and void like any
+//! other if the subscriber has come again since. A script that cannot keep up loses events, which is said in the log.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{self, TrySendError};
+use std::time::{Duration, Instant};
+
+use ::script::{Attribute, DialogKey, Limits, Machine, Program, ProgramError, ReplyTo, Step};
+use ::script::{Failure, Subscription, Told};
+use net::Outcome;
+use sql::{DialogVerdict, Resource, Store, TakenDialog, Verdict};
+use tokio::runtime::Handle;
+
+use crate::in_flight::{FlightKey, Guard};
+
+/// Events that wait for the script, at most.
+const WAITING: usize = 10_000;
+/// How long the database may take to answer the script.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Log lines about what goes wrong are at least so far apart.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(1);
+
+/// The script of a notifier.
+pub(crate) struct NotifyReply {
+    thread: Arc<Thread>,
+    /// Subscriptions whose NOTIFY is on its way, and what makes a verdict on it void.
+    noted: HashMap<FlightKey, (Guard, Option<Box<Subscription>>)>,
+}
+
+/// The way to the script's thread.
+pub(crate) struct Thread {
+    jobs: mpsc::SyncSender<Job>,
+    hears: AtomicBool,
+    lost: AtomicU64,
+    file: PathBuf,
+    limits: Limits,
+    xavp_cfg: String,
+    /// `pres_subs_mode`
+    shows_subscription: bool,
+}
+
+enum Job {
+    Event {
+        dialog: i64,
+        guard: Guard,
+        reply: ReplyTo,
+        subscription: Option<Box<Subscription>>,
+    },
+    Load(Arc<Program>),
+    Stop,
+}
+
+// === impl Thread ===
+
+impl Thread {
+    /// Starts the thread, if there is a script. Must be called inside a runtime.
+    ///
+    /// # Errors
+    /// The script cannot be read or does not load.
+    pub(crate) fn start(
+        config: &node::Config,
+        store: Store,
+    ) -> Result<Option<Arc<Thread>>, ProgramError> {
+        let Some(file) = &config.script.file else {
+            return Ok(None);
+        };
+        let file = file.path().to_owned();
+        let limits = Limits {
+            deadline: config.script.deadline_ms.milliseconds(),
+            memory: config.script.memory_bytes.usize(),
+        };
+        let xavp_cfg = config.presence.xavp_cfg.clone();
+        let program = Arc::new(Program::read(&file, limits, &xavp_cfg)?);
+        let (jobs, taken) = mpsc::sync_channel(WAITING);
+        let hears = AtomicBool::new(program.hears_replies());
+        let runtime = Handle::current();
+        let begun = std::thread::Builder::new()
+            .name("script".to_owned())
+            .spawn(move || work(&taken, &program, &store, &runtime));
+        if let Err(source) = begun {
+            return Err(ProgramError::Unreadable { path: file, source });
+        }
+        Ok(Some(Arc::new(Thread {
+            jobs,
+            hears,
+            lost: AtomicU64::new(0),
+            file,
+            limits,
+            xavp_cfg,
+            shows_subscription: config.presence.pres_subs_mode,
+        })))
+    }
+
+    /// Reads the script again. One that does not load leaves the one before in its place.
+    pub(crate) fn reload(&self) {
+        match Program::read(&self.file, self.limits, &self.xavp_cfg) {
+            Ok(program) => {
+                let hears = program.hears_replies();
+                let _ = self.jobs.send(Job::Load(Arc::new(program)));
+                self.hears.store(hears, Ordering::Relaxed);
+                tracing::info!(file = %self.file.display(), "the script was read again");
+            }
+            Err(error) => {
+                tracing::error!(%error, "the script cannot be used; the one before stays");
+            }
+        }
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        let _ = self.jobs.try_send(Job::Stop);
+    }
+}
+
+// === impl NotifyReply ===
+
+impl NotifyReply {
+    pub(crate) fn new(thread: Arc<Thread>) -> NotifyReply {
+        NotifyReply {
+            thread,
+            noted: HashMap::new(),
+        }
+    }
+
+    /// A NOTIFY of this dialog is to be sent. `is_open` says of others whether theirs still are.
+    pub(crate) fn note(
+        &mut self,
+        key: FlightKey,
+        guard: Guard,
+        resource: &Resource,
+        dialog: &TakenDialog,
+        is_open: impl Fn(FlightKey) -> bool,
+    ) {
+        if !self.thread.hears.load(Ordering::Relaxed) {
+            return;
+        }
+        if self.noted.len() >= self.noted.capacity() {
+            // Those that were abandoned never come to an end here.
+            self.noted.retain(|key, _| is_open(*key));
+        }
+        let shown = self.thread.shows_subscription;
+        let shown = shown.then(|| Box::new(subscription(resource, dialog)));
+        self.noted.insert(key, (guard, shown));
+    }
+
+    /// It has come to an end. What never reached the network is no answer.
+    pub(crate) fn ended(&mut self, key: FlightKey, outcome: &Outcome) {
+        let Some((guard, subscription)) = self.noted.remove(&key) else {
+            return;
+        };
+        let reply = match outcome {
+            Outcome::Final(response) => ReplyTo::Response(response.clone()),
+            Outcome::TimedOut => ReplyTo::Timeout,
+            Outcome::Unreachable(_) => return,
+        };
+        let event = Job::Event {
+            dialog: key.dialog,
+            guard,
+            reply,
+            subscription,
+        };
+        if let Err(TrySendError::Full(_)) = self.thread.jobs.try_send(event) {
+            let lost = self.thread.lost.fetch_add(1, Ordering::Relaxed) + 1;
+            if lost.is_power_of_two() {
+                tracing::warn!(
+                    lost,
+                    "the script cannot keep up with the answers to NOTIFYs; it does not hear of all of them"
+                );
+            }
+        }
+    }
+}
+
+/// What the NOTIFY said; the rest is in the database.
+fn subscription(resource: &Resource, dialog: &TakenDialog) -> Subscription {
+    let mut known = Subscription::of(DialogKey {
+        call_id: dialog.call_id.clone(),
+        to_tag: dialog.to_tag.clone(),
+        from_tag: dialog.from_tag.clone(),
+    });
+    for (attribute, text) in [
+        (Attribute::Uri, &resource.presentity_uri),
+        (Attribute::PresUri, &resource.presentity_uri),
+        (Attribute::Event, &resource.event),
+        (Attribute::EventId, &dialog.event_id),
+        (Attribute::WatcherUsername, &dialog.watcher_username),
+        (Attribute::WatcherDomain, &dialog.watcher_domain),
+        (Attribute::Contact, &dialog.contact),
+        (Attribute::LocalContact, &dialog.local_contact),
+        (Attribute::Reason, &dialog.reason),
+    ] {
+        known.set_text(attribute, text.as_str());
+    }
+    known.set_text(Attribute::RecordRoute, dialog.record_route.join(","));
+    known.set_number(Attribute::RemoteCSeq, dialog.remote_cseq);
+    known.set_number(Attribute::LocalCSeq, dialog.cseq);
+    known.set_number(Attribute::Version, dialog.version);
+    known.set_number(Attribute::Status, dialog.status);
+    let expires = match dialog.expires_s {
+        u32::MAX => -1,
+        seconds => i64::from(seconds),
+    };
+    known.set_number(Attribute::Expires, expires);
+    known
+}
+
+// === the thread ===
+
+fn work(taken: &mpsc::Receiver<Job>, program: &Arc<Program>, store: &Store, runtime: &Handle) {
+    let mut program = Arc::clone(program);
+    let mut machine = open(&program);
+    let mut failures = Failures::default();
+    while let Ok(job) = taken.recv() {
+        match job {
+            Job::Stop => return,
+            Job::Load(next) => {
+                program = next;
+                machine = open(&program);
+            }
+            Job::Event {
+                dialog,
+                guard,
+                reply,
+                subscription,
+            } => {
+                let Some(current) = &machine else { continue };
+                match call(
+                    current,
+                    reply,
+                    subscription.map(|known| *known),
+                    store,
+                    runtime,
+                ) {
+                    Ok(0) => {}
+                    Ok(_) => delete(dialog, guard, store, runtime),
+                    Err(failure) => {
+                        failures.add(&failure);
+                        if failure == Failure::Memory {
+                            machine = open(&program);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn open(program: &Program) -> Option<Machine> {
+    Machine::new(program)
+        .inspect_err(|error| tracing::error!(%error, "the script does not load any more"))
+        .ok()
+}
+
+/// One event, one call; what it asks the database is waited for here.
+fn call(
+    machine: &Machine,
+    reply: ReplyTo,
+    subscription: Option<Subscription>,
+    store: &Store,
+    runtime: &Handle,
+) -> Result<i64, Failure> {
+    let mut step = machine.notify_reply(reply, subscription);
+    loop {
+        match step {
+            Step::Done(value) => return Ok(value),
+            Step::Failed(failure) => return Err(failure),
+            Step::Asks(suspended, ask) => {
+                let told = runtime.block_on(async {
+                    tokio::time::timeout(PATIENCE, store.script().tell(ask)).await
+                });
+                step = machine.resume(suspended, told.unwrap_or(Told::Code(-1)));
+            }
+        }
+    }
+}
+
+fn delete(dialog: i64, guard: Guard, store: &Store, runtime: &Handle) {
+    let verdict = DialogVerdict {
+        id: dialog,
+        remote_cseq: guard.remote_cseq,
+        target_version: guard.target_version,
+        verdict: Verdict::Ended,
+    };
+    let stored = runtime.block_on(async { store.subscription().settle_batch(&[verdict]).await });
+    match stored {
+        Ok(_) => tracing::debug!(subscription.id = dialog, "deleted by the script"),
+        Err(error) => {
+            tracing::warn!(subscription.id = dialog, %error, "a subscription cannot be deleted for the script");
+        }
+    }
+}
+
+/// Counts failed calls, and says so once a second at most.
+#[derive(Default)]
+struct Failures {
+    count: u64,
+    complained: Option<Instant>,
+}
+
+impl Failures {
+    fn add(&mut self, failure: &Failure) {
+        self.count += 1;
+        if self
+            .complained
+            .is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY)
+        {
+            self.complained = Some(Instant::now());
+            tracing::error!(%failure, failures = self.count, "a call of the script failed");
+        }
+    }
+}

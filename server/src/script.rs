@@ -1,0 +1,198 @@
+//! The operator's script decides about requests: worker threads, and what becomes of the calls.
+//!
+//! Each worker is a thread of its own with a Lua state of its own, so that calls never wait for one another's lock, and a script that
+//! takes its time takes it from nobody who receives or writes. All requests of a Call-ID go to one worker, in order of arrival. A
+//! call that waits for the database leaves its worker free; the answer comes back as a job.
+//!
+//! Nothing of the way without a script is another with one: what a script hands over (`handle_publish`) goes into the same queues,
+//! and is answered at the same place. A copy of a request that a script works on is discarded (RFC 3261 section 17.2.2), so that a
+//! script runs once for a request.
+
+mod call;
+mod worker;
+
+use std::hash::{BuildHasher, RandomState};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use ::script::{Limits, Program, ProgramError};
+use sip::{HeaderName, Method, Request};
+use tokio::runtime::Handle;
+
+pub(crate) use call::Call;
+use worker::{Job, Worker};
+
+use crate::RunError;
+use crate::admission::Admission;
+use crate::front::{Arrival, Front};
+
+/// Most workers. One does more than 100,000 simple calls a second; a second one goes on while a script of the first takes long.
+const MOST_WORKERS: usize = 4;
+/// Log lines about failed calls are at least so far apart.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(1);
+
+/// The workers, and the script that they run.
+pub(crate) struct Scripts {
+    workers: Vec<mpsc::Sender<Job>>,
+    has_route: AtomicBool,
+    file: PathBuf,
+    limits: Limits,
+    xavp_cfg: String,
+    hasher: RandomState,
+    shared: Arc<Shared>,
+}
+
+/// What the workers share.
+pub(crate) struct Shared {
+    admission: Admission,
+    /// `pres_subs_mode`
+    shows_subscription: bool,
+    /// Calls that ended in an error, at their deadline, or for lack of memory.
+    failures: AtomicU64,
+    complained: std::sync::Mutex<Option<Instant>>,
+}
+
+/// The script that the configuration names, read and tried.
+///
+/// # Errors
+/// [`ProgramError`].
+pub fn read_script(config: &node::Config) -> Result<Option<Program>, ProgramError> {
+    let Some(file) = &config.script.file else {
+        return Ok(None);
+    };
+    Program::read(file.path(), limits(config), &config.presence.xavp_cfg).map(Some)
+}
+
+fn limits(config: &node::Config) -> Limits {
+    Limits {
+        deadline: config.script.deadline_ms.milliseconds(),
+        memory: config.script.memory_bytes.usize(),
+    }
+}
+
+// === impl Scripts ===
+
+impl Scripts {
+    /// Starts the workers, if there is a script. Must be called inside the runtime that serves requests.
+    ///
+    /// # Errors
+    /// The script cannot be read or does not load; the system gives no threads.
+    pub(crate) fn start(config: &node::Config) -> Result<Option<Scripts>, RunError> {
+        let (Some(file), Some(program)) = (&config.script.file, read_script(config)?) else {
+            return Ok(None);
+        };
+        let program = Arc::new(program);
+        let shared = Arc::new(Shared {
+            admission: Admission::new(config.server.backlog.get()),
+            shows_subscription: config.presence.pres_subs_mode,
+            failures: AtomicU64::new(0),
+            complained: std::sync::Mutex::new(None),
+        });
+        let count = std::thread::available_parallelism()
+            .map_or(1, usize::from)
+            .clamp(1, MOST_WORKERS);
+        let workers = (1..=count)
+            .map(|number| {
+                let (jobs, taken) = mpsc::channel();
+                let worker = Worker::new(jobs.clone(), Arc::clone(&program), Arc::clone(&shared));
+                let runtime = Handle::current();
+                std::thread::Builder::new()
+                    .name(format!("script {number}"))
+                    .spawn(move || {
+                        let _runtime = runtime.enter();
+                        worker.run(taken);
+                    })?;
+                Ok(jobs)
+            })
+            .collect::<std::io::Result<_>>()
+            .map_err(RunError::Thread)?;
+        Ok(Some(Scripts {
+            workers,
+            has_route: AtomicBool::new(program.has_route()),
+            file: file.path().to_owned(),
+            limits: limits(config),
+            xavp_cfg: config.presence.xavp_cfg.clone(),
+            hasher: RandomState::new(),
+            shared,
+        }))
+    }
+
+    /// Whether the script decides about a request like this one. What makes no sense was answered before; there is no answer to an
+    /// ACK, and nothing to be cancelled.
+    pub(crate) fn decides(&self, request: &Request) -> bool {
+        self.has_route.load(Ordering::Relaxed)
+            && !matches!(request.method(), Method::Ack | Method::Cancel)
+    }
+
+    /// Has a worker route this request.
+    pub(crate) fn route(&self, front: &Arc<Front>, arrival: Arrival) {
+        let request = &arrival.request;
+        let line = |name| request.header(name).unwrap_or_default();
+        let call_id = line(HeaderName::CallId);
+        let worker = self.hasher.hash_one(call_id) % self.workers.len().max(1) as u64;
+        let transaction =
+            self.hasher
+                .hash_one((call_id, line(HeaderName::Via), line(HeaderName::CSeq)));
+        let job = Job::Route {
+            front: Arc::clone(front),
+            arrival,
+            transaction,
+        };
+        if let Some(worker) = self.workers.get(worker as usize) {
+            // A worker ends only with the server.
+            let _ = worker.send(job);
+        }
+    }
+
+    /// Reads the script again. One that does not load leaves the one before in its place.
+    pub(crate) fn reload(&self) {
+        match Program::read(&self.file, self.limits, &self.xavp_cfg) {
+            Ok(program) => {
+                let program = Arc::new(program);
+                for worker in &self.workers {
+                    let _ = worker.send(Job::Load(Arc::clone(&program)));
+                }
+                self.has_route.store(program.has_route(), Ordering::Relaxed);
+                tracing::info!(file = %self.file.display(), "the script was read again");
+            }
+            Err(error) => {
+                tracing::error!(%error, "the script cannot be used; the one before stays");
+            }
+        }
+    }
+
+    /// Returns when no call is left, or its time is over.
+    pub(crate) async fn drained(&self) {
+        self.shared.admission.drained().await;
+    }
+}
+
+impl Drop for Scripts {
+    fn drop(&mut self) {
+        for worker in &self.workers {
+            let _ = worker.send(Job::Stop);
+        }
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    /// A call failed. Said once a second at most: whoever can make a script fail can do so a thousand times a second.
+    fn failed(&self, failure: &::script::Failure) {
+        let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut complained = self
+            .complained
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if complained.is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY) {
+            *complained = Some(Instant::now());
+            tracing::error!(%failure, failures, "a call of the script failed");
+        } else {
+            tracing::debug!(%failure, failures, "a call of the script failed");
+        }
+    }
+}

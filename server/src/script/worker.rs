@@ -1,0 +1,383 @@
+//! One thread with one Lua state: takes requests, carries out what their calls ask for, goes on when the answer is there.
+
+use std::collections::{HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::atomic::AtomicU16;
+use std::sync::{Arc, OnceLock, mpsc};
+
+use ::script::{Ask, Failure, Incoming, Machine, Program, Step, Subscription, Suspended, Told};
+use sip::{Aor, Method, Uri};
+use tokio::time::{Instant, timeout_at};
+
+use super::{Call, Shared};
+use crate::admission::Admitted;
+use crate::answer;
+use crate::dispatch;
+use crate::front::{Arrival, Front};
+use crate::{publish, subscribe};
+
+/// What a worker has to do.
+pub(crate) enum Job {
+    /// A request.
+    Route {
+        front: Arc<Front>,
+        arrival: Arrival,
+        /// Names the request; its copies have the same.
+        transaction: u64,
+    },
+    /// A request that was handed over is done with.
+    Handled {
+        call: u64,
+        /// Of its answer; 0 if there was none to give.
+        status: u16,
+        subscription: Option<Box<Subscription>>,
+    },
+    /// The database has told something.
+    Told {
+        call: u64,
+        told: Told,
+    },
+    /// Another script from now on. Calls that have begun go on with theirs.
+    Load(Arc<Program>),
+    Stop,
+}
+
+pub(crate) struct Worker {
+    jobs: mpsc::Sender<Job>,
+    program: Arc<Program>,
+    shared: Arc<Shared>,
+}
+
+/// A call, while it does not run.
+struct Waiting {
+    running: Running,
+    suspended: Suspended,
+}
+
+/// A call and its request.
+struct Running {
+    machine: Rc<Machine>,
+    front: Arc<Front>,
+    arrival: Arrival,
+    transaction: u64,
+    /// There is, or will be, an answer, or nobody waits for one.
+    answered: bool,
+    _place: Admitted,
+}
+
+/// What the thread holds.
+struct Desk {
+    worker: Worker,
+    machine: Option<Rc<Machine>>,
+    waiting: HashMap<u64, Waiting>,
+    transactions: HashSet<u64>,
+    last: u64,
+}
+
+// === impl Worker ===
+
+impl Worker {
+    pub(super) fn new(
+        jobs: mpsc::Sender<Job>,
+        program: Arc<Program>,
+        shared: Arc<Shared>,
+    ) -> Worker {
+        Worker {
+            jobs,
+            program,
+            shared,
+        }
+    }
+
+    /// Works until it is told to stop.
+    pub(super) fn run(self, taken: mpsc::Receiver<Job>) {
+        let mut desk = Desk {
+            machine: None,
+            waiting: HashMap::new(),
+            transactions: HashSet::new(),
+            last: 0,
+            worker: self,
+        };
+        desk.open();
+        while let Ok(job) = taken.recv() {
+            if matches!(job, Job::Stop) {
+                return;
+            }
+            // A panic costs this call its answer, and nobody else anything; its state is not trusted any more.
+            if catch_unwind(AssertUnwindSafe(|| desk.take(job))).is_err() {
+                tracing::error!("a call of the script made its worker panic: a bug");
+                desk.open();
+            }
+        }
+    }
+}
+
+// === impl Desk ===
+
+impl Desk {
+    /// A new Lua state for the calls to come.
+    fn open(&mut self) {
+        match Machine::new(&self.worker.program) {
+            Ok(machine) => self.machine = Some(Rc::new(machine)),
+            // It did load when it was read.
+            Err(error) => tracing::error!(%error, "the script does not load any more"),
+        }
+    }
+
+    fn take(&mut self, job: Job) {
+        match job {
+            Job::Route {
+                front,
+                arrival,
+                transaction,
+            } => self.begin(front, arrival, transaction),
+            Job::Handled {
+                call,
+                status,
+                subscription,
+            } => {
+                if let Some(Waiting {
+                    mut running,
+                    suspended,
+                }) = self.waiting.remove(&call)
+                {
+                    running.answered = true;
+                    let code = if (200..300).contains(&status) { 1 } else { -1 };
+                    let subscription = subscription.filter(|_| code == 1);
+                    let step = running
+                        .machine
+                        .resume(suspended, Told::Handled(code, subscription));
+                    self.go_on(running, step);
+                }
+            }
+            Job::Told { call, told } => {
+                if let Some(Waiting { running, suspended }) = self.waiting.remove(&call) {
+                    if !running.answered && Instant::now() >= running.arrival.deadline {
+                        running
+                            .front
+                            .reply(&running.arrival, &answer::unavailable());
+                        return self.end(&running);
+                    }
+                    let step = running.machine.resume(suspended, told);
+                    self.go_on(running, step);
+                }
+            }
+            Job::Load(program) => {
+                self.worker.program = program;
+                self.open();
+            }
+            Job::Stop => {}
+        }
+    }
+
+    fn begin(&mut self, front: Arc<Front>, arrival: Arrival, transaction: u64) {
+        if self.transactions.contains(&transaction) {
+            tracing::debug!("a copy of a request that the script works on");
+            return;
+        }
+        let (Some(place), Some(machine)) =
+            (self.worker.shared.admission.admit(), self.machine.clone())
+        else {
+            return front.reply(&arrival, &answer::unavailable());
+        };
+        self.transactions.insert(transaction);
+        let incoming = Incoming {
+            request: arrival.request.clone(),
+            source: arrival.flow.remote,
+            local: arrival.flow.local,
+            transport: arrival.flow.transport,
+        };
+        let step = machine.route(incoming);
+        let running = Running {
+            machine,
+            front,
+            arrival,
+            transaction,
+            answered: false,
+            _place: place,
+        };
+        self.go_on(running, step);
+    }
+
+    /// Carries out what a call asks for, until it has to wait or has ended.
+    fn go_on(&mut self, mut running: Running, mut step: Step) {
+        loop {
+            let (suspended, ask) = match step {
+                Step::Asks(suspended, ask) => (suspended, ask),
+                Step::Done(_) => {
+                    if !running.answered {
+                        tracing::debug!("the script leaves a request without an answer");
+                    }
+                    return self.end(&running);
+                }
+                Step::Failed(failure) => return self.failed(&running, &failure),
+            };
+            let told = match ask {
+                Ask::Reply { code, reason } => running.reply(code, reason),
+                Ask::HandlePublish {
+                    sender_uri,
+                    priority,
+                } => match running.arrival.request.method() {
+                    Method::Publish if !running.answered => {
+                        let call = self.call(sender_uri, None, priority);
+                        return self.hand_over(running, suspended, call, publish::publish);
+                    }
+                    Method::Publish => Told::Code(-1),
+                    _ => Told::Wrong("handle_publish: the request is no PUBLISH".to_owned()),
+                },
+                Ask::HandleSubscribe { watcher_uri } => match running.arrival.request.method() {
+                    Method::Subscribe if !running.answered => {
+                        let named = watcher_uri.map(|uri| running.front.watcher(&uri));
+                        match named {
+                            Some(None) => {
+                                running.answer(&answer::bad_watcher());
+                                Told::Code(-1)
+                            }
+                            named => {
+                                let watcher = named.flatten();
+                                let call = self.call(None, watcher, None);
+                                return self.hand_over(
+                                    running,
+                                    suspended,
+                                    call,
+                                    subscribe::subscribe,
+                                );
+                            }
+                        }
+                    }
+                    Method::Subscribe => Told::Code(-1),
+                    _ => Told::Wrong("handle_subscribe: the request is no SUBSCRIBE".to_owned()),
+                },
+                Ask::DefaultRoute { priority } if !running.answered => {
+                    let call = self.call(None, None, priority);
+                    return self.hand_over(running, suspended, call, dispatch::built_in);
+                }
+                Ask::DefaultRoute { .. } => Told::Code(-1),
+                ask => return self.ask_database(running, suspended, ask),
+            };
+            step = running.machine.resume(suspended, told);
+        }
+    }
+
+    fn call(
+        &mut self,
+        sender_uri: Option<String>,
+        watcher: Option<Aor>,
+        priority: Option<i64>,
+    ) -> Box<Call> {
+        self.last += 1;
+        Box::new(Call {
+            id: self.last,
+            back: self.worker.jobs.clone(),
+            sender_uri,
+            watcher,
+            priority,
+            shows_subscription: self.worker.shared.shows_subscription,
+            subscription: OnceLock::new(),
+            answered: AtomicU16::new(0),
+        })
+    }
+
+    /// The request goes the way that it would have gone without a script; the call waits for its end.
+    fn hand_over(
+        &mut self,
+        running: Running,
+        suspended: Suspended,
+        call: Box<Call>,
+        handler: fn(&Arc<Front>, Arrival, &sip::token::Secret),
+    ) {
+        let front = Arc::clone(&running.front);
+        let arrival = Arrival {
+            call: Some(call),
+            ..running.arrival.clone_request()
+        };
+        if let Some(call) = &arrival.call {
+            self.waiting.insert(call.id, Waiting { running, suspended });
+        }
+        match front.known_secret() {
+            Some(secret) => handler(&front, arrival, secret),
+            // Nothing comes here before it is known.
+            None => front.reply(&arrival, &answer::unavailable()),
+        }
+    }
+
+    fn ask_database(&mut self, running: Running, suspended: Suspended, ask: Ask) {
+        self.last += 1;
+        let call = self.last;
+        let (front, jobs) = (Arc::clone(&running.front), self.worker.jobs.clone());
+        let deadline = running.arrival.deadline;
+        // It owes watchers something.
+        let rings = matches!(
+            ask,
+            Ask::RefreshWatchers { .. } | Ask::UpdateWatchers { .. }
+        );
+        self.waiting.insert(call, Waiting { running, suspended });
+        tokio::spawn(async move {
+            let told = timeout_at(deadline, front.store().script().tell(ask)).await;
+            if rings {
+                front.doorbell.press();
+            }
+            let told = told.unwrap_or(Told::Code(-1));
+            let _ = jobs.send(Job::Told { call, told });
+        });
+    }
+
+    fn failed(&mut self, running: &Running, failure: &Failure) {
+        self.worker.shared.failed(failure);
+        if !running.answered {
+            running
+                .front
+                .reply(&running.arrival, &answer::server_error());
+        }
+        self.end(running);
+        // What it has kept may be what there is no room for. Calls that have begun go on in the old state.
+        if *failure == Failure::Memory
+            && self
+                .machine
+                .as_ref()
+                .is_some_and(|machine| Rc::ptr_eq(machine, &running.machine))
+        {
+            self.open();
+        }
+    }
+
+    fn end(&mut self, running: &Running) {
+        self.transactions.remove(&running.transaction);
+    }
+}
+
+// === impl Running ===
+
+impl Running {
+    fn reply(&mut self, code: u16, reason: Option<String>) -> Told {
+        if self.answered {
+            return Told::Code(-1);
+        }
+        match answer::of_script(code, reason) {
+            None => Told::Wrong("reply: there is no such code".to_owned()),
+            Some(answer) => {
+                self.answer(&answer);
+                Told::Code(1)
+            }
+        }
+    }
+
+    fn answer(&mut self, answer: &answer::Answer) {
+        self.front.reply(&self.arrival, answer);
+        self.answered = true;
+    }
+}
+
+// === impl Front ===
+
+impl Front {
+    /// Whom `watcher_uri` names: a URI, or one in angle brackets with whatever stands around it.
+    fn watcher(&self, text: &str) -> Option<Aor> {
+        let inside = text
+            .split_once('<')
+            .and_then(|(_, rest)| rest.split_once('>'));
+        let uri = Uri::parse(inside.map_or(text.trim(), |(uri, _)| uri)).ok()?;
+        Aor::from_uri(&uri, self.policy.fold_case).ok()
+    }
+}
