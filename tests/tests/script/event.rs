@@ -1,0 +1,117 @@
+//! `presence:notify-reply`: fired in the notifier after each final answer and after a timeout, and what `delete_subscription` does.
+
+use system_tests::phone::Answer;
+
+use super::*;
+
+const TELL: &str = r#"
+event_route["presence:notify-reply"] = function()
+  local all = {}
+  for at, name in ipairs({"uri", "to_user", "from_user", "watcher_username", "event", "callid", "local_cseq", "version", "status",
+                          "expires", "user_agent", "flags"}) do
+    all[at] = name .. "=" .. tostring(subs[name])
+  end
+  xlog(subs.callid .. " reply " .. notify_reply.code .. " " .. notify_reply.reason .. " header " .. tostring(notify_reply.header("X-Why"))
+       .. " " .. table.concat(all, " "))
+  if notify_reply.code == 486 then xavp.pres.delete_subscription = 1 end
+end
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_tells_reply_and_subscription() {
+    let script = Script::new(TELL);
+    let mut system = script.setup().start();
+    let alice = Phone::udp("alice").await;
+    alice.answers(Answer::Status(
+        202,
+        vec![("X-Why".to_owned(), "because".to_owned())],
+    ));
+    let request = alice
+        .subscription(BOB, Some(600))
+        .set("User-Agent", "Test/1");
+    let (dialog, _) = alice.subscribe_with(&request, system.udp(0)).await;
+    let first = dialog.notify(1).await;
+    let line = logged(
+        &mut system.notifiers[0],
+        &format!("{} reply 202", dialog.call_id()),
+    )
+    .await;
+    assert!(line.contains("header because"), "{line}");
+    let cseq = first.message.cseq().unwrap();
+    let wanted = format!(
+        "uri={BOB} to_user=bob from_user=alice watcher_username=alice event=presence callid={} local_cseq={cseq} version=1 status=1",
+        dialog.call_id()
+    );
+    assert!(line.contains(&wanted), "{line}\n{wanted}");
+    assert!(line.contains("user_agent=Test/1 flags=0"), "{line}");
+}
+
+/// Without the attribute a refusal of an unclear kind is tried again; with it, the subscription goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn delete_subscription() {
+    for (code, left) in [(486, 0), (487, 1)] {
+        let script = Script::new(TELL);
+        let mut system = script.setup().start();
+        let alice = Phone::udp("alice").await;
+        alice.answers(Answer::Status(code, vec![]));
+        let dialog = alice.subscribe(system.udp(0), BOB, 600).await;
+        dialog.notify(1).await;
+        logged(&mut system.notifiers[0], &format!("reply {code}")).await;
+        let living = "SELECT count(*) FROM active_watchers WHERE NOT ended";
+        if left == 0 {
+            system.until(SOON, living, 0).await;
+        } else {
+            // It is tried again, so it was not deleted.
+            dialog.notify(2).await;
+            assert_eq!(system.count(living).await, 1);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silence_is_408() {
+    let script = Script::new(TELL);
+    let mut system = script.setup().set("presence.timeout_rm_subs", 0).start();
+    let alice = Phone::udp("alice").await;
+    alice.answers(Answer::Silent);
+    let request = alice.subscription(BOB, Some(600));
+    let (dialog, _) = alice.subscribe_with(&request, system.udp(0)).await;
+    // Timer F: 32 s.
+    let wanted = format!("{} reply 408 Request Timeout", dialog.call_id());
+    let found = tokio::task::block_in_place(|| {
+        system.notifiers[0].line(Duration::from_secs(60), |line| line.contains(&wanted))
+    });
+    found.unwrap_or_else(|output| panic!("{output}"));
+}
+
+/// A script that fails, or takes its whole deadline each time, changes nothing about the NOTIFYs.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_faulty_event_harms_nothing() {
+    for source in [
+        "event_route['presence:notify-reply'] = function() error('on purpose') end",
+        "event_route['presence:notify-reply'] = function() while true do end end",
+        "event_route['presence:notify-reply'] = function() local s = 'x' while true do s = s .. s end end",
+        "event_route['presence:notify-reply'] = function() handle_publish() end",
+        "event_route['presence:notify-reply'] = function() xavp.pres.delete_subscription = {} end",
+    ] {
+        let script = Script::new(source);
+        let mut system = script.setup().set("presence.waitn_time", 0).start();
+        let (alice, bob) = (Phone::udp("alice").await, Phone::udp("bob").await);
+        let dialog = alice.subscribe(system.udp(0), BOB, 600).await;
+        dialog.notify(1).await;
+        let mut publisher = bob.publisher(BOB);
+        for note in ["one", "two", "three"] {
+            publisher.show(system.udp(0), "open", note).await;
+            dialog
+                .until(note, |notify| notify.note() == Some(note))
+                .await;
+        }
+        logged(&mut system.notifiers[0], "a call of the script failed").await;
+        assert_eq!(
+            system
+                .count("SELECT count(*) FROM active_watchers WHERE NOT ended AND failures = 0")
+                .await,
+            1
+        );
+    }
+}

@@ -1,0 +1,231 @@
+//! The examples of the guide, translated line by line.
+
+use system_tests::pidf;
+
+use super::*;
+
+/// `handle_publish`, `handle_subscribe` and `$subs(attr)` as the guide shows them.
+const PUBLISH_AND_SUBSCRIBE: &str = r#"
+function route(request)
+  -- if(is_method("PUBLISH"))
+  if request.method == "PUBLISH" then
+    -- if($hdr(Sender)!= NULL)
+    if request:header("Sender") ~= nil then
+      -- handle_publish("$hdr(Sender)");
+      handle_publish(request:header("Sender"))
+    else
+      -- handle_publish();
+      handle_publish()
+    end
+  end
+  -- if(method=="SUBSCRIBE")
+  if request.method == "SUBSCRIBE" then
+    -- if(handle_subscription())
+    if handle_subscribe() > 0 then
+      -- xlog("presentity=$subs(uri)\n");
+      xlog("presentity=" .. subs.uri .. "\n")
+    end
+  end
+end
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn publish_and_subscribe() {
+    let script = Script::new(PUBLISH_AND_SUBSCRIBE);
+    let mut system = script.setup().start();
+    let (alice, bob) = (Phone::udp("alice").await, Phone::udp("bob").await);
+    let dialog = alice.subscribe(system.udp(0), BOB, 600).await;
+    dialog.notify(1).await;
+    logged(&mut system.servers[0].process, &format!("presentity={BOB}")).await;
+    let mut publisher = bob.publisher(BOB);
+    publisher.show(system.udp(0), "open", "there").await;
+    dialog
+        .until("there", |notify| notify.note() == Some("there"))
+        .await;
+    let draft = publisher.draft(
+        Some(&pidf::document(BOB, "phone", "open", "busy")),
+        Some(600),
+    );
+    let sent = draft.with("Sender", "<sip:carol@example.org>");
+    let response = bob.send(&sent, system.udp(0)).await;
+    assert_eq!(response.status(), Some(200), "{response}");
+    dialog
+        .until("busy", |notify| notify.note() == Some("busy"))
+        .await;
+    assert_eq!(
+        system.psql("SELECT sender FROM presentity"),
+        "sip:carol@example.org"
+    );
+}
+
+/// The guide's example relays a MESSAGE; there is nothing to relay here, so the script answers it.
+const AUTH_STATUS: &str = r#"
+function route(request)
+  -- if (method=="MESSAGE") {
+  if request.method == "MESSAGE" then
+    -- pres_auth_status("$fu", $ru");
+    local retcode = pres_auth_status(request.from_uri, request.uri)
+    -- if ($retcode == 1) {
+    if retcode == 1 then
+      -- t_relay();
+      request:reply(202, "Relayed")
+    else
+      -- send_reply("403", "Forbidden");
+      request:reply(403, "Forbidden")
+    end
+  else
+    default_route()
+  end
+end
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn auth_status() {
+    let script = Script::new(AUTH_STATUS);
+    let system = script.setup().start();
+    let alice = Phone::udp("alice").await;
+    let refused = answer(&alice, "MESSAGE", &system).await;
+    assert_eq!(
+        (refused.status(), refused.reason()),
+        (Some(403), "Forbidden")
+    );
+    alice
+        .subscribe(system.udp(0), BOB, 600)
+        .await
+        .notify(1)
+        .await;
+    let relayed = answer(&alice, "MESSAGE", &system).await;
+    assert_eq!((relayed.status(), relayed.reason()), (Some(202), "Relayed"));
+    // What the script leaves to the built-in route is answered as ever.
+    let capabilities = answer(&alice, "OPTIONS", &system).await;
+    assert_eq!(capabilities.status(), Some(200));
+    assert_eq!(answer(&alice, "INVITE", &system).await.status(), Some(405));
+}
+
+/// `pres_has_subscribers`, `pres_refresh_watchers` and `pres_update_watchers`, each as the guide calls it.
+const ORDERS: &str = r#"
+function route(request)
+  if request.method == "PUBLISH" or request.method == "SUBSCRIBE" then
+    return default_route()
+  end
+  local uri = "sip:bob@example.org"
+  local order = request:header("Subject")
+  if order == "has" then
+    -- if(pres_has_subscribers($var(uri), "message-summary"))
+    if pres_has_subscribers(uri, "message-summary") > 0 then
+      -- # do something...;
+      request:reply(200, "Has")
+    else
+      request:reply(200, "Has Not")
+    end
+  elseif order == "refresh" then
+    -- pres_refresh_watchers("sip:test@kamailio.org", "presence", 1);
+    request:reply(200, "Code " .. pres_refresh_watchers("sip:bob@example.org", "presence", 1))
+  elseif order == "update" then
+    -- pres_update_watchers("sip:test@kamailio.org", "presence");
+    request:reply(200, "Code " .. pres_update_watchers("sip:bob@example.org", "presence"))
+  elseif order == "wrong" then
+    request:reply(200, "Code " .. pres_refresh_watchers("no uri", "presence", 1))
+  end
+end
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orders() {
+    let script = Script::new(ORDERS);
+    let system = script.setup().errors_expected().start();
+    let alice = Phone::udp("alice").await;
+    let order = |word: &'static str| {
+        let request = alice.request("MESSAGE", BOB).with("Subject", word);
+        let (alice, server) = (alice.clone(), system.udp(0));
+        async move {
+            let response = alice.send(&request, server).await;
+            assert_eq!(response.status(), Some(200), "{response}");
+            response.reason().to_owned()
+        }
+    };
+    assert_eq!(order("has").await, "Has Not");
+    let summary = alice
+        .subscribe_to(system.udp(0), BOB, "message-summary", 600)
+        .await;
+    summary.notify(1).await;
+    assert_eq!(order("has").await, "Has");
+
+    let dialog = alice.subscribe(system.udp(0), BOB, 600).await;
+    dialog.notify(1).await;
+    assert_eq!(order("refresh").await, "Code 1");
+    dialog.notify(2).await;
+
+    // A decision that somebody wrote by hand.
+    system.psql(
+        "INSERT INTO watchers (presentity_uri, watcher_username, watcher_domain, event, status, reason) \
+         SELECT presentity_uri, watcher_username, watcher_domain, event, 3, 'rejected' FROM active_watchers WHERE event = 'presence'",
+    );
+    assert_eq!(order("update").await, "Code 1");
+    let last = dialog.until("the last one", |notify| notify.ends()).await;
+    assert!(last.ends());
+    assert_eq!(order("wrong").await, "Code -1");
+}
+
+/// `xavp_cfg` as the guide shows it, and the order that comes of it.
+const PRIORITY: &str = r#"
+function route(request)
+  -- if(is_method("PUBLISH")) {
+  if request.method == "PUBLISH" then
+    -- $xavp(pres=>priority) = 100;
+    if request:header("Priority") == "urgent" then xavp.pres.priority = 100 end
+    handle_publish()
+  else
+    default_route()
+  end
+end
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn xavp_priority() {
+    let script = Script::new(PRIORITY);
+    let system = script.setup().set("presence.retrieve_order", 1).start();
+    let bob = Phone::udp("bob").await;
+    let document = pidf::document(BOB, "phone", "open", "urgent");
+    let mut first = bob.publisher(BOB);
+    let draft = first.draft(Some(&document), Some(600));
+    let response = bob
+        .send(&draft.with("Priority", "urgent"), system.udp(0))
+        .await;
+    first.learn(&response);
+    let priorities =
+        || system.psql("SELECT string_agg(priority::text, ',' ORDER BY id) FROM presentity");
+    assert_eq!(priorities(), "100");
+    // Without the attribute, the newer the higher: the seconds since 2015.
+    bob.publisher(BOB)
+        .show(system.udp(0), "open", "plain")
+        .await;
+    let age = "SELECT (abs(priority - (extract(epoch FROM now()) - 1420070400)) < 60)::int FROM presentity ORDER BY id DESC LIMIT 1";
+    assert_eq!(system.psql(age), "1");
+    // What is given once stays through a refresh, and goes with a new document that has none.
+    first.refresh(system.udp(0), 600).await;
+    let kept = "SELECT priority FROM presentity ORDER BY id LIMIT 1";
+    assert_eq!(system.psql(kept), "100");
+    first.show(system.udp(0), "open", "no longer urgent").await;
+    assert_ne!(system.psql(kept), "100");
+}
+
+/// `$notify_reply(attr)` and `presence:notify-reply` as the guide shows them.
+const NOTIFY_REPLY: &str = r#"
+-- event_route[presence:notify-reply]
+event_route["presence:notify-reply"] = function()
+  -- xlog("received message = $notify_reply($mb)\n");
+  xlog("received message = " .. notify_reply.mb:match("[^\r\n]*") .. " of " .. subs.callid .. "\n")
+end
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn notify_reply() {
+    let script = Script::new(NOTIFY_REPLY);
+    let mut system = script.setup().start();
+    let alice = Phone::udp("alice").await;
+    let dialog = alice.subscribe(system.udp(0), BOB, 600).await;
+    dialog.notify(1).await;
+    let wanted = format!("received message = SIP/2.0 200 OK of {}", dialog.call_id());
+    logged(&mut system.notifiers[0], &wanted).await;
+}
