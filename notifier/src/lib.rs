@@ -175,7 +175,9 @@ pub async fn run(
     let receive = AbortOnDropHandle::new(tokio::spawn(receive(incoming, client.clone())));
     let beat = AbortOnDropHandle::new(tokio::spawn(heartbeat::keep(store.clone(), node, owner_in)));
     let sweep = AbortOnDropHandle::new(tokio::spawn(sweep(store.clone(), config)));
-    let reload = AbortOnDropHandle::new(tokio::spawn(reload(script.clone())));
+    // From here on: before anybody is told that it is ready, SIGHUP must not end it.
+    let hangups = script.as_ref().and_then(|_| node::Hangups::listen().ok());
+    let reload = AbortOnDropHandle::new(tokio::spawn(reload(script.clone(), hangups)));
     let hears = script.map(script::NotifyReply::new);
     let engine = Engine::new(
         settings,
@@ -235,8 +237,8 @@ fn connect(config: &node::Config) -> Result<Store, RunError> {
 }
 
 /// Reads the script again at each SIGHUP; waits for ever where there is none.
-async fn reload(script: Option<Arc<script::Thread>>) {
-    let (Some(script), Ok(mut hangups)) = (script, node::Hangups::listen()) else {
+async fn reload(script: Option<Arc<script::Thread>>, hangups: Option<node::Hangups>) {
+    let (Some(script), Some(mut hangups)) = (script, hangups) else {
         return std::future::pending().await;
     };
     loop {

@@ -52,8 +52,11 @@ fn with_secret(front: &Arc<Front>, work: Work) {
         // Without the secret nothing was ever forwarded.
         return;
     };
-    // A Route may hold a token of ours: only the secret can tell.
-    if arrival.request.header(HeaderName::Route).is_none() && needs_no_database(front, &arrival) {
+    // A Route may hold a token of ours: only the secret can tell. What a script says, it says when there is one.
+    if arrival.request.header(HeaderName::Route).is_none()
+        && !is_for_script(front, &arrival)
+        && needs_no_database(front, &arrival)
+    {
         return;
     }
     let Some(admitted) = front.admit(&arrival) else {
@@ -79,13 +82,17 @@ fn handle(front: &Arc<Front>, work: Work, secret: &Secret) {
     if let Some(token) = relay::token(&arrival.request, secret) {
         return relay::forward(front, &arrival, &token, secret);
     }
-    if let Some(scripts) = &front.scripts
-        && scripts.decides(&arrival.request)
-        && matches!(check(&arrival.request), Ok(Checked::Sound))
-    {
-        return scripts.route(front, arrival);
+    match &front.scripts {
+        Some(scripts) if is_for_script(front, &arrival) => scripts.route(front, arrival),
+        _ => built_in(front, arrival, secret),
     }
-    built_in(front, arrival, secret);
+}
+
+/// Whether the operator's script decides about it. What makes no sense is answered without one.
+fn is_for_script(front: &Front, arrival: &Arrival) -> bool {
+    front.scripts.as_ref().is_some_and(|scripts| {
+        scripts.decides(&arrival.request) && matches!(check(&arrival.request), Ok(Checked::Sound))
+    })
 }
 
 /// What becomes of a request without a script, or by its `default_route()`.

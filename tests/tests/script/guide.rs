@@ -226,6 +226,9 @@ async fn notify_reply() {
     let alice = Phone::udp("alice").await;
     let dialog = alice.subscribe(system.udp(0), BOB, 600).await;
     dialog.notify(1).await;
-    let wanted = format!("received message = SIP/2.0 200 OK of {}", dialog.call_id());
+    let wanted = format!(
+        "received message = SIP/2.0 200 From a phone of {}",
+        dialog.call_id()
+    );
     logged(&mut system.notifiers[0], &wanted).await;
 }

@@ -71,6 +71,16 @@ const STATE_P99: &str = "/latency_ms/state/p99";
 /// So that a state may be shown each second.
 const WAITN: &[&str] = &["presence.waitn_time=1"];
 
+/// The built-in route as a script.
+const SCRIPT: &[&str] = &[
+    "presence.waitn_time=1",
+    concat!(
+        "script.file=",
+        env!("CARGO_MANIFEST_DIR"),
+        "/bench/route.lua"
+    ),
+];
+
 /// All of them, in the table's order.
 pub(crate) const ROWS: &[Row] = &[
     Row {
@@ -83,6 +93,18 @@ pub(crate) const ROWS: &[Row] = &[
         goals: &[Goal {
             of_limit: Some(0.9),
             ..at_least("PUBLISH/s", MODIFY, 15_000.0)
+        }],
+    },
+    Row {
+        name: "publish-script",
+        title: "the same with a routing script",
+        workload: "publish-1000",
+        smoke_sets: &["presentities=20"],
+        sets: SCRIPT,
+        length: Length::Asked,
+        goals: &[Goal {
+            of_limit: Some(0.0),
+            ..at_least("PUBLISH/s", MODIFY, 12_750.0)
         }],
     },
     Row {
