@@ -303,6 +303,35 @@ async fn floods_cost_their_sender() {
     assert_eq!(put(http, PATH, "all is well").await.status, 201);
 }
 
+/// What is left of a request that was refused is not the next request.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_is_never_a_request() {
+    let (system, http) = serving();
+    assert_eq!(put(http, PATH, "before").await.status, 201);
+    let before = tables(&system);
+    let inner = format!("DELETE {PATH} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let last = "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    for (first, status) in [
+        (format!("PUT {PATH}?sauce=a"), 400),
+        (format!("PUT {PATH}/"), 404),
+        (format!("POST {PATH}"), 405),
+        (format!("PUT {PATH}"), 400),
+        ("POST /RPC".to_owned(), 415),
+        (format!("GET {PATH}"), 200),
+    ] {
+        let length = inner.len();
+        let bytes = format!(
+            "{first} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{inner}{last}"
+        );
+        let answer = raw(http, bytes.as_bytes()).await;
+        assert_eq!(answer.status, status, "{first}");
+    }
+    let settled = "SELECT count(*) FROM presentity WHERE NOT removed";
+    assert_eq!(system.count(settled).await, 1);
+    let after = tables(&system);
+    assert_eq!(after.split('|').next(), before.split('|').next());
+}
+
 /// Thousands of streams: as many as are allowed, a clear no for the others, and room for requests all the while.
 #[tokio::test(flavor = "multi_thread")]
 async fn streams_are_bounded_and_leave_room() {

@@ -16,9 +16,12 @@ const BOB: &str = "sip:bob@example.org";
 const PATH: &str = "/v1/presentities/sip:bob@example.org/presence";
 const PIDF: (&str, &str) = ("Content-Type", "application/pidf+xml");
 
-/// A system that serves HTTP, and where.
+/// A system that serves HTTP with the rights of its roles and no others, and where.
 fn serving() -> (System, SocketAddr) {
-    let system = system::setup().set("http.listen", "127.0.0.1:0").start();
+    let system = system::setup()
+        .by_role()
+        .set("http.listen", "127.0.0.1:0")
+        .start();
     let address = http::address(&system, 0);
     (system, address)
 }
