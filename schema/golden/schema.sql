@@ -168,6 +168,51 @@ $$;
 
 COMMENT ON FUNCTION public.presence_decide(presentity_uri text) IS 'Has it decided anew about all watchers of a presentity, given by its canonical URI. For presence_refresh_watchers and presence_update_watchers.';
 
+CREATE FUNCTION public.presence_document(presentity_uri text, event text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    AS $$
+#variable_conflict use_column
+DECLARE
+    watched text := presence_uri(presence_document.presentity_uri);
+    -- What may not stand in a path as it is.
+    path    text := '/v1/presentities/' || replace(replace(replace(replace(watched, '%', '%25'), '/', '%2F'), '?', '%3F'), '#', '%23')
+                    || '/' || presence_document.event;
+    texts   text[];
+    ids     bigint[];
+BEGIN
+    IF presence_document.event IS NULL OR presence_document.event = '' THEN
+        RAISE EXCEPTION 'Empty event parameter' USING ERRCODE = 'invalid_parameter_value';
+    ELSIF presence_document.event LIKE '%.winfo' THEN
+        RAISE EXCEPTION '% is made of subscriptions, not of documents', presence_document.event
+            USING ERRCODE = 'feature_not_supported',
+                  HINT = format('Ask a server: GET %s. The view presence_subscriptions has the same in rows.', path);
+    END IF;
+    SELECT array_agg(d.document), array_agg(d.id) INTO texts, ids
+    FROM (SELECT p.document, p.id
+          FROM presence_publications AS p
+          WHERE p.presentity_uri = watched AND p.event = presence_document.event AND p.state = 'live'
+          UNION ALL
+          SELECT h.document, -h.id
+          FROM presence_hard_state AS h
+          WHERE h.presentity_uri = watched AND presence_document.event = 'presence') AS d;
+    IF texts IS NULL THEN
+        RETURN NULL;
+    ELSIF cardinality(texts) > 1 THEN
+        RAISE EXCEPTION '% documents of % are to be merged', cardinality(texts), watched
+            USING ERRCODE = 'cardinality_violation',
+                  HINT = format('Ask a server: GET %s. The view presence_publications has them one by one.', path);
+    ELSIF EXISTS (SELECT FROM presentity AS p
+                  WHERE p.presentity_uri = watched AND p.event = presence_document.event AND p.ended <> '{}' AND p.id <> ids[1]) THEN
+        RAISE EXCEPTION 'another publication of % has ended a dialog', watched
+            USING ERRCODE = 'cardinality_violation',
+                  HINT = format('Ask a server, which knows whether this one still shows it: GET %s.', path);
+    END IF;
+    RETURN texts[1];
+END
+$$;
+
+COMMENT ON FUNCTION public.presence_document(presentity_uri text, event text) IS 'The document of a resource, as it was published; null if nobody publishes. Error 21000 where several are to be merged: its hint says where a server is to be asked.';
+
 CREATE FUNCTION public.presence_grant() RETURNS void
     LANGUAGE plpgsql
     AS $$
@@ -181,7 +226,7 @@ BEGIN
         GRANT SELECT ON watchers, xcap, cluster, refinery_schema_history TO pgpresence_server;
         GRANT USAGE ON SEQUENCE notify_version TO pgpresence_server;
         GRANT SELECT ON presence_publications, presence_subscriptions, presence_decisions, presence_backlog, presence_processes,
-            presence_usage, presence_gone_phones TO pgpresence_server;
+            presence_usage, presence_gone_phones, presence_hard_state TO pgpresence_server;
     END IF;
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'pgpresence_notifier') THEN
         -- Not the secret of cluster: a notifier derives nothing.
@@ -192,8 +237,9 @@ BEGIN
     END IF;
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'pgpresence_reader') THEN
         GRANT SELECT ON presence_publications, presence_subscriptions, presence_decisions, presence_backlog, presence_processes,
-            presence_usage, presence_gone_phones, presentity, active_watchers, watchers, notify_queue, node TO pgpresence_reader;
+            presence_usage, presence_gone_phones, presence_hard_state, presentity, active_watchers, watchers, notify_queue, node TO pgpresence_reader;
     END IF;
+    -- Tables may be in schemas of their own (presentity_table and its like).
     FOR place IN
         SELECT DISTINCT c.relnamespace::regnamespace::text
         FROM pg_trigger AS t
@@ -1144,6 +1190,59 @@ CREATE VIEW public.presence_gone_phones AS
 
 COMMENT ON VIEW public.presence_gone_phones IS 'Phones that do not answer, and those whose subscription ended without a word from them in the last 32 s (then its row goes).';
 
+CREATE TABLE public.xcap (
+    id bigint NOT NULL,
+    username text NOT NULL COLLATE pg_catalog."C",
+    domain text NOT NULL COLLATE pg_catalog."C",
+    doc bytea NOT NULL,
+    doc_type bigint NOT NULL,
+    etag text NOT NULL,
+    source bigint DEFAULT 0 NOT NULL,
+    doc_uri text NOT NULL COLLATE pg_catalog."C",
+    port bigint DEFAULT 0 NOT NULL,
+    presentity_uri text GENERATED ALWAYS AS (
+CASE
+    WHEN (domain = ''::text) THEN ('tel:'::text || username)
+    WHEN (username = ''::text) THEN ('sip:'::text || lower(domain))
+    ELSE ((('sip:'::text || username) || '@'::text) || lower(domain))
+END) STORED NOT NULL COLLATE pg_catalog."C",
+    CONSTRAINT "a document has an address" CHECK ((doc_uri <> ''::text))
+);
+
+COMMENT ON TABLE public.xcap IS 'One row per XCAP document.';
+
+COMMENT ON COLUMN public.xcap.id IS 'Row id. Written by the database.';
+
+COMMENT ON COLUMN public.xcap.username IS 'User whose document it is. Written by XCAP tools, or by hand.';
+
+COMMENT ON COLUMN public.xcap.domain IS 'Domain of that user. Written by XCAP tools, or by hand.';
+
+COMMENT ON COLUMN public.xcap.doc IS 'The document, XML. Written by XCAP tools, or by hand.';
+
+COMMENT ON COLUMN public.xcap.doc_type IS '2 pres-rules, 4 resource-lists, 8 rls-services, 16 pidf-manipulation, 32 xcap-caps, 64 user-profile, 128 pres-content, 256 search, 512 directory. Written by XCAP tools, or by hand.';
+
+COMMENT ON COLUMN public.xcap.etag IS 'Entity-tag of the document. Written by XCAP tools, or by hand.';
+
+COMMENT ON COLUMN public.xcap.source IS 'Kamailio''s mark of who stored it; 0 = an XCAP server. Written by XCAP tools.';
+
+COMMENT ON COLUMN public.xcap.doc_uri IS 'Address of the document within the XCAP root. Written by XCAP tools, or by hand.';
+
+COMMENT ON COLUMN public.xcap.port IS 'Kamailio''s port of the XCAP server; not used. Written by XCAP tools.';
+
+COMMENT ON COLUMN public.xcap.presentity_uri IS 'Canonical URI of the user whose document it is, as in presentity.presentity_uri. Computed.';
+
+CREATE VIEW public.presence_hard_state AS
+ SELECT x.id,
+    x.presentity_uri,
+    x.etag,
+    octet_length(x.doc) AS body_bytes,
+    public.presence_text(x.doc) AS document,
+    x.doc_uri
+   FROM public.xcap x
+  WHERE (x.doc_type = 16);
+
+COMMENT ON VIEW public.presence_hard_state IS 'Stored documents (pidf-manipulation, RFC 4827) that are shown with what is published of presence, and stay when that ends.';
+
 CREATE VIEW public.presence_processes AS
  SELECT n.id,
     n.kind,
@@ -1326,47 +1425,6 @@ ALTER TABLE public.watchers ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY
     NO MAXVALUE
     CACHE 1
 );
-
-CREATE TABLE public.xcap (
-    id bigint NOT NULL,
-    username text NOT NULL COLLATE pg_catalog."C",
-    domain text NOT NULL COLLATE pg_catalog."C",
-    doc bytea NOT NULL,
-    doc_type bigint NOT NULL,
-    etag text NOT NULL,
-    source bigint DEFAULT 0 NOT NULL,
-    doc_uri text NOT NULL COLLATE pg_catalog."C",
-    port bigint DEFAULT 0 NOT NULL,
-    presentity_uri text GENERATED ALWAYS AS (
-CASE
-    WHEN (domain = ''::text) THEN ('tel:'::text || username)
-    WHEN (username = ''::text) THEN ('sip:'::text || lower(domain))
-    ELSE ((('sip:'::text || username) || '@'::text) || lower(domain))
-END) STORED NOT NULL COLLATE pg_catalog."C",
-    CONSTRAINT "a document has an address" CHECK ((doc_uri <> ''::text))
-);
-
-COMMENT ON TABLE public.xcap IS 'One row per XCAP document.';
-
-COMMENT ON COLUMN public.xcap.id IS 'Row id. Written by the database.';
-
-COMMENT ON COLUMN public.xcap.username IS 'User whose document it is. Written by XCAP tools, or by hand.';
-
-COMMENT ON COLUMN public.xcap.domain IS 'Domain of that user. Written by XCAP tools, or by hand.';
-
-COMMENT ON COLUMN public.xcap.doc IS 'The document, XML. Written by XCAP tools, or by hand.';
-
-COMMENT ON COLUMN public.xcap.doc_type IS '2 pres-rules, 4 resource-lists, 8 rls-services, 16 pidf-manipulation, 32 xcap-caps, 64 user-profile, 128 pres-content, 256 search, 512 directory. Written by XCAP tools, or by hand.';
-
-COMMENT ON COLUMN public.xcap.etag IS 'Entity-tag of the document. Written by XCAP tools, or by hand.';
-
-COMMENT ON COLUMN public.xcap.source IS 'Kamailio''s mark of who stored it; 0 = an XCAP server. Written by XCAP tools.';
-
-COMMENT ON COLUMN public.xcap.doc_uri IS 'Address of the document within the XCAP root. Written by XCAP tools, or by hand.';
-
-COMMENT ON COLUMN public.xcap.port IS 'Kamailio''s port of the XCAP server; not used. Written by XCAP tools.';
-
-COMMENT ON COLUMN public.xcap.presentity_uri IS 'Canonical URI of the user whose document it is, as in presentity.presentity_uri. Computed.';
 
 ALTER TABLE public.xcap ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
     SEQUENCE NAME public.xcap_id_seq

@@ -27,6 +27,9 @@ $$;
 CREATE FUNCTION presence_grant() RETURNS void
 LANGUAGE plpgsql
 AS $$
+DECLARE
+    place text;
+    name  text;
 BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'pgpresence_server') THEN
         -- RPC: cleanup removes, lists read, updateWatchers reads decisions.
@@ -34,7 +37,7 @@ BEGIN
         GRANT SELECT ON watchers, xcap, cluster, refinery_schema_history TO pgpresence_server;
         GRANT USAGE ON SEQUENCE notify_version TO pgpresence_server;
         GRANT SELECT ON presence_publications, presence_subscriptions, presence_decisions, presence_backlog, presence_processes,
-            presence_usage, presence_gone_phones TO pgpresence_server;
+            presence_usage, presence_gone_phones, presence_hard_state TO pgpresence_server;
     END IF;
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'pgpresence_notifier') THEN
         -- Not the secret of cluster: a notifier derives nothing.
@@ -45,8 +48,22 @@ BEGIN
     END IF;
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'pgpresence_reader') THEN
         GRANT SELECT ON presence_publications, presence_subscriptions, presence_decisions, presence_backlog, presence_processes,
-            presence_usage, presence_gone_phones, presentity, active_watchers, watchers, notify_queue, node TO pgpresence_reader;
+            presence_usage, presence_gone_phones, presence_hard_state, presentity, active_watchers, watchers, notify_queue, node TO pgpresence_reader;
     END IF;
+    -- Tables may be in schemas of their own (presentity_table and its like).
+    FOR place IN
+        SELECT DISTINCT c.relnamespace::regnamespace::text
+        FROM pg_trigger AS t
+        JOIN pg_class AS c ON c.oid = t.tgrelid
+        WHERE t.tgfoid IN ('queue_publications'::regproc, 'queue_flagged_dialogs'::regproc, 'queue_waiting_watchers'::regproc)
+          AND c.relnamespace <> current_schema()::regnamespace
+    LOOP
+        FOR name IN
+            SELECT rolname FROM pg_roles WHERE rolname IN ('pgpresence_server', 'pgpresence_notifier', 'pgpresence_reader')
+        LOOP
+            EXECUTE format('GRANT USAGE ON SCHEMA %s TO %I', place, name);
+        END LOOP;
+    END LOOP;
 END
 $$;
 COMMENT ON FUNCTION presence_grant() IS
