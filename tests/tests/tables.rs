@@ -144,13 +144,13 @@ async fn everything_works_under_other_names() {
 async fn import_uses_the_names() {
     let system = renamed().servers(0).notifiers(0).start();
     let rows = "INSERT INTO presentity (username, domain, event, etag, expires, received_time, body, sender) \
-                VALUES ('u', 'example.org', 'presence', 'a.1.2.3.0', extract(epoch FROM now())::int + 600, 7, \
+                VALUES ('u', 'example.org', 'presence', 'a.1.2.3.0', 2147480000, 7, \
                     convert_to('<presence xmlns=\"urn:ietf:params:xml:ns:pidf\" entity=\"sip:u@example.org\"><tuple id=\"t\"><status><basic>open</basic></status></tuple></presence>', 'UTF8'), ''); \
                 INSERT INTO active_watchers (presentity_uri, watcher_username, watcher_domain, to_user, to_domain, event, to_tag, from_tag, \
                     callid, local_cseq, remote_cseq, contact, record_route, expires, status, version, socket_info, local_contact, from_user, \
                     from_domain, updated, updated_winfo) \
                 VALUES ('sip:u@example.org', 'w', 'example.org', 'u', 'example.org', 'presence', 'a', 'b', 'c', 1, 1, 'sip:w@192.0.2.1', '', \
-                    extract(epoch FROM now())::int + 600, 1, 1, 'udp:192.0.2.9:5060', 'sip:192.0.2.9', 'w', 'example.org', -1, -1); \
+                    2147480000, 1, 1, 'udp:192.0.2.9:5060', 'sip:192.0.2.9', 'w', 'example.org', -1, -1); \
                 INSERT INTO watchers (presentity_uri, watcher_username, watcher_domain, status, inserted_time) \
                 VALUES ('sip:u@example.org', 'w', 'example.org', 1, 99);";
     let rename = "CREATE SCHEMA presence_data; ALTER TABLE presentity SET SCHEMA presence_data; \
