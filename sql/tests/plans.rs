@@ -243,6 +243,8 @@ async fn a_refresh_of_a_publication_is_hot() {
                 &vec![false; 3],
                 &nothing,
                 &None::<std::time::SystemTime>,
+                &None::<Vec<Option<i64>>>,
+                &false,
             ],
         )
         .await;

@@ -96,6 +96,22 @@ impl Subscription {
         self.values[attribute as usize] = Some(Known::Number(value.into()));
     }
 
+    /// An attribute that is known to be a text.
+    pub fn text(&self, attribute: Attribute) -> Option<&str> {
+        match &self.values[attribute as usize] {
+            Some(Known::Text(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// An attribute that is known to be a number.
+    pub fn number(&self, attribute: Attribute) -> Option<i64> {
+        match self.values[attribute as usize] {
+            Some(Known::Number(number)) => Some(number),
+            _ => None,
+        }
+    }
+
     /// What is not known here, as `other` knows it, or not at all: there is nobody left to be asked.
     #[must_use]
     pub fn completed(mut self, other: Option<Subscription>) -> Subscription {

@@ -16,6 +16,7 @@ mod publication;
 mod queue;
 mod rules;
 mod source;
+mod script;
 mod subscription;
 mod supersede;
 mod winfo;
