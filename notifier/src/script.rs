@@ -21,7 +21,7 @@ use crate::in_flight::{FlightKey, Guard};
 
 /// Events that wait for the script, at most.
 const WAITING: usize = 10_000;
-/// How long the database may take to answer the script.
+/// How long the database may take to answer the script, and a call to wait for it in all.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Log lines about what goes wrong are at least so far apart.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(1);
@@ -267,10 +267,12 @@ fn call(
     runtime: &Handle,
 ) -> Result<i64, Failure> {
     let mut step = machine.notify_reply(reply, subscription);
+    let until = Instant::now() + PATIENCE;
     loop {
         match step {
             Step::Done(value) => return Ok(value),
             Step::Failed(failure) => return Err(failure),
+            Step::Asks(..) if Instant::now() >= until => return Err(Failure::Deadline),
             Step::Asks(suspended, ask) => {
                 let told = runtime.block_on(async {
                     tokio::time::timeout(PATIENCE, store.script().tell(ask)).await

@@ -14,6 +14,9 @@ use rustix::time::{ClockId, clock_gettime};
 /// Instructions between two looks at the clock.
 const EVERY: u32 = 1000;
 
+/// From so many questions on, each stretch of a call is measured as a whole.
+const OFTEN: u32 = 16;
+
 /// The budget of the call that runs now, shared by the hook, the pattern matcher and the machine.
 #[derive(Debug, Default)]
 pub(crate) struct Budget {
@@ -28,12 +31,18 @@ pub(crate) struct Budget {
 // === impl Budget ===
 
 impl Budget {
-    /// A stretch of a call begins.
-    pub(crate) fn begin(&self, limit: Duration, spent: Duration) {
+    /// A stretch of a call begins. One that has asked for much already is measured from here on: a loop that only asks never comes to a
+    /// thousand instructions in a stretch.
+    pub(crate) fn begin(&self, limit: Duration, spent: Duration, asked: u32) {
         self.limit.set(limit);
         self.spent.set(spent);
-        self.since.set(None);
+        self.since.set((asked >= OFTEN).then(thread_time));
         self.over.set(false);
+    }
+
+    /// Whether a call that is about to wait has used up all it had.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.over.get() || self.spent() > self.limit.get()
     }
 
     /// What the call has used up so far.
@@ -53,11 +62,6 @@ impl Budget {
             }
             self.over.set(self.spent() > self.limit.get());
         }
-        self.over.get()
-    }
-
-    /// Whether the call was to be stopped.
-    pub(crate) fn is_over(&self) -> bool {
         self.over.get()
     }
 

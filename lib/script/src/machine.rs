@@ -51,6 +51,8 @@ pub enum Step {
 pub struct Suspended {
     thread: Thread,
     spent: Duration,
+    /// How often it has asked for something.
+    asked: u32,
 }
 
 /// Why a call did not end by itself.
@@ -110,7 +112,7 @@ impl Machine {
             .into_function()
             .map_err(faulty)?;
         let thread = self.lua.create_thread(chunk).map_err(faulty)?;
-        match self.run(thread, Duration::ZERO, LOADING, ()) {
+        match self.run(begun(thread), LOADING, ()) {
             Ok(_) => {}
             Err(Failure::Error(message)) => return Err(ProgramError::Faulty(message)),
             Err(_) => return Err(ProgramError::TooMuch(program.name.clone())),
@@ -156,7 +158,7 @@ impl Machine {
 
     fn begin(&self, function: &Function, arguments: impl IntoLuaMulti) -> Step {
         match self.lua.create_thread(function.clone()) {
-            Ok(thread) => self.go_on(thread, Duration::ZERO, arguments),
+            Ok(thread) => self.go_on(begun(thread), arguments),
             Err(error) => Step::Failed(failure(&error)),
         }
     }
@@ -164,14 +166,14 @@ impl Machine {
     /// Goes on with a call of this machine.
     pub fn resume(&self, call: Suspended, told: Told) -> Step {
         match told.write(&self.lua) {
-            Ok(values) => self.go_on(call.thread, call.spent, values),
+            Ok(values) => self.go_on(call, values),
             Err(error) => Step::Failed(failure(&error)),
         }
     }
 
     /// Runs a call until it is done, or waits for something that makes sense.
-    fn go_on(&self, thread: Thread, spent: Duration, arguments: impl IntoLuaMulti) -> Step {
-        let mut ran = self.run(thread, spent, self.limits.deadline, arguments);
+    fn go_on(&self, call: Suspended, arguments: impl IntoLuaMulti) -> Step {
+        let mut ran = self.run(call, self.limits.deadline, arguments);
         loop {
             let (suspended, values) = match ran {
                 Err(failure) => return Step::Failed(failure),
@@ -184,12 +186,7 @@ impl Machine {
             match Ask::read(values) {
                 Ok(ask) => return Step::Asks(suspended, ask),
                 Err(reason) => {
-                    ran = self.run(
-                        suspended.thread,
-                        suspended.spent,
-                        self.limits.deadline,
-                        (false, reason),
-                    );
+                    ran = self.run(suspended, self.limits.deadline, (false, reason));
                 }
             }
         }
@@ -198,22 +195,35 @@ impl Machine {
     /// One stretch. `None`: it has ended, with these values; else it has yielded them.
     fn run(
         &self,
-        thread: Thread,
-        spent: Duration,
+        call: Suspended,
         limit: Duration,
         arguments: impl IntoLuaMulti,
     ) -> Result<(Option<Suspended>, MultiValue), Failure> {
-        self.budget.begin(limit, spent);
+        let Suspended {
+            thread,
+            spent,
+            asked,
+        } = call;
+        self.budget.begin(limit, spent, asked);
         let result = thread.resume::<MultiValue>(arguments);
-        if self.budget.is_over() {
+        if self.budget.is_spent() {
             return Err(Failure::Deadline);
         }
         let values = result.map_err(|error| failure(&error))?;
         let suspended = thread.is_resumable().then(|| Suspended {
             thread,
             spent: self.budget.spent(),
+            asked: asked.saturating_add(1),
         });
         Ok((suspended, values))
+    }
+}
+
+fn begun(thread: Thread) -> Suspended {
+    Suspended {
+        thread,
+        spent: Duration::ZERO,
+        asked: 0,
     }
 }
 

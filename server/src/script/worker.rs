@@ -153,10 +153,15 @@ impl Desk {
             }
             Job::Told { call, told } => {
                 if let Some(Waiting { running, suspended }) = self.waiting.remove(&call) {
-                    if !running.answered && Instant::now() >= running.arrival.deadline {
-                        running
-                            .front
-                            .reply(&running.arrival, &answer::unavailable());
+                    // Also if it was answered: a call does not outlive its request.
+                    if Instant::now() >= running.arrival.deadline {
+                        if running.answered {
+                            self.worker.shared.failed(&Failure::Deadline);
+                        } else {
+                            running
+                                .front
+                                .reply(&running.arrival, &answer::unavailable());
+                        }
                         return self.end(&running);
                     }
                     let step = running.machine.resume(suspended, told);

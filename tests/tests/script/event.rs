@@ -92,6 +92,7 @@ async fn a_faulty_event_harms_nothing() {
         "event_route['presence:notify-reply'] = function() while true do end end",
         "event_route['presence:notify-reply'] = function() local s = 'x' while true do s = s .. s end end",
         "event_route['presence:notify-reply'] = function() handle_publish() end",
+        "event_route['presence:notify-reply'] = function() while true do pcall(handle_publish) end end",
         "event_route['presence:notify-reply'] = function() xavp.pres.delete_subscription = {} end",
     ] {
         let script = Script::new(source);

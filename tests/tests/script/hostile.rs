@@ -39,6 +39,7 @@ async fn each_is_answered_500_and_harms_nothing() {
         "coroutine.wrap(function() while true do end end)()",
         "setmetatable({}, {__gc = function() while true do end end})",
         "handle_subscribe()",
+        "while true do pcall(handle_publish, {}) end",
     ];
     let script = Script::new(&harmful(&harms));
     let mut system = script.setup().start();

@@ -278,3 +278,25 @@ fn the_deadline_is_of_the_whole_call() {
     }
     assert_eq!(failed(step), Failure::Deadline);
 }
+
+#[test]
+fn asking_without_end_is_ended_too() {
+    for harm in [
+        "while true do request:reply(200) end",
+        "while true do pcall(handle_publish) end",
+        "while true do pcall(handle_publish, {}) end",
+        "while true do pres_has_subscribers('a', 'b') end",
+        "while true do local x = subs.uri end",
+    ] {
+        let machine = harmful(harm);
+        let mut step = machine.route(publish());
+        let mut asked = 0;
+        while let Step::Asks(call, _) = step {
+            asked += 1;
+            assert!(asked < 1_000_000, "{harm}");
+            step = machine.resume(call, Told::Code(1));
+        }
+        assert_eq!(failed(step), Failure::Deadline, "{harm}");
+        is_well(&machine);
+    }
+}
