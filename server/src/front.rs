@@ -77,7 +77,6 @@ impl Front {
         policy: Policy,
         addresses: Addresses,
         store: Store,
-        scripts: Option<Scripts>,
         config: &node::Config,
     ) -> Self {
         let writers = Writers::new(config.server.write_connections.usize());
@@ -115,7 +114,7 @@ impl Front {
             // A key that somebody presses now and then: one row a statement.
             sets_features: WriteQueue::new(subscribe::SetFeature(store.clone()), writers, 1),
             doorbell: Doorbell::default(),
-            scripts,
+            scripts: None,
             priority_by_age: !config.presence.xavp_cfg.is_empty(),
             request_deadline: config.server.request_deadline_ms.milliseconds(),
             authorization: by_rules(&config.presence),

@@ -128,16 +128,17 @@ pub async fn run(
         internal,
         internal_socket,
     };
-    let front = Arc::new(Front::new(
+    let mut front = Front::new(
         endpoint.clone(),
         limits,
         registry,
         policy(&config),
         addresses,
         store.clone(),
-        scripts,
         &config,
-    ));
+    );
+    front.scripts = scripts;
+    let front = Arc::new(front);
 
     let mut background = Background(vec![
         tokio::spawn(front.doorbell.clone().ring(doorbell_store)),

@@ -412,8 +412,6 @@ fn in_class(byte: u8, class: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
     use super::*;
     use std::cell::Cell;
 
