@@ -15,13 +15,12 @@ use crate::Settings;
 use crate::claim::{Pace, claim_limit, log_recovered};
 use crate::decide::{Asked, Decider};
 use crate::in_flight::{FlightKey, Guard, Ledger, Work};
-use crate::notify_log::NotifyLog;
 use crate::outage::Outage;
 use crate::portion::Portion;
-use crate::script::NotifyReply;
 use crate::send::{Letter, Prepared, Sender, Taken, is_terminated};
 use crate::settle::{Ending, Standing};
 use crate::statement::{Done, Job, Take, claimed, settled_resource};
+use crate::witness::Witnesses;
 use leases::{OVERDUE_PERIOD, Renewal};
 use net::{Client, Outcome, Outcomes};
 use sql::{Claimed, DialogVerdict, Resource, Store, StoreError};
@@ -39,12 +38,9 @@ pub(crate) struct Engine {
     decider: Arc<Decider>,
     client: Client<Letter>,
     sender: Arc<Sender>,
-    /// Lines for those who asked for them.
-    notify_log: Option<NotifyLog>,
+    witnesses: Witnesses,
     owner: i64,
     ledger: Ledger<Arc<Resource>>,
-    /// Hears of the answers, if there is a script that wants to.
-    script: Option<NotifyReply>,
     /// Verdicts to store; their dialogs stay in flight until then, so that they aren't taken in between.
     verdicts: Vec<(FlightKey, DialogVerdict)>,
     pace: Pace,
@@ -95,8 +91,7 @@ impl Engine {
         decider: Decider,
         client: Client<Letter>,
         sender: Sender,
-        notify_log: Option<NotifyLog>,
-        script: Option<NotifyReply>,
+        witnesses: Witnesses,
         owner: i64,
     ) -> Engine {
         Engine {
@@ -107,10 +102,9 @@ impl Engine {
             decider: Arc::new(decider),
             client,
             sender: Arc::new(sender),
-            notify_log,
+            witnesses,
             owner,
             ledger: Ledger::new(),
-            script,
             verdicts: Vec::new(),
             preparing: JoinSet::new(),
             prepared_for: HashMap::new(),
@@ -141,9 +135,7 @@ impl Engine {
                 done = finished(&mut self.overdue) => self.overdue_done(done),
                 batch = inputs.outcomes.recv_batch() => {
                     for (letter, outcome) in batch.ok_or("client transactions")? {
-                        if let Some(script) = &mut self.script {
-                            script.ended(letter.key, &outcome);
-                        }
+                        self.witnesses.answered(letter.key, &outcome);
                         self.ended(letter, ending(&outcome));
                     }
                 }
@@ -388,16 +380,9 @@ impl Engine {
             let Some(key) = self.ledger.take_off(work, dialog.id, guard, &mut cancelled) else {
                 continue;
             };
-            if let Some(log) = &mut self.notify_log {
-                let ledger = &self.ledger;
-                log.taken(key, &dialog, &work.resource, |key| {
-                    ledger.guard(key).is_some()
-                });
-            }
-            if let Some(script) = &mut self.script {
-                let is_open = |key| self.ledger.guard(key).is_some();
-                script.note(key, guard, &work.resource, &dialog, is_open);
-            }
+            let is_open = |key| self.ledger.guard(key).is_some();
+            self.witnesses
+                .taken(key, guard, &work.resource, &dialog, is_open);
             let standing = Standing {
                 terminated: is_terminated(&dialog),
                 failures: dialog.failures,
@@ -456,9 +441,7 @@ impl Engine {
                             self.settings.lease_margin(),
                         );
                     if may {
-                        if let Some(log) = &self.notify_log {
-                            log.sent(letter.key);
-                        }
+                        self.witnesses.sent(letter.key);
                         requests.push(request);
                     }
                 }
@@ -475,9 +458,7 @@ impl Engine {
         let Some(guard) = self.ledger.guard(letter.key) else {
             return;
         };
-        if let Some(log) = &mut self.notify_log {
-            log.ended(letter.key, ending);
-        }
+        self.witnesses.ended(letter.key, ending);
         match self
             .settings
             .failure

@@ -22,6 +22,7 @@ mod settle;
 mod statement;
 mod sweep;
 mod watchers;
+mod witness;
 
 use decide::Decider;
 use engine::{Engine, Inputs};
@@ -37,6 +38,7 @@ use std::time::Duration;
 use sweep::SweepSettings;
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
+use witness::Witnesses;
 
 /// Why the notifier can't start, or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -178,15 +180,17 @@ pub async fn run(
     // From here on: before anybody is told that it is ready, SIGHUP must not end it.
     let hangups = script.as_ref().and_then(|_| node::Hangups::listen().ok());
     let reload = AbortOnDropHandle::new(tokio::spawn(reload(script.clone(), hangups)));
-    let hears = script.map(script::NotifyReply::new);
+    let witnesses = Witnesses {
+        notify_log,
+        script: script.map(script::NotifyReply::new),
+    };
     let engine = Engine::new(
         settings,
         store.clone(),
         decider,
         client,
         sender,
-        notify_log,
-        hears,
+        witnesses,
         id,
     );
     let latest = owner.clone();

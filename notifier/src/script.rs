@@ -1,6 +1,7 @@
-//! The event `presence:notify-reply`: the operator's script hears of each final answer to a NOTIFY, and of each that did not come.
+//! The events `tm:local-request` and `presence:notify-reply`: the operator's script hears of each NOTIFY that goes out, and of each final
+//! answer to one, or that none came.
 //!
-//! Nothing waits for the script: a NOTIFY is judged and settled as without it, and the event goes to a thread of its own. If the
+//! Nothing waits for the script: a NOTIFY is sent, judged and settled as without it, and the events go to a thread of its own. If the
 //! script then wants the subscription deleted (`xavp.<xavp_cfg>.delete_subscription`), that is a verdict like any other, and void like any
 //! other if the subscriber has come again since. A script that cannot keep up loses events, which is said in the log.
 
@@ -36,7 +37,8 @@ pub(crate) struct NotifyReply {
 /// The way to the script's thread.
 pub(crate) struct Thread {
     jobs: mpsc::SyncSender<Job>,
-    hears: AtomicBool,
+    hears_requests: AtomicBool,
+    hears_replies: AtomicBool,
     lost: AtomicU64,
     file: PathBuf,
     limits: Limits,
@@ -46,7 +48,8 @@ pub(crate) struct Thread {
 }
 
 enum Job {
-    Event {
+    Sent(Option<Box<Subscription>>),
+    Reply {
         dialog: i64,
         guard: Guard,
         reply: ReplyTo,
@@ -78,7 +81,8 @@ impl Thread {
         let xavp_cfg = config.presence.xavp_cfg.clone();
         let program = Arc::new(Program::read(&file, limits, &xavp_cfg)?);
         let (jobs, taken) = mpsc::sync_channel(WAITING);
-        let hears = AtomicBool::new(program.hears_replies());
+        let hears_requests = AtomicBool::new(program.hears_requests());
+        let hears_replies = AtomicBool::new(program.hears_replies());
         let runtime = Handle::current();
         let begun = std::thread::Builder::new()
             .name("script".to_owned())
@@ -88,7 +92,8 @@ impl Thread {
         }
         Ok(Some(Arc::new(Thread {
             jobs,
-            hears,
+            hears_requests,
+            hears_replies,
             lost: AtomicU64::new(0),
             file,
             limits,
@@ -101,13 +106,27 @@ impl Thread {
     pub(crate) fn reload(&self) {
         match Program::read(&self.file, self.limits, &self.xavp_cfg) {
             Ok(program) => {
-                let hears = program.hears_replies();
+                let (requests, replies) = (program.hears_requests(), program.hears_replies());
                 let _ = self.jobs.send(Job::Load(Arc::new(program)));
-                self.hears.store(hears, Ordering::Relaxed);
+                self.hears_requests.store(requests, Ordering::Relaxed);
+                self.hears_replies.store(replies, Ordering::Relaxed);
                 tracing::info!(file = %self.file.display(), "the script was read again");
             }
             Err(error) => {
                 tracing::error!(%error, "the script cannot be used; the one before stays");
+            }
+        }
+    }
+
+    /// Hands an event over, if there is room.
+    fn tell(&self, event: Job) {
+        if let Err(TrySendError::Full(_)) = self.jobs.try_send(event) {
+            let lost = self.lost.fetch_add(1, Ordering::Relaxed) + 1;
+            if lost.is_power_of_two() {
+                tracing::warn!(
+                    lost,
+                    "the script cannot keep up with NOTIFYs and their answers; it does not hear of all of them"
+                );
             }
         }
     }
@@ -138,7 +157,8 @@ impl NotifyReply {
         dialog: &TakenDialog,
         is_open: impl Fn(FlightKey) -> bool,
     ) {
-        if !self.thread.hears.load(Ordering::Relaxed) {
+        let hears = |what: &AtomicBool| what.load(Ordering::Relaxed);
+        if !hears(&self.thread.hears_requests) && !hears(&self.thread.hears_replies) {
             return;
         }
         if self.noted.len() >= self.noted.capacity() {
@@ -148,6 +168,15 @@ impl NotifyReply {
         let shown = self.thread.shows_subscription;
         let shown = shown.then(|| Box::new(subscription(resource, dialog)));
         self.noted.insert(key, (guard, shown));
+    }
+
+    /// It goes out now.
+    pub(crate) fn sent(&self, key: FlightKey) {
+        if self.thread.hears_requests.load(Ordering::Relaxed)
+            && let Some((_, subscription)) = self.noted.get(&key)
+        {
+            self.thread.tell(Job::Sent(subscription.clone()));
+        }
     }
 
     /// It has come to an end. What never reached the network is no answer.
@@ -160,20 +189,13 @@ impl NotifyReply {
             Outcome::TimedOut => ReplyTo::Timeout,
             Outcome::Unreachable(_) => return,
         };
-        let event = Job::Event {
-            dialog: key.dialog,
-            guard,
-            reply,
-            subscription,
-        };
-        if let Err(TrySendError::Full(_)) = self.thread.jobs.try_send(event) {
-            let lost = self.thread.lost.fetch_add(1, Ordering::Relaxed) + 1;
-            if lost.is_power_of_two() {
-                tracing::warn!(
-                    lost,
-                    "the script cannot keep up with the answers to NOTIFYs; it does not hear of all of them"
-                );
-            }
+        if self.thread.hears_replies.load(Ordering::Relaxed) {
+            self.thread.tell(Job::Reply {
+                dialog: key.dialog,
+                guard,
+                reply,
+                subscription,
+            });
         }
     }
 }
@@ -224,31 +246,40 @@ fn work(taken: &mpsc::Receiver<Job>, program: &Arc<Program>, store: &Store, runt
                 program = next;
                 machine = open(&program);
             }
-            Job::Event {
+            Job::Sent(subscription) => {
+                let Some(current) = &machine else { continue };
+                let begun = current.local_request(subscription.map(|known| *known));
+                if let Err(failure) = finish(current, begun, store, runtime) {
+                    failures.add(&failure);
+                    machine = after(&failure, machine, &program);
+                }
+            }
+            Job::Reply {
                 dialog,
                 guard,
                 reply,
                 subscription,
             } => {
                 let Some(current) = &machine else { continue };
-                match call(
-                    current,
-                    reply,
-                    subscription.map(|known| *known),
-                    store,
-                    runtime,
-                ) {
+                let begun = current.notify_reply(reply, subscription.map(|known| *known));
+                match finish(current, begun, store, runtime) {
                     Ok(0) => {}
                     Ok(_) => delete(dialog, guard, store, runtime),
                     Err(failure) => {
                         failures.add(&failure);
-                        if failure == Failure::Memory {
-                            machine = open(&program);
-                        }
+                        machine = after(&failure, machine, &program);
                     }
                 }
             }
         }
+    }
+}
+
+/// What a failed call leaves: after too much memory, a state that begins anew.
+fn after(failure: &Failure, machine: Option<Machine>, program: &Program) -> Option<Machine> {
+    match failure {
+        Failure::Memory => open(program),
+        _ => machine,
     }
 }
 
@@ -259,14 +290,12 @@ fn open(program: &Program) -> Option<Machine> {
 }
 
 /// One event, one call; what it asks the database is waited for here.
-fn call(
+fn finish(
     machine: &Machine,
-    reply: ReplyTo,
-    subscription: Option<Subscription>,
+    mut step: Step,
     store: &Store,
     runtime: &Handle,
 ) -> Result<i64, Failure> {
-    let mut step = machine.notify_reply(reply, subscription);
     let until = Instant::now() + PATIENCE;
     loop {
         match step {

@@ -18,10 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("tables", &[]),
     ("schema", &["tables"]),
     ("sql", &["events", "script", "sip", "tables"]),
-    (
-        "server",
-        &["sip", "net", "events", "sql", "node", "script"],
-    ),
+    ("server", &["sip", "net", "events", "sql", "node", "script"]),
     (
         "notifier",
         &["sip", "net", "events", "sql", "node", "script"],

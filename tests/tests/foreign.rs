@@ -174,7 +174,13 @@ impl Baresip {
     /// `user` behind `proxy`, which is its registrar, too: it asks for its messages as soon as it is registered.
     fn start_with_mail(sandbox: &Arc<Sandbox>, user: &str, proxy: SocketAddr) -> Baresip {
         let mut baresip = Baresip::start_with(sandbox, user, "mwi.so", "");
-        // Not from its file: its module subscribes without end if somebody is registered within its first millisecond.
+        // Not from its file: its module walks through all subscriptions once, in the first round of its main loop, and then
+        // subscribes without end if there is one. Whoever has answered a command has had a round.
+        baresip.0.type_line("/reginfo");
+        baresip
+            .0
+            .line(STARTUP, |line| line.contains("User Agents (0)"))
+            .unwrap_or_else(|fault| panic!("{fault}"));
         let account = Baresip::account(user, proxy, "regint=60;mwi=yes");
         baresip.0.type_line(&format!("/uanew {account}"));
         baresip

@@ -17,7 +17,8 @@ use crate::subscription::Subscription;
 
 /// What the script may do while it is loaded.
 const LOADING: Duration = Duration::from_secs(2);
-/// The event of the guide.
+/// The events of the guide.
+const LOCAL_REQUEST: &str = "tm:local-request";
 const NOTIFY_REPLY: &str = "presence:notify-reply";
 
 /// A Lua state with a program loaded. It stays on the thread that made it.
@@ -27,6 +28,7 @@ pub struct Machine {
     limits: Limits,
     driver: Driver,
     route: Option<Function>,
+    local_request: Option<Function>,
     notify_reply: Option<Function>,
 }
 
@@ -91,6 +93,7 @@ impl Machine {
             limits: program.limits,
             driver: Driver { route, event },
             route: None,
+            local_request: None,
             notify_reply: None,
             lua,
         };
@@ -123,9 +126,13 @@ impl Machine {
             name,
         };
         self.route = globals.raw_get("route").map_err(|_| no_function("route"))?;
-        self.notify_reply = globals
-            .raw_get::<Table>("event_route")
-            .and_then(|events| events.raw_get(NOTIFY_REPLY))
+        let events = globals.raw_get::<Table>("event_route");
+        let events = events.map_err(|_| no_function("each value of the table event_route"))?;
+        self.local_request = events
+            .raw_get(LOCAL_REQUEST)
+            .map_err(|_| no_function("event_route[\"tm:local-request\"]"))?;
+        self.notify_reply = events
+            .raw_get(NOTIFY_REPLY)
             .map_err(|_| no_function("event_route[\"presence:notify-reply\"]"))?;
         Ok(())
     }
@@ -133,6 +140,11 @@ impl Machine {
     /// Whether there is a function `route`.
     pub fn has_route(&self) -> bool {
         self.route.is_some()
+    }
+
+    /// Whether there is a function for `tm:local-request`.
+    pub fn hears_requests(&self) -> bool {
+        self.local_request.is_some()
     }
 
     /// Whether there is a function for `presence:notify-reply`.
@@ -146,6 +158,15 @@ impl Machine {
             return Step::Done(0);
         };
         self.begin(&self.driver.route, (route.clone(), request))
+    }
+
+    /// Calls the function for `tm:local-request`, if there is one: a NOTIFY goes out.
+    pub fn local_request(&self, subscription: Option<Subscription>) -> Step {
+        let Some(handler) = &self.local_request else {
+            return Step::Done(0);
+        };
+        let arguments = (handler.clone(), Value::Nil, subscription);
+        self.begin(&self.driver.event, arguments)
     }
 
     /// Calls the function for `presence:notify-reply`, if there is one.

@@ -27,6 +27,7 @@ pub struct Program {
     pub(crate) limits: Limits,
     pub(crate) xavp_cfg: String,
     has_route: bool,
+    hears_requests: bool,
     hears_replies: bool,
 }
 
@@ -58,7 +59,7 @@ pub enum ProgramError {
     NoFunction {
         /// The file.
         file: String,
-        /// `route` or `event_route["presence:notify-reply"]`.
+        /// `route` or an `event_route`.
         name: &'static str,
     },
 }
@@ -99,10 +100,12 @@ impl Program {
             limits,
             xavp_cfg: xavp_cfg.to_owned(),
             has_route: false,
+            hears_requests: false,
             hears_replies: false,
         };
         let machine = Machine::new(&program)?;
         program.has_route = machine.has_route();
+        program.hears_requests = machine.hears_requests();
         program.hears_replies = machine.hears_replies();
         Ok(program)
     }
@@ -110,6 +113,11 @@ impl Program {
     /// Whether it decides about requests.
     pub fn has_route(&self) -> bool {
         self.has_route
+    }
+
+    /// Whether it wants to hear of the NOTIFYs that go out.
+    pub fn hears_requests(&self) -> bool {
+        self.hears_requests
     }
 
     /// Whether it wants to hear of the answers to NOTIFYs.

@@ -1,5 +1,6 @@
 //! The examples of the guide, translated line by line.
 
+use system_tests::phone::Answer;
 use system_tests::pidf;
 
 use super::*;
@@ -228,6 +229,32 @@ async fn notify_reply() {
     dialog.notify(1).await;
     let wanted = format!(
         "received message = SIP/2.0 200 From a phone of {}",
+        dialog.call_id()
+    );
+    logged(&mut system.notifiers[0], &wanted).await;
+}
+
+/// `$subs(attr)` in `tm:local-request`, before the NOTIFY is answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn local_request() {
+    let script = Script::new(
+        r#"
+event_route["tm:local-request"] = function()
+  xlog("NOTIFY " .. subs.local_cseq .. " of " .. subs.callid .. " to " .. subs.watcher_username .. " agent " .. subs.user_agent
+       .. " reply " .. tostring(notify_reply.code))
+end
+"#,
+    );
+    let mut system = script.setup().start();
+    let alice = Phone::udp("alice").await;
+    alice.answers(Answer::Silent);
+    let request = alice
+        .subscription(BOB, Some(600))
+        .set("User-Agent", "Test/1");
+    let (dialog, _) = alice.subscribe_with(&request, system.udp(0)).await;
+    let cseq = dialog.notify(1).await.cseq;
+    let wanted = format!(
+        "NOTIFY {cseq} of {} to alice agent Test/1 reply nil",
         dialog.call_id()
     );
     logged(&mut system.notifiers[0], &wanted).await;

@@ -1,0 +1,61 @@
+//! Who looks on while NOTIFYs are sent and answered, and changes nothing about it: lines in a log, the operator's script. Without either
+//! nothing is noted.
+
+use net::Outcome;
+use sql::{Resource, TakenDialog};
+
+use crate::in_flight::{FlightKey, Guard};
+use crate::notify_log::NotifyLog;
+use crate::script::NotifyReply;
+use crate::settle::Ending;
+
+/// The onlookers that the configuration asks for.
+pub(crate) struct Witnesses {
+    /// `local_log_level`, `local_log_facility`
+    pub(crate) notify_log: Option<NotifyLog>,
+    /// `script.file`
+    pub(crate) script: Option<NotifyReply>,
+}
+
+impl Witnesses {
+    /// A NOTIFY of this dialog is to be sent. `is_open` says of others whether theirs still are.
+    pub(crate) fn taken(
+        &mut self,
+        key: FlightKey,
+        guard: Guard,
+        resource: &Resource,
+        dialog: &TakenDialog,
+        is_open: impl Fn(FlightKey) -> bool,
+    ) {
+        if let Some(log) = &mut self.notify_log {
+            log.taken(key, dialog, resource, &is_open);
+        }
+        if let Some(script) = &mut self.script {
+            script.note(key, guard, resource, dialog, &is_open);
+        }
+    }
+
+    /// It goes out now.
+    pub(crate) fn sent(&self, key: FlightKey) {
+        if let Some(log) = &self.notify_log {
+            log.sent(key);
+        }
+        if let Some(script) = &self.script {
+            script.sent(key);
+        }
+    }
+
+    /// The network has an answer to it, or none.
+    pub(crate) fn answered(&mut self, key: FlightKey, outcome: &Outcome) {
+        if let Some(script) = &mut self.script {
+            script.ended(key, outcome);
+        }
+    }
+
+    /// It is over, one way or another.
+    pub(crate) fn ended(&mut self, key: FlightKey, ending: Ending) {
+        if let Some(log) = &mut self.notify_log {
+            log.ended(key, ending);
+        }
+    }
+}
