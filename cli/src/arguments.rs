@@ -90,7 +90,7 @@ pub(crate) struct RpcArgs {
     pub(crate) method: String,
 
     /// Its parameters, in their order.
-    #[arg(value_name = "ARGUMENT", allow_hyphen_values = true)]
+    #[arg(value_name = "ARGUMENT", allow_negative_numbers = true)]
     pub(crate) parameters: Vec<String>,
 }
 

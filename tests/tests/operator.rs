@@ -30,7 +30,16 @@ async fn rpc_as_kamctl_does() {
         (Some(0), String::new(), String::new())
     );
     dialog.notify(2).await;
-    let (code, list, _) = command(&system, &["rpc", "presence.watcher_list", "basic", BOB]);
+    // Settings may stand behind the parameters.
+    let list = [
+        "rpc",
+        "presence.watcher_list",
+        "basic",
+        BOB,
+        "--set",
+        "log.level=warn",
+    ];
+    let (code, list, _) = command(&system, &list);
     assert_eq!(code, Some(0));
     let list: serde_json::Value = serde_json::from_str(&list).unwrap();
     assert_eq!(list[0]["watcher_user"], "alice");
@@ -53,6 +62,53 @@ async fn rpc_as_kamctl_does() {
         assert_eq!((code, out.as_str()), (Some(1), ""), "{errors}");
         assert!(errors.contains(part), "{errors}");
     }
+}
+
+/// The commands of the guide's examples, word for word, and what each does.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_guides_commands() {
+    let system = system::start();
+    let rpc = |line: &str| {
+        let words: Vec<&str> = std::iter::once("rpc").chain(line.split(' ')).collect();
+        let (code, out, errors) = command(&system, &words);
+        assert_eq!(code, Some(0), "{line}: {errors}");
+        out
+    };
+    let (test, alice) = ("sip:test@kamailio.org", "sip:alice@domain.com");
+    let phone = Phone::udp("phone").await;
+    let dialog = phone.subscribe(system.udp(0), test, 600).await;
+    let other = phone.subscribe(system.udp(0), alice, 600).await;
+    dialog.notify(1).await;
+    other.notify(1).await;
+    let mut publisher = phone.publisher(test);
+    publisher.show(system.udp(0), "open", "at lunch").await;
+    dialog
+        .until("at lunch", |notify| notify.note() == Some("at lunch"))
+        .await;
+    let told = dialog.count();
+
+    assert_eq!(rpc("presence.cleanup").trim(), "Reload OK");
+    rpc("presence.refreshWatchers sip:test@kamailio.org presence 1");
+    dialog.notify(told + 1).await;
+    // What was decided about a watcher, written by hand as programs do that have no rules documents.
+    system.psql(
+        "INSERT INTO watchers (presentity_uri, watcher_username, watcher_domain, event, status, reason, inserted_time)
+         VALUES ('sip:alice@domain.com', 'phone', 'example.org', 'presence', 3, 'rejected', extract(epoch FROM now())::bigint)
+         ON CONFLICT (presentity_uri, watcher_username, watcher_domain, event) DO UPDATE SET status = 3, reason = 'rejected'",
+    );
+    rpc("presence.updateWatchers sip:alice@domain.com presence");
+    other.until("that it is refused", Notify::ends).await;
+    let brief: serde_json::Value = serde_json::from_str(&rpc("presence.presentity_list")).unwrap();
+    assert_eq!(
+        (&brief[0]["user"], &brief[0]["body"]),
+        (&"test".into(), &serde_json::Value::Null)
+    );
+    let full: serde_json::Value =
+        serde_json::from_str(&rpc("presence.presentity_list full")).unwrap();
+    assert!(
+        full[0]["body"].as_str().unwrap().contains("at lunch"),
+        "{full}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
