@@ -182,7 +182,7 @@ pub async fn run(
     let reload = AbortOnDropHandle::new(tokio::spawn(reload(script.clone(), hangups)));
     let witnesses = Witnesses {
         notify_log,
-        script: script.map(script::NotifyReply::new),
+        script: script.map(script::NotifyEvents::new),
     };
     let engine = Engine::new(
         settings,

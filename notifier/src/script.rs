@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const COMPLAIN_EVERY: Duration = Duration::from_secs(1);
 
 /// The script of a notifier.
-pub(crate) struct NotifyReply {
+pub(crate) struct NotifyEvents {
     thread: Arc<Thread>,
     /// Subscriptions whose NOTIFY is on its way, and what makes a verdict on it void.
     noted: HashMap<FlightKey, (Guard, Option<Box<Subscription>>)>,
@@ -138,11 +138,11 @@ impl Drop for Thread {
     }
 }
 
-// === impl NotifyReply ===
+// === impl NotifyEvents ===
 
-impl NotifyReply {
-    pub(crate) fn new(thread: Arc<Thread>) -> NotifyReply {
-        NotifyReply {
+impl NotifyEvents {
+    pub(crate) fn new(thread: Arc<Thread>) -> NotifyEvents {
+        NotifyEvents {
             thread,
             noted: HashMap::new(),
         }

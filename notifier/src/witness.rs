@@ -6,7 +6,7 @@ use sql::{Resource, TakenDialog};
 
 use crate::in_flight::{FlightKey, Guard};
 use crate::notify_log::NotifyLog;
-use crate::script::NotifyReply;
+use crate::script::NotifyEvents;
 use crate::settle::Ending;
 
 /// The onlookers that the configuration asks for.
@@ -14,7 +14,7 @@ pub(crate) struct Witnesses {
     /// `local_log_level`, `local_log_facility`
     pub(crate) notify_log: Option<NotifyLog>,
     /// `script.file`
-    pub(crate) script: Option<NotifyReply>,
+    pub(crate) script: Option<NotifyEvents>,
 }
 
 impl Witnesses {
