@@ -72,12 +72,9 @@ async fn expire(store: &Store, settings: SweepSettings) -> Result<(), StoreError
 async fn clean(store: &Store, settings: SweepSettings) -> Result<(), StoreError> {
     let batch = settings.batch;
     while store.maintenance().delete_idle_resources(batch).await? >= u64::from(batch) {}
-    while store
-        .watcher()
-        .delete_waiting(batch, settings.waiting)
-        .await?
-        >= u64::from(batch)
-    {}
+    let watchers = store.watcher();
+    while watchers.give_up(batch, settings.waiting).await? >= u64::from(batch) {}
+    while watchers.delete_waiting(batch).await? >= u64::from(batch) {}
     store.maintenance().delete_dead_nodes(DEAD_AFTER).await?;
     Ok(())
 }

@@ -14,7 +14,7 @@ COMMENT ON FUNCTION public.is_live(expires bigint, at timestamp with time zone) 
 
 CREATE FUNCTION public.is_winfo(event text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$ SELECT right(split_part(event, ';', 1), 6) = '.winfo' $$;
+    AS $$ SELECT event LIKE '%.winfo%' AND right(split_part(event, ';', 1), 6) = '.winfo' $$;
 
 COMMENT ON FUNCTION public.is_winfo(event text) IS 'Whether an event package is the watcher information of another.';
 
@@ -572,77 +572,92 @@ CREATE FUNCTION public.queue_flagged_dialogs() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
 DECLARE
+    at       timestamptz := presence_now();
     uris     text[];
     versions bigint[];
-    queued_count bigint;
+    watched  boolean;
 BEGIN
+    -- A take for a state change is done here, having looked at its rows once.
+    IF TG_OP = 'UPDATE' THEN
+        PERFORM FROM new_rows AS n
+        WHERE n.updated <> -1 OR n.updated_winfo <> -1 OR n.decided_version = -1 OR (n.status = 3 AND n.view = 'none')
+        LIMIT 1;
+        IF NOT FOUND THEN
+            RETURN NULL;
+        END IF;
+    END IF;
+
+    -- decide_at: decided about, or to be. The lock of the row of presence stands between the dialog and a document that is being
+    -- stored. To be looked at are undecided dialogs, and pending ones that are over: their watcher may have to wait from now on.
     WITH queued AS (
-        INSERT INTO notify_queue AS q (presentity_uri, event, flagged_due, decide_at, due, owed_since)
+        INSERT INTO notify_queue AS q (presentity_uri, event, flagged_due, decide_at, due, owed_since, winfo_watched)
         SELECT f.presentity_uri, f.event, min(f.flagged_due), min(f.decide_at), LEAST(min(f.flagged_due), min(f.decide_at)),
-               CASE WHEN LEAST(min(f.flagged_due), min(f.decide_at)) < 'infinity' THEN presence_now() END
-        FROM (SELECT n.presentity_uri, n.event, GREATEST(presence_now(), to_timestamp(n.retry_at)) AS flagged_due,
-                     'infinity'::timestamptz AS decide_at
+               CASE WHEN LEAST(min(f.flagged_due), min(f.decide_at)) < 'infinity' THEN at END, bool_or(f.winfo_watched)
+        FROM (SELECT n.presentity_uri,
+                     -- Only locked and marked: what is watched, when somebody begins to watch its watchers.
+                     CASE WHEN is_winfo(n.event) THEN watched_event(n.event) ELSE n.event END AS event,
+                     CASE WHEN n.updated <> -1 AND n.decided_version IS DISTINCT FROM -1 AND NOT is_winfo(n.event)
+                          THEN GREATEST(at, to_timestamp(n.retry_at)) ELSE 'infinity' END AS flagged_due,
+                     'infinity'::timestamptz AS decide_at,
+                     is_winfo(n.event) AS winfo_watched
               FROM new_rows AS n
-              WHERE n.updated <> -1 AND n.decided_version IS DISTINCT FROM -1 AND NOT is_winfo(n.event)
+              -- Only locked: that whose watchers change.
+              WHERE n.updated_winfo <> -1
+                 OR (n.updated <> -1 AND (n.decided_version IS DISTINCT FROM -1 OR is_winfo(n.event)))
               UNION ALL
-              -- Only locked: what is watched, when somebody begins to watch its watchers; that whose watchers change.
-              SELECT n.presentity_uri, CASE WHEN is_winfo(n.event) THEN watched_event(n.event) ELSE n.event END, 'infinity', 'infinity'
-              FROM new_rows AS n
-              WHERE n.updated_winfo <> -1 OR (n.updated <> -1 AND is_winfo(n.event))
-              UNION ALL
-              -- Decided about, or to be: the lock of this row stands between the dialog and a document that is being stored. To be
-              -- looked at are undecided dialogs, and pending ones that are over: their watcher may have to wait from now on.
               SELECT n.presentity_uri, 'presence', 'infinity',
-                     CASE WHEN n.decided_version = -1 OR n.view = 'none' THEN presence_now() ELSE 'infinity' END
+                     CASE WHEN n.decided_version = -1 OR n.view = 'none' THEN at ELSE 'infinity' END,
+                     false
               FROM new_rows AS n
               WHERE n.decided_version IS NOT NULL
+                -- A flagged dialog of presence that there is nothing to decide about locks that row above.
+                AND NOT (n.event = 'presence' AND n.updated <> -1 AND n.decided_version >= 0 AND n.view <> 'none')
                 AND (n.decided_version = -1 OR TG_OP = 'INSERT'
                      OR (n.status = 3 AND n.view = 'none' AND n.reason IN ('', 'timeout')))) AS f
         GROUP BY f.presentity_uri, f.event
         ORDER BY f.presentity_uri, f.event
         ON CONFLICT ON CONSTRAINT notify_queue_pkey DO UPDATE
-        SET flagged_due = LEAST(q.flagged_due, EXCLUDED.flagged_due),
-            decide_at   = LEAST(q.decide_at, EXCLUDED.decide_at),
-            due         = LEAST(q.due, EXCLUDED.due),
-            owed_since  = COALESCE(q.owed_since, EXCLUDED.owed_since)
-        RETURNING q.presentity_uri, q.event, q.rules_version
+        SET flagged_due   = LEAST(q.flagged_due, EXCLUDED.flagged_due),
+            decide_at     = LEAST(q.decide_at, EXCLUDED.decide_at),
+            due           = LEAST(q.due, EXCLUDED.due),
+            owed_since    = COALESCE(q.owed_since, EXCLUDED.owed_since),
+            winfo_watched = q.winfo_watched OR EXCLUDED.winfo_watched
+        RETURNING q.presentity_uri, q.event, q.rules_version, q.winfo_watched
     )
     SELECT array_agg(q.presentity_uri) FILTER (WHERE q.event = 'presence' AND q.rules_version > 0),
            array_agg(q.rules_version) FILTER (WHERE q.event = 'presence' AND q.rules_version > 0),
-           count(*)
-    INTO uris, versions, queued_count
+           bool_or(q.winfo_watched)
+    INTO uris, versions, watched
     FROM queued AS q;
-    -- A take for a state change is done here, having looked at its rows once.
-    IF queued_count = 0 THEN
-        RETURN NULL;
-    END IF;
 
     -- Before the update below: what that fires then locks nothing that is not locked already.
-    INSERT INTO notify_queue AS q (presentity_uri, event, version, flagged_due, due, owed_since)
-    SELECT w.presentity_uri, w.event, CASE WHEN w.changed THEN nextval('notify_version') ELSE 0 END, w.flagged_due,
-           LEAST(w.flagged_due, CASE WHEN w.changed THEN presence_now() END), presence_now()
-    FROM (SELECT c.presentity_uri, c.event, bool_or(c.changed) AS changed, min(c.flagged_due) AS flagged_due
-          FROM (SELECT n.presentity_uri, n.event, false AS changed,
-                       GREATEST(presence_now(), to_timestamp(n.retry_at)) AS flagged_due
-                FROM new_rows AS n
-                WHERE n.updated <> -1 AND is_winfo(n.event)
-                UNION ALL
-                SELECT s.presentity_uri, s.event, true, 'infinity'
-                FROM (SELECT DISTINCT n.presentity_uri, winfo_event(n.event) AS event
-                      FROM new_rows AS n
-                      WHERE n.updated_winfo <> -1 AND NOT is_winfo(n.event)) AS s
-                CROSS JOIN LATERAL (SELECT a.id
-                                    FROM active_watchers AS a
-                                    WHERE a.presentity_uri = s.presentity_uri AND a.event = s.event AND a.status <> 3
-                                    LIMIT 1) AS a) AS c
-          GROUP BY c.presentity_uri, c.event) AS w
-    ORDER BY w.presentity_uri, w.event
-    ON CONFLICT ON CONSTRAINT notify_queue_pkey DO UPDATE
-    SET version     = CASE WHEN EXCLUDED.version > 0 THEN nextval('notify_version') ELSE q.version END,
-        flagged_due = LEAST(q.flagged_due, EXCLUDED.flagged_due),
-        due         = LEAST(q.due, EXCLUDED.flagged_due,
-                            CASE WHEN EXCLUDED.version > 0 THEN GREATEST(presence_now(), q.not_before) END),
-        owed_since  = COALESCE(q.owed_since, EXCLUDED.owed_since);
+    IF watched THEN
+        INSERT INTO notify_queue AS q (presentity_uri, event, version, flagged_due, due, owed_since)
+        SELECT w.presentity_uri, w.event, CASE WHEN w.changed THEN nextval('notify_version') ELSE 0 END, w.flagged_due,
+               LEAST(w.flagged_due, CASE WHEN w.changed THEN at END), at
+        FROM (SELECT c.presentity_uri, c.event, bool_or(c.changed) AS changed, min(c.flagged_due) AS flagged_due
+              FROM (SELECT n.presentity_uri, n.event, false AS changed,
+                           GREATEST(at, to_timestamp(n.retry_at)) AS flagged_due
+                    FROM new_rows AS n
+                    WHERE n.updated <> -1 AND is_winfo(n.event)
+                    UNION ALL
+                    SELECT s.presentity_uri, s.event, true, 'infinity'
+                    FROM (SELECT DISTINCT n.presentity_uri, winfo_event(n.event) AS event
+                          FROM new_rows AS n
+                          WHERE n.updated_winfo <> -1 AND NOT is_winfo(n.event)) AS s
+                    CROSS JOIN LATERAL (SELECT a.id
+                                        FROM active_watchers AS a
+                                        WHERE a.presentity_uri = s.presentity_uri AND a.event = s.event AND a.status <> 3
+                                        LIMIT 1) AS a) AS c
+              GROUP BY c.presentity_uri, c.event) AS w
+        ORDER BY w.presentity_uri, w.event
+        ON CONFLICT ON CONSTRAINT notify_queue_pkey DO UPDATE
+        SET version     = CASE WHEN EXCLUDED.version > 0 THEN nextval('notify_version') ELSE q.version END,
+            flagged_due = LEAST(q.flagged_due, EXCLUDED.flagged_due),
+            due         = LEAST(q.due, EXCLUDED.flagged_due,
+                                CASE WHEN EXCLUDED.version > 0 THEN GREATEST(at, q.not_before) END),
+            owed_since  = COALESCE(q.owed_since, EXCLUDED.owed_since);
+    END IF;
     IF TG_OP = 'INSERT' AND uris IS NOT NULL THEN
         -- Let in by default, while a document came that the statement could not see. Now, under the lock, it does not matter how
         -- far the other has got: the dialog is undecided like any other that comes from here on.
@@ -734,13 +749,17 @@ BEGIN
         SELECT array_agg(n.presentity_uri), array_agg(n.event), false INTO uris, events, gone
         FROM new_rows AS n WHERE n.status = 4;
     ELSIF TG_OP = 'DELETE' THEN
+        -- Who was given up on has been told of.
         SELECT array_agg(o.presentity_uri), array_agg(o.event), true INTO uris, events, gone
-        FROM old_rows AS o WHERE o.status = 4;
+        FROM old_rows AS o WHERE o.status = 4 AND o.reason <> 'giveup';
     ELSE
-        SELECT array_agg(n.presentity_uri), array_agg(n.event), bool_or(o.status = 4) INTO uris, events, gone
+        SELECT array_agg(n.presentity_uri), array_agg(n.event),
+               bool_or(o.status = 4 AND o.reason <> 'giveup' AND n.status <> 4)
+        INTO uris, events, gone
         FROM new_rows AS n
         JOIN old_rows AS o ON o.id = n.id
-        WHERE (n.status = 4) <> (o.status = 4);
+        WHERE (n.status = 4) <> (o.status = 4)
+           OR (n.status = 4 AND (n.reason = 'giveup') <> (o.reason = 'giveup'));
     END IF;
     IF uris IS NOT NULL THEN
         PERFORM queue_winfo(uris, events, gone);
@@ -749,7 +768,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.queue_waiting_watchers() IS 'Statement trigger of watchers: queues the watcher information where a watcher begins or ceases to wait, if somebody watches it.';
+COMMENT ON FUNCTION public.queue_waiting_watchers() IS 'Statement trigger of watchers: queues the watcher information where a watcher begins or ceases to wait, or is given up on, if somebody watches it.';
 
 CREATE FUNCTION public.queue_winfo(uris text[], events text[], is_whole boolean) RETURNS void
     LANGUAGE plpgsql
@@ -1033,6 +1052,7 @@ CREATE TABLE public.notify_queue (
     decide_at timestamp with time zone DEFAULT 'infinity'::timestamp with time zone NOT NULL,
     recovered_version bigint DEFAULT 0 NOT NULL,
     full_version bigint DEFAULT 0 NOT NULL,
+    winfo_watched boolean DEFAULT false NOT NULL,
     CONSTRAINT "nobody works on a state change that has not happened" CHECK ((claimed_version <= version))
 )
 WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0.0', autovacuum_vacuum_threshold='2000', autovacuum_vacuum_cost_delay='0', autovacuum_analyze_scale_factor='0.0', autovacuum_analyze_threshold='20000');
@@ -1072,6 +1092,8 @@ COMMENT ON COLUMN public.notify_queue.decide_at IS 'When it is to be decided abo
 COMMENT ON COLUMN public.notify_queue.recovered_version IS 'Version that a recovery gave, which pending dialogs are owed as well, though they are not told of state; 0 = none. Written by claim and settle.';
 
 COMMENT ON COLUMN public.notify_queue.full_version IS 'A dialog that was last notified of an older version than this is told everything, not only what changed: a NOTIFY to it may have been lost, or a watcher deleted; 0 = none. Written by claim, settle and triggers.';
+
+COMMENT ON COLUMN public.notify_queue.winfo_watched IS 'Somebody has subscribed to the watcher information of this resource: when its watchers change, a trigger looks for who is to be told. Such a row stays, like one with rules. Written by a trigger.';
 
 CREATE SEQUENCE public.notify_version
     START WITH 1
@@ -1141,7 +1163,7 @@ COMMENT ON COLUMN public.watchers.event IS 'Event package. Written once, with th
 
 COMMENT ON COLUMN public.watchers.status IS '1 active, 2 pending, 3 terminated, 4 waiting. Written with each decision.';
 
-COMMENT ON COLUMN public.watchers.reason IS 'Why not active (rejected, deactivated); empty otherwise. Written with each decision.';
+COMMENT ON COLUMN public.watchers.reason IS 'Why: timeout of a subscription that waits, giveup of one that waited too long and is deleted a minute later, polite-block, or what the rules say; empty otherwise. Written with each decision.';
 
 COMMENT ON COLUMN public.watchers.inserted_time IS 'Epoch second of the decision. Written with each decision.';
 

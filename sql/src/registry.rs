@@ -89,6 +89,7 @@ statements! {
     WATCHER_DECIDE_BATCH = "watcher" "decide_batch";
     WATCHER_AWAIT_DECIDER = "watcher" "await_decider";
     WATCHER_PUT_WAITING = "watcher" "put_waiting";
+    WATCHER_GIVE_UP = "watcher" "give_up";
     WATCHER_DELETE_WAITING = "watcher" "delete_waiting";
     OPERATOR_LIST_PRESENTITIES = "operator" "list_presentities";
     OPERATOR_LIST_WATCHERS = "operator" "list_watchers";

@@ -419,18 +419,34 @@ impl Watchers<'_> {
             .await
     }
 
-    /// Gives up on up to `limit` watchers who have waited for `waiting` (`watcher_waiting_s`); returns how many.
+    /// Gives up on up to `limit` watchers who have waited for `waiting` (`watcher_waiting_s`), so that their presentities are told;
+    /// returns how many.
+    ///
+    /// # Locks
+    /// Free rows of `watchers` (SKIP LOCKED), then `notify_queue` by key through the trigger.
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn give_up(&self, limit: u32, waiting: Duration) -> Result<u64, StoreError> {
+        let waiting_s = i64::try_from(waiting.as_secs()).unwrap_or(i64::MAX / 2);
+        self.0
+            .execute(
+                &registry::WATCHER_GIVE_UP,
+                &[&i64::from(limit), &waiting_s, &self.0.now()],
+            )
+            .await
+    }
+
+    /// Forgets up to `limit` watchers who were given up on a minute ago; returns how many.
     ///
     /// # Locks
     /// Free rows of `watchers` only (SKIP LOCKED).
     /// # Errors
     /// Any [`StoreError`].
-    pub async fn delete_waiting(&self, limit: u32, waiting: Duration) -> Result<u64, StoreError> {
-        let waiting_s = i64::try_from(waiting.as_secs()).unwrap_or(i64::MAX / 2);
+    pub async fn delete_waiting(&self, limit: u32) -> Result<u64, StoreError> {
         self.0
             .execute(
                 &registry::WATCHER_DELETE_WAITING,
-                &[&i64::from(limit), &waiting_s, &self.0.now()],
+                &[&i64::from(limit), &self.0.now()],
             )
             .await
     }

@@ -9,7 +9,8 @@
 -- RFC:        3857 section 4.7; 3858 section 4: an ended subscription is in partial state only
 --
 -- One whose time is up is over, although the sweep may not have come by yet. After the subscriptions come the watchers that
--- wait: of two rows with one id, of which the first tells of the subscription's end, the last counts.
+-- wait: of two rows with one id, of which the first tells of the subscription's end, the last counts. One who was given up on
+-- waits no longer: its subscription has ended.
 WITH input AS MATERIALIZED (
     SELECT i.ord, i.presentity_uri, i.event, i.all_live, i.since, t.now
     FROM unnest($1::text[], $2::text[], $3::boolean[], $4::timestamptz[]) WITH ORDINALITY
@@ -42,14 +43,15 @@ FROM (
     ) AS a
     UNION ALL
     SELECT
-        i.ord, true, COALESCE(w.subscription_id, -w.id), w.watcher_username, w.watcher_domain, '', w.status, w.reason, 0, NULL,
+        i.ord, true, COALESCE(w.subscription_id, -w.id), w.watcher_username, w.watcher_domain, '',
+        CASE WHEN w.reason = 'giveup' THEN 3::smallint ELSE w.status END, w.reason, 0, NULL,
         COALESCE(to_timestamp(w.inserted_time) >= i.since, false)
     FROM input AS i
     CROSS JOIN LATERAL (
         SELECT w.id, w.subscription_id, w.watcher_username, w.watcher_domain, w.status, w.reason, w.inserted_time
         FROM watchers AS w
         WHERE w.presentity_uri = i.presentity_uri AND w.event = i.event AND w.status > 3
-          AND (i.all_live OR to_timestamp(w.inserted_time) >= i.since)
+          AND ((i.all_live AND w.reason <> 'giveup') OR to_timestamp(w.inserted_time) >= i.since)
         OFFSET 0
     ) AS w
 ) AS f

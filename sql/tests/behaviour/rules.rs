@@ -416,11 +416,19 @@ async fn a_watcher_waits_when_the_last_pending_dialog_is_over_and_is_given_up_on
     // Watcher information goes on to call the watcher by the last of its dialogs.
     let called = "SELECT subscription_id FROM watchers";
     assert_eq!(database.value::<i64>(called).await, subjects[1].id);
-    let patience = std::time::Duration::from_secs(60);
-    assert_eq!(watchers.delete_waiting(10, patience).await.unwrap(), 0);
-    let later = database.store.at(after(61.0));
-    let watchers = later.watcher();
-    assert_eq!(watchers.delete_waiting(10, patience).await.unwrap(), 1);
+    // Who has waited long enough is given up on, once, and forgotten a minute later.
+    let patience = std::time::Duration::from_secs(100);
+    assert_eq!(watchers.give_up(10, patience).await.unwrap(), 0);
+    let later = database.store.at(after(101.0));
+    assert_eq!(later.watcher().give_up(10, patience).await.unwrap(), 1);
+    let reason = "SELECT reason FROM watchers";
+    assert_eq!(database.value::<String>(reason).await, "giveup");
+    for (seconds, given_up, deleted) in [(160.0, 0, 0), (163.0, 0, 1)] {
+        let later = database.store.at(after(seconds));
+        let watchers = later.watcher();
+        assert_eq!(watchers.give_up(10, patience).await.unwrap(), given_up);
+        assert_eq!(watchers.delete_waiting(10).await.unwrap(), deleted);
+    }
 }
 
 #[tokio::test]

@@ -571,6 +571,29 @@ async fn who_waits_is_listed_and_told_of() {
     database
         .by_hand("DELETE FROM watchers WHERE watcher_username = 'carol'")
         .await;
-    assert_eq!(told("one gave up").await, None, "in full");
+    assert_eq!(told("one is gone").await, None, "in full");
     assert_eq!(list(&database, "presence", true, None).await, []);
+
+    // Who is given up on is told of in part, as long as its row stays; that it goes is nothing new.
+    insert("dave", "4", "78").await;
+    told("a third").await;
+    database
+        .by_hand("UPDATE watchers SET reason = 'giveup' WHERE watcher_username = 'dave'")
+        .await;
+    let since = told("one is given up on").await;
+    assert!(since.is_some());
+    let given_up = list(&database, "presence", false, since).await;
+    let seen = (given_up[0].id, given_up[0].status, &*given_up[0].reason);
+    assert_eq!((given_up.len(), seen), (1, (78, 3, "giveup")));
+    assert_eq!(list(&database, "presence", true, None).await, []);
+    database
+        .by_hand("UPDATE watchers SET status = 2, reason = '' WHERE watcher_username = 'dave'")
+        .await;
+    assert!(told("it came back").await.is_some());
+    database
+        .by_hand("UPDATE watchers SET status = 4, reason = 'giveup' WHERE watcher_username = 'dave'")
+        .await;
+    told("the end").await;
+    database.by_hand("DELETE FROM watchers").await;
+    assert_eq!(owed(&database).await, [""; 0]);
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use system_tests::phone::Phone;
-use system_tests::system;
+use system_tests::{system, watcherinfo};
 
 use super::{BOB, change, one, rule, state, store};
 
@@ -39,13 +39,16 @@ async fn a_validity_ends_in_time() {
     assert_eq!(dialog.count(), 2);
 }
 
-/// A pending watcher is told nothing of state; when its time is up it waits (RFC 3857 section 4.7.1), until it is given up on.
+/// A pending watcher is told nothing of state; when its time is up it waits (RFC 3857 section 4.7.1), until it is given up on. The
+/// presentity is told of each step, and may read of the end for a minute.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pending_watcher_hears_of_no_state_and_waits_in_the_end() {
     let system = system::setup().set("presence.watcher_waiting_s", 3).start();
     let server = system.udp(0);
     store(&system, &rule("a", &one(ALICE), "confirm"));
     let (alice, bob) = (Phone::udp("alice").await, Phone::udp("bob").await);
+    let watchers = bob.subscribe_to(server, BOB, "presence.winfo", 600).await;
+    watchers.notify(1).await;
     let short = alice.subscribe(server, BOB, 3).await;
     let unsubscribed = alice.subscribe(server, BOB, 600).await;
     short.notify(1).await;
@@ -68,9 +71,36 @@ async fn a_pending_watcher_hears_of_no_state_and_waits_in_the_end() {
         "no state changes"
     );
     system.until(Duration::from_secs(5), status, 4).await;
-    system
-        .until(Duration::from_secs(10), "SELECT count(*) FROM watchers", 0)
-        .await;
+
+    let mut ids = Vec::new();
+    for (status, event) in [("waiting", "timeout"), ("terminated", "giveup")] {
+        let led_there = format!("event=\"{event}\"");
+        let notify = watchers
+            .until_within(Duration::from_secs(12), event, |notify| {
+                let body = notify.body();
+                body.contains(&format!("status=\"{status}\"")) && body.contains(&led_there)
+            })
+            .await;
+        let info = watcherinfo::read(notify.body()).unwrap();
+        assert!(!info.is_full, "{info:?}");
+        let told = |w: &&watcherinfo::Watcher| w.status == status && w.event == event;
+        let watcher = info.watchers.iter().find(told).unwrap();
+        assert_eq!(watcher.uri, ALICE);
+        ids.push(watcher.id.clone());
+    }
+    assert_eq!(ids[0], ids[1], "it keeps its name");
+    // A minute later it is forgotten, which is nothing to be told.
+    let left = "SELECT count(*) FROM watchers";
+    assert_eq!(system.count(left).await, 1);
+    let told = watchers.count();
+    let answer = watchers.refresh(server, 600).await;
+    assert_eq!(answer.status(), Some(200));
+    let full = watchers.notify(told + 1).await;
+    assert!(!full.body().contains("<watcher "), "{}", full.body());
+    let told = watchers.count();
+    system.psql("UPDATE watchers SET inserted_time = inserted_time - 61");
+    system.until(Duration::from_secs(10), left, 0).await;
+    assert_eq!(watchers.count(), told);
 }
 
 /// One who waits is decided about when the rules change, though there is nobody to be told.
