@@ -123,6 +123,37 @@ async fn with_winfo_watcher() -> Database {
     database
 }
 
+/// The queue row of a resource whose watchers are watched says so, however idle it is; should it be lost, the next SUBSCRIBE of
+/// who watches them says it again.
+#[tokio::test]
+async fn the_row_that_remembers_who_watches_the_watchers_stays() {
+    let database = with_winfo_watcher().await;
+    create(&database, &[subscription("al", "other")]).await;
+    work(&database).await;
+    let later = database.store.at(after(60.0));
+    later.maintenance().delete_idle_resources(10).await.unwrap();
+    let left = "SELECT string_agg(presentity_uri || ' ' || event, ', ') FROM notify_queue";
+    assert_eq!(
+        database.value::<String>(left).await,
+        "sip:bob@example.org presence"
+    );
+    create(&database, &[subscription("bob", "c1")]).await;
+    let both = [
+        "sip:bob@example.org presence flagged due".to_owned(),
+        format!("{WINFO} state due"),
+    ];
+    assert_eq!(owed(&database).await, both);
+    work(&database).await;
+
+    database.by_hand("DELETE FROM notify_queue").await;
+    let mut again = refresh("winfo", 2, 600);
+    again.event = "presence.winfo".into();
+    change(&database, again).await;
+    work(&database).await;
+    create(&database, &[subscription("bob", "c2")]).await;
+    assert_eq!(owed(&database).await, both);
+}
+
 #[tokio::test]
 async fn nobody_watches_the_watchers_and_nothing_is_queued() {
     let database = Database::new().await;
@@ -591,7 +622,9 @@ async fn who_waits_is_listed_and_told_of() {
         .await;
     assert!(told("it came back").await.is_some());
     database
-        .by_hand("UPDATE watchers SET status = 4, reason = 'giveup' WHERE watcher_username = 'dave'")
+        .by_hand(
+            "UPDATE watchers SET status = 4, reason = 'giveup' WHERE watcher_username = 'dave'",
+        )
         .await;
     told("the end").await;
     database.by_hand("DELETE FROM watchers").await;
