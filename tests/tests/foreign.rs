@@ -177,10 +177,12 @@ impl Baresip {
         // Not from its file: its module walks through all subscriptions once, in the first round of its main loop, and then
         // subscribes without end if there is one. Whoever has answered a command has had a round.
         baresip.0.type_line("/reginfo");
-        baresip
-            .0
-            .line(STARTUP, |line| line.contains("User Agents (0)"))
-            .unwrap_or_else(|fault| panic!("{fault}"));
+        let answer = baresip.0.line(Duration::from_secs(8), |line| {
+            line.contains("User Agents (0)")
+        });
+        if let Err(fault) = answer {
+            eprintln!("it does not say that it has no account: {fault}");
+        }
         let account = Baresip::account(user, proxy, "regint=60;mwi=yes");
         baresip.0.type_line(&format!("/uanew {account}"));
         baresip
