@@ -177,12 +177,10 @@ impl Baresip {
         // Not from its file: its module walks through all subscriptions once, in the first round of its main loop, and then
         // subscribes without end if there is one. Whoever has answered a command has had a round.
         baresip.0.type_line("/reginfo");
-        let answer = baresip.0.line(Duration::from_secs(8), |line| {
-            line.contains("User Agents (0)")
-        });
-        if let Err(fault) = answer {
-            eprintln!("it does not say that it has no account: {fault}");
-        }
+        baresip
+            .0
+            .line(STARTUP, |line| line.contains("User Agents (0)"))
+            .unwrap_or_else(|fault| panic!("{fault}"));
         let account = Baresip::account(user, proxy, "regint=60;mwi=yes");
         baresip.0.type_line(&format!("/uanew {account}"));
         baresip
@@ -276,35 +274,6 @@ async fn baresip() {
     seen_and_shown(&system, system.udp(0), system.udp(0)).await;
 }
 
-/// baresip as alice, who has no messages, and was told so. Now and then it comes up, and asks for nothing, or without end: then another
-/// is started. One that asked once is told.
-async fn told_of_messages(system: &System, edge: SocketAddr) -> Baresip {
-    let asked = "SELECT count(*) FROM active_watchers WHERE event = 'message-summary'";
-    for _ in 0..3 {
-        let before = system.count(asked).await;
-        let (mut baresip, told) = tokio::task::block_in_place(|| {
-            let mut baresip = Baresip::start_with_mail(system.sandbox(), "alice", edge);
-            let told = baresip.0.line(Duration::from_secs(8), |line| {
-                line.trim() == "----- MWI for sip:alice@example.org -----"
-            });
-            (baresip, told)
-        });
-        match told {
-            Ok(_) => {
-                tokio::task::block_in_place(|| baresip.has_messages(&["Messages-Waiting: no"]));
-                return baresip;
-            }
-            Err(fault) if system.count(asked).await == before + 1 => {
-                panic!("asked, and not told: {fault}")
-            }
-            Err(fault) => eprintln!("baresip did not ask once: {fault}"),
-        }
-        baresip.0.kill9();
-        system.psql("DELETE FROM active_watchers WHERE event = 'message-summary'");
-    }
-    panic!("baresip never asks for its messages");
-}
-
 /// The envelope of a phone: baresip registers with Kamailio, which is the edge proxy of two servers, and subscribes to
 /// message-summary; sipp publishes, modifies and removes as a voice mail system does.
 #[tokio::test(flavor = "multi_thread")]
@@ -317,8 +286,12 @@ async fn baresip_is_told_of_messages() {
         mailbox: "alice@example.org",
         entity_tag: None,
     };
-    let mut baresip = told_of_messages(&system, edge.address).await;
     tokio::task::block_in_place(|| {
+        let mut baresip = Baresip::start_with_mail(system.sandbox(), "alice", edge.address);
+        baresip.has_messages(&[
+            "----- MWI for sip:alice@example.org -----",
+            "Messages-Waiting: no",
+        ]);
         voice_mail.publish("yes", "2/8 (0/2)");
         baresip.has_messages(&[
             "Messages-Waiting: yes",
