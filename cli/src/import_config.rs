@@ -43,10 +43,15 @@ pub(crate) fn run(args: &ConfigImportArgs) -> anyhow::Result<ExitCode> {
     for line in report.to_string().lines() {
         remark(line);
     }
-    let left_out = [Verdict::Wrong, Verdict::NotYet, Verdict::NoMeaning]
-        .map(|verdict| report.count(verdict))
-        .iter()
-        .sum::<usize>();
+    let left_out = [
+        Verdict::Wrong,
+        Verdict::NotYet,
+        Verdict::NoMeaning,
+        Verdict::Route,
+    ]
+    .map(|verdict| report.count(verdict))
+    .iter()
+    .sum::<usize>();
     remark(format_args!(
         "{} taken over, {left_out} left out",
         report.count(Verdict::Taken)

@@ -13,6 +13,7 @@ mod error;
 mod listen;
 mod parse;
 mod report;
+mod route;
 mod scan;
 mod settings;
 mod substitute;
@@ -25,7 +26,7 @@ use std::path::Path;
 
 pub use error::{Fault, ReadError};
 pub use report::{Entry, Report, Verdict};
-pub use settings::{Listening, Parameter, Place, Problem, Protocol, Settings, Value};
+pub use settings::{Listening, Parameter, Place, Problem, Protocol, Route, Settings, Value};
 pub use translate::{Translation, translate};
 
 /// What a configuration refers to outside itself.

@@ -8,8 +8,9 @@ use regex::bytes::{Regex, RegexBuilder};
 use crate::Surroundings;
 use crate::error::ReadError;
 use crate::listen;
+use crate::route;
 use crate::scan::{Kind, Scanner, Token};
-use crate::settings::{Parameter, Place, Settings, Value};
+use crate::settings::{Parameter, Place, Route, Settings, Value};
 use crate::table;
 
 /// The size of the expression that names modules, in bytes once compiled.
@@ -17,6 +18,10 @@ const MAX_REGEX: usize = 64 * 1024;
 
 /// Modules that one `modparam` may name, and modules that may be loaded; Kamailio has some 250.
 const MAX_MODULES: usize = 512;
+
+/// Routing blocks that are named, and the length of such a name.
+const MAX_ROUTES: usize = 1000;
+const MAX_NAME: usize = 256;
 
 /// The parser, one token ahead.
 pub(crate) struct Parser<'a, 'b> {
@@ -54,6 +59,7 @@ impl<'a, 'b> Parser<'a, 'b> {
                 parameters: Vec::new(),
                 listen: Vec::new(),
                 aliases: Vec::new(),
+                routes: Vec::new(),
                 port: None,
                 problems: Vec::new(),
             },
@@ -67,6 +73,11 @@ impl<'a, 'b> Parser<'a, 'b> {
                 Kind::Mark(b'{') => self.depth += 1,
                 Kind::Mark(b'}') => self.depth = self.depth.saturating_sub(1),
                 Kind::Word(word) if self.depth == 0 => self.statement(word, &token.place)?,
+                Kind::Word(word) if route::FUNCTIONS.contains(&word.as_str()) => {
+                    if let Some(route) = self.settings.routes.last_mut() {
+                        route.calls.insert(word.clone());
+                    }
+                }
                 _ => {}
             }
         }
@@ -88,6 +99,7 @@ impl<'a, 'b> Parser<'a, 'b> {
                 }
             }
             "socket" if self.next_is(b'=')? => self.socket(),
+            kind if route::KINDS.contains(&kind) => self.route(kind, place),
             _ => Ok(()),
         }
     }
@@ -341,6 +353,41 @@ impl<'a, 'b> Parser<'a, 'b> {
         }
         if let Some((text, place)) = bind {
             self.address("listen", &text, advertised, &place);
+        }
+        Ok(())
+    }
+
+    /// `event_route[presence:notify-reply] {`; what is in the block is passed over.
+    fn route(&mut self, kind: &str, place: &Place) -> Result<(), ReadError> {
+        let mut name = String::new();
+        if self.accept(b'[')? {
+            while let Some(token) = self.take()? {
+                match token.kind {
+                    Kind::Mark(b']') => break,
+                    Kind::Word(part) | Kind::Text(part) => name.push_str(&part),
+                    Kind::Mark(mark) => name.push(char::from(mark)),
+                    Kind::Variable => {}
+                }
+                if name.len() > MAX_NAME {
+                    break;
+                }
+            }
+        }
+        if !self.next_is(b'{')? {
+            return Ok(());
+        }
+        if self.settings.routes.len() == MAX_ROUTES {
+            let message =
+                format!("more than {MAX_ROUTES} routing blocks: the others are not named");
+            self.scanner.problem(place, message);
+        }
+        if self.settings.routes.len() <= MAX_ROUTES {
+            self.settings.routes.push(Route {
+                kind: kind.to_owned(),
+                name,
+                calls: BTreeSet::new(),
+                place: place.clone(),
+            });
         }
         Ok(())
     }

@@ -15,6 +15,8 @@ pub enum Verdict {
     NotYet,
     /// It has no meaning here; left out, and something else does its job.
     NoMeaning,
+    /// A routing block. None is carried over; the sentence says what does its job.
+    Route,
     /// Nothing was left out, but something is to be known.
     Note,
 }
@@ -63,6 +65,10 @@ impl fmt::Display for Report {
                 Verdict::NoMeaning,
                 "left out, because it has no meaning here",
             ),
+            (
+                Verdict::Route,
+                "routing blocks, none of which is carried over",
+            ),
             (Verdict::Note, "to know"),
         ] {
             let count = self.count(verdict);
@@ -84,7 +90,7 @@ impl fmt::Display for Report {
         if self.foreign_parameters > 0 {
             writeln!(
                 f,
-                "not looked at: {} parameters of {} modules that are not about presence, and all routing blocks",
+                "not looked at: {} parameters of {} modules that are not about presence",
                 self.foreign_parameters, self.foreign_modules
             )?;
         }

@@ -1,5 +1,6 @@
 //! What a configuration says, each with the place where it says so.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -99,6 +100,19 @@ pub struct Listening {
     pub place: Place,
 }
 
+/// A routing block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// `request_route`, `route`, `event_route` and the like.
+    pub kind: String,
+    /// What stands between brackets; empty where nothing does.
+    pub name: String,
+    /// The functions of module presence that it calls, each once.
+    pub calls: BTreeSet<String>,
+    /// Where it begins.
+    pub place: Place,
+}
+
 /// Something that could not be understood, and was passed over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -121,6 +135,8 @@ pub struct Settings {
     pub listen: Vec<Listening>,
     /// `alias`: the names by which this server is addressed.
     pub aliases: Vec<(String, Place)>,
+    /// The routing blocks, in their order.
+    pub routes: Vec<Route>,
     /// The global `port`.
     pub port: Option<(u16, Place)>,
     /// What was passed over.

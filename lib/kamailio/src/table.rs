@@ -14,6 +14,12 @@ pub(crate) enum Form {
     Database,
     /// Any text.
     Text,
+    /// A name of attributes that a script sets.
+    Xavp,
+    /// The local name of an element.
+    Element,
+    /// A reason of Subscription-State.
+    Reason,
     /// Columns of presentity that order publications.
     Columns,
     /// A name of a table.
@@ -38,7 +44,7 @@ pub(crate) enum Fate {
 }
 
 use Fate::{Always, Becomes, Beware, NoMeaning, NotYet};
-use Form::{Columns, Database, Facility, Flag, Number, SipUri, Table, Text};
+use Form::{Columns, Database, Element, Facility, Flag, Number, Reason, SipUri, Table, Text, Xavp};
 
 const MAX: i64 = 2_147_483_647;
 const DMQ: &str = "servers here share nothing but the database, so there is nothing to replicate";
@@ -80,7 +86,7 @@ const TABLE: &[(&str, &str, Fate)] = &[
     ("presence", "local_log_level", Becomes("presence.local_log_level", Number(-5, 3))),
     ("presence", "local_log_facility", Becomes("presence.local_log_facility", Facility)),
     ("presence", "subs_remove_match", Always("1", "a subscription is found by its Call-ID and both tags, never by one of them")),
-    ("presence", "xavp_cfg", Becomes("presence.xavp_cfg", Text)),
+    ("presence", "xavp_cfg", Becomes("presence.xavp_cfg", Xavp)),
     ("presence", "retrieve_order", Becomes("presence.retrieve_order", Flag)),
     ("presence", "retrieve_order_by", Becomes("presence.retrieve_order_by", Columns)),
     ("presence", "sip_uri_match", Becomes("presence.sip_uri_match", Number(0, 1))),
@@ -109,11 +115,11 @@ const TABLE: &[(&str, &str, Fate)] = &[
     ("presence_xml", "disable_bla", Becomes("sla.disable_bla", Flag)),
     ("presence_xml", "disable_xcapdiff", Becomes("xcap_diff.disable_xcapdiff", Flag)),
     ("presence_xml", "passive_mode", NoMeaning("it loads the module as a library only; there are no libraries here")),
-    ("presence_xml", "xcapauth_userdel_reason", Becomes("presence.xcapauth_userdel_reason", Text)),
+    ("presence_xml", "xcapauth_userdel_reason", Becomes("presence.xcapauth_userdel_reason", Reason)),
     ("presence_xml", "force_dummy_presence", Becomes("presence.force_dummy_presence", Flag)),
     ("presence_xml", "force_presence_single_body", Becomes("presence.force_presence_single_body", Flag)),
     ("presence_xml", "presence_single_body_priorities", Becomes("presence.presence_single_body_priorities", Text)),
-    ("presence_xml", "presence_single_body_lookup_element", Becomes("presence.presence_single_body_lookup_element", Text)),
+    ("presence_xml", "presence_single_body_lookup_element", Becomes("presence.presence_single_body_lookup_element", Element)),
     ("presence_xml", "default_expires", Becomes("presence.default_expires", Number(1, MAX))),
 
     ("presence_dialoginfo", "force_single_dialog", Becomes("dialog.force_single_dialog", Flag)),
@@ -153,6 +159,21 @@ pub(crate) fn fate(module: &str, name: &str) -> Option<Option<Fate>> {
             .find(|(_, known, _)| *known == name || *known == "*")
             .map(|(.., fate)| *fate),
     )
+}
+
+/// The numbers that have a meaning in Kamailio, of a parameter that has none here: what is wrong there is not answered as if it were right.
+pub(crate) fn range(module: &str, name: &str) -> Option<(i64, i64)> {
+    match (module, name) {
+        ("presence", "subs_db_mode") => Some((0, 3)),
+        ("presence", "publ_cache") => Some((0, 2)),
+        ("presence", "subs_htable_size" | "pres_htable_size") => Some((0, 31)),
+        (
+            "presence",
+            "startup_mode" | "db_table_lock_type" | "subs_remove_match" | "enable_dmq"
+            | "timer_mode",
+        ) => Some((0, 1)),
+        _ => None,
+    }
 }
 
 /// The modules that the table knows, each once.

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::database;
 use crate::report::{Entry, Report, Verdict};
+use crate::route;
 use crate::settings::{Listening, Parameter, Place, Protocol, Settings, Value};
 use crate::table::{self, Fate, Form};
 use crate::toml::{self, Line, Literal};
@@ -32,6 +33,8 @@ pub fn translate(settings: &Settings) -> Translation {
     translator.agree();
     translator.confirm(settings);
     translator.listen(settings);
+    translator.contact();
+    translator.routes(settings);
     translator.finish(settings)
 }
 
@@ -56,6 +59,45 @@ impl Translator {
     fn problems(&mut self, settings: &Settings) {
         for problem in &settings.problems {
             self.say(Verdict::Wrong, Some(&problem.place), "", &problem.message);
+        }
+    }
+
+    /// Kamailio adds the transport of the request to `server_address`; here it is used as it is written.
+    fn contact(&mut self) {
+        let is_tcp = |(address, _): &(String, String)| {
+            address.starts_with("tcp:") && !address.contains(" advertise ")
+        };
+        let takes_tcp = self.lines.iter().any(|(line, _)| match &line.value {
+            Literal::List(addresses) if line.key == "server.listen" => addresses.iter().any(is_tcp),
+            _ => false,
+        });
+        let found = self
+            .lines
+            .iter()
+            .find_map(|(line, place)| match &line.value {
+                Literal::Text(uri) if line.key == "presence.server_address" => {
+                    Some((uri.to_ascii_lowercase(), place.clone()))
+                }
+                _ => None,
+            });
+        let Some((uri, place)) = found else { return };
+        if takes_tcp && !uri.starts_with("sips:") && !uri.contains(";transport=") {
+            let sentence = "is used as it is written, where Kamailio adds the transport of the request: phones on TCP would send their \
+                            refreshes by UDP; write the URI behind the TCP listener instead (`advertise`), or ;transport=tcp";
+            self.say(
+                Verdict::Note,
+                Some(&place),
+                "presence server_address",
+                sentence,
+            );
+        }
+    }
+
+    fn routes(&mut self, settings: &Settings) {
+        for found in &settings.routes {
+            let subject = shortened(&route::subject(found));
+            let sentence = route::sentence(found);
+            self.say(Verdict::Route, Some(&found.place), &subject, &sentence);
         }
     }
 
@@ -110,6 +152,11 @@ impl Translator {
     fn parameter(&mut self, parameter: &Parameter, fate: Fate) {
         let subject = shown(parameter);
         let place = Some(&parameter.place);
+        if let Some((min, max)) = table::range(&parameter.module, &parameter.name)
+            && let Err(reason) = literal(&parameter.value, Form::Number(min, max))
+        {
+            return self.say(Verdict::Wrong, place, &subject, &reason);
+        }
         match fate {
             Fate::Becomes(key, form) => self.becomes(parameter, key, form),
             Fate::Beware(key, form, value, sentence) => {
@@ -378,6 +425,21 @@ fn literal(value: &Value, form: Form) -> Result<Literal, String> {
         Form::Number(min, max) => number(min, max),
         Form::Flag => number(0, 1).map_err(|_| "must be 0 or 1".to_owned()),
         Form::Text => Ok(Literal::Text(text)),
+        Form::Xavp => fitting(
+            text,
+            is_xavp_name,
+            "must be a name of letters, digits and _ that is no word of Lua's",
+        ),
+        Form::Element => fitting(
+            text,
+            is_element_name,
+            "must be the name of an element, without prefix",
+        ),
+        Form::Reason => fitting(
+            text,
+            is_reason,
+            "must be a reason, perhaps with parameters, such as probation;retry-after=30",
+        ),
         Form::Columns => columns(text),
         Form::Table => table_name(text),
         Form::Facility => facility(&text),
@@ -398,6 +460,46 @@ fn literal(value: &Value, form: Form) -> Result<Literal, String> {
             }
         }
     }
+}
+
+fn fitting(text: String, fits: fn(&str) -> bool, wanted: &str) -> Result<Literal, String> {
+    match fits(&text) {
+        true => Ok(Literal::Text(text)),
+        false => Err(wanted.to_owned()),
+    }
+}
+
+/// What a script can write as `xavp.<name>`.
+fn is_xavp_name(text: &str) -> bool {
+    const LUA: [&str; 22] = [
+        "and", "break", "do", "else", "elseif", "end", "false", "for", "function", "goto", "if",
+        "in", "local", "nil", "not", "or", "repeat", "return", "then", "true", "until", "while",
+    ];
+    let of_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    !text.starts_with(|first: char| first.is_ascii_digit())
+        && !LUA.contains(&text)
+        && text.bytes().all(of_word)
+}
+
+/// The local name of an element.
+fn is_element_name(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_alphabetic() || first == '_')
+        && text
+            .chars()
+            .all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))
+}
+
+/// RFC 6665 section 8.4.
+fn is_reason(text: &str) -> bool {
+    let of_token = |byte: u8| byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&byte);
+    let is_token = |text: &str| !text.is_empty() && text.bytes().all(of_token);
+    let mut parts = text.split(';');
+    parts.next().is_some_and(is_token)
+        && parts.all(|parameter| {
+            parameter
+                .split_once('=')
+                .is_some_and(|(name, value)| is_token(name) && is_token(value))
+        })
 }
 
 /// What our `retrieve_order_by` takes; Kamailio pastes any text into its SQL.
