@@ -55,15 +55,22 @@ pub(crate) fn database_url(config: &Config) -> anyhow::Result<&DatabaseUrl> {
 
 pub(crate) fn check(settings: &Settings) -> anyhow::Result<ExitCode> {
     let config = load(settings, Role::Other)?;
-    if let Err(error) = server::read_script(&config) {
-        return Err(ConfigError::Faults(vec![Fault {
-            origin: Origin::Default,
-            path: "script.file".to_owned(),
-            message: error.to_string(),
-        }])
-        .into());
-    }
+    let about_script = |message: String| Fault {
+        origin: Origin::Default,
+        path: "script.file".to_owned(),
+        message,
+    };
+    let script = match server::read_script(&config) {
+        Ok(script) => script,
+        Err(error) => {
+            return Err(ConfigError::Faults(vec![about_script(error.to_string())]).into());
+        }
+    };
     config.remarks.iter().for_each(remark);
+    let unused = script.iter().flat_map(|script| script.unused());
+    for sentence in unused {
+        remark(about_script(sentence.clone()));
+    }
     say("the configuration is valid");
     Ok(ExitCode::SUCCESS)
 }

@@ -66,6 +66,13 @@ pub fn read_script(config: &node::Config) -> Result<Option<Program>, ProgramErro
     Program::read(file.path(), limits(config), &config.presence.xavp_cfg).map(Some)
 }
 
+/// What is never called is probably misspelt.
+fn warn_of_unused(program: &Program) {
+    for sentence in program.unused() {
+        tracing::warn!("{sentence}");
+    }
+}
+
 fn limits(config: &node::Config) -> Limits {
     Limits {
         deadline: config.script.deadline_ms.milliseconds(),
@@ -84,6 +91,7 @@ impl Scripts {
         let (Some(file), Some(program)) = (&config.script.file, read_script(config)?) else {
             return Ok(None);
         };
+        warn_of_unused(&program);
         let program = Arc::new(program);
         let shared = Arc::new(Shared {
             admission: Admission::new(config.server.backlog.get()),
@@ -151,6 +159,7 @@ impl Scripts {
     pub(crate) fn reload(&self) {
         match Program::read(&self.file, self.limits, &self.xavp_cfg) {
             Ok(program) => {
+                warn_of_unused(&program);
                 let program = Arc::new(program);
                 for worker in &self.workers {
                     let _ = worker.send(Job::Load(Arc::clone(&program)));

@@ -16,6 +16,7 @@ mod pattern;
 mod program;
 mod sandbox;
 mod subscription;
+mod unused;
 
 pub use ask::{Ask, Told};
 pub use machine::{Failure, Machine, Step, Suspended};

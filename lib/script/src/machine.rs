@@ -3,6 +3,7 @@
 //! Calls take turns: one runs until it is done or waits, then another may run. Each is a coroutine of its own with a budget of its own,
 //! and whatever goes wrong in it ends it alone.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use crate::message::{Incoming, REPLY, ReplyTo};
 use crate::program::{Limits, Program, ProgramError};
 use crate::sandbox;
 use crate::subscription::Subscription;
+use crate::unused;
 
 /// What the script may do while it is loaded.
 const LOADING: Duration = Duration::from_secs(2);
@@ -30,6 +32,8 @@ pub struct Machine {
     route: Option<Function>,
     local_request: Option<Function>,
     notify_reply: Option<Function>,
+    /// The global variables without the program.
+    native: BTreeSet<String>,
 }
 
 struct Driver {
@@ -95,6 +99,7 @@ impl Machine {
             route: None,
             local_request: None,
             notify_reply: None,
+            native: unused::globals(&lua),
             lua,
         };
         machine.load(program)?;
@@ -150,6 +155,16 @@ impl Machine {
     /// Whether there is a function for `presence:notify-reply`.
     pub fn hears_replies(&self) -> bool {
         self.notify_reply.is_some()
+    }
+
+    /// What in the program, which was loaded into this machine, is never called.
+    pub(crate) fn unused(&self, program: &Program) -> Vec<String> {
+        let Ok(events) = self.lua.globals().raw_get::<Table>("event_route") else {
+            return Vec::new();
+        };
+        let (name, source) = (&program.name, &program.source);
+        let called = [LOCAL_REQUEST, NOTIFY_REPLY];
+        unused::find(&self.lua, name, source, &self.native, &events, &called)
     }
 
     /// Calls `route` with a request. Without that function: the default route.

@@ -29,6 +29,7 @@ pub struct Program {
     has_route: bool,
     hears_requests: bool,
     hears_replies: bool,
+    unused: Vec<String>,
 }
 
 /// Why a script cannot be used.
@@ -102,17 +103,24 @@ impl Program {
             has_route: false,
             hears_requests: false,
             hears_replies: false,
+            unused: Vec::new(),
         };
         let machine = Machine::new(&program)?;
         program.has_route = machine.has_route();
         program.hears_requests = machine.hears_requests();
         program.hears_replies = machine.hears_replies();
+        program.unused = machine.unused(&program);
         Ok(program)
     }
 
     /// Whether it decides about requests.
     pub fn has_route(&self) -> bool {
         self.has_route
+    }
+
+    /// What in it is never called, a sentence each, with name and line: a misspelt name, an event that there is not.
+    pub fn unused(&self) -> &[String] {
+        &self.unused
     }
 
     /// Whether it wants to hear of the NOTIFYs that go out.

@@ -8,6 +8,7 @@
 mod asking;
 mod hostile;
 mod language;
+mod unused;
 
 use std::time::Duration;
 
