@@ -24,7 +24,10 @@ pub(crate) fn receive(front: &Arc<Front>, packet: Packet) {
 }
 
 fn parse(front: &Arc<Front>, packet: Packet) {
-    let Packet { bytes, flow } = packet;
+    let Packet { bytes, flow, lost } = packet;
+    if let Some(error) = lost {
+        return refuse(front, flow, error.of_message(bytes, &front.limits));
+    }
     if sip::is_keepalive(&bytes) || sip::is_stun(&bytes) {
         return;
     }
@@ -139,8 +142,11 @@ enum Checked {
     TooManyHops,
 }
 
+/// What no handler and no script should see: RFC 3261 sections 8.1.1 and 8.2.2.1. A scheme that is none of ours is 416 whatever the
+/// method: what the request is about cannot be told.
 fn check(request: &Request) -> Result<Checked, ParseError> {
     request.check_mandatory()?;
+    request.check_uri()?;
     Ok(match request.max_forwards()? {
         Some(0) => Checked::TooManyHops,
         _ => Checked::Sound,

@@ -53,6 +53,9 @@ pub struct EndpointOptions {
     pub idle_timeout: Duration,
     /// How long a write may make no progress.
     pub write_timeout: Duration,
+    /// How long a connection stays whose peer sends no more, or nothing that can be framed, for the answers that it is owed: 64*T1, the
+    /// time for which a client waits.
+    pub answer_timeout: Duration,
     /// Batches of packets that may wait for [`Incoming::recv_batch`].
     pub incoming_queue_count: usize,
 }
@@ -69,6 +72,7 @@ impl Default for EndpointOptions {
             first_message_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(7_200),
             write_timeout: Duration::from_secs(10),
+            answer_timeout: Duration::from_secs(32),
             incoming_queue_count: 256,
         }
     }

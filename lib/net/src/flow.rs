@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use sip::Transport;
+use sip::{FramingError, Transport};
 
 /// One flow: for UDP a pair of addresses, for TCP one connection (RFC 5626 section 3.1).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -24,6 +24,9 @@ pub struct Packet {
     pub bytes: Vec<u8>,
     /// Where it came from, and so where an answer goes.
     pub flow: FlowKey,
+    /// Set for the last request of a stream that cannot be framed any more: `bytes` is what came of it
+    /// ([`sip::StreamFramer::lost`]), for an answer that says so. The connection is closed when all that came by it are answered.
+    pub lost: Option<FramingError>,
 }
 
 /// The connection is closed: nothing can be sent by this flow any more (RFC 5626: answer 430).

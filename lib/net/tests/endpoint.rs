@@ -16,7 +16,7 @@ use net::{BindError, Endpoint, EndpointOptions, FlowGone, ListenAddr};
 use sip::{Limits, Transport};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
-use wire::{endpoint, endpoint_with, local, options, packets, within};
+use wire::{endpoint, endpoint_with, local, ok, options, packets, within};
 
 #[tokio::test]
 async fn udp_batches_travel_both_ways() {
@@ -293,6 +293,94 @@ async fn whoever_wastes_time_or_room_is_closed() {
         assert_closed(&mut phone, case).await;
         assert_eq!(endpoint.drops().connections(), 2, "{case}");
     }
+}
+
+/// RFC 3261 section 18.3: a stream that cannot be framed is lost, but not what was asked before, nor the word that it is lost.
+#[tokio::test]
+async fn a_lost_stream_is_closed_after_the_answers() {
+    let (endpoint, mut incoming) =
+        endpoint_with(&[Transport::Tcp], EndpointOptions::default()).await;
+    let to = local(&endpoint, Transport::Tcp);
+    let first = options("TCP h", "z9hG4bK1", "first", b"");
+    let text = String::from_utf8(options("TCP h", "z9hG4bK2", "second", b"")).unwrap();
+    let second = text.replace("Content-Length: 0\r\n", "");
+    let mut phone = TcpStream::connect(to).await.unwrap();
+    // What follows stays unread, or is read away: it must not make the answers vanish.
+    let rest = vec![b'x'; 100_000];
+    phone
+        .write_all(&[&first, second.as_bytes(), &rest].concat())
+        .await
+        .unwrap();
+    let arrived = packets(&mut incoming, 2).await;
+    assert_eq!(arrived[0].lost, None);
+    let fault = arrived[1].lost.expect("the second is at fault");
+    assert_eq!(fault.reason, "Missing Content-Length");
+    assert_eq!(arrived[1].bytes, second.as_bytes());
+    // Nothing new begins by a connection that ends.
+    within("the end of what may begin", async {
+        while endpoint.open_tcp(arrived[0].flow.remote).is_some() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    for packet in arrived {
+        let answer = Bytes::from(ok(&packet.bytes, packet.flow.remote));
+        endpoint.send_flow(&packet.flow, answer).unwrap();
+    }
+    let mut read = String::new();
+    within("both answers, and the end", phone.read_to_string(&mut read))
+        .await
+        .unwrap();
+    assert_eq!(read.matches("SIP/2.0 200 OK\r\n").count(), 2, "{read}");
+    assert!(
+        read.contains("Call-ID: first") && read.contains("Call-ID: second"),
+        "{read}"
+    );
+    assert_eq!(endpoint.drops().connections(), 1);
+}
+
+/// A client may close its side right behind its request, and still wants the answer.
+#[tokio::test]
+async fn a_peer_that_sends_no_more_gets_its_answer() {
+    let (endpoint, mut incoming) =
+        endpoint_with(&[Transport::Tcp], EndpointOptions::default()).await;
+    let to = local(&endpoint, Transport::Tcp);
+    let mut phone = TcpStream::connect(to).await.unwrap();
+    phone
+        .write_all(&options("TCP h", "z9hG4bK1", "only", b""))
+        .await
+        .unwrap();
+    phone.shutdown().await.unwrap();
+    let packet = packets(&mut incoming, 1).await.remove(0);
+    // So that the end of the stream is seen before the answer goes.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let answer = Bytes::from(ok(&packet.bytes, packet.flow.remote));
+    endpoint.send_flow(&packet.flow, answer).unwrap();
+    let mut read = String::new();
+    within("the answer, and the end", phone.read_to_string(&mut read))
+        .await
+        .unwrap();
+    assert!(read.starts_with("SIP/2.0 200 OK\r\n"), "{read}");
+    within("the flow's end", endpoint.closed(&packet.flow).unwrap()).await;
+}
+
+/// Nobody is waited for longer than for an answer.
+#[tokio::test]
+async fn an_answer_that_never_comes_keeps_no_connection() {
+    let short = EndpointOptions {
+        answer_timeout: Duration::from_millis(100),
+        ..EndpointOptions::default()
+    };
+    let (endpoint, mut incoming) = endpoint_with(&[Transport::Tcp], short).await;
+    let to = local(&endpoint, Transport::Tcp);
+    let mut phone = TcpStream::connect(to).await.unwrap();
+    phone
+        .write_all(&options("TCP h", "z9hG4bK1", "only", b""))
+        .await
+        .unwrap();
+    phone.shutdown().await.unwrap();
+    packets(&mut incoming, 1).await;
+    assert_closed(&mut phone, "no answer").await;
 }
 
 async fn assert_closed(stream: &mut TcpStream, case: &str) {

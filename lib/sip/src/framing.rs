@@ -3,7 +3,7 @@
 //! of times, however the stream is cut into reads.
 
 use crate::scan::scan;
-use crate::{Limits, work};
+use crate::{Limits, Message, ParseError, StatusCode, parse_datagram, work};
 use memchr::memchr;
 
 /// What a stream yields.
@@ -15,12 +15,34 @@ pub enum Frame {
     Message(Vec<u8>),
 }
 
-/// The stream cannot be framed any more; close it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+/// The stream cannot be framed any more; answer what can be answered ([`StreamFramer::lost`]), and close it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct FramingError {
     /// What was wrong.
     pub reason: &'static str,
+    /// The status to answer with.
+    pub status: StatusCode,
+}
+
+impl FramingError {
+    fn new(reason: &'static str, status: StatusCode) -> FramingError {
+        FramingError { reason, status }
+    }
+
+    /// The fault of the message at which the stream was lost, with enough of it to answer, if there is enough. `lost` is what
+    /// [`StreamFramer::lost`] gave.
+    pub fn of_message(self, lost: Vec<u8>, limits: &Limits) -> ParseError {
+        let answerable = match parse_datagram(lost, limits) {
+            Ok(Message::Request(request)) => request.top_via().is_ok().then(|| Box::new(request)),
+            Ok(Message::Response(_)) => None,
+            Err(error) => error.answerable,
+        };
+        ParseError {
+            answerable,
+            ..ParseError::new(self.reason).status(self.status)
+        }
+    }
 }
 
 /// Cuts a byte stream into messages by Content-Length, which RFC 3261 section 18.3 demands on streams.
@@ -32,6 +54,8 @@ pub struct StreamFramer {
     start: usize,
     /// Up to here (from `start`) no blank line begins.
     searched: usize,
+    /// Length of the head at `start`, once it is there.
+    head_length: Option<usize>,
     /// Length of the message at `start`, once its head is there.
     message_length: Option<usize>,
 }
@@ -55,6 +79,7 @@ impl StreamFramer {
             buffer: Vec::new(),
             start: 0,
             searched: 0,
+            head_length: None,
             message_length: None,
         }
     }
@@ -91,6 +116,7 @@ impl StreamFramer {
             let Some(head_length) = self.find_head()? else {
                 return Ok(None);
             };
+            self.head_length = Some(head_length);
             self.message_length = Some(self.length_by_head(head_length)?);
         }
         let Some(length) = self
@@ -102,8 +128,16 @@ impl StreamFramer {
         let message = self.pending()[..length].to_vec();
         work::note(length);
         self.start += length;
-        (self.searched, self.message_length) = (0, None);
+        (self.searched, self.head_length, self.message_length) = (0, None, None);
         Ok(Some(Frame::Message(message)))
+    }
+
+    /// What has come of the message at which [`StreamFramer::next`] failed: its head, or the beginning of one that is too long. The
+    /// body is left out, since nobody knows where it ends.
+    pub fn lost(&self) -> Vec<u8> {
+        let pending = self.pending();
+        let length = self.head_length.unwrap_or(self.limits.message_bytes);
+        pending[..length.min(pending.len())].to_vec()
     }
 
     /// Whether a message has begun and is not complete: the peer owes the rest. Ask after [`StreamFramer::next`] gave
@@ -160,9 +194,10 @@ impl StreamFramer {
 
     fn check_unfinished(&self) -> Result<Option<usize>, FramingError> {
         if self.pending().len() > self.limits.message_bytes {
-            return Err(FramingError {
-                reason: "Message Too Large",
-            });
+            return Err(FramingError::new(
+                "Message Too Large",
+                StatusCode::MESSAGE_TOO_LARGE,
+            ));
         }
         Ok(None)
     }
@@ -172,25 +207,26 @@ impl StreamFramer {
         let mut head = self.pending()[..head_length].to_vec();
         let content_length = scan(&mut head, &self.limits)
             .content_length(&head)
-            .map_err(|fault| FramingError {
-                reason: fault.reason,
-            })?;
-        let body_length = content_length.ok_or(FramingError {
-            reason: "Missing Content-Length",
-        })?;
+            .map_err(|fault| FramingError::new(fault.reason, fault.status))?;
+        let body_length = content_length.ok_or(FramingError::new(
+            "Missing Content-Length",
+            StatusCode::BAD_REQUEST,
+        ))?;
         if body_length > self.limits.body_bytes {
-            return Err(FramingError {
-                reason: "Body too large",
-            });
+            return Err(FramingError::new(
+                "Body too large",
+                StatusCode::REQUEST_ENTITY_TOO_LARGE,
+            ));
         }
         match head_length
             .checked_add(body_length)
             .filter(|length| *length <= self.limits.message_bytes)
         {
             Some(length) => Ok(length),
-            None => Err(FramingError {
-                reason: "Message Too Large",
-            }),
+            None => Err(FramingError::new(
+                "Message Too Large",
+                StatusCode::MESSAGE_TOO_LARGE,
+            )),
         }
     }
 }
@@ -289,6 +325,59 @@ mod tests {
             for step in [1, 3, 1_000] {
                 assert_eq!(frames(&stream, step), Err(reason), "{stream:?} by {step}");
             }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_framed_can_be_answered() {
+        let head = "OPTIONS sip:a SIP/2.0\r\nVia: SIP/2.0/TCP h;branch=z9hG4bK1\r\n";
+        let limits = Limits {
+            message_bytes: 300,
+            ..limits()
+        };
+        let of = |stream: &str| {
+            let mut framer = StreamFramer::new(limits);
+            framer.push(stream.as_bytes());
+            let error = loop {
+                match framer.next() {
+                    Ok(Some(_)) => {}
+                    Ok(None) => panic!("{stream:?} can be framed"),
+                    Err(error) => break error,
+                }
+            };
+            let fault = error.of_message(framer.lost(), &limits);
+            let answerable = fault.answerable.map(|request| request.uri().to_owned());
+            (fault.status.code(), fault.reason, answerable)
+        };
+        let uri = Some("sip:a".to_owned());
+        for (stream, expected) in [
+            (
+                format!("{head}\r\nbody"),
+                (400, "Missing Content-Length", uri.clone()),
+            ),
+            (
+                format!("A\r\nl: 0\r\n\r\n{head}l: x\r\n\r\nbody"),
+                (400, "Bad Content-Length", uri.clone()),
+            ),
+            (
+                format!("{head}l: 41\r\n\r\nbody"),
+                (413, "Body too large", uri.clone()),
+            ),
+            (
+                format!("{head}X: {}", "x".repeat(400)),
+                (513, "Message Too Large", uri),
+            ),
+            (
+                "GET / HTTP/1.1\r\n\r\n".to_owned(),
+                (400, "Missing Content-Length", None),
+            ),
+            (
+                "SIP/2.0 200 OK\r\n\r\n".to_owned(),
+                (400, "Missing Content-Length", None),
+            ),
+            ("x".repeat(400), (513, "Message Too Large", None)),
+        ] {
+            assert_eq!(of(&stream), expected, "{stream:?}");
         }
     }
 

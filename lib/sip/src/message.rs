@@ -3,7 +3,7 @@
 
 use crate::header::text::is_token;
 use crate::scan::{Head, Span, scan};
-use crate::{HeaderName, Headers, Limits, Method, ParseError, StatusCode, Uri, encode};
+use crate::{HeaderName, Headers, Limits, Method, ParseError, Scheme, StatusCode, Uri, encode};
 use bytes::Bytes;
 use std::fmt;
 use std::ops::Deref;
@@ -211,6 +211,18 @@ impl Request {
             reason: "Bad Request-URI",
             ..fault
         })
+    }
+
+    /// RFC 3261 section 8.2.2.1: the Request-URI is one of sip, sips or tel, and well-formed.
+    ///
+    /// # Errors
+    /// 416 for another scheme, 400 for what is no URI.
+    pub fn check_uri(&self) -> Result<(), ParseError> {
+        match self.parsed_uri()?.scheme {
+            Scheme::Other => Err(ParseError::new("Unsupported URI Scheme")
+                .status(StatusCode::UNSUPPORTED_URI_SCHEME)),
+            Scheme::Sip | Scheme::Sips | Scheme::Tel => Ok(()),
+        }
     }
 
     /// The body, cut to Content-Length.

@@ -195,35 +195,58 @@ async fn doubled_headers() {
 }
 
 /// 8.2.2.1: "If the Request-URI uses a scheme not supported by the UAS, it SHOULD reject the request with
-/// a 416 (Unsupported URI Scheme) response."
+/// a 416 (Unsupported URI Scheme) response." RFC 4475 3.3.2 and 3.3.3 have two for OPTIONS. What is no URI is 400.
 #[tokio::test(flavor = "multi_thread")]
 async fn schemes() {
     let (system, phone) = quiet().await;
-    for uri in [
-        "http://example.org/",
-        "mailto:bob@example.org",
-        "urn:service:sos",
+    let alice = Phone::udp("alice").await;
+    let dialog = alice.subscribe(system.udp(0), BOB, 600).await;
+    for (uri, status) in [
+        ("nobodyKnowsThisScheme:totallyopaquecontent", 416),
+        ("soap.beep://192.0.2.103:3002", 416),
+        ("http://example.org/", 416),
+        ("mailto:bob@example.org", 416),
+        ("urn:service:sos", 416),
+        ("sip:", 400),
+        ("sip:@example.org", 400),
+        ("sips:bob@example.org:port", 400),
+        ("sip:bob@example.org:99999", 400),
+        ("tel:", 400),
+        ("tel:bob", 400),
+        ("example.org", 400),
+        ("*", 400),
     ] {
-        let request = publish(&phone);
+        for request in [
+            publish(&phone),
+            phone.subscription(BOB, Some(60)),
+            phone.request("OPTIONS", BOB),
+            phone.request("MESSAGE", BOB),
+            phone.request("FOOBAR", BOB),
+            dialog.request("SUBSCRIBE").with("Expires", "60"),
+        ] {
+            let method = request.start.split(' ').next().unwrap_or_default();
+            let request = Message {
+                start: format!("{method} {uri} SIP/2.0"),
+                ..request.clone()
+            };
+            let response = phone.send(&request, system.udp(0)).await;
+            assert_eq!(
+                response.status(),
+                Some(status),
+                "{method} {uri}: {response}"
+            );
+        }
+    }
+    for uri in ["tel:+15550100", "sips:bob@example.org", "sip:example.org"] {
+        let request = phone.request("OPTIONS", BOB);
         let request = Message {
-            start: format!("PUBLISH {uri} SIP/2.0"),
+            start: format!("OPTIONS {uri} SIP/2.0"),
             ..request
         };
         let response = phone.send(&request, system.udp(0)).await;
-        assert!(
-            matches!(response.status(), Some(404 | 416)),
-            "{uri}: {response}"
-        );
+        assert_eq!(response.status(), Some(200), "{uri}: {response}");
     }
-    let request = publish(&phone);
-    let request = Message {
-        start: "PUBLISH sip: SIP/2.0".into(),
-        ..request
-    };
-    assert_eq!(
-        phone.send(&request, system.udp(0)).await.status(),
-        Some(400)
-    );
+    assert_eq!(system.count("SELECT count(*) FROM presentity").await, 0);
 }
 
 /// 21.5.6: "505 (Version Not Supported)".

@@ -177,3 +177,75 @@ async fn slow_clients() {
     );
     assert!(begin.elapsed() < Duration::from_secs(2));
 }
+
+/// 18.3: what cannot be framed ends the stream, but neither the answer to what came before, nor that to the broken request itself, is
+/// lost; and a request that is broken in itself ends nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_malformed_second_message_loses_no_answer() {
+    let system = system::setup().notifiers(0).start();
+    let phone = Phone::tcp("bob", system.tcp(0)).await;
+    let document = pidf::document(BOB, "t", "open", "x");
+    let second = || phone.request("OPTIONS", BOB).set("Call-ID", "second@call");
+    let with_length = |length: &str| second().with("Content-Length", length).encode();
+    for (number, (broken, status, is_lost)) in [
+        (second().encode_without_length(), 400, true),
+        (with_length("-1"), 400, true),
+        (with_length("99999999999"), 400, true),
+        (with_length("1000000"), 413, true),
+        (second().set("CSeq", "1 PUBLISH").encode(), 400, false),
+        (second().without("From").encode(), 400, false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let first = phone
+            .publisher(BOB)
+            .draft(Some(&document), Some(60))
+            .set("Call-ID", format!("first{number}@call"));
+        let mut stream = TcpStream::connect(system.tcp(0)).await.unwrap();
+        let mut lump = [first.encode(), broken].concat();
+        if is_lost {
+            lump.extend(vec![b'x'; 20_000]);
+        }
+        stream.write_all(&lump).await.unwrap();
+        let mut buffer = Vec::new();
+        let mut found = Vec::new();
+        for _ in 0..2 {
+            let response = read_message(&mut stream, &mut buffer).await;
+            let call_id = response.header("Call-ID").unwrap_or_default().to_owned();
+            found.push((call_id, response.status()));
+        }
+        found.sort();
+        let expected = [
+            (format!("first{number}@call"), Some(200)),
+            ("second@call".to_owned(), Some(status)),
+        ];
+        assert_eq!(found, expected, "{number}");
+        if is_lost {
+            let end = timeout(Duration::from_secs(10), stream.read_to_end(&mut buffer)).await;
+            assert!(matches!(end, Ok(Ok(0))), "{number}: {end:?}");
+        } else {
+            stream.write_all(&second().encode()).await.unwrap();
+            let response = read_message(&mut stream, &mut buffer).await;
+            assert_eq!(response.status(), Some(200), "{number}");
+        }
+    }
+    assert_eq!(system.count("SELECT count(*) FROM presentity").await, 6);
+}
+
+/// A client that closes its side right behind its request is answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_sends_no_more_is_answered() {
+    let system = system::setup().notifiers(0).start();
+    let phone = Phone::tcp("bob", system.tcp(0)).await;
+    let document = pidf::document(BOB, "t", "open", "x");
+    let request = phone.publisher(BOB).draft(Some(&document), Some(60));
+    let mut stream = TcpStream::connect(system.tcp(0)).await.unwrap();
+    stream.write_all(&request.encode()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut buffer = Vec::new();
+    let response = read_message(&mut stream, &mut buffer).await;
+    assert_eq!(response.status(), Some(200), "{response}");
+    let end = timeout(Duration::from_secs(10), stream.read_to_end(&mut buffer)).await;
+    assert!(matches!(end, Ok(Ok(0))), "{end:?}");
+}

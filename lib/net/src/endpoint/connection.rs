@@ -1,15 +1,15 @@
 //! The life of one TCP connection: framing what comes, writing what is queued, closing whoever wastes our time.
 
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use sip::{Frame, StreamFramer};
+use sip::{Frame, FramingError, Method, StreamFramer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +19,9 @@ use crate::{FlowGone, FlowKey, Packet};
 const READ_BYTES: usize = 16 * 1024;
 /// Queued messages written by one call.
 const WRITTEN_TOGETHER: usize = 64;
+/// How long a peer may take to close its side after ours, and how much of what it still sends is read away meanwhile.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 1 << 20;
 /// RFC 5626 section 4.4.1: the pong is a single CRLF.
 const PONG: &[u8] = b"\r\n";
 
@@ -28,6 +31,13 @@ pub(super) struct WriteQueue {
     queue: mpsc::UnboundedSender<Bytes>,
     waiting_bytes: AtomicUsize,
     max_bytes: usize,
+    /// Requests that came by this connection, less the responses that were queued. Not exact: a copy of a request that is being worked on
+    /// gets no answer of its own.
+    owed: AtomicI64,
+    /// Rings when what was queued has been written.
+    written: Notify,
+    /// The peer sends no more: it gets what it is owed, and nothing new is to begin here.
+    ending: AtomicBool,
     token: CancellationToken,
 }
 
@@ -44,6 +54,9 @@ impl WriteQueue {
                 queue,
                 waiting_bytes: AtomicUsize::new(0),
                 max_bytes,
+                owed: AtomicI64::new(0),
+                written: Notify::new(),
+                ending: AtomicBool::new(false),
                 token,
             },
             queued,
@@ -58,6 +71,11 @@ impl WriteQueue {
         &self.token
     }
 
+    /// Whether something new may begin here.
+    pub(super) fn is_open(&self) -> bool {
+        !self.token.is_cancelled() && !self.ending.load(Ordering::Relaxed)
+    }
+
     /// Queues, unless the connection is closed or the peer already has too much to read.
     pub(super) fn push(&self, bytes: Bytes) -> Result<(), FlowGone> {
         let length = bytes.len();
@@ -67,7 +85,28 @@ impl WriteQueue {
             return Err(FlowGone);
         }
         self.waiting_bytes.fetch_add(length, Ordering::Relaxed);
+        if !is_request(&bytes) && bytes != PONG {
+            // After the bytes were counted: who sees the answer counted sees them as well.
+            self.owed.fetch_sub(1, Ordering::Release);
+        }
         self.queue.send(bytes).map_err(|_| FlowGone)
+    }
+
+    /// Notes that a message came that wants an answer. On a connection that we opened it is us who ask.
+    fn owes(&self, message: &[u8], origin: Origin) {
+        // RFC 3261 section 17: there is no response to an ACK.
+        if origin == Origin::Accepted && is_request(message) && !message.starts_with(b"ACK ") {
+            self.owed.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    /// Returns when every request was answered and every answer written.
+    async fn settled(&self) {
+        while self.owed.load(Ordering::Acquire) > 0
+            || self.waiting_bytes.load(Ordering::Acquire) > 0
+        {
+            self.written.notified().await;
+        }
     }
 
     /// Ends the connection. Whether it was still open.
@@ -78,7 +117,14 @@ impl WriteQueue {
     }
 }
 
-/// Reads and writes until one side has enough.
+fn is_request(message: &[u8]) -> bool {
+    !message
+        .get(..4)
+        .is_some_and(|start| start.eq_ignore_ascii_case(b"SIP/"))
+}
+
+/// Reads and writes until one side has enough. A peer that sends no more, or nothing that can be framed, is still given the answers
+/// to what it sent before: it may have closed its own side right behind a request, or sent rubbish right behind one.
 pub(super) async fn run(
     table: &TcpTable,
     stream: TcpStream,
@@ -87,18 +133,47 @@ pub(super) async fn run(
     origin: Origin,
 ) {
     let flow = queue.flow();
-    let (reading, writing) = stream.into_split();
-    let end = tokio::select! {
-        end = read(table, reading, queue, origin) => end,
-        end = write(writing, queued, queue, table.options.write_timeout) => end,
+    let (mut reading, writing) = stream.into_split();
+    let patience = table.options.write_timeout;
+    let mut writing = Box::pin(write(writing, queued, queue, patience));
+    let (end, can_write) = tokio::select! {
+        end = read(table, &mut reading, queue, origin) => (end, true),
+        end = &mut writing => (end, false),
         () = queue.token().cancelled() => return,
     };
+    let may_be_owed = can_write && matches!(end, End::Peer | End::Lost(_));
     match end {
         End::Peer => tracing::trace!(remote = %flow.remote, "connection closed by its peer"),
         End::Io(error) => tracing::debug!(remote = %flow.remote, %error, "connection broke"),
-        End::Ours(reason) => {
+        End::Ours(reason) | End::Lost(reason) => {
             table.drops.count_connection();
             tracing::debug!(remote = %flow.remote, reason, "connection closed");
+        }
+    }
+    if !may_be_owed {
+        return;
+    }
+    queue.ending.store(true, Ordering::Relaxed);
+    tokio::select! {
+        _ = timeout(table.options.answer_timeout, queue.settled()) => {}
+        _ = &mut writing => {}
+        () = async { read_away(&mut reading).await; std::future::pending().await } => {}
+        () = queue.token().cancelled() => return,
+    }
+    // Closes our side. What lies unread when a socket goes makes the kernel reset the connection, and the peer would lose what it
+    // was sent last.
+    drop(writing);
+    let _ = timeout(LINGER, read_away(&mut reading)).await;
+}
+
+/// Reads until the peer has closed its side too, or has sent more than anybody waits for.
+async fn read_away(reading: &mut OwnedReadHalf) {
+    let mut buffer = [0; 4096];
+    let mut left = LINGER_BYTES;
+    while left > 0 {
+        match reading.read(&mut buffer).await {
+            Ok(0) | Err(_) => return,
+            Ok(count) => left = left.saturating_sub(count),
         }
     }
 }
@@ -108,6 +183,8 @@ enum End {
     Peer,
     Io(io::Error),
     Ours(&'static str),
+    /// The stream cannot be framed any more.
+    Lost(&'static str),
 }
 
 impl From<io::Error> for End {
@@ -118,7 +195,7 @@ impl From<io::Error> for End {
 
 async fn read(
     table: &TcpTable,
-    mut reading: OwnedReadHalf,
+    reading: &mut OwnedReadHalf,
     queue: &WriteQueue,
     origin: Origin,
 ) -> End {
@@ -145,10 +222,14 @@ async fn read(
         loop {
             match framer.next() {
                 Ok(Some(Frame::Message(bytes))) if sip::is_keepalive(&bytes) => {}
-                Ok(Some(Frame::Message(bytes))) => batch.push(Packet {
-                    bytes,
-                    flow: queue.flow().clone(),
-                }),
+                Ok(Some(Frame::Message(bytes))) => {
+                    queue.owes(&bytes, origin);
+                    batch.push(Packet {
+                        bytes,
+                        flow: queue.flow().clone(),
+                        lost: None,
+                    });
+                }
                 Ok(Some(Frame::Ping)) => {
                     if queue.push(Bytes::from_static(PONG)).is_err() {
                         return End::Ours("too slow a reader");
@@ -158,8 +239,18 @@ async fn read(
                 }
                 Ok(None) => break,
                 Err(error) => {
+                    let bytes = framer.lost();
+                    // Whether there is enough to answer it, says the parser. One that wants no answer is not looked at.
+                    if is_answerable(error, &bytes, table) {
+                        queue.owes(&bytes, origin);
+                        batch.push(Packet {
+                            bytes,
+                            flow: queue.flow().clone(),
+                            lost: Some(error),
+                        });
+                    }
                     deliver(table, batch).await;
-                    return End::Ours(error.reason);
+                    return End::Lost(error.reason);
                 }
             }
         }
@@ -179,6 +270,15 @@ async fn read(
             (due, _) => due,
         };
     }
+}
+
+/// Whether what is left of a stream is a request that somebody waits for the answer of. Parsed twice, once in a connection's life, so
+/// that rubbish does not keep the connection open for an answer that never comes.
+fn is_answerable(error: FramingError, bytes: &[u8], table: &TcpTable) -> bool {
+    let fault = error.of_message(bytes.to_vec(), &table.limits);
+    fault
+        .answerable
+        .is_some_and(|request| *request.method() != Method::Ack)
 }
 
 async fn deliver(table: &TcpTable, batch: Vec<Packet>) -> bool {
@@ -212,6 +312,7 @@ async fn write(
         }
         queue
             .waiting_bytes
-            .fetch_sub(joined.len(), Ordering::Relaxed);
+            .fetch_sub(joined.len(), Ordering::Release);
+        queue.written.notify_one();
     }
 }

@@ -242,7 +242,7 @@ impl Open {
     /// RFC 3261 section 18.1.1: a connection that is open already is used again.
     fn flow_to(&self, to: SocketAddr) -> Option<FlowKey> {
         let queue = self.connections.get(self.by_remote.get(&to)?)?;
-        (!queue.token().is_cancelled()).then(|| queue.flow().clone())
+        queue.is_open().then(|| queue.flow().clone())
     }
 }
 

@@ -107,6 +107,7 @@ async fn read(socket: Arc<UdpSocket>, local: SocketAddr, packets: mpsc::Sender<V
                     remote,
                     connection: 0,
                 },
+                lost: None,
             })
             .collect();
         if !batch.is_empty() && packets.send(batch).await.is_err() {
