@@ -13,13 +13,29 @@ use node::{Config, ConfigError, Fault, Origin, UriMatch};
 /// Everything that is wrong with what the types of the configuration cannot check.
 pub(crate) fn registry(config: &Config) -> Result<Registry, ConfigError> {
     let mut faults = Vec::new();
-    let retrieve_order = match config.presence.retrieve_order {
-        false => RetrieveOrder::newest_first(),
-        true => RetrieveOrder::by(&config.presence.retrieve_order_by).unwrap_or_else(|error| {
+    // Also while it is not used: whoever writes it means it, and may switch it on later.
+    let by_columns =
+        RetrieveOrder::by(&config.presence.retrieve_order_by).unwrap_or_else(|error| {
             faults.push(fault("presence.retrieve_order_by", error.to_string()));
             RetrieveOrder::newest_first()
-        }),
+        });
+    let retrieve_order = match config.presence.retrieve_order {
+        false => RetrieveOrder::newest_first(),
+        true => by_columns,
     };
+    let addresses = config.presence.server_address.iter();
+    let advertised = config.server.listen.iter();
+    for (path, address) in addresses
+        .map(|address| ("presence.server_address", address))
+        .chain(
+            advertised.filter_map(|listener| Some(("server.listen", listener.advertise.as_ref()?))),
+        )
+    {
+        if !server::is_contact(address) {
+            let message = format!("`{address}` is no SIP URI");
+            faults.push(fault(path, message));
+        }
+    }
     let fold_case = config.presence.sip_uri_match == UriMatch::CaseInsensitive;
     for uri in &config.presence.winfo_watchers {
         if server::watcher(uri, fold_case).is_none() {
@@ -236,8 +252,9 @@ mod tests {
     #[test]
     fn all_that_is_wrong_is_said_with_its_path() {
         let error = with(&[
-            ("presence.retrieve_order", "1"),
             ("presence.retrieve_order_by", "size"),
+            ("presence.server_address", "sip:@"),
+            ("server.listen", "udp:127.0.0.1:5060 advertise sip:h:99999"),
             ("presence.winfo_watchers", "sip:ok@example.org, sip:@"),
             (
                 "packages.declared",
@@ -246,22 +263,16 @@ mod tests {
         ])
         .unwrap_err();
         let lines: Vec<&str> = error.lines().collect();
-        assert_eq!(lines.len(), 3, "{error}");
-        assert!(
-            lines[0].starts_with("presence.retrieve_order_by: `size`"),
-            "{error}"
-        );
-        assert!(
-            lines[1].starts_with("presence.winfo_watchers: `sip:@`"),
-            "{error}"
-        );
-        assert!(
-            lines[2].starts_with("packages.declared: event package `dialog`"),
-            "{error}"
-        );
-        assert!(
-            with(&[("presence.retrieve_order_by", "size")]).is_ok(),
-            "not used"
-        );
+        let starts = [
+            "presence.retrieve_order_by: `size`",
+            "presence.server_address: `sip:@`",
+            "server.listen: `sip:h:99999`",
+            "presence.winfo_watchers: `sip:@`",
+            "packages.declared: event package `dialog`",
+        ];
+        assert_eq!(lines.len(), starts.len(), "{error}");
+        for (line, start) in lines.iter().zip(starts) {
+            assert!(line.starts_with(start), "{error}");
+        }
     }
 }

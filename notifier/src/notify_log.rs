@@ -118,13 +118,14 @@ fn severity(level: i8) -> Severity {
     }
 }
 
-/// Our log's.
+/// Our log's. Kamailio's own level (`debug`) is 0 unless it is set, so that a line of 2, the default of `local_log_level`, is not seen
+/// there. Ours is `info` unless it is set: L_INFO has to be below it.
 fn log_level(level: i8) -> Level {
     match level {
         ..=-1 => Level::ERROR,
         0 => Level::WARN,
-        1 | 2 => Level::INFO,
-        3.. => Level::DEBUG,
+        1 => Level::INFO,
+        2.. => Level::DEBUG,
     }
 }
 

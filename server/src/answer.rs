@@ -197,15 +197,26 @@ fn interval_too_brief(min_s: u32) -> Answer {
 
 // === outcomes and errors ===
 
-/// The database has spoken about a PUBLISH (RFC 3903 section 6, steps 3 and 6).
-pub(crate) fn published(outcome: &PublishOutcome, policy: &Policy) -> Answer {
+/// The database has spoken about a PUBLISH (RFC 3903 section 6, steps 3 and 6). `contact` is the address that the operator has given this
+/// server: the guide promises it in this answer too. RFC 3903 has no use for it there, and it does no harm.
+pub(crate) fn published(
+    outcome: &PublishOutcome,
+    policy: &Policy,
+    contact: Option<String>,
+) -> Answer {
     match outcome {
         PublishOutcome::Stored {
             entity_tag,
             expires_s,
-        } => Answer::new(StatusCode::OK)
-            .header("Expires", policy.told_expires_s(*expires_s).to_string())
-            .header("SIP-ETag", entity_tag.clone()),
+        } => {
+            let answer = Answer::new(StatusCode::OK)
+                .header("Expires", policy.told_expires_s(*expires_s).to_string())
+                .header("SIP-ETag", entity_tag.clone());
+            match contact {
+                Some(contact) => answer.header("Contact", format!("<{contact}>")),
+                None => answer,
+            }
+        }
         PublishOutcome::ConditionFailed => Answer::new(StatusCode::CONDITIONAL_REQUEST_FAILED),
     }
 }

@@ -13,7 +13,7 @@ use sip::{FlowToken, HeaderName, Request, Transport, Uri};
 /// The addresses that go into what we hand out.
 #[derive(Debug, Clone)]
 pub(crate) struct Addresses {
-    /// `server_address`: the Contact of our answers; `None`: the address that the request came to.
+    /// `server_address`: the Contact of our answers, as it is written; `None`: the address that the request came to.
     pub(crate) contact: Option<String>,
     /// The same for those who came to one listener; it goes before.
     pub(crate) advertised: Vec<(ListenAddr, String)>,
@@ -26,26 +26,30 @@ pub(crate) struct Addresses {
 impl Addresses {
     /// The Contact URI of the answer to a request that came by `flow`.
     pub(crate) fn local_contact(&self, endpoint: &Endpoint, flow: &FlowKey) -> String {
+        self.configured_contact(endpoint, flow).unwrap_or_else(|| {
+            let local = reachable(endpoint, flow.local, flow.remote.ip());
+            let port =
+                listener(endpoint, flow).map_or(local.port(), |listener| listener.addr.port());
+            let address = format!("sip:{}", SocketAddr::new(local.ip(), port));
+            by_transport_of(flow, address)
+        })
+    }
+
+    /// The same, if the operator has said it. `server_address` stands for all listeners, so nothing is added to it: whoever writes no
+    /// transport means none. What a listener is called elsewhere is by its own transport.
+    pub(crate) fn configured_contact(&self, endpoint: &Endpoint, flow: &FlowKey) -> Option<String> {
+        if self.advertised.is_empty() {
+            return self.contact.clone();
+        }
         let listener = listener(endpoint, flow);
         let advertised = self
             .advertised
             .iter()
-            .find(|(advertised, _)| Some(advertised) == listener)
-            .map(|(_, address)| address);
-        let mut contact = match advertised.or(self.contact.as_ref()) {
-            Some(address) => address.clone(),
-            None => {
-                let local = reachable(endpoint, flow.local, flow.remote.ip());
-                let port = listener.map_or(local.port(), |listener| listener.addr.port());
-                format!("sip:{}", SocketAddr::new(local.ip(), port))
-            }
-        };
-        if flow.transport != Transport::Udp && !contact.to_ascii_lowercase().contains(";transport=")
-        {
-            contact.push_str(";transport=");
-            contact.push_str(flow.transport.as_str());
+            .find(|(advertised, _)| Some(advertised) == listener);
+        match advertised {
+            Some((_, address)) => Some(by_transport_of(flow, address.clone())),
+            None => self.contact.clone(),
         }
-        contact
     }
 
     /// The Route that leads a NOTIFY down `flow`, or `""` when the phone can be reached without us.
@@ -72,6 +76,15 @@ impl Addresses {
             self.internal
         )
     }
+}
+
+/// `uri` with the transport of `flow`, unless it names one or needs none.
+fn by_transport_of(flow: &FlowKey, mut uri: String) -> String {
+    if flow.transport != Transport::Udp && !uri.to_ascii_lowercase().contains(";transport=") {
+        uri.push_str(";transport=");
+        uri.push_str(flow.transport.as_str());
+    }
+    uri
 }
 
 /// The listener that `flow` came to; a connection that we opened ourselves came to the first one of its transport.

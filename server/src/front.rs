@@ -41,6 +41,8 @@ pub(crate) struct Front {
     pub(crate) scripts: Option<Scripts>,
     /// Publications without a priority have one by their age (`xavp_cfg`).
     priority_by_age: bool,
+    /// `cseq_offset`.
+    pub(crate) cseq_offset: u32,
     request_deadline: Duration,
     authorization: Authorization,
     store: Store,
@@ -116,6 +118,7 @@ impl Front {
             doorbell: Doorbell::default(),
             scripts: None,
             priority_by_age: !config.presence.xavp_cfg.is_empty(),
+            cseq_offset: config.presence.cseq_offset.get(),
             request_deadline: config.server.request_deadline_ms.milliseconds(),
             authorization: by_rules(&config.presence),
             store,

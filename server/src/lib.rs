@@ -284,6 +284,12 @@ pub fn watcher(uri: &node::WatcherUri, fold_case: bool) -> Option<sip::Aor> {
     sip::Aor::from_uri(&sip::Uri::parse(uri.as_str()).ok()?, fold_case).ok()
 }
 
+/// Whether phones can be sent there: a whole `sip:` or `sips:` URI.
+pub fn is_contact(address: &node::ServerAddress) -> bool {
+    sip::Uri::parse(address.as_str())
+        .is_ok_and(|uri| matches!(uri.scheme, sip::Scheme::Sip | sip::Scheme::Sips))
+}
+
 /// All listeners, `internal_listen` last if it is none of the others. Without it, and without any UDP address, the kernel
 /// chooses a port for the notifiers.
 fn listeners(config: &Config) -> Vec<ListenAddr> {

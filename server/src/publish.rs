@@ -67,7 +67,13 @@ async fn answer_after_commit(
 ) {
     match ticket.outcome(arrival.deadline).await {
         Ok(outcome) => {
-            front.reply(&arrival, &answer::published(&outcome, &front.policy));
+            let contact = front
+                .addresses
+                .configured_contact(&front.endpoint, &arrival.flow);
+            front.reply(
+                &arrival,
+                &answer::published(&outcome, &front.policy, contact),
+            );
             if visible && matches!(outcome, PublishOutcome::Stored { .. }) {
                 front.doorbell.press();
             }

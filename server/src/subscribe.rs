@@ -47,7 +47,7 @@ pub(crate) fn subscribe(front: &Arc<Front>, arrival: Arrival, secret: &Secret) {
             .local_contact(&front.endpoint, &arrival.flow),
     };
     let front = Arc::clone(front);
-    match feature_row(&intent) {
+    match feature_row(&intent, front.cseq_offset) {
         None => {
             if let Some(ticket) = submit(&front, &arrival, intent, reach) {
                 tokio::spawn(answer_after_commit(front, arrival, ticket));
@@ -181,8 +181,8 @@ fn refresh_row(refresh: subscription::SubscriptionRefresh, reach: Reach) -> Subs
     }
 }
 
-/// What a SUBSCRIBE sets, if it does.
-fn feature_row(intent: &SubscribeIntent) -> Option<FeatureChange> {
+/// What a SUBSCRIBE sets, if it does. One that is taken although its CSeq is behind (`cseq_offset`) sets something too.
+fn feature_row(intent: &SubscribeIntent, cseq_offset: u32) -> Option<FeatureChange> {
     let (feature, event, owner) = match intent {
         SubscribeIntent::Create(new) => (
             new.feature.clone()?,
@@ -199,7 +199,7 @@ fn feature_row(intent: &SubscribeIntent) -> Option<FeatureChange> {
                 call_id: refresh.call_id.clone(),
                 to_tag: refresh.to_tag.clone(),
                 from_tag: refresh.from_tag.clone(),
-                remote_cseq: refresh.remote_cseq,
+                remote_cseq: refresh.remote_cseq.saturating_add(cseq_offset),
             },
         ),
     };

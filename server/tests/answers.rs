@@ -476,7 +476,13 @@ async fn server_address_is_the_contact() {
         .await;
     assert_eq!(
         header(&by_tcp, HeaderName::Contact),
-        "<sip:presence.example.org;transport=tcp>"
+        "<sip:presence.example.org>",
+        "as it is written"
+    );
+    let published = phone.ask(server.udp, publish().by(&phone).text()).await;
+    assert_eq!(
+        header(&published, HeaderName::Contact),
+        "<sip:presence.example.org>"
     );
     server.stop().await;
 }

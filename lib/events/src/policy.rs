@@ -23,13 +23,13 @@ impl MinExpiresAction {
     }
 }
 
-/// Which earlier subscription of the same watcher to the same resource a new one takes the place of (parameter `delete_same_subs`).
+/// Which earlier subscription to the same resource a new one takes the place of (parameter `delete_same_subs`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SameSubscriber {
     /// 0: none.
     #[default]
     Nobody,
-    /// 1: one with the same Call-ID, as the guide says.
+    /// 1: one with the same Call-ID, as the guide says; whoever watches.
     SameCall,
     /// 2: one of the same phone, which has rebooted: by the `+sip.instance` of its Contact (RFC 5626 section 4.1), or else by where its
     /// Contact leads.
@@ -70,13 +70,15 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// The value of Expires in the 200 to a PUBLISH that was granted `granted_s`.
+    /// The value of Expires in the 200 to a PUBLISH that was granted `granted_s`: `expires_offset` less, but never less than half of
+    /// it, rounded up.
     ///
-    /// Never 0 for a publication that lives: a publisher would take that for its end.
+    /// An interval near the offset would else be told as a second or none: the publisher would send a request each second, or take
+    /// its publication for ended.
     pub fn told_expires_s(&self, granted_s: u32) -> u32 {
         granted_s
             .saturating_sub(self.expires_offset_s)
-            .max(granted_s.min(1))
+            .max(granted_s.div_ceil(2))
     }
 
     /// Grants an interval in seconds for what was asked, or says what the least would have been.
@@ -152,13 +154,20 @@ mod tests {
     }
 
     #[test]
-    fn announces_less_than_it_stores_but_never_the_end() {
+    fn announces_less_than_it_stores_but_half_of_it_at_least() {
         for (offset, granted, told) in [
             (0, 60, 60),
             (10, 60, 50),
-            (10, 10, 1),
-            (10, 3, 1),
+            (10, 21, 11),
+            (10, 20, 10),
+            (10, 19, 10),
+            (10, 11, 6),
+            (10, 10, 5),
+            (10, 3, 2),
+            (10, 1, 1),
             (10, 0, 0),
+            (30, 30, 15),
+            (u32::MAX, u32::MAX, 1 << 31),
         ] {
             let policy = Policy {
                 expires_offset_s: offset,
@@ -169,6 +178,22 @@ mod tests {
                 told,
                 "offset {offset} granted {granted}"
             );
+        }
+    }
+
+    proptest::proptest! {
+        /// Whatever the offset: never more than was granted, never less than half, and a longer interval is never told as a shorter one.
+        #[test]
+        fn what_is_told_is_sane(offset in 0_u32.., granted in 0_u32.., more in 0_u32..) {
+            let policy = Policy { expires_offset_s: offset, ..Policy::default() };
+            let told = policy.told_expires_s(granted);
+            proptest::prop_assert!(told <= granted);
+            proptest::prop_assert!(u64::from(told) * 2 >= u64::from(granted));
+            let longer = granted.saturating_add(more);
+            proptest::prop_assert!(policy.told_expires_s(longer) >= told);
+            if offset <= granted / 2 {
+                proptest::prop_assert_eq!(told, granted - offset);
+            }
         }
     }
 

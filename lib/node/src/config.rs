@@ -3,12 +3,14 @@
 //! This file, and `config/package.rs` for the event packages, is the reference: `docs/CONFIGURATION.md` and `config/pgpresence.toml` are made from the comments below. The
 //! last line of each comment gives unit, default and range; a test holds them against the types and the defaults.
 
+mod advice;
 mod foreign;
 mod load;
 mod log_line;
 mod package;
 mod secret;
 mod table_name;
+mod text;
 mod value;
 
 use std::net::SocketAddr;
@@ -231,7 +233,8 @@ pub struct PresenceConfig {
     ///
     /// Unit: seconds. Default: `100`. Range: -2147483648 to 2147483647.
     pub clean_period: Period,
-    /// How far the CSeq of a request inside a subscription may be behind the last one and still be taken.
+    /// How far the CSeq of a request inside a subscription may be behind the last one and still be taken: with 3, after CSeq 100, 97 is
+    /// taken, and 96 is answered 500. The same CSeq again is a copy of a request, whatever the offset.
     ///
     /// Unit: requests. Default: `0`. Range: 0 to 2147483647.
     pub cseq_offset: Within<0, 2_147_483_647>,
@@ -256,7 +259,8 @@ pub struct PresenceConfig {
     /// Unit: flag. Default: `0`. Range: 0 or 1.
     #[serde(with = "flag")]
     pub force_delete: bool,
-    /// Subtracted from the Expires of the 200 OK to a PUBLISH, so that phones refresh before their publication ends here.
+    /// Subtracted from the Expires of the 200 OK to a PUBLISH, so that phones refresh before their publication ends here. No less than
+    /// half of what was granted is told: with 20, of 100 s 80, of 30 s 15.
     ///
     /// Unit: seconds. Default: `0`. Range: 0 to 2147483647.
     pub expires_offset: Within<0, 2_147_483_647>,
@@ -274,8 +278,10 @@ pub struct PresenceConfig {
     ///
     /// Unit: choice. Default: `1`. Range: 1 or 2.
     pub min_expires_action: MinExpiresAction,
-    /// The SIP URI of this server for the Contact of answers to SUBSCRIBE and of NOTIFYs: where phones send the refreshes
-    /// of their subscriptions. Behind a balancer it is the balancer's. Empty: the address at which the SUBSCRIBE came in.
+    /// The SIP URI of this server for the Contact of 200 OK to SUBSCRIBE and PUBLISH and of NOTIFYs: where phones send the refreshes
+    /// of their subscriptions. Behind a balancer it is the balancer's. It is used as it is written, for phones on UDP and TCP alike:
+    /// a URI without `;transport=` means UDP. For one listener, `advertise` in `server.listen`. Empty: the address at which the
+    /// SUBSCRIBE came in; the answer to PUBLISH has no Contact then.
     ///
     /// Unit: none. Default: `""`. Range: empty, or a `sip:` or `sips:` URI.
     #[serde(with = "optional")]
@@ -296,7 +302,8 @@ pub struct PresenceConfig {
     /// `xavp.pres.delete_subscription`. While it is set, a publication without a priority has the time at which its document came
     /// as one. Priorities order publications if `retrieve_order` is 1.
     ///
-    /// Unit: none. Default: `""`. Range: empty or a name.
+    /// Unit: none. Default: `""`. Range: empty or a name (letters, digits and `_`; no word of Lua's).
+    #[serde(deserialize_with = "text::xavp_name")]
     pub xavp_cfg: String,
     /// 1: the routing script finds the subscription that was handled in `subs`. 0: it does not.
     ///
@@ -308,10 +315,11 @@ pub struct PresenceConfig {
     /// Unit: rows. Default: `500`. Range: 1 to 100000.
     pub fetch_rows: Within<1, 100_000>,
     /// The level of the line that is written for each NOTIFY that is sent, and for its answer: -5 L_ALERT, -2 L_CRIT, -1 L_ERR, 0 L_WARN,
-    /// 1 L_NOTICE, 2 L_INFO, 3 L_DBG. Without `local_log_facility` it is a line of the log, by `log.level`: with both at their defaults
-    /// there is none, and it costs nothing. (Kamailio's default is 2.)
+    /// 1 L_NOTICE, 2 L_INFO, 3 L_DBG. Without `local_log_facility` it is a line of the log, by `log.level`: 2 and 3 are lines of `debug`, 1
+    /// of `info`, 0 of `warn`, below 0 of `error`. With both at their defaults there is none, as in Kamailio, whose own `debug` is 0
+    /// unless it is set; and it costs nothing.
     ///
-    /// Unit: level. Default: `3`. Range: -5 to 3.
+    /// Unit: level. Default: `2`. Range: -5 to 3.
     pub local_log_level: LocalLevel,
     /// The facility by which these lines, whatever `log.level` says, go to the system's log at `log.syslog` instead: LOG_LOCAL0 to
     /// LOG_LOCAL7, LOG_DAEMON, LOG_USER or another one of syslog(3). What the system's log does not take at once is lost.
@@ -334,10 +342,10 @@ pub struct PresenceConfig {
     ///
     /// Unit: none. Default: `"priority"`. Range: columns.
     pub retrieve_order_by: String,
-    /// Which earlier subscription of the same watcher to the same presentity and event (with the same `id`) a new one takes the place of;
-    /// the earlier one ends with `terminated;reason=rejected`. 0: none. 1: one with the same Call-ID. 2: one of the same phone,
-    /// which has rebooted: with the same `+sip.instance` in its Contact, or, if it has none, with the same user, host, port and
-    /// transport in its Contact. With 2 a phone that watches the same thing twice at once must give each an `id`, and phones of one
+    /// Which earlier subscription to the same presentity and event a new one takes the place of; the earlier one ends with
+    /// `terminated;reason=rejected`. 0: none. 1: one with the same Call-ID, whoever watches. 2: one of the same watcher and phone
+    /// (and the same `id` of Event), which has rebooted: with the same `+sip.instance` in its Contact, or, if it has none, with the
+    /// same user, host, port and transport in its Contact. With 2 a phone that watches the same thing twice at once must give each an `id`, and phones of one
     /// user at different places with the same private address must have a `+sip.instance`. Subscriptions that were stored
     /// with another value stay until they expire.
     ///
@@ -377,7 +385,8 @@ pub struct PresenceConfig {
     pub force_presence_single_body: bool,
     /// The element whose text decides which publication is shown: its local name.
     ///
-    /// Unit: none. Default: `"note"`. Range: a name.
+    /// Unit: none. Default: `"note"`. Range: a name, without prefix.
+    #[serde(deserialize_with = "text::element_name")]
     pub presence_single_body_lookup_element: String,
     /// The texts that decide, by bars, the least important first; whole texts are compared.
     ///
@@ -403,7 +412,8 @@ pub struct PresenceConfig {
     /// What a watcher is told to whom no rule of a document applies: the reason of its termination, with parameters if need be,
     /// such as `probation;retry-after=30`.
     ///
-    /// Unit: none. Default: `"probation"`. Range: a reason.
+    /// Unit: none. Default: `"probation"`. Range: a reason (RFC 6665 8.4), perhaps with parameters.
+    #[serde(deserialize_with = "text::reason")]
     pub xcapauth_userdel_reason: String,
     /// 1: rules with a condition on the presentity's sphere (RFC 4480) are looked at again with each change of its state. 0: such a
     /// condition never holds.
@@ -524,7 +534,7 @@ impl Default for PresenceConfig {
             xavp_cfg: String::new(),
             pres_subs_mode: true,
             fetch_rows: const { Within::of(500) },
-            local_log_level: LocalLevel::DEBUG,
+            local_log_level: LocalLevel::INFO,
             local_log_facility: None,
             sip_uri_match: UriMatch::CaseSensitive,
             retrieve_order: false,

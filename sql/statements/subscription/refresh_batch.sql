@@ -9,7 +9,7 @@
 -- RFC:        6665 sections 4.2.1.1 and 4.2.1.4; 3261 section 12.2.2: a lower CSeq is out of order
 --
 -- The stored CSeq again is a copy of a request that was answered: same answer, no change, also after the dialog has ended.
--- One taken within cseq_offset does not lower the stored CSeq.
+-- One that is behind by no more than cseq_offset is taken; it does not lower the stored CSeq.
 -- A dialog whose time is up is gone (481), although the sweep may not have come by yet.
 -- A change of contact or flow raises target_version: verdicts on NOTIFYs to the old target no longer apply, and take does not
 -- wait for them. The route set stays (RFC 3261 section 12.2.2 refreshes the target only).
@@ -32,7 +32,7 @@ locked AS MATERIALIZED (
         a.local_contact AS contact_before,
         CASE WHEN a.remote_cseq = i.remote_cseq THEN 'repeated'
              WHEN a.status = 3 OR NOT is_live(a.expires, i.now) THEN 'no_dialog'
-             WHEN i.remote_cseq + $11::bigint <= a.remote_cseq THEN 'out_of_order'
+             WHEN i.remote_cseq + $11::bigint < a.remote_cseq THEN 'out_of_order'
              ELSE 'applies' END AS verdict
     FROM input AS i
     JOIN active_watchers AS a ON a.callid = i.callid AND a.to_tag = i.to_tag AND a.from_tag = i.from_tag

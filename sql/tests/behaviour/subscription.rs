@@ -221,9 +221,15 @@ async fn refresh_outcomes() {
         ),
         (
             "lower, beyond the offset",
-            refresh("c1", 7, 60),
+            refresh("c1", 6, 60),
             3,
             SubscribeOutcome::OutOfOrder,
+        ),
+        (
+            "lower, by just the offset",
+            refresh("c1", 7, 61),
+            3,
+            accepted(61),
         ),
         (
             "lower, within the offset",

@@ -238,3 +238,25 @@ async fn a_server_sets_a_feature() {
         .until("off", |notify| says(notify, OFF) && !says(notify, ON))
         .await;
 }
+
+/// `cseq_offset`: what a request sets that is behind, and taken all the same, is stored.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_behind_and_taken_sets_its_feature() {
+    let system = system::setup().set("presence.cseq_offset", 5).start();
+    let desk = Phone::udp("bob").await;
+    let dialog = watch(&desk, &system, 0).await;
+    let ahead = set(&dialog, &do_not_disturb(false)).set("CSeq", "100 SUBSCRIBE");
+    let response = desk.send(&ahead, system.udp(0)).await;
+    assert_eq!(response.status(), Some(200), "{response}");
+    let behind = set(&dialog, &do_not_disturb(true)).set("CSeq", "96 SUBSCRIBE");
+    let response = desk.send(&behind, system.udp(0)).await;
+    assert_eq!(response.status(), Some(200), "{response}");
+    dialog
+        .until("do not disturb", |notify| says(notify, ON))
+        .await;
+    let older = set(&dialog, &do_not_disturb(false)).set("CSeq", "94 SUBSCRIBE");
+    let response = desk.send(&older, system.udp(0)).await;
+    assert_eq!(response.status(), Some(500), "{response}");
+    let body = "SELECT count(*) FROM presentity WHERE convert_from(body, 'UTF8') LIKE '%>true<%'";
+    assert_eq!(system.count(body).await, 1);
+}

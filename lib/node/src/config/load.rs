@@ -236,9 +236,9 @@ impl Loading {
                     message: sentence.to_owned(),
                 });
             }
-            Some(Answer::NoNumber) => {
+            Some(Answer::Wrong(message)) => {
                 let path = format!("{}.{}", path.0, path.1);
-                return self.fault(&path, "must be a whole number", origin);
+                return self.fault(&path, &message, origin);
             }
         }
         let alone = Table::from_iter([(
@@ -281,6 +281,14 @@ impl Loading {
         for (path, message) in config.contradictions() {
             let origin = self.origin_of(path);
             self.fault(path, &message, origin);
+        }
+        for (path, message) in config.advice() {
+            let origin = self.origin_of(path);
+            self.remarks.push(Fault {
+                origin,
+                path: path.to_owned(),
+                message,
+            });
         }
         config.remarks = self.remarks;
         if self.faults.is_empty() {

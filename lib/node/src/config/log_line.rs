@@ -13,8 +13,8 @@ use super::value::{ValueError, whole_number};
 pub struct LocalLevel(i8);
 
 impl LocalLevel {
-    /// L_DBG.
-    pub(super) const DEBUG: LocalLevel = LocalLevel(3);
+    /// L_INFO.
+    pub(super) const INFO: LocalLevel = LocalLevel(2);
 
     /// The number: -5 L_ALERT, -4 L_BUG, -3 and -2 L_CRIT, -1 L_ERR, 0 L_WARN, 1 L_NOTICE, 2 L_INFO, 3 L_DBG.
     pub fn get(self) -> i8 {
