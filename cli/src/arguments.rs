@@ -54,7 +54,7 @@ pub(crate) enum Command {
     /// Run one sender of NOTIFYs.
     Notifier(NodeArgs),
     /// Bring the database's schema up to date.
-    Migrate,
+    Migrate(MigrateArgs),
     /// Copy publications, subscriptions, decisions and documents from a Kamailio database, so that running dialogs go on.
     ///
     /// Run it while Kamailio runs, then stop Kamailio and run it again: the second run brings what has changed since. Start
@@ -82,6 +82,14 @@ pub(crate) struct NodeArgs {
     /// Started by `run`: take the configuration from standard input, and stop when that ends.
     #[arg(long, hide = true)]
     pub(crate) supervised: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MigrateArgs {
+    /// Have the database compare users by case (0) or not (1) from now on, and bring its rows into that form. Refused while processes
+    /// run, and where rows of two users would become one that cannot: it says which. Set presence.sip_uri_match accordingly.
+    #[arg(long, value_name = "0|1", value_parser = clap::value_parser!(u8).range(0..=1))]
+    pub(crate) uri_match: Option<u8>,
 }
 
 #[derive(Debug, Args)]

@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use anyhow::Context;
-use node::{Config, ConfigError, DatabaseUrl, Fault, Origin};
+use node::{Config, ConfigError, DatabaseUrl, Fault, Origin, UriMatch};
+use schema::SchemaError;
 
 use crate::arguments::Settings;
 use crate::packages;
@@ -51,6 +52,43 @@ pub(crate) fn database_url(config: &Config) -> anyhow::Result<&DatabaseUrl> {
         }])
     };
     Ok(config.presence.db_url.as_ref().ok_or_else(missing)?)
+}
+
+/// What the database must have been made with.
+pub(crate) fn schema_settings(config: &Config) -> schema::Settings {
+    schema::Settings {
+        tables: server::tables(&config.presence),
+        uri_match: schema_uri_match(config.presence.sip_uri_match),
+    }
+}
+
+/// The same setting in the words of the schema.
+pub(crate) fn schema_uri_match(matching: UriMatch) -> schema::UriMatch {
+    match matching {
+        UriMatch::CaseSensitive => schema::UriMatch::CaseSensitive,
+        UriMatch::CaseInsensitive => schema::UriMatch::CaseInsensitive,
+    }
+}
+
+/// A database that was made with another `sip_uri_match` is a fault of the configuration; everything else is none.
+pub(crate) fn schema_fault(error: SchemaError) -> anyhow::Error {
+    match error {
+        SchemaError::OtherUriMatch { .. } | SchemaError::WrittenOtherwise { .. } => {
+            let message = error.to_string();
+            let path = "presence.sip_uri_match";
+            ConfigError::Faults(vec![Fault {
+                origin: Origin::Default,
+                path: path.to_owned(),
+                message: message
+                    .strip_prefix(path)
+                    .unwrap_or(&message)
+                    .trim_start()
+                    .to_owned(),
+            }])
+            .into()
+        }
+        other => other.into(),
+    }
 }
 
 pub(crate) fn check(settings: &Settings) -> anyhow::Result<ExitCode> {

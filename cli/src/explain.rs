@@ -70,7 +70,7 @@ pub(crate) async fn run(settings: &Settings, args: &ExplainArgs) -> anyhow::Resu
 /// The URI as a SUBSCRIBE to it would be stored.
 fn canonical(text: &str, matching: UriMatch) -> anyhow::Result<String> {
     let uri = Uri::parse(text)?;
-    Ok(Aor::from_uri(&uri, matching == UriMatch::CaseInsensitive)?.uri())
+    Ok(Aor::from_uri(&uri, matching.folds_case())?.uri())
 }
 
 fn explain_state(registry: &Registry, resource: &Resource, listed: &Listed) {

@@ -11,11 +11,11 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail};
 use events::Registry;
-use node::{Config, TableName, UriMatch};
+use node::{Config, TableName};
 use sql::{ImportVerdict, ImportedDecision, Store, StoreError, StoreOptions, Tables};
 
 use crate::arguments::{ImportArgs, Settings};
-use crate::configuration::{Role, database_url, load};
+use crate::configuration::{Role, database_url, load, schema_fault, schema_settings};
 use crate::{remark, runtime, say};
 use convert::Converter;
 
@@ -63,13 +63,15 @@ pub(crate) fn run(settings: &Settings, args: &ImportArgs) -> anyhow::Result<Exit
 
 async fn import(config: &Config, args: &ImportArgs) -> anyhow::Result<()> {
     let url = database_url(config)?;
-    let tables = server::tables(&config.presence);
-    schema::require(url.expose(), &tables).await?;
+    let wanted = schema_settings(config);
+    schema::require(url.expose(), &wanted)
+        .await
+        .map_err(schema_fault)?;
     let options = StoreOptions {
         pool_size: 2,
         connect_timeout: Duration::from_millis(config.database.connect_timeout_ms.get().into()),
         statement_timeout: STATEMENT_TIMEOUT,
-        tables,
+        tables: wanted.tables,
         ..StoreOptions::default()
     };
     let target = Store::connect(url.expose(), &options)?;
@@ -79,7 +81,7 @@ async fn import(config: &Config, args: &ImportArgs) -> anyhow::Result<()> {
     let registry = Registry::standard();
     let converter = Converter {
         registry: &registry,
-        fold_case: config.presence.sip_uri_match == UriMatch::CaseInsensitive,
+        fold_case: config.presence.sip_uri_match.folds_case(),
         local_contact: config
             .presence
             .server_address

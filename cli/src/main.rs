@@ -56,7 +56,7 @@ fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Run => run::run(&settings),
         Command::Server(args) => serve::server(&settings, &args),
         Command::Notifier(args) => serve::notifier(&settings, &args),
-        Command::Migrate => migrate::run(&settings),
+        Command::Migrate(args) => migrate::run(&settings, &args),
         Command::Import(args) => import::run(&settings, &args),
         Command::Config(ConfigCommand::Check) => configuration::check(&settings),
         Command::Config(ConfigCommand::Show) => configuration::show(&settings),

@@ -2,16 +2,40 @@
 
 use std::process::ExitCode;
 
-use crate::arguments::Settings;
-use crate::configuration::{Role, database_url, load};
-use crate::{runtime, say};
+use schema::UriMatch;
 
-pub(crate) fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
+use crate::arguments::{MigrateArgs, Settings};
+use crate::configuration::{Role, database_url, load, schema_fault, schema_settings};
+use crate::{remark, runtime, say};
+
+pub(crate) fn run(settings: &Settings, args: &MigrateArgs) -> anyhow::Result<ExitCode> {
     let config = load(settings, Role::Other)?;
     node::init_log(&config.log);
     let url = database_url(&config)?;
-    let tables = server::tables(&config.presence);
-    let applied = runtime()?.block_on(schema::migrate_with(url.expose(), &tables))?;
+    let wanted = schema_settings(&config);
+    if let Some(number) = args.uri_match {
+        let uri_match = match number {
+            1 => UriMatch::CaseInsensitive,
+            _ => UriMatch::CaseSensitive,
+        };
+        if uri_match != wanted.uri_match {
+            remark(format_args!(
+                "set presence.sip_uri_match = {uri_match} before you start the processes again"
+            ));
+        }
+        let ordered = schema::Settings {
+            uri_match,
+            ..wanted
+        };
+        let changed = runtime()?.block_on(schema::change_uri_match(url.expose(), &ordered))?;
+        say(format_args!(
+            "sip_uri_match of the database is {uri_match}, {changed} rows were changed"
+        ));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let applied = runtime()?
+        .block_on(schema::migrate_with(url.expose(), &wanted))
+        .map_err(schema_fault)?;
     say(format_args!(
         "the schema is at version {}, {applied} migrations were applied now",
         schema::version()

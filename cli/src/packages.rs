@@ -5,7 +5,7 @@ use events::package::{
     Accounts, Authorization, DeclaredPackage, Features, MergePolicy, NeutralDocument,
     PackageOptions, PlainOptions, RegistryFault, RetrieveOrder, SingleBody,
 };
-use node::{Config, ConfigError, Fault, Origin, UriMatch};
+use node::{Config, ConfigError, Fault, Origin};
 
 /// The packages that are served with this configuration.
 ///
@@ -36,7 +36,7 @@ pub(crate) fn registry(config: &Config) -> Result<Registry, ConfigError> {
             faults.push(fault(path, message));
         }
     }
-    let fold_case = config.presence.sip_uri_match == UriMatch::CaseInsensitive;
+    let fold_case = config.presence.sip_uri_match.folds_case();
     for uri in &config.presence.winfo_watchers {
         if server::watcher(uri, fold_case).is_none() {
             let message = format!("`{}` is no SIP URI", uri.as_str());

@@ -9,7 +9,7 @@ use server::http::{METHODS, call};
 use sql::{Store, StoreOptions};
 
 use crate::arguments::{RpcArgs, Settings};
-use crate::configuration::{Role, database_url, load};
+use crate::configuration::{Role, database_url, load, schema_fault, schema_settings};
 use crate::say;
 
 pub(crate) async fn run(settings: &Settings, args: &RpcArgs) -> anyhow::Result<ExitCode> {
@@ -34,14 +34,15 @@ pub(crate) async fn run(settings: &Settings, args: &RpcArgs) -> anyhow::Result<E
 /// The database, checked to be there and of our version: an operator wants to read that, not that a view is missing.
 pub(crate) async fn open(config: &Config) -> anyhow::Result<Store> {
     let url = database_url(config)?.expose();
-    let tables = server::tables(&config.presence);
-    schema::require(url, &tables).await?;
+    let wanted = schema_settings(config);
+    schema::require(url, &wanted).await.map_err(schema_fault)?;
     let options = StoreOptions {
         pool_size: 1,
         connect_timeout: config.database.connect_timeout_ms.milliseconds(),
         statement_timeout: config.database.statement_timeout_ms.milliseconds(),
-        tables,
+        tables: wanted.tables,
         hard_state: config.presence.pidf_manipulation,
+        uri_match: config.presence.sip_uri_match.into(),
     };
     Store::connect(url, &options).context("presence.db_url")
 }

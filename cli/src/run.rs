@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinSet, spawn_blocking};
 
 use crate::arguments::Settings;
-use crate::configuration::{self, database_url, load};
+use crate::configuration::{self, database_url, load, schema_fault, schema_settings};
 use crate::supervise::{Event, Role, What, supervise};
 use crate::{runtime, say};
 
@@ -57,9 +57,9 @@ async fn run_with(
         format!("psql {}", quote(&database_url(&config)?.without_password()))
     };
     let url = database_url(&config)?.clone();
-    let tables = server::tables(&config.presence);
+    let wanted = schema_settings(&config);
     tokio::select! {
-        migrated = schema::migrate_with(url.expose(), &tables) => migrated.context("cannot prepare the database")?,
+        migrated = schema::migrate_with(url.expose(), &wanted) => migrated.map_err(schema_fault).context("cannot prepare the database")?,
         () = shutdown.triggered() => return Ok(ExitCode::SUCCESS),
     };
     say(format_args!("database {url}"));

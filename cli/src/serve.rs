@@ -3,22 +3,23 @@
 use std::io::BufReader;
 use std::io::Read;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::bail;
 use node::{Config, Shutdown};
-use schema::Tables;
 
 use crate::arguments::{NodeArgs, Settings};
-use crate::configuration::{Role, database_url, load, receive};
+use crate::configuration::{Role, database_url, load, receive, schema_fault, schema_settings};
 use crate::{packages, runtime, say};
 
 /// A process whose supervisor is gone finishes what is in flight within this time, or is cut off.
 const ORPHAN_ENDS_WITHIN: Duration = Duration::from_secs(15);
 /// How often a database that was away at the start is asked for its schema.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Why the database must not be used, once that is known of one that was away at the start.
+type Refused = Arc<Mutex<Option<anyhow::Error>>>;
 
 /// What the process is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,8 +75,8 @@ fn stop_with_supervisor(mut stdin: impl Read + Send + 'static, shutdown: Shutdow
 
 async fn serve(task: Task, config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let registry = packages::registry(&config)?;
-    let outdated = Arc::new(AtomicBool::new(false));
-    check_schema(&config, &shutdown, &outdated).await?;
+    let refused = Refused::default();
+    check_schema(&config, &shutdown, &refused).await?;
     // With notifier_processes = 0 the server sends NOTIFYs itself (the guide's meaning of that).
     let both = task == Task::Server && config.presence.notifier_processes.get() == 0;
     let missing = AtomicUsize::new(if both { 2 } else { 1 });
@@ -117,10 +118,14 @@ async fn serve(task: Task, config: Config, shutdown: Shutdown) -> anyhow::Result
         }
         Task::Server => server::run(config, registry, shutdown, server_is_ready).await?,
     }
-    if outdated.load(Ordering::SeqCst) {
-        bail!("the database's schema is too old for this version: run `pgpresence migrate`");
+    match refused
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take()
+    {
+        Some(error) => Err(error),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 async fn stopping<T>(shutdown: &Shutdown, part: impl Future<Output = T>) -> T {
@@ -129,33 +134,33 @@ async fn stopping<T>(shutdown: &Shutdown, part: impl Future<Output = T>) -> T {
     result
 }
 
-/// Refuses a schema that is too old. A database that is away is no reason not to start: requests are answered 503 until
-/// it is back; its schema is looked at then, and if it is too old the process stops.
+/// Refuses a schema that is too old, or was made with other settings. A database that is away is no reason not to start: requests are answered 503 until
+/// it is back; its schema is looked at then, and if it is refused the process stops.
 async fn check_schema(
     config: &Config,
     shutdown: &Shutdown,
-    outdated: &Arc<AtomicBool>,
+    refused: &Refused,
 ) -> anyhow::Result<()> {
     let url = database_url(config)?.expose().to_owned();
     let deadline = config.database.connect_timeout_ms.milliseconds();
-    let tables = server::tables(&config.presence);
-    if ask_schema(&url, &tables, deadline).await? {
+    let wanted = schema_settings(config);
+    if ask_schema(&url, &wanted, deadline).await? {
         return Ok(());
     }
     tracing::warn!("the database cannot be reached; starting without it");
-    let (shutdown, outdated) = (shutdown.clone(), outdated.clone());
+    let (shutdown, refused) = (shutdown.clone(), Arc::clone(refused));
     tokio::spawn(async move {
         loop {
             tokio::select! {
                 () = shutdown.triggered() => return,
                 () = tokio::time::sleep(ASK_AGAIN) => {}
             }
-            match ask_schema(&url, &tables, deadline).await {
+            match ask_schema(&url, &wanted, deadline).await {
                 Ok(true) => return,
                 Ok(false) => {}
                 Err(error) => {
-                    tracing::error!("{error}");
-                    outdated.store(true, Ordering::SeqCst);
+                    tracing::error!("{error:#}");
+                    *refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                     shutdown.trigger();
                     return;
                 }
@@ -166,8 +171,12 @@ async fn check_schema(
 }
 
 /// `Ok(true)`: as it must be; `Ok(false)`: the database is away; an error: it must not be used.
-async fn ask_schema(url: &str, tables: &Tables, deadline: Duration) -> anyhow::Result<bool> {
-    match tokio::time::timeout(deadline, schema::require(url, tables)).await {
+async fn ask_schema(
+    url: &str,
+    wanted: &schema::Settings,
+    deadline: Duration,
+) -> anyhow::Result<bool> {
+    match tokio::time::timeout(deadline, schema::require(url, wanted)).await {
         Ok(Ok(())) => Ok(true),
         Ok(Err(error)) if error.is_outage() => {
             tracing::debug!(
@@ -176,7 +185,7 @@ async fn ask_schema(url: &str, tables: &Tables, deadline: Duration) -> anyhow::R
             );
             Ok(false)
         }
-        Ok(Err(error)) => Err(error.into()),
+        Ok(Err(error)) => Err(schema_fault(error)),
         Err(_) => Ok(false),
     }
 }

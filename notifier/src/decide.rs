@@ -88,7 +88,7 @@ impl Decider {
             },
             removed_reason: config.xcapauth_userdel_reason.clone(),
             sphere_check: config.enable_sphere_check,
-            fold_case: config.sip_uri_match == node::UriMatch::CaseInsensitive,
+            fold_case: config.sip_uri_match.folds_case(),
         }
     }
 
@@ -188,11 +188,9 @@ impl Decider {
                 break;
             }
             let found = store.watcher().lists(&new).await?;
-            documents.extend(
-                found
-                    .into_iter()
-                    .filter_map(|(address, document)| Some((document_path(&address)?, document))),
-            );
+            documents.extend(found.into_iter().filter_map(|(address, document)| {
+                Some((document_path(&address, self.fold_case)?, document))
+            }));
             asked.extend(new);
         }
         Ok(lists)
@@ -319,15 +317,10 @@ fn depends_on_sphere(rules: &Rules) -> bool {
     matches!(rules, Rules::Stored(rules) if rules.depends_on_sphere())
 }
 
-/// Whose document a path of [`Lists::missing`] is of. Global lists have no owner, and are not found.
+/// Whose document a path of [`Lists::missing`] is of, in canonical form as all of it. Global lists have no owner, and are not found.
 fn owner_of(path: &str) -> Option<String> {
-    let owner = path
+    let (owner, _) = path
         .strip_prefix("resource-lists/users/")?
-        .split_once('/')?
-        .0;
-    let uri = match owner.contains(':') {
-        true => sip::Uri::parse(owner),
-        false => sip::Uri::parse(&format!("sip:{owner}")),
-    };
-    Aor::from_uri(&uri.ok()?, false).ok().map(|aor| aor.uri())
+        .split_once('/')?;
+    Some(owner.to_owned())
 }

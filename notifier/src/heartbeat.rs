@@ -1,5 +1,6 @@
 //! This process's row in `node`: registered at the start, kept alive, removed at the end. Its id is the owner of our leases.
 
+use node::Shutdown;
 use sql::{NewNode, Store};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -22,12 +23,18 @@ pub(crate) fn this_node(address: String) -> NewNode {
     }
 }
 
-/// Registers, waiting for the database as long as it takes.
-pub(crate) async fn register(store: &Store, node: &NewNode) -> i64 {
+/// Registers, waiting for the database as long as it takes. Ends the process, and never returns, if the database matches URIs
+/// otherwise than it.
+pub(crate) async fn register(store: &Store, node: &NewNode, shutdown: &Shutdown) -> i64 {
     let mut said = false;
     loop {
         match store.node().register(node).await {
-            Ok(id) => return id,
+            Ok(Some(id)) => return id,
+            Ok(None) => {
+                tracing::error!("sip_uri_match of the database was changed: this process ends");
+                shutdown.trigger();
+                return std::future::pending().await;
+            }
             Err(error) if !said => {
                 said = true;
                 tracing::warn!(error = %error, "the database is away; waiting for it");
@@ -40,14 +47,19 @@ pub(crate) async fn register(store: &Store, node: &NewNode) -> i64 {
 
 /// Keeps the row alive for ever. If it's gone (the database was restored, or we were silent for too long and taken for dead),
 /// registers anew and publishes the new id: what was held under the old one is no longer ours.
-pub(crate) async fn keep(store: Store, node: NewNode, owner: watch::Sender<i64>) {
+pub(crate) async fn keep(
+    store: Store,
+    node: NewNode,
+    owner: watch::Sender<i64>,
+    shutdown: Shutdown,
+) {
     loop {
         tokio::time::sleep(PERIOD).await;
         let id = *owner.borrow();
         match store.node().heartbeat(id).await {
             Ok(true) => {}
             Ok(false) => {
-                let id = register(&store, &node).await;
+                let id = register(&store, &node, &shutdown).await;
                 tracing::warn!(
                     node = id,
                     "this process was taken for dead; registered anew"

@@ -141,7 +141,7 @@ pub async fn run(
     let node = heartbeat::this_node(address);
     let mut ready = Some(ready);
     let id = {
-        let mut registered = std::pin::pin!(heartbeat::register(&store, &node));
+        let mut registered = std::pin::pin!(heartbeat::register(&store, &node, &shutdown));
         loop {
             tokio::select! {
                 id = &mut registered => break id,
@@ -175,7 +175,12 @@ pub async fn run(
     let (owner_in, owner) = watch::channel(id);
 
     let receive = AbortOnDropHandle::new(tokio::spawn(receive(incoming, client.clone())));
-    let beat = AbortOnDropHandle::new(tokio::spawn(heartbeat::keep(store.clone(), node, owner_in)));
+    let beat = AbortOnDropHandle::new(tokio::spawn(heartbeat::keep(
+        store.clone(),
+        node,
+        owner_in,
+        shutdown.clone(),
+    )));
     let sweep = AbortOnDropHandle::new(tokio::spawn(sweep(store.clone(), config)));
     // From here on: before anybody is told that it is ready, SIGHUP must not end it.
     let hangups = script.as_ref().and_then(|_| node::Hangups::listen().ok());
@@ -236,6 +241,7 @@ fn connect(config: &node::Config) -> Result<Store, RunError> {
             config.presence.watchers_table.as_str(),
         ),
         hard_state: config.presence.pidf_manipulation,
+        uri_match: config.presence.sip_uri_match.into(),
     };
     Ok(Store::connect(url.expose(), &options)?)
 }

@@ -3,6 +3,8 @@
 //! Migrations run under a session advisory lock, on a client of their own: refinery takes no lock itself, and four runners on
 //! an empty database fail three times. Not through a pooler in transaction mode: the lock belongs to the session.
 
+mod uri_match;
+
 use std::time::Duration;
 
 use refinery::{Migration, Runner};
@@ -10,6 +12,7 @@ use tokio_postgres::config::Host;
 use tokio_postgres::{Client, Config, NoTls};
 
 pub use tables::Tables;
+pub use uri_match::{UriMatch, change_uri_match};
 
 mod embedded {
     refinery::embed_migrations!("migrations");
@@ -36,6 +39,15 @@ const LOCK_KEY: i64 = 0x7067_7072;
 const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What of the configuration a database is made with, and must be used with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// What the tables are called.
+    pub tables: Tables,
+    /// Whether users are compared by case.
+    pub uri_match: UriMatch,
+}
 
 /// Why the schema cannot be made or used.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +94,36 @@ pub enum SchemaError {
         /// What the table is called.
         found: String,
     },
+    /// The database matches URIs otherwise than the configuration says. Set the key as it was, or order the change.
+    #[error(
+        "presence.sip_uri_match is {configured}, but this database was made with {found}: set it to that, or stop all processes and run `pgpresence migrate --uri-match {configured}`"
+    )]
+    OtherUriMatch {
+        /// What the configuration says.
+        configured: UriMatch,
+        /// What the database says.
+        found: UriMatch,
+    },
+    /// The database is older than the setting, and has rows that were written as if it were another one. Order the change.
+    #[error(
+        "presence.sip_uri_match is {configured}, but {rows} rows of this database are written as for {found}: stop all processes and run `pgpresence migrate --uri-match {configured}`, which says what of them becomes one, or set it to {found}"
+    )]
+    WrittenOtherwise {
+        /// What the configuration says.
+        configured: UriMatch,
+        /// What the database says from now on.
+        found: UriMatch,
+        /// How many rows there are.
+        rows: i64,
+    },
+    /// The order to match URIs otherwise was refused; nothing was changed. What it says tells what to do first.
+    #[error("{reason}{}{hint}", if hint.is_empty() { "" } else { "\n" })]
+    UriMatchRefused {
+        /// Which processes run, or what collides, a line for each.
+        reason: String,
+        /// What to do about it.
+        hint: String,
+    },
 }
 
 impl SchemaError {
@@ -106,34 +148,24 @@ pub fn version() -> i32 {
 /// # Errors
 /// Any [`SchemaError`] but `TooOld`.
 pub async fn migrate(url: &str) -> Result<usize, SchemaError> {
-    migrate_with(url, &Tables::default()).await
+    migrate_with(url, &Settings::default()).await
 }
 
 /// Brings the schema to [`version`]; returns how many migrations were applied. Any number may run at once. Tables are made under the names
-/// of `tables`, and the schemas of these, if they are not there.
+/// of `settings`, and the schemas of these, if they are not there. How URIs are matched is written down the first time.
 ///
 /// # Errors
-/// Any [`SchemaError`] but `TooOld`.
-pub async fn migrate_with(url: &str, tables: &Tables) -> Result<usize, SchemaError> {
-    let mut session = Session::open(url).await?;
-    let lock_timeout = format!("{}ms", LOCK_TIMEOUT.as_millis());
-    session
-        .client
-        .execute(SET_LOCK_TIMEOUT, &[&lock_timeout])
-        .await
-        .map_err(SchemaError::Query)?;
-    session
-        .client
-        .execute(LOCK_MIGRATION, &[&LOCK_KEY])
-        .await
-        .map_err(lock_error)?;
-    let applied = session.migrate(tables).await;
-    // The session ends here, and the lock with it; unlocking by hand spares the next migrator the time until it does.
-    let unlocked = session.client.execute(UNLOCK_MIGRATION, &[&LOCK_KEY]).await;
-    session.close().await;
-    let applied = applied?;
-    unlocked.map_err(SchemaError::Query)?;
-    Ok(applied)
+/// Any [`SchemaError`] but `TooOld`. After [`SchemaError::OtherUriMatch`] and [`SchemaError::WrittenOtherwise`] the schema is up to date.
+pub async fn migrate_with(url: &str, settings: &Settings) -> Result<usize, SchemaError> {
+    let mut session = Session::open_locked(url).await?;
+    let applied = match session.migrate(&settings.tables).await {
+        Ok(applied) => session
+            .settle_uri_match(settings.uri_match)
+            .await
+            .map(|()| applied),
+        Err(error) => Err(error),
+    };
+    session.close_unlocked(applied).await
 }
 
 /// [`require`] with the usual names of tables.
@@ -141,17 +173,17 @@ pub async fn migrate_with(url: &str, tables: &Tables) -> Result<usize, SchemaErr
 /// # Errors
 /// As there.
 pub async fn require_version(url: &str) -> Result<(), SchemaError> {
-    require(url, &Tables::default()).await
+    require(url, &Settings::default()).await
 }
 
 /// Checks that the schema is at [`version`] or newer. Newer is fine: migrations only add, so that the previous release runs on
-/// the next one's schema while an upgrade rolls. And that its tables have these names.
+/// the next one's schema while an upgrade rolls. And that its tables have these names, and that it matches URIs so.
 ///
 /// # Errors
-/// [`SchemaError::TooOld`], [`SchemaError::OtherName`], or why the database cannot be asked.
-pub async fn require(url: &str, tables: &Tables) -> Result<(), SchemaError> {
+/// [`SchemaError::TooOld`], [`SchemaError::OtherName`], [`SchemaError::OtherUriMatch`], or why the database cannot be asked.
+pub async fn require(url: &str, settings: &Settings) -> Result<(), SchemaError> {
     let session = Session::open(url).await?;
-    let checked = session.check(tables).await;
+    let checked = session.check(settings).await;
     session.close().await;
     checked
 }
@@ -201,6 +233,33 @@ impl Session {
         Ok(Session { client, driver })
     }
 
+    /// A session that no other migrator works beside.
+    async fn open_locked(url: &str) -> Result<Session, SchemaError> {
+        let session = Session::open(url).await?;
+        let lock_timeout = format!("{}ms", LOCK_TIMEOUT.as_millis());
+        session
+            .client
+            .execute(SET_LOCK_TIMEOUT, &[&lock_timeout])
+            .await
+            .map_err(SchemaError::Query)?;
+        session
+            .client
+            .execute(LOCK_MIGRATION, &[&LOCK_KEY])
+            .await
+            .map_err(lock_error)?;
+        Ok(session)
+    }
+
+    /// Ends such a session with its result.
+    async fn close_unlocked<T>(self, result: Result<T, SchemaError>) -> Result<T, SchemaError> {
+        // The session ends here, and the lock with it; unlocking by hand spares the next migrator the time until it does.
+        let unlocked = self.client.execute(UNLOCK_MIGRATION, &[&LOCK_KEY]).await;
+        self.close().await;
+        let value = result?;
+        unlocked.map_err(SchemaError::Query)?;
+        Ok(value)
+    }
+
     async fn migrate(&mut self, tables: &Tables) -> Result<usize, SchemaError> {
         if self.version().await? > 0 {
             self.check_names(tables).await?;
@@ -222,12 +281,13 @@ impl Session {
         Ok(report.applied_migrations().len())
     }
 
-    async fn check(&self, tables: &Tables) -> Result<(), SchemaError> {
+    async fn check(&self, settings: &Settings) -> Result<(), SchemaError> {
         let (found, needed) = (self.version().await?, version());
         if found < needed {
             return Err(SchemaError::TooOld { found, needed });
         }
-        self.check_names(tables).await
+        self.check_names(&settings.tables).await?;
+        self.check_uri_match(settings.uri_match).await
     }
 
     /// Refuses tables that were made under other names.

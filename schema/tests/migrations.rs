@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use postgres_dev::Cluster;
-use schema::{SchemaError, Tables};
+use schema::{SchemaError, Settings, Tables};
 
 #[tokio::test]
 async fn four_migrators_on_an_empty_database() {
@@ -53,14 +53,18 @@ async fn tables_may_have_other_names() {
     }
     let url = cluster.url("other");
     let tables = Tables::new("own.p", "own.user", "decisions");
+    let settings = Settings {
+        tables: tables.clone(),
+        ..Settings::default()
+    };
     let (first, second) = tokio::join!(
-        schema::migrate_with(&url, &tables),
-        schema::migrate_with(&url, &tables)
+        schema::migrate_with(&url, &settings),
+        schema::migrate_with(&url, &settings)
     );
     let all = usize::try_from(schema::version()).unwrap();
     assert_eq!(first.unwrap() + second.unwrap(), all);
-    assert_eq!(schema::migrate_with(&url, &tables).await.unwrap(), 0);
-    schema::require(&url, &tables).await.unwrap();
+    assert_eq!(schema::migrate_with(&url, &settings).await.unwrap(), 0);
+    schema::require(&url, &settings).await.unwrap();
 
     let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls)
         .await
@@ -102,9 +106,13 @@ async fn tables_may_have_other_names() {
         ),
     ] {
         let url = cluster.url(database);
+        let settings = Settings {
+            tables,
+            ..Settings::default()
+        };
         for refused in [
-            schema::migrate_with(&url, &tables).await.unwrap_err(),
-            schema::require(&url, &tables).await.unwrap_err(),
+            schema::migrate_with(&url, &settings).await.unwrap_err(),
+            schema::require(&url, &settings).await.unwrap_err(),
         ] {
             assert!(
                 matches!(&refused, SchemaError::OtherName { key: k, found: f, .. } if *k == key && f == found)

@@ -169,7 +169,7 @@ pub async fn run(
         ]);
         served = Some(serving);
     }
-    let node = NodeRow::keep(store, internal);
+    let node = NodeRow::keep(store, internal, shutdown.clone());
     ready(Ready {
         listen: endpoint.local_addrs().to_vec(),
         internal,
@@ -241,6 +241,7 @@ fn store_options(config: &Config, pool_size: usize) -> StoreOptions {
         statement_timeout: config.database.statement_timeout_ms.milliseconds(),
         tables: tables(&config.presence),
         hard_state: config.presence.pidf_manipulation,
+        uri_match: config.presence.sip_uri_match.into(),
     }
 }
 
@@ -255,7 +256,7 @@ pub fn tables(presence: &PresenceConfig) -> Tables {
 
 fn policy(config: &Config) -> Policy {
     let presence = &config.presence;
-    let fold_case = presence.sip_uri_match == node::UriMatch::CaseInsensitive;
+    let fold_case = presence.sip_uri_match.folds_case();
     Policy {
         min_expires_s: presence.min_expires.get(),
         max_expires_s: presence.max_expires.get(),

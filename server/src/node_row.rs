@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use node::Shutdown;
 use sql::{NewNode, Store, StoreError};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -27,9 +28,15 @@ pub(crate) struct NodeRow {
 
 impl NodeRow {
     /// Registers this server as soon as the database can be reached, and says ever after that it lives.
-    pub(crate) fn keep(store: Store, internal: SocketAddr) -> Self {
+    /// Ends the process if the database matches URIs otherwise than it.
+    pub(crate) fn keep(store: Store, internal: SocketAddr, shutdown: Shutdown) -> Self {
         let id = Arc::new(AtomicI64::new(NO_ROW));
-        let keeper = tokio::spawn(beat(store.clone(), about(internal), Arc::clone(&id)));
+        let keeper = tokio::spawn(beat(
+            store.clone(),
+            about(internal),
+            Arc::clone(&id),
+            shutdown,
+        ));
         Self { store, id, keeper }
     }
 
@@ -48,10 +55,15 @@ impl NodeRow {
     }
 }
 
-async fn beat(store: Store, about: NewNode, id: Arc<AtomicI64>) {
+async fn beat(store: Store, about: NewNode, id: Arc<AtomicI64>, shutdown: Shutdown) {
     loop {
         let pause = match register_or_beat(&store, &about, &id).await {
-            Ok(()) => HEARTBEAT_INTERVAL,
+            Ok(true) => HEARTBEAT_INTERVAL,
+            Ok(false) => {
+                tracing::error!("sip_uri_match of the database was changed: this process ends");
+                shutdown.trigger();
+                return;
+            }
             Err(error) => {
                 tracing::debug!(%error, "no heartbeat");
                 RETRY_INTERVAL
@@ -61,19 +73,22 @@ async fn beat(store: Store, about: NewNode, id: Arc<AtomicI64>) {
     }
 }
 
+/// `false`: this process may not be.
 async fn register_or_beat(
     store: &Store,
     about: &NewNode,
     id: &AtomicI64,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let known = id.load(Ordering::Relaxed);
     if known != NO_ROW && store.node().heartbeat(known).await? {
-        return Ok(());
+        return Ok(true);
     }
-    let new = store.node().register(about).await?;
+    let Some(new) = store.node().register(about).await? else {
+        return Ok(false);
+    };
     id.store(new, Ordering::Relaxed);
     tracing::info!(node.id = new, "registered");
-    Ok(())
+    Ok(true)
 }
 
 fn about(internal: SocketAddr) -> NewNode {

@@ -37,11 +37,12 @@ pub struct Node {
 pub struct Nodes<'a>(pub(crate) &'a Store);
 
 impl Nodes<'_> {
-    /// Writes a new process down and returns its id.
+    /// Writes a new process down and returns its id; nothing if the database has another `sip_uri_match` than this process, which
+    /// must end then.
     ///
     /// # Errors
     /// Any [`StoreError`].
-    pub async fn register(&self, node: &NewNode) -> Result<i64, StoreError> {
+    pub async fn register(&self, node: &NewNode) -> Result<Option<i64>, StoreError> {
         let rows = self
             .0
             .query(
@@ -53,12 +54,11 @@ impl Nodes<'_> {
                     &node.address,
                     &node.version,
                     &self.0.now(),
+                    &self.0.uri_match(),
                 ],
             )
             .await?;
-        rows.first()
-            .map(|row| row.get("id"))
-            .ok_or_else(|| no_row("node.put_node"))
+        Ok(rows.first().map(|row| row.get("id")))
     }
 
     /// Says that the process lives. `false`: its row is gone (it was taken for dead); register again.

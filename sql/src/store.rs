@@ -46,6 +46,8 @@ pub const SESSION_SETTINGS: &[(&str, &str)] = &[
     ("enable_hashjoin", "off"),
     ("enable_mergejoin", "off"),
     ("jit", "off"),
+    // What we insert is in canonical form: the triggers that make it need not look.
+    ("pgpresence.canonical", "on"),
     ("timezone", "UTC"),
 ];
 
@@ -62,6 +64,8 @@ pub struct StoreOptions {
     pub tables: Tables,
     /// Whether documents of type 16 in `xcap` are state of their owners.
     pub hard_state: bool,
+    /// `sip_uri_match` of this process: a process whose database has another one is not registered.
+    pub uri_match: i16,
 }
 
 impl Default for StoreOptions {
@@ -72,6 +76,7 @@ impl Default for StoreOptions {
             statement_timeout: Duration::from_secs(5),
             tables: Tables::default(),
             hard_state: true,
+            uri_match: 0,
         }
     }
 }
@@ -91,6 +96,7 @@ struct Shared {
     /// By name, the texts of those statements that are about tables with other names than the usual ones.
     renamed: HashMap<&'static str, String>,
     hard_state: bool,
+    uri_match: i16,
     races_lost: AtomicU64,
 }
 
@@ -161,6 +167,7 @@ impl Store {
             statement_timeout,
             renamed: renamed(&options.tables),
             hard_state: options.hard_state,
+            uri_match: options.uri_match,
             races_lost: AtomicU64::new(0),
         };
         Ok(Store {
@@ -255,6 +262,11 @@ impl Store {
     /// Whether hard state counts.
     pub(crate) fn hard_state(&self) -> bool {
         self.shared.hard_state
+    }
+
+    /// `sip_uri_match` of this process.
+    pub(crate) fn uri_match(&self) -> i16 {
+        self.shared.uri_match
     }
 
     /// Runs a statement for its rows.

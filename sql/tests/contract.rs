@@ -132,7 +132,11 @@ async fn statements_prepare_under_other_names() {
     cluster.create_database("renamed").unwrap();
     let url = cluster.url("renamed");
     let tables = Tables::new("own.publications", "own.user", "decisions");
-    schema::migrate_with(&url, &tables).await.unwrap();
+    let settings = schema::Settings {
+        tables: tables.clone(),
+        ..schema::Settings::default()
+    };
+    schema::migrate_with(&url, &settings).await.unwrap();
     let (hand, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls)
         .await
         .unwrap();

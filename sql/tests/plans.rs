@@ -18,8 +18,8 @@ const LARGE: [&str; 5] = [
 
 const FIXTURE: &str = "
     SET session_replication_role = replica;
-    INSERT INTO presentity (username, domain, event, etag, expires, body, sweep_at)
-    SELECT 'u' || n, 'example.org', 'presence', 'tag' || n, e, convert_to(repeat('x', 500), 'UTF8'), e
+    INSERT INTO presentity (presentity_uri, username, domain, event, etag, expires, body, sweep_at)
+    SELECT 'sip:u' || n || '@example.org', 'u' || n, 'example.org', 'presence', 'tag' || n, e, convert_to(repeat('x', 500), 'UTF8'), e
     FROM generate_series(1, 20000) AS n, LATERAL (SELECT extract(epoch FROM now())::bigint + n % 3600 AS e) AS expiry;
     INSERT INTO active_watchers (presentity_uri, watcher_username, watcher_domain, to_user, to_domain, from_user, from_domain,
         event, to_tag, from_tag, callid, remote_cseq, contact, expires, status, updated, sweep_at, subscriber_key)
@@ -33,8 +33,8 @@ const FIXTURE: &str = "
     INSERT INTO watchers (presentity_uri, watcher_username, watcher_domain, status, view)
     SELECT 'sip:u' || n % 20000 || '@example.org', 'w' || n, 'example.org', CASE WHEN n % 50 = 0 THEN 2 ELSE 1 END, 'all'
     FROM generate_series(1, 100000) AS n;
-    INSERT INTO xcap (username, domain, doc, doc_type, etag, doc_uri)
-    SELECT 'u' || n, 'example.org', convert_to(repeat('x', 300), 'UTF8'), type, 'tag', type || '/u' || n
+    INSERT INTO xcap (presentity_uri, username, domain, doc, doc_type, etag, doc_uri)
+    SELECT 'sip:u' || n || '@example.org', 'u' || n, 'example.org', convert_to(repeat('x', 300), 'UTF8'), type, 'tag', type || '/u' || n
     FROM generate_series(1, 10000) AS n, unnest(ARRAY[2, 4, 16]) AS type;
     SET session_replication_role = origin;";
 

@@ -6,8 +6,8 @@
 SET session_replication_role = replica;
 
 INSERT INTO presentity
-    (username, domain, event, etag, expires, received_time, body, content_type, ruid, sweep_at)
-SELECT 'crowd' || n, 'large.example', 'presence', 'large-e' || n, t.now + 3600 + n % 3600, t.now,
+    (presentity_uri, username, domain, event, etag, expires, received_time, body, content_type, ruid, sweep_at)
+SELECT 'sip:crowd' || n || '@large.example', 'crowd' || n, 'large.example', 'presence', 'large-e' || n, t.now + 3600 + n % 3600, t.now,
        convert_to(:'body', 'UTF8'), 'application/pidf+xml', 'large-r' || n, t.now + 3600 + n % 3600
 FROM generate_series(1, :publications) AS n
 CROSS JOIN (SELECT extract(epoch FROM now())::bigint AS now) AS t;

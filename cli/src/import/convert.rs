@@ -112,12 +112,13 @@ impl Converter<'_> {
             // Without one, the notifier writes its own address.
             None => target(&row.local_contact).unwrap_or_default(),
         };
+        let watcher = self.watcher(&row.watcher_username, &row.watcher_domain)?;
         Ok(ImportedDialog {
             presentity_uri: self.presentity(&row.presentity_uri)?.uri(),
             event: row.event,
             event_id: row.event_id,
-            watcher_username: row.watcher_username,
-            watcher_domain: row.watcher_domain,
+            watcher_username: watcher.username,
+            watcher_domain: watcher.domain,
             to_user: row.to_user,
             to_domain: row.to_domain,
             from_user: row.from_user,
@@ -156,10 +157,11 @@ impl Converter<'_> {
         if row.event.is_empty() {
             return Err("it is about no event package".to_owned());
         }
+        let watcher = self.watcher(&row.watcher_username, &row.watcher_domain)?;
         Ok(ImportedDecision {
             presentity_uri: self.presentity(&row.presentity_uri)?.uri(),
-            watcher_username: row.watcher_username,
-            watcher_domain: row.watcher_domain.to_ascii_lowercase(),
+            watcher_username: watcher.username,
+            watcher_domain: watcher.domain,
             event: row.event,
             status,
             reason: row.reason,
@@ -184,9 +186,23 @@ impl Converter<'_> {
     }
 
     fn presentity(&self, uri: &str) -> Result<Aor, String> {
-        Uri::parse(uri)
-            .and_then(|uri| Aor::from_uri(&uri, self.fold_case))
-            .map_err(|_| "its presentity is no URI of a person".to_owned())
+        self.canonical(uri)
+            .ok_or_else(|| "its presentity is no URI of a person".to_owned())
+    }
+
+    /// A watcher as our own SUBSCRIBEs would have stored it, so that decisions meet subscriptions.
+    fn watcher(&self, user: &str, domain: &str) -> Result<Aor, String> {
+        let uri = match (user, domain) {
+            ("", domain) => format!("sip:{domain}"),
+            (number, "") => format!("tel:{number}"),
+            (user, domain) => format!("sip:{user}@{domain}"),
+        };
+        self.canonical(&uri)
+            .ok_or_else(|| "its watcher is no URI of a person".to_owned())
+    }
+
+    fn canonical(&self, uri: &str) -> Option<Aor> {
+        Aor::from_uri(&Uri::parse(uri).ok()?, self.fold_case).ok()
     }
 }
 
@@ -388,7 +404,7 @@ mod tests {
     #[test]
     fn publications_and_decisions_are_checked() {
         let registry = Registry::standard();
-        let converter = converter(&registry);
+        let checked = converter(&registry);
         let body =
             "<presence xmlns=\"urn:ietf:params:xml:ns:pidf\" entity=\"sip:bob@example.org\"/>";
         let row = KamailioPublication {
@@ -402,7 +418,7 @@ mod tests {
             now: 1000,
             ..KamailioPublication::default()
         };
-        let taken = converter.publication(row.clone()).unwrap();
+        let taken = checked.publication(row.clone()).unwrap();
         assert_eq!(taken.presentity_uri, "sip:bob@example.org");
         assert_eq!((taken.source_id, taken.domain.as_str()), (3, "example.org"));
         for (row, reason) in [
@@ -435,7 +451,42 @@ mod tests {
                 "its presentity is no URI of a person",
             ),
         ] {
-            assert_eq!(converter.publication(row).unwrap_err(), reason);
+            assert_eq!(checked.publication(row).unwrap_err(), reason);
+        }
+        // A decision is about whom a SUBSCRIBE of the same watcher is from.
+        for (user, domain, fold_case, expected) in [
+            ("%45ve", "Example.ORG", false, ("Eve", "example.org")),
+            ("%45VE", "example.org.", true, ("eve", "example.org")),
+            ("+1-555", "", false, ("+1555", "")),
+        ] {
+            let decision = KamailioDecision {
+                presentity_uri: "sip:bob@example.org".to_owned(),
+                watcher_username: user.to_owned(),
+                watcher_domain: domain.to_owned(),
+                event: "presence".to_owned(),
+                status: 1,
+                ..KamailioDecision::default()
+            };
+            let converter = Converter {
+                fold_case,
+                ..converter(&registry)
+            };
+            let taken = converter.decision(decision.clone()).unwrap();
+            assert_eq!(
+                (
+                    taken.watcher_username.as_str(),
+                    taken.watcher_domain.as_str()
+                ),
+                expected
+            );
+            let nobody = KamailioDecision {
+                watcher_domain: "a b".to_owned(),
+                ..decision
+            };
+            assert_eq!(
+                converter.decision(nobody).unwrap_err(),
+                "its watcher is no URI of a person"
+            );
         }
         let decision = KamailioDecision {
             presentity_uri: "sip:bob@example.org".to_owned(),
@@ -444,7 +495,7 @@ mod tests {
             ..KamailioDecision::default()
         };
         assert_eq!(
-            converter.decision(decision).unwrap_err(),
+            checked.decision(decision).unwrap_err(),
             "there is no status 5"
         );
     }

@@ -327,7 +327,9 @@ pub struct PresenceConfig {
     /// Unit: none. Default: `""`. Range: empty or a facility.
     #[serde(with = "optional")]
     pub local_log_facility: Option<Facility>,
-    /// How the user parts of URIs are compared. 0: case sensitive. 1: case insensitive. (Domains never are sensitive.)
+    /// How the user parts of URIs are compared, whatever way they come in. 0: case sensitive. 1: case insensitive. (Domains never are
+    /// sensitive.) The database keeps this setting from its first `pgpresence migrate` on, and who is configured otherwise does not
+    /// start; `pgpresence migrate --uri-match` changes it.
     ///
     /// Unit: choice. Default: `0`. Range: 0 or 1.
     pub sip_uri_match: UriMatch,

@@ -1,16 +1,19 @@
-//! The canonical form of a presentity's address. Two URIs that mean the same presentity become the same text here and
-//! in the generated column `presentity_uri` (RFC 3261 section 19.1.4, RFC 3966 section 4).
+//! The canonical form of a presentity's address and of a watcher's. Two URIs that mean the same person become the same text here
+//! and in SQL, where `presence_uri()` and the triggers of the tables make it (RFC 3261 section 19.1.4, RFC 3966 section 4). A test of
+//! crate `sql` compares both.
 
-use crate::uri::unescape;
+use crate::uri::{hex, is_unreserved};
 use crate::{Host, ParseError, Scheme, StatusCode, Uri};
+use std::borrow::Cow;
 use std::fmt;
 
 /// A canonical presentity: what `presentity_uri` is made of.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Aor {
-    /// The user, needless escapes decoded; empty for `sip:domain`. For `tel:` the number without visual separators.
+    /// The user, needless escapes decoded and needed ones made; empty for `sip:domain`. For `tel:` the number without visual
+    /// separators, a local one with its context.
     pub username: String,
-    /// The domain in lower case, without port; empty for `tel:`.
+    /// The domain in lower case, without port and the root's dot; empty for `tel:`.
     pub domain: String,
 }
 
@@ -19,21 +22,13 @@ impl Aor {
     /// go; sips becomes sip.
     ///
     /// # Errors
-    /// 416 for a scheme that is none of sip, sips, tel.
+    /// 416 for a scheme that is none of sip, sips, tel; 400 for a host that is the root of all domains.
     pub fn from_uri(uri: &Uri, fold_case: bool) -> Result<Aor, ParseError> {
         match uri.scheme {
-            Scheme::Sip | Scheme::Sips => {
-                let user = unescape(uri.user.as_deref().unwrap_or_default());
-                let username = if fold_case {
-                    fold(&user)
-                } else {
-                    user.into_owned()
-                };
-                Ok(Aor {
-                    username,
-                    domain: domain(&uri.host),
-                })
-            }
+            Scheme::Sip | Scheme::Sips => Ok(Aor {
+                username: escaped(uri.user.as_deref().unwrap_or_default(), fold_case).into_owned(),
+                domain: domain(&uri.host)?,
+            }),
             Scheme::Tel => Ok(Aor {
                 username: number(uri),
                 domain: String::new(),
@@ -59,50 +54,72 @@ impl fmt::Display for Aor {
     }
 }
 
-/// Lower-case, but for the digits of the escapes that are left.
-fn fold(user: &str) -> String {
-    let mut digits_left = 0;
-    user.chars()
-        .map(|character| {
-            let is_digit = digits_left > 0;
-            digits_left = if character == '%' {
-                2
-            } else {
-                digits_left.max(1) - 1
-            };
-            if is_digit {
-                character
-            } else {
-                character.to_ascii_lowercase()
-            }
-        })
-        .collect()
+/// A user in canonical form. RFC 3261 section 19.1.4: "Characters other than those in the reserved set are equivalent to their %HH
+/// encoding". So escapes of unreserved characters are decoded, what may not stand in a user is escaped, and the digits of escapes
+/// are in upper case.
+fn escaped(user: &str, fold_case: bool) -> Cow<'_, str> {
+    let stays = |byte: u8| may_stand(byte) && !(fold_case && byte.is_ascii_uppercase());
+    if user.bytes().all(stays) {
+        return Cow::Borrowed(user);
+    }
+    let folded = |byte: u8| match fold_case {
+        true => char::from(byte.to_ascii_lowercase()),
+        false => char::from(byte),
+    };
+    let bytes = user.as_bytes();
+    let mut out = String::with_capacity(user.len() + 8);
+    let mut index = 0;
+    while let Some(byte) = bytes.get(index) {
+        let decoded = (*byte == b'%')
+            .then(|| bytes.get(index + 1..index + 3).and_then(hex))
+            .flatten();
+        match decoded {
+            Some(decoded) if is_unreserved(decoded) => out.push(folded(decoded)),
+            Some(decoded) => out.push_str(&format!("%{decoded:02X}")),
+            None if may_stand(*byte) => out.push(folded(*byte)),
+            None => out.push_str(&format!("%{byte:02X}")),
+        }
+        index += if decoded.is_some() { 3 } else { 1 };
+    }
+    Cow::Owned(out)
 }
 
-fn domain(host: &Host) -> String {
+/// What may stand in a user as it is (RFC 3261 section 25.1: unreserved, user-unreserved).
+fn may_stand(byte: u8) -> bool {
+    is_unreserved(byte) || matches!(byte, b'&' | b'=' | b'+' | b'$' | b',' | b';' | b'?' | b'/')
+}
+
+fn domain(host: &Host) -> Result<String, ParseError> {
     match host {
-        // The root's dot means nothing here.
-        Host::Domain(name) => name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase(),
-        numeric => numeric.to_string(),
+        // The root's dot means nothing here; and alone it is nobody's domain, least of all the empty one of a number.
+        Host::Domain(name) => match name.trim_end_matches('.') {
+            "" => Err(ParseError::new("Bad Host In URI")),
+            name => Ok(name.to_ascii_lowercase()),
+        },
+        numeric => Ok(numeric.to_string()),
     }
 }
 
-/// A local number means nothing without its context (RFC 3966 section 5.1.5).
+/// A local number means nothing without its context, a domain or the begin of a global number (RFC 3966 section 5.1.5).
 fn number(uri: &Uri) -> String {
-    let mut number = uri
-        .user
-        .as_deref()
-        .unwrap_or_default()
-        .replace(['-', '.', '(', ')'], "")
-        .to_ascii_lowercase();
+    let mut number =
+        without_separators(uri.user.as_deref().unwrap_or_default()).to_ascii_lowercase();
     if let Some(context) = uri
         .param("phone-context")
         .filter(|_| !number.starts_with('+'))
     {
+        let context = escaped(context, true);
         number.push_str(";phone-context=");
-        number.push_str(&context.to_ascii_lowercase());
+        match context.starts_with('+') {
+            true => number.push_str(&without_separators(&context)),
+            false => number.push_str(context.trim_end_matches('.')),
+        }
     }
     number
+}
+
+fn without_separators(number: &str) -> String {
+    number.replace(['-', '.', '(', ')'], "")
 }
 
 #[cfg(test)]
@@ -126,6 +143,18 @@ mod tests {
             ("sip:%62%6fb%40x@h", false, "sip:bob%40x@h"),
             ("sip:A%2fB%c3%a9@h", true, "sip:a%2Fb%C3%A9@h"),
             ("sip:é@h", false, "sip:%C3%A9@h"),
+            ("sip:*21#5%2b+@h", false, "sip:*21%235%2B+@h"),
+            ("sip:A{%7bA%41@h..", true, "sip:a%7B%7Baa@h"),
+            (
+                "tel:1;Phone%2Dcontext=+1-(2);x",
+                false,
+                "tel:1;phone-context=+12",
+            ),
+            (
+                "tel:1;x;phone-context=ex%41mple.com.",
+                false,
+                "tel:1;phone-context=example.com",
+            ),
             ("sip:+1555@h;user=phone", false, "sip:+1555@h"),
             ("sip:a;b=c@h", false, "sip:a;b=c@h"),
             ("sip:Example.com", false, "sip:example.com"),
@@ -145,6 +174,19 @@ mod tests {
                 fold_case,
             );
             assert_eq!(again, Ok(aor), "{text}: canonical text stays as it is");
+        }
+    }
+
+    /// `sip:+1555@.` would be read as the number +1555.
+    #[test]
+    fn the_root_is_nobody() {
+        for text in ["sip:+1555@.", "sip:..", "sip:+1555@..:5060"] {
+            let uri = Uri::parse(text).expect("a URI");
+            assert_eq!(
+                Aor::from_uri(&uri, false).map_err(|fault| fault.status),
+                Err(StatusCode::BAD_REQUEST),
+                "{text}"
+            );
         }
     }
 

@@ -241,7 +241,7 @@ pub(crate) fn unescape(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-fn hex(digits: &[u8]) -> Option<u8> {
+pub(crate) fn hex(digits: &[u8]) -> Option<u8> {
     let digit = |byte: u8| char::from(byte).to_digit(16);
     match digits {
         [high, low] => Some((digit(*high)? * 16 + digit(*low)?) as u8),
@@ -249,7 +249,7 @@ fn hex(digits: &[u8]) -> Option<u8> {
     }
 }
 
-fn is_unreserved(byte: u8) -> bool {
+pub(crate) fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
             byte,

@@ -1,12 +1,15 @@
 -- node.put_node
 -- Purpose:    write a new process down
 -- Called by:  server and notifier, at the start
--- Parameters: $1 kind text | $2 host text | $3 pid int4 | $4 address text | $5 version text | $6 now timestamptz (tests only, else null)
--- Returns:    id int8
+-- Parameters: $1 kind text | $2 host text | $3 pid int4 | $4 address text | $5 version text | $6 now timestamptz (tests only, else null) | $7 uri_match int2 (sip_uri_match of the process)
+-- Returns:    id int8 (no row: the database matches URIs otherwise)
 -- Locks:      none
 -- Plan:       no table is read
 -- Retry:      leaves a row behind, which maintenance.delete_dead_nodes removes
 -- RFC:        none
+--
+-- Whoever changes the setting locks the table first: the row waits for that, and the setting is looked at afterwards.
 INSERT INTO node (kind, host, pid, address, version, started, heartbeat)
-VALUES ($1::text, $2::text, $3::integer, $4::text, $5::text, COALESCE($6::timestamptz, now()), COALESCE($6::timestamptz, now()))
+SELECT $1::text, $2::text, $3::integer, $4::text, $5::text, COALESCE($6::timestamptz, now()), COALESCE($6::timestamptz, now())
+WHERE presence_uri_match() = $7::smallint
 RETURNING id

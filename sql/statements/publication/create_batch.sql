@@ -11,10 +11,14 @@
 -- ON CONFLICT DO NOTHING also meets a row that this statement's snapshot cannot see, of a copy of the request that another
 -- server is storing at this moment: it waits for that one to commit. The tombstone of a removed publication conflicts too, so
 -- that a late copy of the first PUBLISH does not raise it from the dead.
+-- The caller's names are canonical, and so is the URI that is put together here: a session that says so is believed (V18).
 -- Without priorities $12 is null as a whole, which costs nothing.
-INSERT INTO presentity (username, domain, event, etag, ruid, expires, received_time, content_type, body, sender, has_dialog, ended,
-                        ended_at, modified, priority, sweep_at)
+INSERT INTO presentity (presentity_uri, username, domain, event, etag, ruid, expires, received_time, content_type, body, sender,
+                        has_dialog, ended, ended_at, modified, priority, sweep_at)
 SELECT
+    CASE WHEN i.domain = ''   THEN 'tel:' || i.username
+         WHEN i.username = '' THEN 'sip:' || i.domain
+         ELSE 'sip:' || i.username || '@' || i.domain END,
     i.username,
     i.domain,
     i.event,

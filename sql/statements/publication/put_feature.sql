@@ -21,10 +21,7 @@ WITH line AS MATERIALIZED (
     WHERE a.callid = $4::text AND a.to_tag = $5::text AND a.from_tag = $6::text AND a.event = $3::text
       AND a.remote_cseq <= $7::bigint
       AND a.status <> 3 AND is_live(a.expires, COALESCE($13::timestamptz, now()))
-      -- As presentity_uri is made.
-      AND a.presentity_uri = CASE WHEN a.watcher_domain = ''   THEN 'tel:' || a.watcher_username
-                                  WHEN a.watcher_username = '' THEN 'sip:' || lower(a.watcher_domain)
-                                  ELSE 'sip:' || a.watcher_username || '@' || lower(a.watcher_domain) END
+      AND a.presentity_uri = presence_join_uri(a.watcher_username, a.watcher_domain)
 )
 INSERT INTO presentity AS p (username, domain, event, etag, ruid, expires, received_time, content_type, body, modified, sweep_at)
 SELECT

@@ -696,11 +696,11 @@ async fn each_process_can_work_with_its_role_alone() {
         address: String::new(),
         version: String::new(),
     };
-    let id = server.node().register(&node).await.unwrap();
+    let id = server.node().register(&node).await.unwrap().unwrap();
     assert!(server.node().heartbeat(id).await.unwrap());
 
     let notifier = store(&engine);
-    let owner = notifier.node().register(&node).await.unwrap();
+    let owner = notifier.node().register(&node).await.unwrap().unwrap();
     let claimed = notifier
         .queue()
         .claim(owner, &[], 10, LEASE, WAITN)

@@ -19,4 +19,5 @@ mod script;
 mod source;
 mod subscription;
 mod supersede;
+mod uri;
 mod winfo;

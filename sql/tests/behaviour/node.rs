@@ -17,8 +17,8 @@ async fn a_process_comes_lives_and_goes() {
         version: "0.1.0".into(),
     };
     let nodes = database.store.node();
-    let id = nodes.register(&about).await.unwrap();
-    let other = nodes.register(&about).await.unwrap();
+    let id = nodes.register(&about).await.unwrap().unwrap();
+    let other = nodes.register(&about).await.unwrap().unwrap();
     assert_ne!(id, other);
     let later = database.store.at(after(100.0));
     assert!(later.node().heartbeat(id).await.unwrap());

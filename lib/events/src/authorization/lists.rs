@@ -84,13 +84,26 @@ impl Lists {
 
 /// The path of a document of resource lists from the application usage on, as [`Anchor::document`] has it, from its address in
 /// column `xcap.doc_uri`. Nothing if it is not one.
-pub fn document_path(doc_uri: &str) -> Option<String> {
+pub fn document_path(doc_uri: &str, fold_case: bool) -> Option<String> {
     let path = percent_decoded(doc_uri)?;
     let at = path.find(USAGE)?;
-    Some(path[at..].to_owned())
+    Some(canonical_path(&path[at..], fold_case))
 }
 
 const USAGE: &str = "resource-lists/";
+const USERS: &str = "resource-lists/users/";
+
+/// The path with its owner in canonical form, however rules and documents write them.
+fn canonical_path(path: &str, fold_case: bool) -> String {
+    let owned = path
+        .strip_prefix(USERS)
+        .and_then(|rest| rest.split_once('/'))
+        .and_then(|(owner, rest)| match read_address(owner, fold_case)? {
+            Address::Ours(aor) => Some(format!("{USERS}{}/{rest}", aor.uri())),
+            Address::Foreign => None,
+        });
+    owned.unwrap_or_else(|| path.to_owned())
+}
 
 /// Where a list is, or an entry of one: the document, and the way inside it (RFC 4825 section 6).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -114,11 +127,12 @@ enum Step {
 
 impl Anchor {
     /// Reads an address, absolute or relative to the XCAP root, escapes and all. Nothing if it is of no list or entry.
-    pub fn parse(anchor: &str) -> Option<Self> {
+    /// The owner of the document is in canonical form, as `fold_case` says.
+    pub fn parse(anchor: &str, fold_case: bool) -> Option<Self> {
         let path = percent_decoded(anchor.split(['?', '#']).next().unwrap_or(anchor))?;
         let (document, node) = path.split_once("/~~/")?;
-        let document = &document[document.find(USAGE)?..];
-        let owner = match document.strip_prefix("resource-lists/users/") {
+        let document = &canonical_path(&document[document.find(USAGE)?..], fold_case);
+        let owner = match document.strip_prefix(USERS) {
             Some(rest) => rest.split_once('/')?.0,
             None if document.starts_with("resource-lists/global/") => "",
             None => return None,
@@ -185,7 +199,7 @@ impl Gathering<'_> {
         let mut seen = HashSet::new();
         let mut to_follow = vec![anchor.to_owned()];
         while let Some(anchor) = to_follow.pop() {
-            let Some(anchor) = Anchor::parse(&anchor) else {
+            let Some(anchor) = Anchor::parse(&anchor, self.fold_case) else {
                 members.is_partial = true;
                 continue;
             };
@@ -428,26 +442,58 @@ mod tests {
             "resource-lists/elsewhere/index/~~/resource-lists/list",
             "resource-lists/users/sip:a@b/index/~~/resource-lists/list%5",
         ] {
-            assert_eq!(Anchor::parse(anchor), None, "{anchor}");
+            assert_eq!(Anchor::parse(anchor, false), None, "{anchor}");
         }
-        let anchor =
-            Anchor::parse("/xcap-root/resource-lists/global/index/~~/resource-lists/list").unwrap();
+        let anchor = Anchor::parse(
+            "/xcap-root/resource-lists/global/index/~~/resource-lists/list",
+            false,
+        )
+        .unwrap();
         assert_eq!(
             (anchor.owner.as_str(), anchor.document.as_str()),
             ("", "resource-lists/global/index")
         );
-        let anchor = Anchor::parse(&format!("http://x/{PATH}/~~/resource-lists/list")).unwrap();
+        let anchor =
+            Anchor::parse(&format!("http://x/{PATH}/~~/resource-lists/list"), false).unwrap();
         assert_eq!(
             (anchor.owner.as_str(), anchor.document.as_str()),
             ("sip:bob@example.com", PATH)
         );
         assert_eq!(
-            document_path("/xcap-root/resource-lists/users/sip%3Abob@example.com/index").as_deref(),
+            document_path(
+                "/xcap-root/resource-lists/users/sip%3Abob@example.com/index",
+                false
+            )
+            .as_deref(),
             Some(PATH)
         );
         assert_eq!(
-            document_path("/xcap-root/pres-rules/users/sip:a@b/index"),
+            document_path("/xcap-root/pres-rules/users/sip:a@b/index", false),
             None
         );
+    }
+
+    /// Rules and documents may write the owner of a list differently.
+    #[test]
+    fn the_owner_of_a_list_has_one_form() {
+        let path = |owner: &str| format!("/x/resource-lists/users/{owner}/index");
+        for (fold_case, owner, expected) in [
+            (false, "sip:Bob@Example.com", "sip:Bob@example.com"),
+            (true, "sip:%2542OB@example.com", "sip:bob@example.com"),
+            (true, "BOB@example.com", "sip:bob@example.com"),
+            (true, "BOB", "BOB"),
+        ] {
+            let expected = format!("resource-lists/users/{expected}/index");
+            assert_eq!(
+                document_path(&path(owner), fold_case),
+                Some(expected.clone())
+            );
+            let anchor = Anchor::parse(
+                &format!("{}/~~/resource-lists/list", path(owner)),
+                fold_case,
+            )
+            .unwrap();
+            assert_eq!(anchor.document, expected);
+        }
     }
 }

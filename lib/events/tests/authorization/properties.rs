@@ -277,7 +277,7 @@ proptest! {
         view("<pr:provide-note>true</pr:provide-note>").apply(PRESENTITY, &document);
         sphere::sphere_of(&octets, scene.now);
         let text = String::from_utf8_lossy(&octets);
-        let _ = (Moment::parse(&text), Anchor::parse(&text), View::decode(&text));
+        let _ = (Moment::parse(&text), Anchor::parse(&text, true), View::decode(&text));
     }
 
     #[test]

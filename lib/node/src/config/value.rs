@@ -160,6 +160,19 @@ numbered! {
     }
 }
 
+impl UriMatch {
+    /// Whether users are compared, and stored, in lower case.
+    pub fn folds_case(self) -> bool {
+        self == UriMatch::CaseInsensitive
+    }
+}
+
+impl From<UriMatch> for i16 {
+    fn from(matching: UriMatch) -> i16 {
+        matching as i16
+    }
+}
+
 numbered! {
     /// Which earlier subscription a new one takes the place of.
     SameSubscriber {

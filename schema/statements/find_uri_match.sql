@@ -1,0 +1,2 @@
+-- How the database matches URIs, as its functions do.
+SELECT presence_uri_match()
