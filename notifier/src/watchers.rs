@@ -182,7 +182,7 @@ mod tests {
             watcher_domain: "example.org".into(),
             display_name: String::new(),
             status,
-            reason: String::new(),
+            event: String::new(),
             expires_s: Some(60),
             subscribed_s: None,
             changed,

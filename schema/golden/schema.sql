@@ -21,10 +21,23 @@ COMMENT ON FUNCTION public.is_winfo(event text) IS 'Whether an event package is 
 CREATE FUNCTION public.mark_status_change() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
+DECLARE
+    said text := lower(btrim(split_part(NEW.reason, ';', 1)));
 BEGIN
     IF NEW.status <> OLD.status THEN
         NEW.updated_winfo    := 1;
         NEW.winfo_changed_at := presence_now();
+        NEW.status_event     := CASE
+            -- Whoever changed it by hand said so himself.
+            WHEN NEW.status_event <> OLD.status_event THEN NEW.status_event
+            -- Before the first decision nobody was pending, whatever the row says: it is about the SUBSCRIBE.
+            WHEN NEW.status = 1 AND OLD.status IN (2, 4) AND OLD.decided_version IS DISTINCT FROM -1 THEN 'approved'
+            WHEN NEW.status IN (1, 2) THEN 'subscribe'
+            WHEN NEW.status = 4 THEN 'timeout'
+            WHEN said IN ('deactivated', 'probation', 'rejected', 'timeout', 'giveup', 'noresource') THEN said
+            -- Without a reason: the watcher is gone, or somebody ended it by hand, and the watcher may come back.
+            WHEN NEW.ended OR NOT is_live(NEW.expires, presence_now()) THEN 'timeout'
+            ELSE 'deactivated' END;
     ELSE
         -- A mark of an earlier statement, which has done its work.
         NEW.updated_winfo    := -1;
@@ -33,7 +46,24 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.mark_status_change() IS 'Row trigger: whatever changes the status of a subscription marks it, and the next statement takes the mark away. Its WHEN clause keeps it away from all other writes.';
+COMMENT ON FUNCTION public.mark_status_change() IS 'Row trigger: whatever changes the status of a subscription marks it and writes down which event of RFC 3857 that was; the next statement takes the mark away. Its WHEN clause keeps it away from all other writes.';
+
+CREATE FUNCTION public.mark_waiting_over() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF OLD.status = 4 AND NEW.status IN (1, 3) THEN
+        NEW.waited_until    := floor(extract(epoch FROM presence_now()))::bigint;
+        NEW.subscription_id := OLD.subscription_id;
+    ELSIF NEW.status IN (2, 4) OR NEW.waited_until < extract(epoch FROM presence_now()) - 60 THEN
+        -- It is pending again, or everybody has heard of it.
+        NEW.waited_until := NULL;
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+COMMENT ON FUNCTION public.mark_waiting_over() IS 'Row trigger: notes when a watcher that waited was decided about. Its WHEN clause keeps it away from all others.';
 
 CREATE FUNCTION public.pres_auth_status(watcher_uri text, presentity_uri text) RETURNS integer
     LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -1136,8 +1166,9 @@ BEGIN
         SELECT array_agg(o.presentity_uri), array_agg(o.event), true INTO uris, events, gone
         FROM old_rows AS o WHERE o.status = 4 AND o.reason <> 'giveup';
     ELSE
+        -- One that is pending again is so by another subscription: of the one by which it waited there is nothing left to show.
         SELECT array_agg(n.presentity_uri), array_agg(n.event),
-               bool_or(o.status = 4 AND o.reason <> 'giveup' AND n.status <> 4)
+               bool_or(o.status = 4 AND o.reason <> 'giveup' AND n.status = 2)
         INTO uris, events, gone
         FROM new_rows AS n
         JOIN old_rows AS o ON o.id = n.id
@@ -1255,6 +1286,7 @@ CREATE TABLE public.active_watchers (
     winfo_changed_at timestamp with time zone DEFAULT public.presence_now() NOT NULL,
     notified_at timestamp with time zone,
     subscriber_key text COLLATE pg_catalog."C",
+    status_event text DEFAULT ''::text NOT NULL,
     CONSTRAINT "a decision has a rules_version, or is -1 for still to be made" CHECK ((decided_version >= '-1'::integer)),
     CONSTRAINT "a dialog retires before its CSeq reaches 2^31 (RFC 3261)" CHECK (((local_cseq >= 0) AND (local_cseq <= 2147483647))),
     CONSTRAINT "a dialog retires before its version reaches 2^31" CHECK (((version >= 0) AND (version <= 2147483647))),
@@ -1356,6 +1388,8 @@ COMMENT ON COLUMN public.active_watchers.winfo_changed_at IS 'When status last c
 COMMENT ON COLUMN public.active_watchers.notified_at IS 'When the last NOTIFY was taken; null before the first. Written by subscription.take.';
 
 COMMENT ON COLUMN public.active_watchers.subscriber_key IS 'What makes a later subscription of the same watcher to the same resource take the place of this one: the Call-ID, or the phone (its +sip.instance, or where its Contact leads); null = nothing does. By delete_same_subs. Written once, by servers.';
+
+COMMENT ON COLUMN public.active_watchers.status_event IS 'Event of RFC 3857 that led to status: subscribe, approved, deactivated, probation, rejected, timeout, giveup, noresource; empty = none since the row was stored: subscribe, or what reason says. Written by a trigger, or by hand together with status.';
 
 ALTER TABLE public.active_watchers ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
     SEQUENCE NAME public.active_watchers_id_seq
@@ -1533,6 +1567,7 @@ CREATE TABLE public.watchers (
     rules_version bigint,
     recheck_at bigint,
     subscription_id bigint,
+    waited_until bigint,
     CONSTRAINT "a decision is 1 active, 2 pending, 3 terminated or 4 waiting" CHECK (((status >= 1) AND (status <= 4)))
 );
 
@@ -1560,7 +1595,9 @@ COMMENT ON COLUMN public.watchers.rules_version IS 'notify_queue.rules_version t
 
 COMMENT ON COLUMN public.watchers.recheck_at IS 'Epoch second at which the decision is made anew, because a rule begins or ends to be valid then; null = never. Written with each decision.';
 
-COMMENT ON COLUMN public.watchers.subscription_id IS 'active_watchers.id of the subscription that ended while it was pending, by which watcher information names the watcher that waits; null = unknown. Written with status 4.';
+COMMENT ON COLUMN public.watchers.subscription_id IS 'active_watchers.id of the subscription that ended while it was pending, by which watcher information names the watcher that waits; null = unknown. Written with status 4; stays when the waiting ends.';
+
+COMMENT ON COLUMN public.watchers.waited_until IS 'Epoch second of the decision about one that waited, by which partial watcher information tells of it; null = it did not wait lately. Written by a trigger.';
 
 CREATE VIEW public.presence_decisions AS
  SELECT w.id,
@@ -1877,6 +1914,8 @@ CREATE INDEX watchers_pending_idx ON public.watchers USING btree (presentity_uri
 
 CREATE INDEX watchers_recheck_idx ON public.watchers USING btree (presentity_uri, recheck_at) WHERE (recheck_at IS NOT NULL);
 
+CREATE INDEX watchers_waited_idx ON public.watchers USING btree (presentity_uri, event) WHERE (waited_until IS NOT NULL);
+
 CREATE INDEX watchers_waiting_idx ON public.watchers USING btree (inserted_time) WHERE (status = 4);
 
 CREATE UNIQUE INDEX watchers_watcher_idx ON public.watchers USING btree (presentity_uri, watcher_username, watcher_domain, event);
@@ -1928,6 +1967,8 @@ CREATE TRIGGER watchers_inserted AFTER INSERT ON public.watchers REFERENCING NEW
 CREATE TRIGGER watchers_update_key BEFORE UPDATE OF presentity_uri, watcher_username, watcher_domain ON public.watchers FOR EACH ROW EXECUTE FUNCTION public.put_canonical_key();
 
 CREATE TRIGGER watchers_updated AFTER UPDATE ON public.watchers REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.queue_waiting_watchers();
+
+CREATE TRIGGER watchers_waiting_over BEFORE UPDATE ON public.watchers FOR EACH ROW WHEN (((old.status = 4) OR (old.waited_until IS NOT NULL))) EXECUTE FUNCTION public.mark_waiting_over();
 
 CREATE TRIGGER xcap_deleted AFTER DELETE ON public.xcap REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.queue_documents();
 

@@ -2,7 +2,7 @@
 //!
 //! A rules document ([`RuleSet`], RFC 4745 and RFC 5025) and the circumstances of one watcher give a [`Decision`]: how the
 //! subscription is handled and which [`View`] of the document it shows. A view is applied to the merged document of a
-//! resource, once for all watchers that share it. [`watcher_state`] says what a decision, an expiry or an unsubscription does to
+//! resource, once for all watchers that share it. [`watcher_state`] says what a decision does to
 //! a subscription (RFC 3857 section 4.7.1, RFC 6665). All of it is pure: the moment, the documents and the lists are arguments.
 //!
 //! Whatever cannot be understood never permits: an unknown condition is false, an exception that cannot be read excepts

@@ -36,8 +36,8 @@ pub struct Watcher {
     pub display_name: String,
     /// Kamailio's number: 1 active, 2 pending, 3 terminated, 4 waiting.
     pub status: i16,
-    /// Why it is pending or terminated, or `""`.
-    pub reason: String,
+    /// What led to the status (RFC 3857 section 4.7.1), or `""`: a SUBSCRIBE did.
+    pub event: String,
     /// Seconds left; `None`: it never ends, or is over.
     pub expires_s: Option<u32>,
     /// Seconds since its first SUBSCRIBE, if they are known.
@@ -98,7 +98,7 @@ impl Watcher {
             uri,
             display_name: &self.display_name,
             status,
-            event: WatcherEvent::of(status, &self.reason),
+            event: WatcherEvent::of(status, &self.event),
             expiration_s: self.expires_s,
             subscribed_s: self.subscribed_s,
         }
@@ -117,7 +117,7 @@ impl Watcher {
             watcher_domain: row.get("watcher_domain"),
             display_name: row.get("display_name"),
             status: row.get("status"),
-            reason: row.get("reason"),
+            event: row.get("event"),
             expires_s: seconds("expires_s").filter(|seconds| *seconds > 0),
             subscribed_s: seconds("subscribed_s"),
             changed: row.get("changed"),

@@ -2,15 +2,15 @@
 -- Purpose:    who watches resources, for watcher information: all of them, or those whose status changed lately
 -- Called by:  notifier/src/watchers.rs, after each take of resources of packages <package>.winfo
 -- Parameters: $1 presentity_uri text[] | $2 event text[] (the package that is watched) | $3 all_live bool[] (for full state) | $4 since timestamptz[] (for partial state: those that changed at this time or later, ended ones among them; null = none) | $5 now timestamptz (tests only, else null)
--- Returns:    resource int8 (ordinal, from 1) | id int8 (negative: of a watcher that waits for longer than is known of its subscription) | watcher_username text | watcher_domain text | display_name text | status int2 | reason text | expires_s int8 (-1 = never ends, 0 = over) | subscribed_s int8 (null = unknown) | changed bool (since that time)
+-- Returns:    resource int8 (ordinal, from 1) | id int8 (negative: of a watcher that waits for longer than is known of its subscription) | watcher_username text | watcher_domain text | display_name text | status int2 | event text (what led to the status, or its reason; empty = a SUBSCRIBE) | expires_s int8 (-1 = never ends, 0 = over) | subscribed_s int8 (null = unknown) | changed bool (since that time)
 -- Locks:      none
--- Plan:       active_watchers_resource_idx, watchers_winfo_idx
+-- Plan:       active_watchers_resource_idx, watchers_winfo_idx, watchers_waited_idx
 -- Retry:      safe, reads only
 -- RFC:        3857 section 4.7; 3858 section 4: an ended subscription is in partial state only
 --
 -- One whose time is up is over, although the sweep may not have come by yet. After the subscriptions come the watchers that
 -- wait: of two rows with one id, of which the first tells of the subscription's end, the last counts. One who was given up on
--- waits no longer: its subscription has ended.
+-- waits no longer: its subscription has ended. So has that of one who was decided about while waiting.
 WITH input AS MATERIALIZED (
     SELECT i.ord, i.presentity_uri, i.event, i.all_live, i.since, t.now
     FROM unnest($1::text[], $2::text[], $3::boolean[], $4::timestamptz[]) WITH ORDINALITY
@@ -18,13 +18,13 @@ WITH input AS MATERIALIZED (
     CROSS JOIN (SELECT COALESCE($5::timestamptz, now()) AS now) AS t
 )
 SELECT
-    f.ord AS resource, f.id, f.watcher_username, f.watcher_domain, f.display_name, f.status, f.reason, f.expires_s,
+    f.ord AS resource, f.id, f.watcher_username, f.watcher_domain, f.display_name, f.status, f.event, f.expires_s,
     f.subscribed_s, f.changed
 FROM (
     SELECT
         i.ord, false AS waits, a.id, a.watcher_username, a.watcher_domain, a.from_display AS display_name,
         CASE WHEN a.live THEN a.status ELSE 3::smallint END AS status,
-        CASE WHEN a.live OR a.status = 3 THEN a.reason ELSE 'timeout' END AS reason,
+        CASE WHEN a.live OR a.status = 3 THEN COALESCE(NULLIF(a.status_event, ''), a.reason) ELSE 'timeout' END AS event,
         CASE WHEN NOT a.live THEN 0
              WHEN a.expires = -1 THEN -1
              ELSE GREATEST(1, floor(a.expires - extract(epoch FROM i.now))::bigint) END AS expires_s,
@@ -33,8 +33,8 @@ FROM (
         COALESCE(a.winfo_changed_at >= i.since, false) AS changed
     FROM input AS i
     CROSS JOIN LATERAL (
-        SELECT a.id, a.watcher_username, a.watcher_domain, a.from_display, a.status, a.reason, a.expires, a.created_time,
-               a.winfo_changed_at, a.status <> 3 AND is_live(a.expires, i.now) AS live
+        SELECT a.id, a.watcher_username, a.watcher_domain, a.from_display, a.status, a.reason, a.status_event, a.expires,
+               a.created_time, a.winfo_changed_at, a.status <> 3 AND is_live(a.expires, i.now) AS live
         FROM active_watchers AS a
         WHERE a.presentity_uri = i.presentity_uri AND a.event = i.event
           AND ((i.all_live AND a.status <> 3 AND is_live(a.expires, i.now)) OR a.winfo_changed_at >= i.since)
@@ -52,6 +52,21 @@ FROM (
         FROM watchers AS w
         WHERE w.presentity_uri = i.presentity_uri AND w.event = i.event AND w.status > 3
           AND ((i.all_live AND w.reason <> 'giveup') OR to_timestamp(w.inserted_time) >= i.since)
+        OFFSET 0
+    ) AS w
+    UNION ALL
+    SELECT
+        i.ord, true, COALESCE(w.subscription_id, -w.id), w.watcher_username, w.watcher_domain, '', 3::smallint,
+        CASE WHEN w.status = 1 THEN 'approved'
+             -- The reason why it waited stays where somebody changes the status alone.
+             WHEN w.reason IN ('', 'timeout') THEN 'rejected'
+             ELSE w.reason END, 0, NULL, true
+    FROM input AS i
+    CROSS JOIN LATERAL (
+        SELECT w.id, w.subscription_id, w.watcher_username, w.watcher_domain, w.status, w.reason
+        FROM watchers AS w
+        WHERE w.presentity_uri = i.presentity_uri AND w.event = i.event
+          AND w.waited_until IS NOT NULL AND to_timestamp(w.waited_until) >= i.since
         OFFSET 0
     ) AS w
 ) AS f

@@ -426,7 +426,7 @@ async fn the_list_says_who_watches_and_who_has_gone() {
             alice.watcher_domain.as_str(),
             alice.display_name.as_str(),
             alice.status,
-            alice.reason.as_str(),
+            alice.event.as_str(),
             alice.changed
         ),
         ("alice", "example.org", "Alice & \"Co\"", 1, "", false)
@@ -443,7 +443,7 @@ async fn the_list_says_who_watches_and_who_has_gone() {
             partial[0].watcher_username.as_str(),
             partial[0].watcher_domain.as_str(),
             partial[0].status,
-            partial[0].reason.as_str(),
+            partial[0].event.as_str(),
             partial[0].expires_s,
             partial[0].changed
         ),
@@ -460,7 +460,7 @@ async fn the_list_says_who_watches_and_who_has_gone() {
     assert_eq!(list(&database, "presence", true, None).await, []);
     let partial = list(&database, "presence", false, Some(SystemTime::UNIX_EPOCH)).await;
     assert_eq!(
-        (partial[0].status, partial[0].reason.as_str()),
+        (partial[0].status, partial[0].event.as_str()),
         (3, "timeout")
     );
     database
@@ -552,6 +552,80 @@ async fn names_of_event_packages() {
     }
 }
 
+/// RFC 3857 section 4.7.1: each transition is written down as it is made, by hand as well, and told.
+#[tokio::test]
+async fn each_change_of_status_says_what_it_was() {
+    let database = Database::new().await;
+    let set = async |change: &str, expected: (i16, &str), what: &str| {
+        database
+            .by_hand(&format!("UPDATE active_watchers SET {change}"))
+            .await;
+        let long_ago = Some(SystemTime::UNIX_EPOCH);
+        let found = list(&database, "presence", false, long_ago).await;
+        let found: Vec<_> = found.iter().map(|row| (row.status, &*row.event)).collect();
+        assert_eq!(found, [expected], "{what}");
+    };
+    create(&database, &[subscription("bob", "c1")]).await;
+    set("flags = 0", (1, ""), "new").await;
+    set(
+        "status = 2, decided_version = 7",
+        (2, "subscribe"),
+        "pending",
+    )
+    .await;
+    set("status = 1", (1, "approved"), "let in").await;
+    set("updated = 0", (1, "approved"), "nothing new").await;
+    for reason in [
+        "rejected",
+        "deactivated",
+        "probation;retry-after=9",
+        "giveup",
+        "noresource",
+        "timeout",
+    ] {
+        set("status = 1, reason = ''", (1, "approved"), "back").await;
+        let event = reason.split(';').next().unwrap();
+        let change = format!("status = 3, reason = '{reason}'");
+        set(&change, (3, event), reason).await;
+        // Out of the way: what comes back from here is new.
+        set("status = 2, reason = ''", (2, "subscribe"), "again").await;
+    }
+    // Without a reason.
+    set("status = 3", (3, "deactivated"), "ended by hand").await;
+    set("status = 2", (2, "subscribe"), "again").await;
+    set("status = 3, expires = 1", (3, "timeout"), "over").await;
+    set("status = 2, expires = -1", (2, "subscribe"), "again").await;
+    set(
+        "status = 3, updated = -1, ended = true",
+        (3, "timeout"),
+        "gone",
+    )
+    .await;
+    set("status = 2, ended = false", (2, "subscribe"), "again").await;
+    set("status = 4", (4, "timeout"), "waiting").await;
+    set("status = 1", (1, "approved"), "let in").await;
+    // Said by hand.
+    set(
+        "status = 3, status_event = 'noresource'",
+        (3, "noresource"),
+        "said",
+    )
+    .await;
+    // The first decision about a SUBSCRIBE is no approval.
+    set(
+        "status = 2, decided_version = -1",
+        (2, "subscribe"),
+        "undecided",
+    )
+    .await;
+    set(
+        "status = 1, decided_version = 8",
+        (1, "subscribe"),
+        "decided",
+    )
+    .await;
+}
+
 /// RFC 3857 section 4.7.1: whose subscription ended while it was pending waits, under the name that it had.
 #[tokio::test]
 async fn who_waits_is_listed_and_told_of() {
@@ -592,13 +666,20 @@ async fn who_waits_is_listed_and_told_of() {
     assert_eq!(ids, [-1, 1], "{full:?}");
 
     database
-        .by_hand("UPDATE watchers SET reason = 'x' WHERE status = 4")
+        .by_hand("UPDATE watchers SET reason = 'timeout' WHERE status = 4")
         .await;
     assert_eq!(owed(&database).await, [""; 0]);
     database
         .by_hand("UPDATE watchers SET status = 3 WHERE watcher_username = 'alice'")
         .await;
-    assert_eq!(told("one was decided about").await, None, "in full");
+    let since = told("one was decided about").await;
+    let decided = list(&database, "presence", false, since).await;
+    let seen = |at: usize| (decided[at].id, decided[at].status, &*decided[at].event);
+    assert_eq!(
+        (decided.len(), seen(1)),
+        (2, (77, 3, "rejected")),
+        "{decided:?}"
+    );
     database
         .by_hand("DELETE FROM watchers WHERE watcher_username = 'carol'")
         .await;
@@ -614,8 +695,9 @@ async fn who_waits_is_listed_and_told_of() {
     let since = told("one is given up on").await;
     assert!(since.is_some());
     let given_up = list(&database, "presence", false, since).await;
-    let seen = (given_up[0].id, given_up[0].status, &*given_up[0].reason);
-    assert_eq!((given_up.len(), seen), (1, (78, 3, "giveup")));
+    // Beside one who was decided about a moment ago.
+    let seen = (given_up[1].id, given_up[1].status, &*given_up[1].event);
+    assert_eq!((given_up.len(), seen), (2, (78, 3, "giveup")));
     assert_eq!(list(&database, "presence", true, None).await, []);
     database
         .by_hand("UPDATE watchers SET status = 2, reason = '' WHERE watcher_username = 'dave'")

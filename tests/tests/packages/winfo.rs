@@ -367,6 +367,46 @@ async fn rows_that_change_by_hand() {
     assert!(reader.until(&[]).await.is_full);
 }
 
+/// RFC 3857 section 4.7.1: what a program does to the row of a subscription is told as what it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_change_by_hand_say_what_led_there() {
+    let system = system::setup().set("presence.waitn_time", 0).start();
+    let (bob, alice) = (Phone::udp("bob").await, Phone::udp("alice").await);
+    let mut reader = Reader::new(&bob, system.udp(0), "presence.winfo").await;
+    reader.next().await;
+    for (change, event) in [
+        ("reason = 'noresource'", "noresource"),
+        ("reason = 'probation;retry-after=60'", "probation"),
+        ("reason = 'giveup'", "giveup"),
+        // Not expired, not unsubscribed: the watcher may come back at once.
+        ("reason = ''", "deactivated"),
+        ("status_event = 'rejected'", "rejected"),
+    ] {
+        let dialog = alice.subscribe(system.udp(0), BOB, 600).await;
+        let info = reader.until(&["alice active"]).await;
+        assert_eq!(of(&info, "alice").event, "subscribe");
+        let set = |what: &str| {
+            system.psql(&format!(
+                "UPDATE active_watchers SET {what}, updated = 0 WHERE watcher_username = 'alice' AND status <> 3"
+            ));
+        };
+        set("status = 2");
+        let info = reader.until(&["alice pending"]).await;
+        assert_eq!(of(&info, "alice").event, "subscribe");
+        set("status = 1");
+        let info = reader.until(&["alice active"]).await;
+        assert_eq!(of(&info, "alice").event, "approved");
+        set(&format!("status = 3, {change}"));
+        let info = reader.until(&[]).await;
+        let gone = of(&info, "alice");
+        assert_eq!(
+            (gone.status.as_str(), gone.event.as_str()),
+            ("terminated", event)
+        );
+        dialog.until("the last NOTIFY", Notify::ends).await;
+    }
+}
+
 /// `waitn_time`, as RFC 3857 4.10 asks for: what changes within it is told at once, and nothing is left out.
 #[tokio::test(flavor = "multi_thread")]
 async fn many_changes_are_told_together() {

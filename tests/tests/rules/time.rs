@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use system_tests::phone::Phone;
+use system_tests::phone::{Dialog, Notify, Phone};
 use system_tests::{system, watcherinfo};
 
 use super::{BOB, change, one, rule, state, store};
@@ -103,20 +103,104 @@ async fn a_pending_watcher_hears_of_no_state_and_waits_in_the_end() {
     assert_eq!(watchers.count(), told);
 }
 
-/// One who waits is decided about when the rules change, though there is nobody to be told.
+/// One who waits is decided about when the rules change, though there is nobody to be told but the presentity: `approved` or
+/// `rejected` ends the waiting (RFC 3857 section 4.7.1).
 #[tokio::test(flavor = "multi_thread")]
 async fn one_who_waits_is_decided_about() {
-    let system = system::start();
-    let server = system.udp(0);
-    store(&system, &rule("a", &one(ALICE), "confirm"));
-    let alice = Phone::udp("alice").await;
-    let dialog = alice.subscribe(server, BOB, 600).await;
-    dialog.notify(1).await;
-    dialog.unsubscribe(server).await;
-    let status = "SELECT max(status)::bigint FROM watchers";
-    system.until(Duration::from_secs(5), status, 4).await;
-    change(&system, &rule("a", &one(ALICE), "allow"));
-    system.until(Duration::from_secs(5), status, 1).await;
+    for (handling, decided, event) in [("allow", 1, "approved"), ("block", 3, "rejected")] {
+        let system = system::setup().set("presence.waitn_time", 0).start();
+        let server = system.udp(0);
+        store(&system, &rule("a", &one(ALICE), "confirm"));
+        let (alice, bob) = (Phone::udp("alice").await, Phone::udp("bob").await);
+        let watchers = bob.subscribe_to(server, BOB, "presence.winfo", 600).await;
+        watchers.notify(1).await;
+        let dialog = alice.subscribe(server, BOB, 600).await;
+        dialog.notify(1).await;
+        dialog.unsubscribe(server).await;
+        let status = "SELECT max(status)::bigint FROM watchers";
+        system.until(Duration::from_secs(5), status, 4).await;
+        let waits = told(&watchers, "waiting", "timeout").await;
+        change(&system, &rule("a", &one(ALICE), handling));
+        system.until(Duration::from_secs(5), status, decided).await;
+        let over = told(&watchers, "terminated", event).await;
+        assert_eq!(waits, over, "it keeps its name");
+        let count = watchers.count();
+        assert_eq!(watchers.refresh(server, 600).await.status(), Some(200));
+        let full = watchers.notify(count + 1).await;
+        assert!(!full.body().contains("<watcher "), "{}", full.body());
+    }
+}
+
+/// Waits until the watcher information says this of Alice, in part; her id.
+async fn told(watchers: &Dialog, status: &str, event: &str) -> String {
+    let says = |notify: &Notify| {
+        let info = watcherinfo::read(notify.body()).unwrap();
+        let of_alice = |watcher: &&watcherinfo::Watcher| {
+            watcher.uri == ALICE && watcher.status == status && watcher.event == event
+        };
+        let found = info.watchers.iter().find(of_alice);
+        found.map(|watcher| (info.is_full, watcher.id.clone()))
+    };
+    let what = format!("{status} by {event}");
+    let notify = watchers
+        .until_within(Duration::from_secs(12), &what, |notify| {
+            says(notify).is_some()
+        })
+        .await;
+    let (is_full, id) = says(&notify).unwrap();
+    assert!(!is_full, "{}", notify.body());
+    id
+}
+
+/// RFC 3857 section 4.7.1: what rules do to a watcher is told as what it was, in partial state and in full state.
+#[tokio::test(flavor = "multi_thread")]
+async fn watcher_information_says_what_the_rules_did() {
+    for (first, then, status, event) in [
+        ("allow", "", "active", "subscribe"),
+        ("confirm", "", "pending", "subscribe"),
+        ("block", "", "terminated", "rejected"),
+        ("confirm", "allow", "active", "approved"),
+        ("confirm", "polite-block", "active", "approved"),
+        ("confirm", "block", "terminated", "rejected"),
+        ("allow", "block", "terminated", "rejected"),
+        ("allow", "confirm", "terminated", "deactivated"),
+        ("allow", "none", "terminated", "probation"),
+        ("confirm", "none", "terminated", "probation"),
+    ] {
+        let system = system::setup().set("presence.waitn_time", 0).start();
+        let server = system.udp(0);
+        store(&system, &rule("a", &one(ALICE), first));
+        let (alice, bob) = (Phone::udp("alice").await, Phone::udp("bob").await);
+        let watchers = bob.subscribe_to(server, BOB, "presence.winfo", 600).await;
+        watchers.notify(1).await;
+        let dialog = alice.subscribe(server, BOB, 600).await;
+        dialog.notify(1).await;
+        match then {
+            "" => {}
+            "none" => change(&system, &rule("a", &one("sip:carol@example.org"), "allow")),
+            handling => change(&system, &rule("a", &one(ALICE), handling)),
+        }
+        told(&watchers, status, event).await;
+        let told = watchers.count();
+        assert_eq!(watchers.refresh(server, 600).await.status(), Some(200));
+        let full = watchers.notify(told + 1).await;
+        let info = watcherinfo::read(full.body()).unwrap();
+        let shown: Vec<_> = info
+            .watchers
+            .iter()
+            .map(|watcher| (watcher.status.as_str(), watcher.event.as_str()))
+            .collect();
+        let expected = [(status, event)];
+        let expected = match status {
+            "terminated" => &expected[..0],
+            _ => &expected[..],
+        };
+        assert!(
+            info.is_full && shown == expected,
+            "{first} {then}: {}",
+            full.body()
+        );
+    }
 }
 
 /// RFC 4745 section 7.3 with `enable_sphere_check`: what the presentity publishes decides.

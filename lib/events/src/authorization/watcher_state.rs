@@ -1,14 +1,18 @@
-//! What becomes of a subscription: RFC 3857 section 4.7.1 and RFC 6665 section 4.2.2, as a table without state of its own.
+//! What a decision makes of a subscription: RFC 3857 section 4.7.1 and RFC 6665 section 4.2.2, as a table without state of its own.
 //!
 //! Two rows tell of a subscription. Its dialog (`active_watchers`) is active, pending or terminated. The watcher (`watchers`), a
 //! person and not a dialog, has the decision; and waits when a pending subscription ended undecided, so that the presentity still
 //! learns of it. RFC 3857 has no way back from active to pending: an active watcher who is to be confirmed is `deactivated`, which
 //! asks for a new subscription at once (RFC 6665 section 4.1.3), and that one is pending.
+//!
+//! What watcher information says led to a status is not said here: a trigger writes it down with each change of status, whoever makes
+//! it (`active_watchers.status_event`).
 
 use super::auth_status::POLITE_BLOCK;
 use super::evaluate::{Basis, Decision};
 use super::ruleset::SubHandling;
 use super::view::View;
+use crate::document::watcherinfo::WatcherEvent;
 use crate::notification::SubscriptionStatus;
 
 /// A decision as a row of `watchers` keeps it.
@@ -31,7 +35,10 @@ impl DecisionRow {
             (SubHandling::PoliteBlock, _) => (SubscriptionStatus::Active, POLITE_BLOCK),
             (SubHandling::Confirm, _) => (SubscriptionStatus::Pending, ""),
             (SubHandling::Block, Basis::NoRule) => (SubscriptionStatus::Terminated, removed_reason),
-            (SubHandling::Block, _) => (SubscriptionStatus::Terminated, Reason::Rejected.name()),
+            (SubHandling::Block, _) => (
+                SubscriptionStatus::Terminated,
+                WatcherEvent::Rejected.word(),
+            ),
         };
         Self {
             status,
@@ -86,52 +93,6 @@ impl Shown {
     }
 }
 
-/// Why a subscription ended (RFC 6665 section 4.1.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Reason {
-    /// Ended by us; the watcher should subscribe anew at once.
-    Deactivated,
-    /// Ended by us; the watcher may subscribe anew later.
-    Probation,
-    /// Not permitted, or no longer; the watcher should not come back.
-    Rejected,
-    /// Not refreshed in time, or unsubscribed.
-    Timeout,
-    /// Nobody decided in time; the watcher may try again.
-    GiveUp,
-    /// There is no such presentity any more.
-    NoResource,
-}
-
-impl Reason {
-    /// The name on the wire, in columns `reason`, and as an event of watcher information.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Deactivated => "deactivated",
-            Self::Probation => "probation",
-            Self::Rejected => "rejected",
-            Self::Timeout => "timeout",
-            Self::GiveUp => "giveup",
-            Self::NoResource => "noresource",
-        }
-    }
-
-    /// The reason that a column says, parameters aside.
-    pub fn of(text: &str) -> Option<Self> {
-        let name = text.split(';').next().unwrap_or(text).trim();
-        [
-            Self::Deactivated,
-            Self::Probation,
-            Self::Rejected,
-            Self::Timeout,
-            Self::GiveUp,
-            Self::NoResource,
-        ]
-        .into_iter()
-        .find(|reason| reason.name().eq_ignore_ascii_case(name))
-    }
-}
-
 /// What happened to a subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Occasion<'a> {
@@ -147,32 +108,6 @@ pub enum Occasion<'a> {
         /// What is to be stored.
         after: &'a DecisionRow,
     },
-    /// Its time is over, or the watcher unsubscribed: for RFC 3857 both are `timeout`.
-    Expire,
-    /// We end it: waited long enough (giveup), presentity gone (noresource), moved elsewhere (deactivated), overloaded (probation).
-    End(Reason),
-}
-
-/// What watcher information says happened (RFC 3858 section 4.3.2, attribute `event`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum WatcherEvent {
-    /// A subscription was made.
-    Subscribe,
-    /// It was permitted.
-    Approved,
-    /// It ended.
-    Ended(Reason),
-}
-
-impl WatcherEvent {
-    /// The name in watcher information.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Subscribe => "subscribe",
-            Self::Approved => "approved",
-            Self::Ended(reason) => reason.name(),
-        }
-    }
 }
 
 /// Whether the watcher must be told.
@@ -193,20 +128,18 @@ pub struct Transition {
     pub reason: String,
     /// Whether its watcher is to be told.
     pub notify: Notify,
-    /// What watcher information tells of it, if it changed: the watcher's status and the event.
-    pub watcherinfo: Option<(SubscriptionStatus, WatcherEvent)>,
 }
 
 /// What an occasion does to a subscription of this status; none: there was no subscription, or the watcher is not known.
 pub fn step(status: Option<SubscriptionStatus>, occasion: Occasion<'_>) -> Transition {
     use SubscriptionStatus::{Active, Pending, Terminated, Waiting};
     match (status, occasion) {
-        (Some(Terminated), _) => unchanged(Terminated),
+        (Some(Terminated), _) | (None, Occasion::Decide { .. }) => unchanged(Terminated),
         (None | Some(Waiting), Occasion::Subscribe(decision)) => begin(decision),
         (None | Some(Waiting), Occasion::Fetch(decision)) => match decision.status {
-            Pending => expire_undecided(),
-            Active => end(Reason::Timeout, Reason::Timeout.name()),
-            Terminated | Waiting => end(reason_of(decision), &decision.reason),
+            // RFC 3857 section 4.7.1: who goes before it was decided waits for the presentity to decide, also if it only was a fetch.
+            Active | Pending => end(WatcherEvent::Timeout.word()),
+            Terminated | Waiting => end(&decision.reason),
         },
         (Some(status @ (Active | Pending)), Occasion::Fetch(_)) => unchanged(status),
         (Some(status), Occasion::Subscribe(decision)) => Transition {
@@ -216,9 +149,8 @@ pub fn step(status: Option<SubscriptionStatus>, occasion: Occasion<'_>) -> Trans
         },
         (Some(Waiting), Occasion::Decide { after, .. }) => match after.status {
             Pending | Waiting => unchanged(Waiting),
-            // Nobody is there any more to be told; the presentity is told that it need not decide again.
-            Active => forget(WatcherEvent::Approved),
-            Terminated => forget(WatcherEvent::Ended(reason_of(after))),
+            // Nobody is there any more to be told.
+            Active | Terminated => unchanged(Terminated),
         },
         (Some(status), Occasion::Decide { before, after }) => {
             let transition = decide(status, after);
@@ -230,23 +162,7 @@ pub fn step(status: Option<SubscriptionStatus>, occasion: Occasion<'_>) -> Trans
             }
             transition
         }
-        (Some(Pending), Occasion::Expire) => expire_undecided(),
-        (Some(Active), Occasion::Expire) => end(Reason::Timeout, Reason::Timeout.name()),
-        (
-            Some(Waiting),
-            Occasion::End(reason @ (Reason::GiveUp | Reason::NoResource | Reason::Rejected)),
-        ) => forget(WatcherEvent::Ended(reason)),
-        // One who has been let in is not given up on.
-        (Some(Active), Occasion::End(Reason::GiveUp)) => unchanged(Active),
-        (Some(Active | Pending), Occasion::End(reason)) => end(reason, reason.name()),
-        (Some(Waiting), _) => unchanged(Waiting),
-        (None, _) => unchanged(Terminated),
     }
-}
-
-/// Whether a watcher has waited as long as is configured, and is given up on.
-pub fn is_waiting_over(since_s: i64, now_s: i64, limit_s: u32) -> bool {
-    now_s.saturating_sub(since_s) >= i64::from(limit_s)
 }
 
 /// A new subscription.
@@ -256,11 +172,8 @@ fn begin(decision: &DecisionRow) -> Transition {
             status: decision.status,
             reason: String::new(),
             notify: Notify::Owed,
-            watcherinfo: Some((decision.status, WatcherEvent::Subscribe)),
         },
-        SubscriptionStatus::Terminated | SubscriptionStatus::Waiting => {
-            end(reason_of(decision), &decision.reason)
-        }
+        SubscriptionStatus::Terminated | SubscriptionStatus::Waiting => end(&decision.reason),
     }
 }
 
@@ -272,39 +185,18 @@ fn decide(status: SubscriptionStatus, decision: &DecisionRow) -> Transition {
             status: Active,
             reason: String::new(),
             notify: Notify::Owed,
-            watcherinfo: Some((Active, WatcherEvent::Approved)),
         },
-        (Active, Pending) => end(Reason::Deactivated, Reason::Deactivated.name()),
-        (Active | Pending, Terminated) => end(reason_of(decision), &decision.reason),
+        (Active, Pending) => end(WatcherEvent::Deactivated.word()),
+        (Active | Pending, Terminated) => end(&decision.reason),
         (Active, _) | (Pending, _) | (Terminated, _) | (Waiting, _) => unchanged(status),
     }
 }
 
-/// RFC 3857 section 4.7.1: who goes before it was decided waits for the presentity to decide, also if it only was a fetch.
-fn expire_undecided() -> Transition {
-    Transition {
-        watcherinfo: Some((
-            SubscriptionStatus::Waiting,
-            WatcherEvent::Ended(Reason::Timeout),
-        )),
-        ..end(Reason::Timeout, Reason::Timeout.name())
-    }
-}
-
-fn end(reason: Reason, text: &str) -> Transition {
+fn end(reason: &str) -> Transition {
     Transition {
         status: SubscriptionStatus::Terminated,
-        reason: text.to_owned(),
+        reason: reason.to_owned(),
         notify: Notify::Owed,
-        watcherinfo: Some((SubscriptionStatus::Terminated, WatcherEvent::Ended(reason))),
-    }
-}
-
-/// A watcher who waited need not be remembered any longer.
-fn forget(event: WatcherEvent) -> Transition {
-    Transition {
-        watcherinfo: Some((SubscriptionStatus::Terminated, event)),
-        ..unchanged(SubscriptionStatus::Terminated)
     }
 }
 
@@ -313,13 +205,7 @@ fn unchanged(status: SubscriptionStatus) -> Transition {
         status,
         reason: String::new(),
         notify: Notify::Nothing,
-        watcherinfo: None,
     }
-}
-
-/// What a terminating decision says; refused, if it says nothing that RFC 6665 knows.
-fn reason_of(decision: &DecisionRow) -> Reason {
-    Reason::of(&decision.reason).unwrap_or(Reason::Rejected)
 }
 
 #[cfg(test)]

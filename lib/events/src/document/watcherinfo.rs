@@ -51,12 +51,13 @@ pub enum WatcherEvent {
 }
 
 impl WatcherEvent {
-    /// The event that led to this status, by the text of column `active_watchers.reason`, with its parameters or without.
+    /// The event that led to this status, by what the database says led there: the event's word, or the reason of a termination with
+    /// its parameters, or nothing.
     ///
-    /// While a subscription lives, only `approved` says anything; what is over for no known reason has timed out. One that is
-    /// waiting has run into its end while it was pending (RFC 3857 section 4.7.1: "timeout").
-    pub fn of(status: SubscriptionStatus, reason: &str) -> Self {
-        let reason = reason.split(';').next().unwrap_or_default().trim();
+    /// Words that do not go with the status are not believed. What is over for no known reason has timed out, and so has, while it was
+    /// pending, what is waiting. One that is `approved` and over was decided about while it waited (RFC 3857 section 4.7.1).
+    pub fn of(status: SubscriptionStatus, said: &str) -> Self {
+        let said = said.split(';').next().unwrap_or_default().trim();
         let named = [
             Self::Approved,
             Self::Deactivated,
@@ -67,11 +68,11 @@ impl WatcherEvent {
             Self::Noresource,
         ]
         .into_iter()
-        .find(|event| event.word() == reason);
+        .find(|event| event.word().eq_ignore_ascii_case(said));
         match (status, named) {
             (SubscriptionStatus::Active, Some(Self::Approved)) => Self::Approved,
             (SubscriptionStatus::Active | SubscriptionStatus::Pending, _) => Self::Subscribe,
-            (SubscriptionStatus::Terminated, Some(event)) if event != Self::Approved => event,
+            (SubscriptionStatus::Terminated, Some(event)) => event,
             (SubscriptionStatus::Terminated | SubscriptionStatus::Waiting, _) => Self::Timeout,
         }
     }
@@ -165,8 +166,8 @@ mod tests {
     use SubscriptionStatus::{Active, Pending, Terminated, Waiting};
 
     #[test]
-    fn the_reason_tells_the_event() {
-        for (status, reason, expected) in [
+    fn what_led_there_is_believed_if_it_goes_with_the_status() {
+        for (status, said, expected) in [
             (Active, "", "subscribe"),
             (Active, "approved", "approved"),
             (Active, "polite-block", "subscribe"),
@@ -182,13 +183,17 @@ mod tests {
             (Terminated, "probation;retry-after=30", "probation"),
             (Terminated, "giveup", "giveup"),
             (Terminated, "noresource", "noresource"),
-            (Terminated, "approved", "timeout"),
+            (Active, "subscribe", "subscribe"),
+            (Pending, "subscribe", "subscribe"),
+            (Terminated, "subscribe", "timeout"),
+            (Terminated, "Rejected", "rejected"),
+            (Terminated, "approved", "approved"),
             (Terminated, "who knows", "timeout"),
         ] {
             assert_eq!(
-                WatcherEvent::of(status, reason).word(),
+                WatcherEvent::of(status, said).word(),
                 expected,
-                "{status:?} {reason}"
+                "{status:?} {said}"
             );
         }
     }

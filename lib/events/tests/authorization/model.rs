@@ -392,15 +392,6 @@ fn occurrence_id_is_misspelt() {
 }
 
 #[test]
-fn a_pending_watcher_who_expires_is_forgotten() {
-    let transition = step(Some(SubscriptionStatus::Pending), Occasion::Expire);
-    assert_eq!(
-        transition.watcherinfo.map(|(status, _)| status),
-        Some(SubscriptionStatus::Waiting)
-    );
-}
-
-#[test]
 fn only_the_first_document_counts() {
     let documents =
         [rule(&one(ALICE), "block", ""), rule(&one(BOB), "allow", "")].map(|rule| ruleset(&rule));

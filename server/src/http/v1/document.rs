@@ -118,7 +118,7 @@ fn watcher_information(
     };
     let states: Vec<String> = watchers
         .iter()
-        .map(|watcher| format!("{} {} {}", watcher.id, watcher.status, watcher.reason))
+        .map(|watcher| format!("{} {} {}", watcher.id, watcher.status, watcher.event))
         .collect();
     Shown {
         document: package
