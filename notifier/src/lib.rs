@@ -9,6 +9,7 @@
 
 mod claim;
 mod decide;
+mod direct;
 mod engine;
 mod heartbeat;
 mod in_flight;

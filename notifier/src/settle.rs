@@ -35,6 +35,16 @@ pub(crate) enum Ending {
     Interrupted,
 }
 
+impl Ending {
+    /// Whether a NOTIFY that went down a flow never reached the phone: the server that held it says so (430), or is gone itself.
+    pub(crate) fn is_flow_gone(self) -> bool {
+        matches!(
+            self,
+            Ending::Unreachable | Ending::Answered { status: 430, .. }
+        )
+    }
+}
+
 /// What must be known of the dialog to judge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Standing {
