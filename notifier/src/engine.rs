@@ -23,7 +23,7 @@ use crate::statement::{Done, Job, Take, claimed, settled_resource};
 use crate::witness::Witnesses;
 use leases::{OVERDUE_PERIOD, Renewal};
 use net::{Client, Outcome, Outcomes};
-use sql::{Claimed, DialogVerdict, Resource, Store, StoreError};
+use sql::{Claimed, DialogVerdict, Resource, Store, StoreError, Verdict};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -387,7 +387,11 @@ impl Engine {
                 terminated: is_terminated(&dialog),
                 failures: dialog.failures,
             };
-            let letter = Letter { key, standing };
+            let letter = Letter {
+                key,
+                standing,
+                may_connect: false,
+            };
             letters.push(Taken {
                 letter,
                 dialog,
@@ -459,11 +463,18 @@ impl Engine {
             return;
         };
         self.witnesses.ended(letter.key, ending);
-        match self
-            .settings
-            .failure
-            .verdict(ending, letter.standing, rand::random())
-        {
+        let flow_is_gone = letter.may_connect && ending.is_flow_gone();
+        if flow_is_gone {
+            self.sender
+                .flow_is_gone(letter.key.dialog, guard.target_version);
+        }
+        let policy = &self.settings.failure;
+        let verdict = match flow_is_gone {
+            // At once, by another way.
+            true => Some(Verdict::Retry { after_s: 0 }),
+            false => policy.verdict(ending, letter.standing, rand::random()),
+        };
+        match verdict {
             None => self.ledger.landed(letter.key),
             Some(verdict) => {
                 let Guard {

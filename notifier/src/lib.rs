@@ -9,6 +9,7 @@
 
 mod claim;
 mod decide;
+mod direct;
 mod engine;
 mod heartbeat;
 mod in_flight;
@@ -91,6 +92,7 @@ impl Settings {
             fetch_rows: presence.fetch_rows.get(),
             failure: FailurePolicy {
                 timeout_ends: presence.timeout_rm_subs,
+                script_decides: !presence.xavp_cfg.is_empty(),
                 retry_min: notifier.retry_min_s.seconds(),
                 retry_max: notifier.retry_max_s.seconds(),
                 give_up: notifier.retry_give_up.get(),

@@ -4,6 +4,7 @@
 //! Nothing leaves from here: requests go back to the engine in batches, which sends those whose lease still holds. A dialog
 //! whose next hop needs a DNS answer or a connection waits for it alone; the rest of its batch doesn't.
 
+use crate::direct::{self, GoneFlows};
 use crate::in_flight::FlightKey;
 use crate::render::{Rendered, body_of};
 use crate::settle::{Ending, Standing};
@@ -17,7 +18,7 @@ use net::{Client, ClientRequest, Hop, Resolver};
 use sip::dialog::DialogView;
 use sip::{Method, Uri};
 use sql::{Resource, TakenDialog};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -26,6 +27,8 @@ use tokio::sync::mpsc;
 pub(crate) struct Letter {
     pub(crate) key: FlightKey,
     pub(crate) standing: Standing,
+    /// It goes down a flow, and the phone can be connected to should that be gone ([`direct`]).
+    pub(crate) may_connect: bool,
 }
 
 /// A taken dialog as the engine hands it over.
@@ -47,7 +50,14 @@ pub(crate) struct Sender {
     resolver: Resolver,
     /// `send_fast_notify`: 0 suppresses the NOTIFY that would answer a SUBSCRIBE without a document.
     send_fast_notify: bool,
+    gone: GoneFlows,
     prepared: mpsc::UnboundedSender<Vec<Prepared>>,
+}
+
+/// How a request gets to a phone.
+struct Path {
+    route_set: Vec<String>,
+    hop: Hop,
 }
 
 /// How many requests are handed to the engine at once: enough for sendmmsg to pay, few enough not to delay the first.
@@ -69,8 +79,14 @@ impl Sender {
             client,
             resolver,
             send_fast_notify,
+            gone: GoneFlows::default(),
             prepared,
         }
+    }
+
+    /// The flow of this dialog is gone, and its phone can be connected to: from now on its NOTIFYs go there.
+    pub(crate) fn flow_is_gone(&self, dialog: i64, target_version: i32) {
+        self.gone.note(dialog, target_version);
     }
 
     /// Builds the requests of one take and hands them to the engine; ends when the last one is handed over.
@@ -105,14 +121,14 @@ impl Sender {
     }
 
     async fn request(&self, taken: Taken, document: Option<Arc<Document>>) -> Prepared {
-        let letter = taken.letter;
+        let mut letter = taken.letter;
         let answers_subscribe = !taken.state_due && !letter.standing.terminated;
         // Who is not let in, or not yet, must be told that (RFC 6665 section 4.2.1.2): there is no document to wait for.
         let has_news = taken.dialog.view == NO_BODY;
         if document.is_none() && answers_subscribe && !has_news && !self.send_fast_notify {
             return (letter, Err(Ending::Skipped));
         }
-        let request = self.build(&taken, document.as_deref()).await;
+        let request = self.build(&taken, document.as_deref(), &mut letter).await;
         (letter, request)
     }
 
@@ -120,14 +136,10 @@ impl Sender {
         &self,
         taken: &Taken,
         document: Option<&Document>,
+        letter: &mut Letter,
     ) -> Result<ClientRequest<Letter>, Ending> {
         let dialog = &taken.dialog;
-        let flow = (!dialog.flow.is_empty()).then(|| dialog.flow.clone());
-        let route_set: Vec<String> = flow
-            .into_iter()
-            .chain(dialog.record_route.iter().cloned())
-            .collect();
-        let hop = self.next_hop(dialog, &route_set).await?;
+        let Path { route_set, hop } = self.path(dialog, letter).await?;
         let via = self.client.via_for(&hop).await.map_err(|error| {
             tracing::debug!(subscription.id = dialog.id, error = %error, "next hop can't be reached");
             Ending::Unreachable
@@ -155,7 +167,7 @@ impl Sender {
         );
         let built = built.map_err(|error| unsendable(dialog, &error))?;
         Ok(ClientRequest {
-            key: taken.letter,
+            key: *letter,
             branch: via.branch,
             method: Method::Notify,
             bytes: built.bytes.into(),
@@ -163,24 +175,57 @@ impl Sender {
         })
     }
 
-    /// RFC 3261 section 12.2.1.1 for the URI, RFC 3263 for the address. A flow leads through the server that holds it.
-    async fn next_hop(&self, dialog: &TakenDialog, route_set: &[String]) -> Result<Hop, Ending> {
-        let uri = sip::dialog::next_hop(&view(dialog, route_set, ""))
+    /// RFC 3261 section 12.2.1.1 for the URI, RFC 3263 for the address. A flow leads through the server that holds it; one that is
+    /// known to be gone leads nowhere, and the phone may be connected to.
+    async fn path(&self, dialog: &TakenDialog, letter: &mut Letter) -> Result<Path, Ending> {
+        let flow = (!dialog.flow.is_empty()).then(|| dialog.flow.clone());
+        let is_flow = flow.is_some();
+        let route_set: Vec<String> = flow
+            .into_iter()
+            .chain(dialog.record_route.iter().cloned())
+            .collect();
+        let uri = sip::dialog::next_hop(&view(dialog, &route_set, ""))
             .map_err(|error| unsendable(dialog, &error))?;
-        if !dialog.flow.is_empty()
-            && let Some(server) = numeric_address(&uri)
-        {
-            return Ok(Hop::Relay(server));
+        if is_flow && let Some(seen_at) = direct::seen_at(&uri) {
+            if self.gone.has(dialog.id, dialog.target_version) {
+                return self.path_to_contact(dialog, seen_at).await;
+            }
+            letter.may_connect = true;
         }
-        let targets = self.resolver.resolve(&uri).await.map_err(|error| {
+        let hop = match numeric_address(&uri).filter(|_| is_flow) {
+            Some(server) => Hop::Relay(server),
+            None => self.resolved(dialog, &uri, is_flow).await?,
+        };
+        Ok(Path { route_set, hop })
+    }
+
+    async fn resolved(
+        &self,
+        dialog: &TakenDialog,
+        uri: &Uri,
+        is_flow: bool,
+    ) -> Result<Hop, Ending> {
+        let targets = self.resolver.resolve(uri).await.map_err(|error| {
             tracing::debug!(subscription.id = dialog.id, error = %error, "next hop can't be resolved");
             Ending::Unreachable
         })?;
         match targets.first() {
             None => Err(Ending::Unreachable),
-            Some(server) if !dialog.flow.is_empty() => Ok(Hop::Relay(server.addr)),
+            Some(server) if is_flow => Ok(Hop::Relay(server.addr)),
             Some(_) => Ok(Hop::Targets(targets)),
         }
+    }
+
+    async fn path_to_contact(&self, dialog: &TakenDialog, seen_at: IpAddr) -> Result<Path, Ending> {
+        let contact = Uri::parse(&dialog.contact).map_err(|error| unsendable(dialog, &error))?;
+        let targets = direct::targets(&self.resolver, &contact, seen_at).await;
+        if targets.is_empty() {
+            return Err(Ending::Unreachable);
+        }
+        Ok(Path {
+            route_set: dialog.record_route.clone(),
+            hop: Hop::Targets(targets),
+        })
     }
 }
 

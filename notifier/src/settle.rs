@@ -7,6 +7,10 @@
 //! a soft-state mechanism, the notifier SHOULD remove the corresponding subscription" unless the response has Retry-After.
 //! RFC 5057 section 5.1 says which responses end the usage and which only the transaction; the table follows it. A server
 //! error or an unreachable proxy says nothing about the phone, so the subscription outlives it and is tried again.
+//!
+//! While `xavp_cfg` is set the operator's script decides about refusals (`delete_subscription`), as Kamailio's guide has it: of itself
+//! only what the guide names ends a subscription (404, 481; 408 and silence by `timeout_rm_subs`). All the rest is tried again, for
+//! as long as the subscription lives. docs/OPERATIONS.md has the table for operators.
 
 use sql::Verdict;
 use std::time::Duration;
@@ -31,6 +35,16 @@ pub(crate) enum Ending {
     Interrupted,
 }
 
+impl Ending {
+    /// Whether a NOTIFY that went down a flow never reached the phone: the server that held it says so (430), or is gone itself.
+    pub(crate) fn is_flow_gone(self) -> bool {
+        matches!(
+            self,
+            Ending::Unreachable | Ending::Answered { status: 430, .. }
+        )
+    }
+}
+
 /// What must be known of the dialog to judge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Standing {
@@ -45,6 +59,8 @@ pub(crate) struct Standing {
 pub(crate) struct FailurePolicy {
     /// `timeout_rm_subs`: whether silence ends a subscription.
     pub(crate) timeout_ends: bool,
+    /// `xavp_cfg` is set: the script decides about refusals.
+    pub(crate) script_decides: bool,
     pub(crate) retry_min: Duration,
     pub(crate) retry_max: Duration,
     /// How many refusals of an unclear kind in a row end a subscription.
@@ -86,8 +102,12 @@ impl FailurePolicy {
                 retry_after_s,
             } => match status {
                 200..=299 => (standing.failures > 0).then_some(Verdict::Delivered),
-                404 | 405 | 410 | 416 | 480..=485 | 489 | 501 | 604 => Some(Verdict::Ended),
+                404 | 481 => Some(Verdict::Ended),
                 408 if self.timeout_ends => Some(Verdict::Ended),
+                _ if self.script_decides => retry(retry_after_s.unwrap_or(0)),
+                // RFC 6665 section 4.2.2: what has Retry-After is no failure. RFC 5057 section 5.1 says so of 480 expressly.
+                480 if retry_after_s.is_some() => retry(retry_after_s.unwrap_or(0)),
+                405 | 410 | 416 | 480..=485 | 489 | 501 | 604 => Some(Verdict::Ended),
                 408 | 430 | 500..=599 => retry(retry_after_s.unwrap_or(0)),
                 _ if standing.failures + 1 >= self.give_up => Some(Verdict::Ended),
                 _ => retry(retry_after_s.unwrap_or(0)),
@@ -117,6 +137,7 @@ mod tests {
 
     const POLICY: FailurePolicy = FailurePolicy {
         timeout_ends: true,
+        script_decides: false,
         retry_min: Duration::from_secs(2),
         retry_max: Duration::from_secs(60),
         give_up: 10,
@@ -135,6 +156,14 @@ mod tests {
         let patient = FailurePolicy {
             timeout_ends: false,
             ..POLICY
+        };
+        let scripted = FailurePolicy {
+            script_decides: true,
+            ..POLICY
+        };
+        let later = |status, after_s| Ending::Answered {
+            status,
+            retry_after_s: Some(after_s),
         };
         for (policy, ending, failures, expected) in [
             (POLICY, answered(200), 0, None),
@@ -192,6 +221,21 @@ mod tests {
             (POLICY, answered(403), 9, Some(Verdict::Ended)),
             (POLICY, answered(302), 9, Some(Verdict::Ended)),
             (POLICY, answered(603), 0, retry(2)),
+            (POLICY, later(480, 90), 0, retry(90)),
+            (POLICY, later(481, 90), 0, Some(Verdict::Ended)),
+            (scripted, answered(200), 3, Some(Verdict::Delivered)),
+            (scripted, answered(404), 0, Some(Verdict::Ended)),
+            (scripted, answered(481), 0, Some(Verdict::Ended)),
+            (scripted, answered(408), 0, Some(Verdict::Ended)),
+            (scripted, Ending::TimedOut, 0, Some(Verdict::Ended)),
+            (scripted, answered(480), 0, retry(2)),
+            (scripted, later(480, 90), 0, retry(90)),
+            (scripted, answered(405), 0, retry(2)),
+            (scripted, answered(489), 1, retry(4)),
+            (scripted, answered(501), 0, retry(2)),
+            (scripted, answered(604), 0, retry(2)),
+            (scripted, answered(403), 99, retry(60)),
+            (scripted, Ending::Unsendable, 0, Some(Verdict::Ended)),
         ] {
             let standing = Standing {
                 terminated: false,

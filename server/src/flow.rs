@@ -3,12 +3,14 @@
 //! A phone that talks to us directly, over a connection or from behind a NAT, can be reached only down the flow it came by.
 //! Such a subscription gets a Route to this server with a signed flow token (in the manner of RFC 5626 section 5.1);
 //! `relay` honours it. Whoever came through a proxy is reached down the route set, and gets no token.
+//!
+//! Of a phone on TCP whose Contact can be connected to, should its connection close, the Route says so, for the notifiers (`connect`).
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use net::{Endpoint, FlowKey, ListenAddr};
 use sip::token::Secret;
-use sip::{FlowToken, HeaderName, Request, Transport, Uri};
+use sip::{FlowToken, HeaderName, Host, Request, Scheme, Transport, Uri};
 
 /// The addresses that go into what we hand out.
 #[derive(Debug, Clone)]
@@ -70,8 +72,12 @@ impl Addresses {
             instance: endpoint.instance(),
             connection: flow.connection,
         };
+        let connect = match may_be_connected_to(request, flow) {
+            true => format!(";connect={}", Host::from(flow.remote.ip().to_canonical())),
+            false => String::new(),
+        };
         format!(
-            "<sip:{}@{};transport=udp;lr>",
+            "<sip:{}@{};transport=udp{connect};lr>",
             token.sign(secret),
             self.internal
         )
@@ -130,6 +136,31 @@ fn needs_flow(request: &Request, flow: &FlowKey) -> bool {
         Ok(Some(contact)) => !leads_to(&contact.uri, flow.remote),
         _ => false,
     }
+}
+
+/// Says whether a phone on TCP can be connected to when its connection is gone (RFC 3261 section 18.1.1). Not if its Contact is behind NAT, or
+/// if it asked to be reached down its own flows only (RFC 5626 sections 4.2.1, 4.3, 5.4). Of a name the notifier judges the addresses.
+fn may_be_connected_to(request: &Request, flow: &FlowKey) -> bool {
+    if flow.transport != Transport::Tcp {
+        return false;
+    }
+    let Ok(Some(contact)) = request.contact() else {
+        return false;
+    };
+    let asks = |tags: Vec<String>| tags.iter().any(|tag| tag.eq_ignore_ascii_case("outbound"));
+    let is_outbound = contact.uri.param("ob").is_some()
+        || contact.param("reg-id").is_some()
+        || asks(request.supported())
+        || asks(request.require());
+    let by_tcp = match contact.uri.param("transport") {
+        None => true,
+        Some(_) => contact.uri.transport() == Some(Transport::Tcp),
+    };
+    let leads_there = match contact.uri.host.ip() {
+        Some(ip) => net::may_connect(ip, flow.remote.ip()),
+        None => true,
+    };
+    !is_outbound && by_tcp && contact.uri.scheme == Scheme::Sip && leads_there
 }
 
 /// Says whether `contact` leads to `remote`. A name may: only addresses are compared.

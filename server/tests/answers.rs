@@ -442,7 +442,10 @@ async fn the_same_over_tcp() {
     let flow = database.text("SELECT flow FROM active_watchers").await;
     assert!(
         flow.starts_with("<sip:")
-            && flow.ends_with(&format!("@{};transport=udp;lr>", server.internal)),
+            && flow.ends_with(&format!(
+                "@{};transport=udp;connect=127.0.0.1;lr>",
+                server.internal
+            )),
         "{flow}"
     );
 

@@ -125,6 +125,11 @@ impl Phone {
         Phone::with_wire(user, Wire::tcp(server).await, None)
     }
 
+    /// A TCP phone at the end of a connection that somebody else made to it: its Contact is where it listened.
+    pub fn connected(user: &str, stream: tokio::net::TcpStream) -> Phone {
+        Phone::with_wire(user, Wire::stream(stream), None)
+    }
+
     fn with_wire(user: &str, wire: Wire, shown: Option<&str>) -> Phone {
         let sent_by = shown.map_or_else(|| wire.local().to_string(), String::from);
         let transport = if wire.is_stream() {

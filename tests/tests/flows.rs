@@ -4,10 +4,11 @@
 use std::process::Command;
 use std::time::Duration;
 
-use system_tests::phone::{Notify, Phone, Tolerance};
+use system_tests::phone::{Dialog, Notify, Phone, Tolerance};
 use system_tests::process::{Process, pgpresence};
 use system_tests::{pidf, system};
-use tokio::time::Instant;
+use tokio::net::TcpListener;
+use tokio::time::{Instant, timeout};
 
 const BOB: &str = "sip:bob@example.org";
 const NOWHERE: &str = "10.255.254.253:5062";
@@ -281,4 +282,166 @@ async fn last_notifies_use_the_flow() {
     let natted = Phone::natted("nat", NOWHERE).await;
     let dialog = natted.subscribe(system.udp(0), BOB, 2).await;
     dialog.until("the end by expiry", Notify::ends).await;
+}
+
+const GAPS: Tolerance = Tolerance {
+    gaps: true,
+    strays: false,
+    answers: false,
+    raw: false,
+};
+
+/// A phone on TCP that has subscribed with this Contact, been notified once, and lost its connection. The dialog is kept by a phone
+/// that nobody knows.
+async fn lost_its_connection(
+    system: &system::System,
+    expires_s: u32,
+    contact: &str,
+    supported: Option<&str>,
+) -> Dialog {
+    let alice = Phone::tcp("alice", system.tcp(0)).await;
+    let mut request = alice
+        .subscription(BOB, Some(expires_s))
+        .set("Contact", contact);
+    if let Some(tags) = supported {
+        request = request.with("Supported", tags);
+    }
+    let (dialog, response) = alice.subscribe_with(&request, system.tcp(0)).await;
+    assert_eq!(response.status(), Some(200), "{response}");
+    dialog.notify(1).await;
+    let keeper = Phone::udp("alice").await;
+    keeper.adopt(&dialog)
+}
+
+/// The phone at the end of the connection that comes to `listener`, and the dialog there.
+async fn connected(listener: &TcpListener, dialog: &Dialog) -> (Phone, Dialog) {
+    let accepted = timeout(Duration::from_secs(15), listener.accept()).await;
+    let (stream, _) = accepted.expect("nobody connects").unwrap();
+    let phone = Phone::connected("alice", stream);
+    // What was sent down the lost connection is a gap in the numbers.
+    phone.tolerates(GAPS);
+    let dialog = phone.adopt(dialog);
+    (phone, dialog)
+}
+
+/// RFC 3261 18.1.1: a phone on TCP whose connection is closed gets a new one to its Contact, and on that all that follows, until it
+/// subscribes again. The row keeps its flow.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_that_listens_gets_a_new_connection() {
+    let system = system::setup().set("presence.waitn_time", 0).start();
+    let bob = Phone::udp("bob").await;
+    let mut publisher = bob.publisher(BOB);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    for contact in [
+        format!("<sip:alice@{address};transport=tcp>"),
+        format!("<sip:alice@{address};transport=tcp>;+sip.instance=\"<urn:uuid:1>\""),
+    ] {
+        let dialog = lost_its_connection(&system, 600, &contact, None).await;
+        let flow = "SELECT flow FROM active_watchers WHERE status = 1";
+        let sql = system.sql().await;
+        let before: String = sql.query_one(flow, &[]).await.unwrap().get(0);
+        publisher.show(system.udp(0), "open", "one").await;
+        let (phone, dialog) = connected(&listener, &dialog).await;
+        let first = dialog
+            .until("one", |notify| notify.note() == Some("one"))
+            .await;
+        assert_eq!(first.message.header("Route"), None, "{}", first.message);
+        publisher.show(system.udp(0), "closed", "two").await;
+        let second = dialog
+            .until("two", |notify| notify.note() == Some("two"))
+            .await;
+        assert_eq!(second.cseq, first.cseq + 1, "no more detours");
+        let delivered = "SELECT count(*) FROM active_watchers WHERE status = 1 AND failures = 0";
+        system.until(system::STARTUP, delivered, 1).await;
+        let after: String = sql.query_one(flow, &[]).await.unwrap().get(0);
+        assert_eq!(before, after, "the row keeps its flow");
+
+        // It comes back, and is reached down the flow that it comes by.
+        let again = Phone::tcp("alice", system.tcp(0)).await;
+        again.tolerates(GAPS);
+        let dialog = again.adopt(&dialog);
+        assert_eq!(dialog.refresh(system.tcp(0), 600).await.status(), Some(200));
+        dialog
+            .until("two", |notify| notify.note() == Some("two"))
+            .await;
+        publisher.show(system.udp(0), "open", "three").await;
+        dialog
+            .until("three", |notify| notify.note() == Some("three"))
+            .await;
+        assert!(dialog.unsubscribe(system.tcp(0)).await.ends());
+        drop(phone);
+    }
+}
+
+/// The same when the server that held the connection is gone, and for the last NOTIFY.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_that_listens_outlives_its_server() {
+    let mut system = system::setup().servers(2).start();
+    let bob = Phone::udp("bob").await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let contact = format!(
+        "<sip:alice@{};transport=tcp>",
+        listener.local_addr().unwrap()
+    );
+    let short = lost_its_connection(&system, 2, &contact, None).await;
+    let (phone, short) = connected(&listener, &short).await;
+    let last = short.until("the end", Notify::ends).await;
+    assert_eq!(last.state.reason.as_deref(), Some("timeout"));
+    drop((short, phone));
+
+    let dialog = lost_its_connection(&system, 600, &contact, None).await;
+    system.servers[0].process.kill9();
+    bob.publisher(BOB).show(system.udp(1), "open", "x").await;
+    let (_phone, dialog) = connected(&listener, &dialog).await;
+    dialog.until("x", |notify| notify.note() == Some("x")).await;
+}
+
+/// No connection is made to a phone that asked to be reached down its own flows only (RFC 5626), to a Contact that is private and not
+/// where the phone was seen, or to one that speaks no TCP; nor is one to a closed port worth more than a failure. The NOTIFY
+/// fails, and is tried again.
+#[tokio::test(flavor = "multi_thread")]
+async fn phones_that_no_connection_is_made_to() {
+    let system = system::setup()
+        .set("notifier.retry_min_s", 1)
+        .set("notifier.retry_max_s", 1)
+        .start();
+    let bob = Phone::udp("bob").await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let port = address.port();
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let closed_at = closed.local_addr().unwrap();
+    drop(closed);
+    let mut dialogs = Vec::new();
+    for (contact, supported) in [
+        (format!("<sip:alice@{address};transport=tcp;ob>"), None),
+        (
+            format!("<sip:alice@{address};transport=tcp>;reg-id=1"),
+            None,
+        ),
+        (
+            format!("<sip:alice@{address};transport=tcp>"),
+            Some("path, Outbound"),
+        ),
+        (format!("<sip:alice@{address};transport=udp>"), None),
+        (format!("<sips:alice@{address}>"), None),
+        (format!("<sip:alice@127.0.0.2:{port};transport=tcp>"), None),
+        (
+            format!("<sip:alice@10.255.254.253:{port};transport=tcp>"),
+            None,
+        ),
+        (format!("<sip:alice@{closed_at};transport=tcp>"), None),
+    ] {
+        dialogs.push(lost_its_connection(&system, 600, &contact, supported).await);
+    }
+    bob.publisher(BOB).show(system.udp(0), "open", "x").await;
+    let failed = "SELECT count(*) FROM active_watchers WHERE status = 1 AND failures > 2";
+    system
+        .until(Duration::from_secs(30), failed, dialogs.len() as i64)
+        .await;
+    let accepted = timeout(Duration::from_millis(10), listener.accept()).await;
+    assert!(accepted.is_err(), "somebody connected: {accepted:?}");
+    let may = "SELECT count(*) FROM active_watchers WHERE flow LIKE '%;connect=127.0.0.1;%'";
+    assert_eq!(system.count(may).await, 1, "the closed port");
 }

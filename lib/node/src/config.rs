@@ -300,7 +300,9 @@ pub struct PresenceConfig {
     pub timeout_rm_subs: bool,
     /// The name of the list of attributes that the routing script sets for a request: with `pres`, `xavp.pres.priority` and
     /// `xavp.pres.delete_subscription`. While it is set, a publication without a priority has the time at which its document came
-    /// as one. Priorities order publications if `retrieve_order` is 1.
+    /// as one. Priorities order publications if `retrieve_order` is 1. And a subscription whose NOTIFY is refused then ends by 404 and
+    /// 481 only (and by 408 or silence if `timeout_rm_subs` is 1), or because the script says `delete_subscription`; without it, by all
+    /// that RFC 6665 says ends it.
     ///
     /// Unit: none. Default: `""`. Range: empty or a name (letters, digits and `_`; no word of Lua's).
     #[serde(deserialize_with = "text::xavp_name")]

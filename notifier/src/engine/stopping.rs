@@ -35,7 +35,12 @@ impl Engine {
                     terminated: false,
                     failures: 0,
                 };
-                self.ended(Letter { key, standing }, Ending::Interrupted);
+                let letter = Letter {
+                    key,
+                    standing,
+                    may_connect: false,
+                };
+                self.ended(letter, Ending::Interrupted);
             }
         }
     }

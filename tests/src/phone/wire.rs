@@ -47,8 +47,13 @@ impl Wire {
         let stream = TcpStream::connect(server)
             .await
             .unwrap_or_else(|fault| panic!("connect to {server}: {fault}"));
+        Wire::stream(stream)
+    }
+
+    pub(super) fn stream(stream: TcpStream) -> Wire {
         stream.set_nodelay(true).expect("TCP_NODELAY");
         let local = stream.local_addr().expect("its address");
+        let server = stream.peer_addr().expect("the other's address");
         let (read, write) = stream.into_split();
         Wire::Tcp {
             local,

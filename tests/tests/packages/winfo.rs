@@ -371,34 +371,35 @@ async fn rows_that_change_by_hand() {
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_change_by_hand_say_what_led_there() {
     let system = system::setup().set("presence.waitn_time", 0).start();
-    let (bob, alice) = (Phone::udp("bob").await, Phone::udp("alice").await);
+    let bob = Phone::udp("bob").await;
     let mut reader = Reader::new(&bob, system.udp(0), "presence.winfo").await;
     reader.next().await;
-    for (change, event) in [
-        ("reason = 'noresource'", "noresource"),
-        ("reason = 'probation;retry-after=60'", "probation"),
-        ("reason = 'giveup'", "giveup"),
+    for (user, change, event) in [
+        ("w1", "reason = 'noresource'", "noresource"),
+        ("w2", "reason = 'probation;retry-after=60'", "probation"),
+        ("w3", "reason = 'giveup'", "giveup"),
         // Not expired, not unsubscribed: the watcher may come back at once.
-        ("reason = ''", "deactivated"),
-        ("status_event = 'rejected'", "rejected"),
+        ("w4", "reason = ''", "deactivated"),
+        ("w5", "status_event = 'rejected'", "rejected"),
     ] {
-        let dialog = alice.subscribe(system.udp(0), BOB, 600).await;
-        let info = reader.until(&["alice active"]).await;
-        assert_eq!(of(&info, "alice").event, "subscribe");
+        let phone = Phone::udp(user).await;
+        let dialog = phone.subscribe(system.udp(0), BOB, 600).await;
+        let info = reader.until(&[&format!("{user} active")]).await;
+        assert_eq!(of(&info, user).event, "subscribe");
         let set = |what: &str| {
             system.psql(&format!(
-                "UPDATE active_watchers SET {what}, updated = 0 WHERE watcher_username = 'alice' AND status <> 3"
+                "UPDATE active_watchers SET {what}, updated = 0 WHERE watcher_username = '{user}'"
             ));
         };
         set("status = 2");
-        let info = reader.until(&["alice pending"]).await;
-        assert_eq!(of(&info, "alice").event, "subscribe");
+        let info = reader.until(&[&format!("{user} pending")]).await;
+        assert_eq!(of(&info, user).event, "subscribe");
         set("status = 1");
-        let info = reader.until(&["alice active"]).await;
-        assert_eq!(of(&info, "alice").event, "approved");
+        let info = reader.until(&[&format!("{user} active")]).await;
+        assert_eq!(of(&info, user).event, "approved");
         set(&format!("status = 3, {change}"));
         let info = reader.until(&[]).await;
-        let gone = of(&info, "alice");
+        let gone = of(&info, user);
         assert_eq!(
             (gone.status.as_str(), gone.event.as_str()),
             ("terminated", event)

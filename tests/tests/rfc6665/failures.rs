@@ -53,6 +53,63 @@ async fn answers_that_are_tried_again() {
     }
 }
 
+/// RFC 6665 4.2.2 counts an answer with Retry-After as no failure, and RFC 5057 5.1 has the next request of the usage wait for that
+/// time: 480 of a phone that is temporarily unavailable ends nothing then. 481 does, whatever else it says.
+#[tokio::test(flavor = "multi_thread")]
+async fn retry_after_keeps_who_is_temporarily_unavailable() {
+    let system = system::setup().set("notifier.retry_min_s", 1).start();
+    let alice = Phone::udp("alice").await;
+    let later = |status| Answer::Status(status, vec![("Retry-After".into(), "2".into())]);
+    alice.answers(later(480));
+    let kept = alice.subscribe(system.udp(0), BOB, 600).await;
+    kept.notify(1).await;
+    alice.answers(Answer::Ok);
+    kept.notify(2).await;
+    alice.answers(later(481));
+    let gone = alice.subscribe(system.udp(0), BOB, 600).await;
+    gone.notify(1).await;
+    let living = "SELECT count(*) FROM active_watchers WHERE status <> 3";
+    system.until(system::STARTUP, living, 1).await;
+}
+
+/// Answers of an unclear kind: the subscription is given up after so many in a row (`retry_give_up`). A server's error is none: it says
+/// nothing about the phone.
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_in_a_row_end_a_subscription() {
+    let system = system::setup()
+        .set("notifier.retry_min_s", 1)
+        .set("notifier.retry_max_s", 1)
+        .set("notifier.retry_give_up", 2)
+        .start();
+    let alice = Phone::udp("alice").await;
+    let mut refused = Vec::new();
+    for (status, is_kept) in [
+        (302, false),
+        (400, false),
+        (403, false),
+        (486, false),
+        (603, false),
+        (500, true),
+        (503, true),
+    ] {
+        alice.answers(Answer::Status(status, vec![]));
+        let dialog = alice.subscribe(system.udp(0), BOB, 600).await;
+        dialog.answers(Answer::Status(status, vec![]));
+        refused.push((status, is_kept, dialog));
+    }
+    for (status, is_kept, dialog) in &refused {
+        dialog.notify(if *is_kept { 4 } else { 2 }).await;
+        let living = format!(
+            "SELECT count(*) FROM active_watchers WHERE status <> 3 AND callid = '{}'",
+            dialog.call_id()
+        );
+        system
+            .until(system::STARTUP, &living, i64::from(*is_kept))
+            .await;
+        assert!(*is_kept || dialog.count() == 2, "{status}");
+    }
+}
+
 /// RFC 3261 20.33: Retry-After "(...) indicates how long the service is expected to be unavailable".
 #[tokio::test(flavor = "multi_thread")]
 async fn retry_after() {

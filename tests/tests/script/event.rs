@@ -68,6 +68,87 @@ async fn delete_subscription() {
     }
 }
 
+/// The guide on `delete_subscription`: while `xavp_cfg` is set, only 404 and 481 (and 408 with `timeout_rm_subs`) delete a subscription of
+/// themselves. What else RFC 6665 says ends it, or what is refused again and again, is kept and tried again, until the script deletes it.
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_are_for_the_script_to_judge() {
+    let script = Script::new(
+        r#"event_route["presence:notify-reply"] = function()
+             if notify_reply.header("X-Delete") then xavp.pres.delete_subscription = 1 end
+           end"#,
+    );
+    let system = script
+        .setup()
+        .set("notifier.retry_min_s", 1)
+        .set("notifier.retry_max_s", 1)
+        .set("notifier.retry_give_up", 2)
+        .start();
+    let alice = Phone::udp("alice").await;
+    let mut dialogs = Vec::new();
+    for (status, is_kept) in [
+        (404, false),
+        (481, false),
+        (408, false),
+        (302, true),
+        (403, true),
+        (405, true),
+        (410, true),
+        (416, true),
+        (480, true),
+        (482, true),
+        (483, true),
+        (484, true),
+        (485, true),
+        (489, true),
+        (501, true),
+        (503, true),
+        (603, true),
+        (604, true),
+    ] {
+        alice.answers(Answer::Status(status, vec![]));
+        let dialog = alice.subscribe(system.udp(0), BOB, 600).await;
+        dialog.answers(Answer::Status(status, vec![]));
+        dialogs.push((status, is_kept, dialog));
+    }
+    let left = async |dialog: &system_tests::phone::Dialog, count: i64| {
+        let living = format!(
+            "SELECT count(*) FROM active_watchers WHERE status <> 3 AND callid = '{}'",
+            dialog.call_id()
+        );
+        system.until(SOON, &living, count).await;
+    };
+    for (status, is_kept, dialog) in &dialogs {
+        // More often than `retry_give_up` says.
+        dialog.notify(if *is_kept { 4 } else { 1 }).await;
+        left(dialog, i64::from(*is_kept)).await;
+        assert!(*is_kept || dialog.count() == 1, "{status}");
+    }
+    for (status, is_kept, dialog) in &dialogs {
+        if *is_kept {
+            let asks = vec![("X-Delete".to_owned(), "yes".to_owned())];
+            dialog.answers(Answer::Status(*status, asks));
+            left(dialog, 0).await;
+        }
+    }
+}
+
+/// The same of 408 without `timeout_rm_subs`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_408_is_kept_without_timeout_rm_subs() {
+    let script = Script::new(TELL);
+    let system = script
+        .setup()
+        .set("presence.timeout_rm_subs", 0)
+        .set("notifier.retry_min_s", 1)
+        .start();
+    let alice = Phone::udp("alice").await;
+    alice.answers(Answer::Status(408, vec![]));
+    let dialog = alice.subscribe(system.udp(0), BOB, 600).await;
+    dialog.notify(2).await;
+    let living = "SELECT count(*) FROM active_watchers WHERE status <> 3";
+    assert_eq!(system.count(living).await, 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn silence_is_408() {
     let script = Script::new(TELL);

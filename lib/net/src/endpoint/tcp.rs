@@ -148,6 +148,10 @@ impl TcpTable {
             }
             Some(Ok(connected)) => connected?,
         };
+        // To a port of this host where nobody listens: the kernel may give us that very port, and connect us with ourselves.
+        if stream.local_addr()? == to {
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
         self.adopt(stream, to, Origin::Connected)
     }
 
