@@ -163,3 +163,59 @@ async fn nobody_elses_subscription_ends() {
     assert_eq!(subscribe(&database, &[subscription("bob", "x")]).await, 0);
     assert!(living(&database).await.ends_with(" no key x y z4"));
 }
+
+/// The guide's `delete_same_subs = 1`: presentity and Call-ID, in one event package; neither the watcher nor the id counts.
+#[tokio::test]
+async fn by_call_id_only_presentity_and_event_count() {
+    let database = Database::new().await;
+    let same = |to_tag: &str| NewSubscription {
+        to_tag: to_tag.into(),
+        ..keyed("bob", "call", "call-id:call")
+    };
+    let to_tags = "SELECT COALESCE(string_agg(to_tag, ' ' ORDER BY to_tag), '') FROM active_watchers WHERE status <> 3";
+    let others = [
+        NewSubscription {
+            event: "dialog".into(),
+            ..same("another-event")
+        },
+        NewSubscription {
+            to_tag: "another-presentity".into(),
+            ..keyed("al", "call", "call-id:call")
+        },
+        same("first"),
+    ];
+    assert_eq!(subscribe(&database, &others).await, 0);
+    let next = [
+        NewSubscription {
+            event_id: "7".into(),
+            ..same("second")
+        },
+        NewSubscription {
+            watcher_username: "eve".into(),
+            ..same("third")
+        },
+        NewSubscription {
+            watcher_domain: "example.com".into(),
+            ..same("fourth")
+        },
+    ];
+    for row in next {
+        assert_eq!(subscribe(&database, std::slice::from_ref(&row)).await, 1);
+        let living: String = database.value(to_tags).await;
+        assert_eq!(
+            living,
+            format!("another-event another-presentity {}", row.to_tag)
+        );
+    }
+    // Two of one batch.
+    let both = [
+        same("fifth"),
+        NewSubscription {
+            watcher_username: "eve".into(),
+            ..same("sixth")
+        },
+    ];
+    assert_eq!(subscribe(&database, &both).await, 2);
+    let living: String = database.value(to_tags).await;
+    assert!(living.ends_with("another-presentity sixth"), "{living}");
+}

@@ -134,35 +134,48 @@ async fn two_at_once_through_two_servers() {
     assert_eq!(system.count(LIVING).await, 40);
 }
 
-/// 1, the guide's: the same presentity and Call-ID. Here also the same watcher and event, so that nobody can end what is not his.
+/// 1, the guide's: the same presentity and Call-ID, whoever watches and with whatever `id`. Another event package has subscriptions of its
+/// own, and so has another presentity.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_call_id() {
     let system = system::setup().set("presence.delete_same_subs", 1).start();
-    let phones = [
-        Phone::udp("alice").await,
-        Phone::udp("alice").await,
-        Phone::udp("alice").await,
-        Phone::udp("eve").await,
-    ];
-    let of = |phone: &Phone, event: &str| {
-        phone
-            .subscription_to(BOB, event, Some(600))
-            .set("Call-ID", "same@call")
+    let carol = "sip:carol@example.org";
+    let same = "same@call";
+    // A phone for each: a phone tells its own dialogs by their Call-IDs.
+    let subscribe = async |user: &str, presentity: &str, event: &str, call_id: &str| {
+        let phone = Phone::udp(user).await;
+        let request = phone
+            .subscription_to(presentity, event, Some(600))
+            .set("Call-ID", call_id);
+        let dialog = subscribed(&phone, &request, &system, 0).await;
+        dialog.notify(1).await;
+        (phone, dialog)
     };
-    let old = subscribed(&phones[0], &of(&phones[0], "presence"), &system, 0).await;
-    old.notify(1).await;
-    let dialog = subscribed(&phones[1], &of(&phones[1], "dialog"), &system, 0).await;
-    let eves = subscribed(&phones[3], &of(&phones[3], "presence"), &system, 0).await;
-    let new = subscribed(&phones[2], &of(&phones[2], "presence"), &system, 0).await;
-    ends_rejected(&old).await;
-    for alive in [&dialog, &eves, &new] {
-        alive.notify(1).await;
-        assert_eq!(alive.refresh(system.udp(0), 600).await.status(), Some(200));
+    let mut old = subscribe("alice", BOB, "presence", same).await;
+    let mut alive = vec![
+        subscribe("alice", BOB, "dialog", same).await,
+        subscribe("alice", carol, "presence", same).await,
+        subscribe("alice", BOB, "presence", "another@call").await,
+    ];
+    for (user, event) in [
+        ("alice", "presence"),
+        ("alice", "presence;id=7"),
+        ("eve", "presence"),
+    ] {
+        let new = subscribe(user, BOB, event, same).await;
+        ends_rejected(&old.1).await;
+        assert_eq!(system.count(LIVING).await, 4, "{user} {event}");
+        old = new;
+    }
+    alive.push(old);
+    for (_, dialog) in &alive {
+        assert_eq!(dialog.refresh(system.udp(0), 600).await.status(), Some(200));
     }
     // By the phone nothing ends.
-    let again = phones[2].subscribe(system.udp(0), BOB, 600).await;
+    let (phone, _) = &alive[3];
+    let again = phone.subscribe(system.udp(0), BOB, 600).await;
     again.notify(1).await;
-    assert_eq!(system.count(LIVING).await, 4);
+    assert_eq!(system.count(LIVING).await, 5);
 }
 
 /// 0, the default: each subscription lives until it ends by itself.
