@@ -258,7 +258,7 @@ async fn receive(mut incoming: Incoming, client: Client<send::Letter>) {
     while let Some(batch) = incoming.recv_batch().await {
         for packet in batch {
             match sip::parse_datagram(packet.bytes, &limits) {
-                Ok(Message::Response(response)) => client.on_response(response),
+                Ok(Message::Response(response)) => client.on_response(response, packet.flow),
                 Ok(Message::Request(request)) => tracing::debug!(
                     method = request.method().as_str(),
                     "a request came to a notifier"
