@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use ::script::{Attribute, DialogKey, Limits, Machine, Program, ProgramError, ReplyTo, Step};
 use ::script::{Failure, Subscription, Told, Way};
 use net::Outcome;
-use sql::{DialogVerdict, Resource, Store, TakenDialog, Verdict};
+use sql::{DialogVerdict, Judge, Resource, Store, TakenDialog, Verdict};
 use tokio::runtime::Handle;
 
 use crate::in_flight::{FlightKey, Guard};
@@ -69,6 +69,7 @@ impl Thread {
     pub(crate) fn start(
         config: &node::Config,
         store: Store,
+        judge: Judge,
     ) -> Result<Option<Arc<Thread>>, ProgramError> {
         let Some(file) = &config.script.file else {
             return Ok(None);
@@ -87,7 +88,11 @@ impl Thread {
         let begun = std::thread::Builder::new()
             .name("script".to_owned())
             .spawn(move || {
-                let database = Database { store, runtime };
+                let database = Database {
+                    store,
+                    judge,
+                    runtime,
+                };
                 work(&taken, &program, &database);
             });
         if let Err(source) = begun {
@@ -248,6 +253,7 @@ fn subscription(resource: &Resource, dialog: &TakenDialog) -> Subscription {
 /// The way of the thread to the database.
 struct Database {
     store: Store,
+    judge: Judge,
     runtime: Handle,
 }
 
@@ -312,7 +318,11 @@ fn finish(
     database: &Database,
     failures: &mut Failures,
 ) -> Result<i64, Failure> {
-    let Database { store, runtime } = database;
+    let Database {
+        store,
+        judge,
+        runtime,
+    } = database;
     let until = Instant::now() + PATIENCE;
     loop {
         for complaint in machine.complaints() {
@@ -324,7 +334,7 @@ fn finish(
             Step::Asks(..) if Instant::now() >= until => return Err(Failure::Deadline),
             Step::Asks(suspended, ask) => {
                 let told = runtime.block_on(async {
-                    tokio::time::timeout(PATIENCE, store.script().tell(ask)).await
+                    tokio::time::timeout(PATIENCE, store.script().tell(ask, judge)).await
                 });
                 step = machine.resume(suspended, told.unwrap_or(Told::Code(-1)));
             }

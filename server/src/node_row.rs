@@ -1,6 +1,6 @@
 //! This process's row in `node`: SQL shows which servers are alive, and where notifiers reach them.
 //!
-//! Nothing depends on the row but what people see; a server works without it.
+//! Nothing depends on the row but what people see, and what SQL says of watchers where there are no rules; a server works without it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,9 +27,13 @@ pub(crate) struct NodeRow {
 
 impl NodeRow {
     /// Registers this server as soon as the database can be reached, and says ever after that it lives.
-    pub(crate) fn keep(store: Store, internal: SocketAddr) -> Self {
+    pub(crate) fn keep(store: Store, internal: SocketAddr, config: &node::PresenceConfig) -> Self {
         let id = Arc::new(AtomicI64::new(NO_ROW));
-        let keeper = tokio::spawn(beat(store.clone(), about(internal), Arc::clone(&id)));
+        let keeper = tokio::spawn(beat(
+            store.clone(),
+            about(internal, config),
+            Arc::clone(&id),
+        ));
         Self { store, id, keeper }
     }
 
@@ -76,7 +80,7 @@ async fn register_or_beat(
     Ok(())
 }
 
-fn about(internal: SocketAddr) -> NewNode {
+fn about(internal: SocketAddr, config: &node::PresenceConfig) -> NewNode {
     NewNode {
         kind: "server".to_owned(),
         host: std::fs::read_to_string("/proc/sys/kernel/hostname")
@@ -86,5 +90,6 @@ fn about(internal: SocketAddr) -> NewNode {
         pid: i32::try_from(std::process::id()).unwrap_or_default(),
         address: format!("udp:{internal}"),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        default_policy: config.says_of_watchers().to_owned(),
     }
 }

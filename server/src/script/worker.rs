@@ -322,7 +322,7 @@ impl Desk {
         );
         self.waiting.insert(call, Waiting { running, suspended });
         tokio::spawn(async move {
-            let told = timeout_at(deadline, front.store().script().tell(ask)).await;
+            let told = timeout_at(deadline, front.store().script().tell(ask, &front.judge)).await;
             if rings {
                 front.doorbell.press();
             }
