@@ -47,7 +47,9 @@ pub(crate) fn database_url(config: &Config) -> anyhow::Result<&DatabaseUrl> {
         ConfigError::Faults(vec![Fault {
             origin: Origin::Default,
             path: "presence.db_url".to_owned(),
-            message: "is needed here; give --database-url postgresql://user@host/database"
+            // Kamailio's presence module without it is a library for its other modules.
+            message: "is needed here, since all state is in the database; give --database-url postgresql://user@host/database. \
+                      There is no library mode as in Kamailio: other programs use SQL, HTTP or RPC"
                 .to_owned(),
         }])
     };

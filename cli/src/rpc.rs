@@ -10,7 +10,7 @@ use sql::{Store, StoreOptions};
 
 use crate::arguments::{RpcArgs, Settings};
 use crate::configuration::{Role, database_url, load, schema_fault, schema_settings};
-use crate::say;
+use crate::{packages, say};
 
 pub(crate) async fn run(settings: &Settings, args: &RpcArgs) -> anyhow::Result<ExitCode> {
     if !METHODS.contains(&args.method.as_str()) {
@@ -20,9 +20,11 @@ pub(crate) async fn run(settings: &Settings, args: &RpcArgs) -> anyhow::Result<E
             METHODS.join(", ")
         );
     }
-    let store = open(&load(settings, Role::Other)?).await?;
+    let config = load(settings, Role::Other)?;
+    let store = open(&config).await?;
+    let judge = server::judge(&config.presence, packages::registry(&config)?);
     let parameters: Value = args.parameters.iter().map(String::as_str).collect();
-    let result = call(&store, &args.method, Some(&parameters)).await?;
+    let result = call(&store, &judge, &args.method, Some(&parameters)).await?;
     match result {
         Value::String(text) => say(text),
         Value::Object(fields) if fields.is_empty() => {}

@@ -125,7 +125,7 @@ impl UserAgent {
             next_hop: self.hop.clone(),
         }]);
         match outcome.await.context("the connection was closed")? {
-            Outcome::Final(response) => Ok(response),
+            Outcome::Final(response, _) => Ok(response),
             Outcome::TimedOut => bail!("no answer to {} within 32 s", method.as_str()),
             Outcome::Unreachable(reason) => bail!("the server cannot be reached: {reason}"),
         }
@@ -180,7 +180,7 @@ async fn receive(
     while let Some(packets) = incoming.recv_batch().await {
         for packet in packets {
             match sip::parse_datagram(packet.bytes, &sip::Limits::default()) {
-                Ok(Message::Response(response)) => client.on_response(response),
+                Ok(Message::Response(response)) => client.on_response(response, packet.flow),
                 Ok(Message::Request(request)) => {
                     if hand_out.send((request, packet.flow)).is_err() {
                         return;

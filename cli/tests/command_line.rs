@@ -122,7 +122,9 @@ fn what_needs_a_database_says_so() {
         let (code, _, errors) = output(&[command]);
         assert_eq!(code, Some(2), "{command}: {errors}");
         assert!(
-            errors.contains("--database-url") && errors.lines().count() == 1,
+            errors.contains("--database-url")
+                && errors.contains("no library mode")
+                && errors.lines().count() == 1,
             "{errors}"
         );
     }

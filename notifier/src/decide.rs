@@ -1,8 +1,8 @@
 //! Decides about watchers: who is let in, and what is shown to whom (RFC 4745, RFC 5025).
 //!
-//! What a decision is, `events::authorization` says; this module fetches what it is made from and writes down what changes. It works
-//! for presentities whose row of the queue (presentity, `presence`) this notifier holds, so that one at a time decides; what is
-//! written when the lease is over by the database's clock is void.
+//! What a decision is, `events::authorization` says; what it is made from, [`sql::Judge`] fetches; this module writes down what
+//! changes. It works for presentities whose row of the queue (presentity, `presence`) this notifier holds, so that one at a time
+//! decides; what is written when the lease is over by the database's clock is void.
 //!
 //! Undecided dialogs are looked at each time. All dialogs are, when the rules have changed since all were decided about, or time has
 //! changed a decision; of those, only the ones that differ are written and told: a document that concerns 10 of 10,000 watchers
@@ -10,28 +10,18 @@
 
 mod changes;
 
-use std::collections::{BTreeSet, HashMap};
-
-use events::authorization::lists::document_path;
-use events::authorization::reevaluation::{Ground, Verdict};
+use events::Registry;
+use events::authorization::reevaluation::Verdict;
 use events::authorization::ruleset::SubHandling;
-use events::authorization::sphere::sphere_of;
-use events::authorization::{AuthorizationPolicy, Lists, Moment, Rules, Watcher};
+use events::authorization::{AuthorizationPolicy, Rules, Watcher};
 use events::package::{Authorization, EventPackage};
-use events::{MergeInput, Registry};
 use sip::Aor;
-use sql::{Presentity, Resource, Store, StoreError};
+use sql::{Grounds, Judge, LargeDocuments, Presentity, Resource, Store, StoreError};
 
 use changes::Changes;
 
 /// Dialogs or watchers that are read, decided about and written together.
 const TOGETHER: u32 = 2000;
-
-/// How often lists are followed to lists of further owners.
-const MOST_ROUNDS: usize = 4;
-
-/// Most owners of lists that are asked for one presentity.
-const MOST_OWNERS: usize = 64;
 
 /// The package whose row of the queue stands for all decisions about a presentity.
 const PRESENCE: &str = "presence";
@@ -47,11 +37,7 @@ pub(crate) struct Asked {
 /// What the operator says, and the packages.
 #[derive(Debug)]
 pub(crate) struct Decider {
-    registry: Registry,
-    policy: AuthorizationPolicy,
-    removed_reason: String,
-    sphere_check: bool,
-    fold_case: bool,
+    judge: Judge,
     /// Names of the packages that are under rules.
     packages: Vec<String>,
 }
@@ -60,10 +46,7 @@ pub(crate) struct Decider {
 struct Facts<'a> {
     presentity_uri: &'a str,
     stored: Presentity,
-    rules: Rules,
-    lists: Lists,
-    now: Moment,
-    sphere: Option<String>,
+    grounds: Grounds,
 }
 
 // === impl Decider ===
@@ -77,28 +60,21 @@ impl Decider {
         let packages = packages.map(|package| package.name.to_string()).collect();
         Decider {
             packages,
-            registry,
-            policy: AuthorizationPolicy {
-                default_handling: match config.default_policy {
-                    node::DefaultPolicy::Allow => SubHandling::Allow,
-                    node::DefaultPolicy::Confirm => SubHandling::Confirm,
-                    node::DefaultPolicy::Block => SubHandling::Block,
-                },
-                force_active: config.force_active,
-            },
-            removed_reason: config.xcapauth_userdel_reason.clone(),
-            sphere_check: config.enable_sphere_check,
-            fold_case: config.sip_uri_match.folds_case(),
+            judge: judge(config, registry),
         }
     }
 
     pub(crate) fn registry(&self) -> &Registry {
-        &self.registry
+        &self.judge.registry
+    }
+
+    pub(crate) fn judge(&self) -> &Judge {
+        &self.judge
     }
 
     /// Whether a change of this resource's state may change decisions (`enable_sphere_check`).
     pub(crate) fn looks_at_state_of(&self, resource: &Resource) -> bool {
-        self.sphere_check && !self.packages.is_empty() && resource.event == PRESENCE
+        self.judge.sphere_check && !self.packages.is_empty() && resource.event == PRESENCE
     }
 
     /// Decides about the watchers of these presentities, and returns the numbers of the rules that it was decided by, in order.
@@ -136,7 +112,7 @@ impl Decider {
     }
 
     fn concerns_all(&self, facts: &Facts<'_>) -> bool {
-        let sphere = self.sphere_check && depends_on_sphere(&facts.rules);
+        let sphere = self.judge.sphere_counts(&facts.grounds.rules);
         facts.stored.rules_version > facts.stored.decided_rules
             || facts.stored.recheck_due
             || sphere
@@ -148,77 +124,21 @@ impl Decider {
         &self,
         store: &Store,
         presentity_uri: &'a str,
-        stored: Presentity,
+        mut stored: Presentity,
     ) -> Result<Facts<'a>, StoreError> {
-        let documents = stored.documents.iter().map(Vec::as_slice);
-        let rules = Rules::read(documents, self.fold_case);
-        if let Rules::Broken(fault) = &rules {
+        let documents = std::mem::take(&mut stored.documents);
+        let grounds = self
+            .judge
+            .grounds(store, presentity_uri, documents, stored.now_us)
+            .await?;
+        if let Rules::Broken(fault) = &grounds.rules {
             tracing::warn!(presentity.aor = presentity_uri, reason = %fault, "rules cannot be read; the watchers are pending");
         }
-        let now = Moment::from_epoch_us(stored.now_us);
-        let lists = self.lists(store, &rules).await?;
-        let sphere = match self.sphere_check && depends_on_sphere(&rules) {
-            true => self.sphere(store, presentity_uri, now).await?,
-            false => None,
-        };
         Ok(Facts {
             presentity_uri,
             stored,
-            rules,
-            lists,
-            now,
-            sphere,
+            grounds,
         })
-    }
-
-    /// The lists that rules refer to, and those that these refer to, owner by owner.
-    async fn lists(&self, store: &Store, rules: &Rules) -> Result<Lists, StoreError> {
-        let Rules::Stored(rules) = rules else {
-            return Ok(Lists::default());
-        };
-        let anchors: Vec<&str> = rules.anchors().collect();
-        let mut documents = HashMap::new();
-        let mut lists = Lists::default();
-        let mut asked = BTreeSet::new();
-        for _ in 0..MOST_ROUNDS {
-            lists = Lists::gather(anchors.iter().copied(), &documents, self.fold_case);
-            let owners: BTreeSet<String> = lists.missing().filter_map(owner_of).collect();
-            let new: Vec<String> = owners.difference(&asked).cloned().collect();
-            if new.is_empty() || asked.len() + new.len() > MOST_OWNERS {
-                break;
-            }
-            let found = store.watcher().lists(&new).await?;
-            documents.extend(found.into_iter().filter_map(|(address, document)| {
-                Some((document_path(&address, self.fold_case)?, document))
-            }));
-            asked.extend(new);
-        }
-        Ok(lists)
-    }
-
-    async fn sphere(
-        &self,
-        store: &Store,
-        presentity_uri: &str,
-        now: Moment,
-    ) -> Result<Option<String>, StoreError> {
-        let Some(package) = self.registry.find_name(PRESENCE) else {
-            return Ok(None);
-        };
-        let resource = Resource {
-            presentity_uri: presentity_uri.to_owned(),
-            event: PRESENCE.to_owned(),
-        };
-        let rows = store.publication().list(&[resource]).await?.publications;
-        let publications: Vec<_> = rows.iter().map(|row| row.merge_row()).collect();
-        let input = MergeInput {
-            presentity: presentity_uri,
-            publications: &publications,
-            now: rows.first().map_or(0, |row| row.now),
-            ..MergeInput::default()
-        };
-        let document = package.merge(&input);
-        Ok(document.and_then(|document| sphere_of(&document.body, now)))
     }
 
     // --- whom they are about ---
@@ -298,29 +218,25 @@ impl Decider {
     }
 
     fn verdict(&self, facts: &Facts<'_>, username: &str, domain: &str) -> Verdict {
-        let ground = Ground {
-            policy: &self.policy,
-            removed_reason: &self.removed_reason,
-            rules: &facts.rules,
-            lists: &facts.lists,
-            now: facts.now,
-            sphere: facts.sphere.as_deref(),
-        };
-        ground.decide(&Watcher::of(Aor {
+        let watcher = Watcher::of(Aor {
             username: username.to_owned(),
             domain: domain.to_owned(),
-        }))
+        });
+        self.judge.ground(&facts.grounds).decide(&watcher)
     }
 }
 
-fn depends_on_sphere(rules: &Rules) -> bool {
-    matches!(rules, Rules::Stored(rules) if rules.depends_on_sphere())
-}
-
-/// Whose document a path of [`Lists::missing`] is of, in canonical form as all of it. Global lists have no owner, and are not found.
-fn owner_of(path: &str) -> Option<String> {
-    let (owner, _) = path
-        .strip_prefix("resource-lists/users/")?
-        .split_once('/')?;
-    Some(owner.to_owned())
+/// Judges by what the operator says.
+fn judge(config: &node::PresenceConfig, registry: Registry) -> Judge {
+    Judge {
+        registry,
+        policy: AuthorizationPolicy {
+            default_handling: SubHandling::read(config.default_policy.as_str()),
+            force_active: config.force_active,
+        },
+        removed_reason: config.xcapauth_userdel_reason.clone(),
+        sphere_check: config.enable_sphere_check,
+        fold_case: config.sip_uri_match.folds_case(),
+        large: LargeDocuments::default(),
+    }
 }

@@ -514,7 +514,7 @@ fn asked(works: &[Held]) -> Vec<(usize, Asked)> {
 
 fn ending(outcome: &Outcome) -> Ending {
     match outcome {
-        Outcome::Final(response) => Ending::Answered {
+        Outcome::Final(response, _) => Ending::Answered {
             status: response.status().code(),
             retry_after_s: response.retry_after().ok().flatten(),
         },

@@ -45,7 +45,9 @@ use witness::Witnesses;
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// `presence.db_url` isn't set. Remedy: set it.
-    #[error("presence.db_url is not set")]
+    #[error(
+        "presence.db_url is not set; all state is in that database, and there is no library mode as in Kamailio"
+    )]
     NoDatabase,
     /// `presence.db_url` makes no sense. Remedy: correct it.
     #[error(transparent)]
@@ -124,9 +126,9 @@ pub async fn run(
     ready: impl FnOnce() + Send,
 ) -> Result<(), RunError> {
     let store = connect(&config)?;
-    let script = script::Thread::start(&config, store.clone())?;
     let settings = Settings::new(&config);
     let decider = Decider::new(&config.presence, registry);
+    let script = script::Thread::start(&config, store.clone(), decider.judge().clone())?;
     let notify_log = NotifyLog::new(&config);
     let listen = config.notifier.listen.to_string().parse::<ListenAddr>();
     let listen = listen.unwrap_or(ListenAddr {
@@ -140,7 +142,7 @@ pub async fn run(
         .first()
         .map(ToString::to_string)
         .unwrap_or_default();
-    let node = heartbeat::this_node(address);
+    let node = heartbeat::this_node(address, &config.presence);
     let mut ready = Some(ready);
     let id = {
         let mut registered = std::pin::pin!(heartbeat::register(&store, &node, &shutdown));
@@ -266,7 +268,7 @@ async fn receive(mut incoming: Incoming, client: Client<send::Letter>) {
     while let Some(batch) = incoming.recv_batch().await {
         for packet in batch {
             match sip::parse_datagram(packet.bytes, &limits) {
-                Ok(Message::Response(response)) => client.on_response(response),
+                Ok(Message::Response(response)) => client.on_response(response, packet.flow),
                 Ok(Message::Request(request)) => tracing::debug!(
                     method = request.method().as_str(),
                     "a request came to a notifier"

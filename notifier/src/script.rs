@@ -13,9 +13,9 @@ use std::sync::mpsc::{self, TrySendError};
 use std::time::{Duration, Instant};
 
 use ::script::{Attribute, DialogKey, Limits, Machine, Program, ProgramError, ReplyTo, Step};
-use ::script::{Failure, Subscription, Told};
+use ::script::{Failure, Subscription, Told, Way};
 use net::Outcome;
-use sql::{DialogVerdict, Resource, Store, TakenDialog, Verdict};
+use sql::{DialogVerdict, Judge, Resource, Store, TakenDialog, Verdict};
 use tokio::runtime::Handle;
 
 use crate::in_flight::{FlightKey, Guard};
@@ -69,6 +69,7 @@ impl Thread {
     pub(crate) fn start(
         config: &node::Config,
         store: Store,
+        judge: Judge,
     ) -> Result<Option<Arc<Thread>>, ProgramError> {
         let Some(file) = &config.script.file else {
             return Ok(None);
@@ -86,7 +87,14 @@ impl Thread {
         let runtime = Handle::current();
         let begun = std::thread::Builder::new()
             .name("script".to_owned())
-            .spawn(move || work(&taken, &program, &store, &runtime));
+            .spawn(move || {
+                let database = Database {
+                    store,
+                    judge,
+                    runtime,
+                };
+                work(&taken, &program, &database);
+            });
         if let Err(source) = begun {
             return Err(ProgramError::Unreadable { path: file, source });
         }
@@ -185,7 +193,14 @@ impl NotifyEvents {
             return;
         };
         let reply = match outcome {
-            Outcome::Final(response) => ReplyTo::Response(response.clone()),
+            Outcome::Final(response, flow) => ReplyTo::Response(
+                response.clone(),
+                Way {
+                    source: flow.remote,
+                    local: flow.local,
+                    transport: flow.transport,
+                },
+            ),
             Outcome::TimedOut => ReplyTo::Timeout,
             Outcome::Unreachable(_) => return,
         };
@@ -235,7 +250,14 @@ fn subscription(resource: &Resource, dialog: &TakenDialog) -> Subscription {
 
 // === the thread ===
 
-fn work(taken: &mpsc::Receiver<Job>, program: &Arc<Program>, store: &Store, runtime: &Handle) {
+/// The way of the thread to the database.
+struct Database {
+    store: Store,
+    judge: Judge,
+    runtime: Handle,
+}
+
+fn work(taken: &mpsc::Receiver<Job>, program: &Arc<Program>, database: &Database) {
     let mut program = Arc::clone(program);
     let mut machine = open(&program);
     let mut failures = Failures::default();
@@ -249,7 +271,7 @@ fn work(taken: &mpsc::Receiver<Job>, program: &Arc<Program>, store: &Store, runt
             Job::Sent(subscription) => {
                 let Some(current) = &machine else { continue };
                 let begun = current.local_request(subscription.map(|known| *known));
-                if let Err(failure) = finish(current, begun, store, runtime) {
+                if let Err(failure) = finish(current, begun, database, &mut failures) {
                     failures.add(&failure);
                     machine = after(&failure, machine, &program);
                 }
@@ -262,9 +284,9 @@ fn work(taken: &mpsc::Receiver<Job>, program: &Arc<Program>, store: &Store, runt
             } => {
                 let Some(current) = &machine else { continue };
                 let begun = current.notify_reply(reply, subscription.map(|known| *known));
-                match finish(current, begun, store, runtime) {
+                match finish(current, begun, database, &mut failures) {
                     Ok(0) => {}
-                    Ok(_) => delete(dialog, guard, store, runtime),
+                    Ok(_) => delete(dialog, guard, database),
                     Err(failure) => {
                         failures.add(&failure);
                         machine = after(&failure, machine, &program);
@@ -293,18 +315,26 @@ fn open(program: &Program) -> Option<Machine> {
 fn finish(
     machine: &Machine,
     mut step: Step,
-    store: &Store,
-    runtime: &Handle,
+    database: &Database,
+    failures: &mut Failures,
 ) -> Result<i64, Failure> {
+    let Database {
+        store,
+        judge,
+        runtime,
+    } = database;
     let until = Instant::now() + PATIENCE;
     loop {
+        for complaint in machine.complaints() {
+            failures.add(&complaint);
+        }
         match step {
             Step::Done(value) => return Ok(value),
             Step::Failed(failure) => return Err(failure),
             Step::Asks(..) if Instant::now() >= until => return Err(Failure::Deadline),
             Step::Asks(suspended, ask) => {
                 let told = runtime.block_on(async {
-                    tokio::time::timeout(PATIENCE, store.script().tell(ask)).await
+                    tokio::time::timeout(PATIENCE, store.script().tell(ask, judge)).await
                 });
                 step = machine.resume(suspended, told.unwrap_or(Told::Code(-1)));
             }
@@ -312,14 +342,16 @@ fn finish(
     }
 }
 
-fn delete(dialog: i64, guard: Guard, store: &Store, runtime: &Handle) {
+fn delete(dialog: i64, guard: Guard, database: &Database) {
     let verdict = DialogVerdict {
         id: dialog,
         remote_cseq: guard.remote_cseq,
         target_version: guard.target_version,
         verdict: Verdict::Ended,
     };
-    let stored = runtime.block_on(async { store.subscription().settle_batch(&[verdict]).await });
+    let stored = database
+        .runtime
+        .block_on(async { database.store.subscription().settle_batch(&[verdict]).await });
     match stored {
         Ok(_) => tracing::debug!(subscription.id = dialog, "deleted by the script"),
         Err(error) => {

@@ -66,8 +66,9 @@ $$;
 COMMENT ON FUNCTION public.mark_waiting_over() IS 'Row trigger: notes when a watcher that waited was decided about. Its WHEN clause keeps it away from all others.';
 
 CREATE FUNCTION public.pres_auth_status(watcher_uri text, presentity_uri text) RETURNS integer
-    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    LANGUAGE plpgsql STABLE
     AS $$
+#variable_conflict use_column
 DECLARE
     -- pres: is the address of a presentity or watcher, whatever protocol serves it (RFC 3859); here it is SIP.
     watched text := presence_uri_under(regexp_replace(presentity_uri, '^(<?)pres:', '\1sip:', 'i'), presence_uri_match());
@@ -87,11 +88,45 @@ BEGIN
         ORDER BY a.id DESC
         LIMIT 1;
     END IF;
-    RETURN COALESCE(found, -1);
+    SELECT q.rules_version, q.decided_rules INTO queued
+    FROM notify_queue AS q
+    WHERE q.presentity_uri = watched AND q.event = 'presence';
+    SELECT w.status, w.reason, w.rules_version, w.recheck_at INTO stored
+    FROM watchers AS w
+    WHERE w.presentity_uri = watched AND w.watcher_username = user_part AND w.watcher_domain = domain_part AND w.event = 'presence';
+    told := CASE WHEN stored.status = 1 AND stored.reason = 'polite-block' THEN 5 ELSE stored.status END;
+    IF NOT presence_has_rules(watched) THEN
+        -- What was decided by rules that are gone says nothing; what an operator wrote by hand does.
+        IF told IS NOT NULL AND (stored.rules_version IS NULL OR stored.rules_version >= COALESCE(queued.rules_version, 0)) THEN
+            RETURN told;
+        ELSIF policies IS NOT NULL THEN
+            -- While processes disagree, what lets in the fewest.
+            RETURN CASE WHEN 'block' = ANY (policies) THEN 3
+                        WHEN NOT 'confirm' = ANY (policies) THEN 1
+                        WHEN told = 4 THEN 4
+                        ELSE 2 END;
+        END IF;
+    ELSIF told IS NOT NULL THEN
+        -- By hand, where rules decide: not by the rules. By earlier rules, or until a moment that has come: not any more.
+        RETURN CASE WHEN stored.rules_version >= COALESCE(queued.rules_version, 0)
+                      OR (stored.rules_version IS NOT NULL AND queued.decided_rules >= queued.rules_version)
+                    THEN CASE WHEN stored.recheck_at <= extract(epoch FROM presence_now()) THEN -1 ELSE told END
+                    ELSE -1 END;
+    ELSIF queued.decided_rules < queued.rules_version THEN
+        RETURN -1;
+    END IF;
+    -- Let in before there were rules, and still: of such a watcher nothing is stored but the dialog.
+    SELECT CASE WHEN a.status = 1 AND a.view = 'polite-block' THEN 5 ELSE a.status END INTO told
+    FROM active_watchers AS a
+    WHERE a.presentity_uri = watched AND a.event = 'presence' AND a.watcher_username = user_part AND a.watcher_domain = domain_part
+      AND a.status <> 3 AND a.decided_version IS DISTINCT FROM -1
+    ORDER BY a.id DESC
+    LIMIT 1;
+    RETURN COALESCE(told, -1);
 END
 $$;
 
-COMMENT ON FUNCTION public.pres_auth_status(watcher_uri text, presentity_uri text) IS 'What was decided about a watcher of a presentity''s presence: 1 active, 2 pending, 3 terminated, 4 waiting, 5 politely blocked; -1 = nothing, it never subscribed.';
+COMMENT ON FUNCTION public.pres_auth_status(watcher_uri text, presentity_uri text) IS 'Whether a watcher may watch a presentity''s presence, whether it ever subscribed or not: 1 active, 2 pending, 3 terminated, 4 waiting, 5 politely blocked. -1: a URI is none; or there are rules, by which nothing was decided about this watcher so far: ask a server, presence.auth_status by RPC.';
 
 CREATE FUNCTION public.pres_has_subscribers(presentity_uri text, event text) RETURNS boolean
     LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -108,10 +143,10 @@ $_$;
 COMMENT ON FUNCTION public.pres_has_subscribers(presentity_uri text, event text) IS 'Whether anybody subscribes to an event package of a presentity, active or pending.';
 
 CREATE FUNCTION public.presence_auth_status(watcher_uri text, presentity_uri text) RETURNS integer
-    LANGUAGE sql STABLE PARALLEL SAFE
+    LANGUAGE sql STABLE
     AS $_$ SELECT pres_auth_status(presence_uri($1), presence_uri($2)) $_$;
 
-COMMENT ON FUNCTION public.presence_auth_status(watcher_uri text, presentity_uri text) IS 'What was decided about a watcher of a presentity''s presence: 1 active, 2 pending, 3 terminated, 4 waiting, 5 politely blocked; -1 = nothing, it never subscribed. As pres_auth_status of Kamailio.';
+COMMENT ON FUNCTION public.presence_auth_status(watcher_uri text, presentity_uri text) IS 'Whether a watcher may watch a presentity''s presence, whether it ever subscribed or not: 1 active, 2 pending, 3 terminated, 4 waiting, 5 politely blocked; -1 = there are rules, by which nothing was decided about this watcher so far: ask a server, presence.auth_status by RPC. What is no URI is an error. As pres_auth_status of Kamailio.';
 
 CREATE FUNCTION public.presence_canonical(INOUT username text, INOUT domain text, match smallint) RETURNS record
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -513,6 +548,17 @@ END
 $$;
 
 COMMENT ON FUNCTION public.presence_grant() IS 'Gives pgpresence_server, pgpresence_notifier and pgpresence_reader their rights on this database, those of them that exist. Run by the migration; again by hand where they were made later.';
+
+CREATE FUNCTION public.presence_has_rules(presentity_uri text) RETURNS boolean
+    LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE
+    SET search_path TO 'public', 'pg_temp'
+    AS $_$
+        BEGIN
+            RETURN (SELECT true FROM xcap AS x WHERE x.presentity_uri = $1 AND x.doc_type = 2 LIMIT 1) IS NOT NULL;
+        END
+        $_$;
+
+COMMENT ON FUNCTION public.presence_has_rules(presentity_uri text) IS 'Whether a presentity, given by its canonical URI, has a rules document.';
 
 CREATE FUNCTION public.presence_has_subscribers(presentity_uri text, event text) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -1425,7 +1471,9 @@ CREATE TABLE public.node (
     version text DEFAULT ''::text NOT NULL,
     started timestamp with time zone DEFAULT now() NOT NULL,
     heartbeat timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT "a node has a kind" CHECK ((kind <> ''::text))
+    default_policy text DEFAULT ''::text NOT NULL,
+    CONSTRAINT "a node has a kind" CHECK ((kind <> ''::text)),
+    CONSTRAINT "a process lets in, has confirmed or refuses, or reads no rules" CHECK ((default_policy = ANY (ARRAY[''::text, 'allow'::text, 'confirm'::text, 'block'::text, 'force_active'::text])))
 );
 
 COMMENT ON TABLE public.node IS 'One row per running process. Written by that process.';
@@ -1445,6 +1493,8 @@ COMMENT ON COLUMN public.node.version IS 'Version of the program. Written once, 
 COMMENT ON COLUMN public.node.started IS 'When it started. Written once, at the start.';
 
 COMMENT ON COLUMN public.node.heartbeat IS 'When it last said that it lives. Written every few seconds.';
+
+COMMENT ON COLUMN public.node.default_policy IS 'How it has watchers handled whose presentity has no rules: allow, confirm, block; force_active = it reads no rules, and lets everybody in. Empty: of an older version, which does not say. Written once, at the start.';
 
 ALTER TABLE public.node ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.node_id_seq

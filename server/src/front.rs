@@ -11,7 +11,7 @@ use events::{Policy, Registry};
 use net::{Endpoint, FlowKey};
 use sip::token::Secret;
 use sip::{Limits, Request};
-use sql::{Authorization, Priority, Store, StoreError};
+use sql::{Authorization, Judge, Priority, Store, StoreError};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
@@ -29,6 +29,8 @@ pub(crate) struct Front {
     pub(crate) limits: Limits,
     pub(crate) registry: Registry,
     pub(crate) policy: Policy,
+    /// Who may watch whom, for `pres_auth_status`.
+    pub(crate) judge: Judge,
     pub(crate) addresses: Addresses,
     pub(crate) admission: Admission,
     pub(crate) creates_publications: Arc<WriteQueue<publish::Create>>,
@@ -86,6 +88,7 @@ impl Front {
         Self {
             endpoint,
             limits,
+            judge: crate::judge(&config.presence, registry.clone()),
             registry,
             policy,
             addresses,

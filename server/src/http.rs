@@ -25,7 +25,7 @@ use hyper::header::CONTENT_TYPE;
 use hyper::{Request, StatusCode};
 use node::{Shutdown, Token};
 use serde_json::json;
-use sql::Store;
+use sql::{Judge, Store};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
@@ -57,6 +57,7 @@ pub(crate) struct Http {
     shutdown: Shutdown,
     registry: Registry,
     policy: Policy,
+    judge: Judge,
     doorbell: Doorbell,
     feed: Arc<Feed>,
     connections: Arc<Semaphore>,
@@ -70,6 +71,7 @@ impl Http {
         shutdown: Shutdown,
         registry: Registry,
         policy: Policy,
+        judge: Judge,
         doorbell: Doorbell,
     ) -> Arc<Http> {
         Arc::new(Http {
@@ -79,6 +81,7 @@ impl Http {
             shutdown,
             registry,
             policy,
+            judge,
             doorbell,
             connections: Arc::new(Semaphore::new(CONNECTIONS)),
             streams: Arc::new(Semaphore::new(STREAMS)),
@@ -162,9 +165,11 @@ impl Http {
             return Err(Problem::unsupported_media_type("application/json"));
         }
         let body = receive::body(request, largest).await?;
-        Ok(match json_rpc::respond(&self.store, &body).await {
-            Some(answer) => reply::json(StatusCode::OK, &answer),
-            None => reply::empty(StatusCode::NO_CONTENT),
-        })
+        Ok(
+            match json_rpc::respond(&self.store, &self.judge, &body).await {
+                Some(answer) => reply::json(StatusCode::OK, &answer),
+                None => reply::empty(StatusCode::NO_CONTENT),
+            },
+        )
     }
 }

@@ -22,11 +22,13 @@ pub mod write_batch;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use events::authorization::AuthorizationPolicy;
+use events::authorization::ruleset::SubHandling;
 use events::{MinExpiresAction, Policy, Registry, SameSubscriber};
 use net::{Endpoint, EndpointOptions, Incoming, ListenAddr};
 use node::{Config, Hangups, PresenceConfig, Shutdown};
 use sip::{Limits, Transport};
-use sql::{Store, StoreError, StoreOptions, Tables};
+use sql::{Judge, LargeDocuments, Store, StoreError, StoreOptions, Tables};
 use thiserror::Error;
 use tokio::task::JoinHandle;
 
@@ -76,7 +78,9 @@ pub enum RunError {
     #[error("no thread for the script: {0}")]
     Thread(std::io::Error),
     /// No database is named. Remedy: `presence.db_url`.
-    #[error("presence.db_url names no database")]
+    #[error(
+        "presence.db_url names no database; all state is in it, and there is no library mode as in Kamailio"
+    )]
     NoDatabase,
     /// The database's URL cannot be understood.
     #[error("presence.db_url: {0}")]
@@ -161,6 +165,7 @@ pub async fn run(
             shutdown.clone(),
             front.registry.clone(),
             front.policy.clone(),
+            front.judge.clone(),
             front.doorbell.clone(),
         );
         background.0.extend([
@@ -169,7 +174,7 @@ pub async fn run(
         ]);
         served = Some(serving);
     }
-    let node = NodeRow::keep(store, internal, shutdown.clone());
+    let node = NodeRow::keep(store, internal, &config.presence, shutdown.clone());
     ready(Ready {
         listen: endpoint.local_addrs().to_vec(),
         internal,
@@ -252,6 +257,21 @@ pub fn tables(presence: &PresenceConfig) -> Tables {
         presence.active_watchers_table.as_str(),
         presence.watchers_table.as_str(),
     )
+}
+
+/// Who may watch whom, by what the operator says: what notifiers decide by as well.
+pub fn judge(config: &PresenceConfig, registry: Registry) -> Judge {
+    Judge {
+        registry,
+        policy: AuthorizationPolicy {
+            default_handling: SubHandling::read(config.default_policy.as_str()),
+            force_active: config.force_active,
+        },
+        removed_reason: config.xcapauth_userdel_reason.clone(),
+        sphere_check: config.enable_sphere_check,
+        fold_case: config.sip_uri_match.folds_case(),
+        large: LargeDocuments::default(),
+    }
 }
 
 fn policy(config: &Config) -> Policy {

@@ -1,6 +1,6 @@
 //! This process's row in `node`: SQL shows which servers are alive, and where notifiers reach them.
 //!
-//! Nothing depends on the row but what people see; a server works without it.
+//! Nothing depends on the row but what people see, and what SQL says of watchers where there are no rules; a server works without it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,11 +29,16 @@ pub(crate) struct NodeRow {
 impl NodeRow {
     /// Registers this server as soon as the database can be reached, and says ever after that it lives.
     /// Ends the process if the database matches URIs otherwise than it.
-    pub(crate) fn keep(store: Store, internal: SocketAddr, shutdown: Shutdown) -> Self {
+    pub(crate) fn keep(
+        store: Store,
+        internal: SocketAddr,
+        config: &node::PresenceConfig,
+        shutdown: Shutdown,
+    ) -> Self {
         let id = Arc::new(AtomicI64::new(NO_ROW));
         let keeper = tokio::spawn(beat(
             store.clone(),
-            about(internal),
+            about(internal, config),
             Arc::clone(&id),
             shutdown,
         ));
@@ -91,7 +96,7 @@ async fn register_or_beat(
     Ok(true)
 }
 
-fn about(internal: SocketAddr) -> NewNode {
+fn about(internal: SocketAddr, config: &node::PresenceConfig) -> NewNode {
     NewNode {
         kind: "server".to_owned(),
         host: std::fs::read_to_string("/proc/sys/kernel/hostname")
@@ -101,5 +106,6 @@ fn about(internal: SocketAddr) -> NewNode {
         pid: i32::try_from(std::process::id()).unwrap_or_default(),
         address: format!("udp:{internal}"),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        default_policy: config.says_of_watchers().to_owned(),
     }
 }

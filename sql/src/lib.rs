@@ -8,6 +8,7 @@
 mod doorbell;
 mod error;
 mod import;
+mod judge;
 mod kamailio;
 mod maintenance;
 mod node;
@@ -29,6 +30,7 @@ pub use import::dialog::ImportedDialog;
 pub use import::publication::ImportedPublication;
 pub use import::rules::{ImportedDecision, ImportedDocument};
 pub use import::{Import, ImportVerdict};
+pub use judge::{Grounds, Judge, LargeDocuments};
 pub use kamailio::{
     Kamailio, KamailioDecision, KamailioDialog, KamailioDocument, KamailioPublication,
 };

@@ -17,6 +17,9 @@ pub struct NewNode {
     pub address: String,
     /// Version of the program.
     pub version: String,
+    /// How it has watchers handled whose presentity has no rules: `allow`, `confirm`, `block`, or `force_active` if it reads no
+    /// rules at all. `""`: it does not say.
+    pub default_policy: String,
 }
 
 /// A process that is, or was, alive.
@@ -55,6 +58,7 @@ impl Nodes<'_> {
                     &node.version,
                     &self.0.now(),
                     &self.0.uri_match(),
+                    &node.default_policy,
                 ],
             )
             .await?;
@@ -100,6 +104,7 @@ impl Nodes<'_> {
                     pid: row.get("pid"),
                     address: row.get("address"),
                     version: row.get("version"),
+                    default_policy: row.get("default_policy"),
                 },
                 started: row.get("started"),
                 heartbeat: row.get("heartbeat"),

@@ -57,7 +57,7 @@ statements! {
     MAINTENANCE_DELETE_DEAD_NODES = "maintenance" "delete_dead_nodes";
     MAINTENANCE_DISCARD_PLANS = "maintenance" "discard_plans";
     MAINTENANCE_PUT_CLOCK = "maintenance" "put_clock";
-    SCRIPT_FIND_AUTH_STATUS = "script" "find_auth_status";
+    SCRIPT_LIST_GROUNDS = "script" "list_grounds";
     SCRIPT_FIND_SUBSCRIBERS = "script" "find_subscribers";
     SCRIPT_FIND_SUBSCRIPTION = "script" "find_subscription";
     KAMAILIO_LIST_COLUMNS = "kamailio" "list_columns";

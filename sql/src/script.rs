@@ -5,7 +5,7 @@
 use ::script::{Ask, Attribute, Subscription, Told};
 use tokio_postgres::Row;
 
-use crate::{Store, StoreError, registry};
+use crate::{Judge, Store, StoreError, registry};
 
 /// The statements of this area; see [`Store::script`].
 #[derive(Clone, Copy, Debug)]
@@ -13,16 +13,19 @@ pub struct Script<'a>(pub(crate) &'a Store);
 
 impl Script<'_> {
     /// Answers what needs nothing but the database, with the guide's return codes: -1 also where the database is away. What needs a
-    /// request is wrong here.
+    /// request is wrong here. `judge` says who may watch whom.
     ///
     /// # Locks
     /// For orders those of [`crate::Operator::refresh_watchers`] and [`crate::Operator::update_watchers`].
-    pub async fn tell(&self, ask: Ask) -> Told {
+    pub async fn tell(&self, ask: Ask, judge: &Judge) -> Told {
         match ask {
             Ask::AuthStatus {
                 watcher_uri,
                 presentity_uri,
-            } => code(self.auth_status(&watcher_uri, &presentity_uri).await),
+            } => {
+                let status = judge.auth_status(self.0, &watcher_uri, &presentity_uri);
+                code(status.await.map(i64::from))
+            }
             Ask::HasSubscribers {
                 presentity_uri,
                 event,
@@ -56,20 +59,6 @@ impl Script<'_> {
             | Ask::DefaultRoute { .. }
             | Ask::Reply { .. } => Told::Wrong("there is no request to be handled here".to_owned()),
         }
-    }
-
-    async fn auth_status(
-        &self,
-        watcher_uri: &str,
-        presentity_uri: &str,
-    ) -> Result<i64, StoreError> {
-        let statement = &registry::SCRIPT_FIND_AUTH_STATUS;
-        let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 2] =
-            [&watcher_uri, &presentity_uri];
-        let rows = self.0.query(statement, &parameters).await?;
-        Ok(rows
-            .first()
-            .map_or(-1, |row| row.get::<_, i32>("status").into()))
     }
 
     async fn has_subscribers(&self, presentity_uri: &str, event: &str) -> Result<i64, StoreError> {

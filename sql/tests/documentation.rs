@@ -29,7 +29,7 @@ async fn populated() -> Database {
         .by_hand("SELECT presence_publish('sip:bob@example.org', 'dialog', '<dialog-info><dialog id=\"1\"><state>confirmed</state></dialog></dialog-info>', sender => 'sip:bob@example.org')")
         .await;
     database
-        .by_hand("INSERT INTO node (kind, host, pid) VALUES ('server', 'one', 7)")
+        .by_hand("INSERT INTO node (kind, host, pid, default_policy) VALUES ('server', 'one', 7, 'allow')")
         .await;
     database
 }

@@ -182,6 +182,44 @@ async fn lists_show_what_sip_stored() {
     assert_eq!(users.len(), 26);
 }
 
+/// `presence.auth_status` judges at once, by HTTP and from the shell, as the script does.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_watch_is_judged_at_once() {
+    let (system, http) = serving();
+    let shell = |user: &str| {
+        let mut command = std::process::Command::new(system_tests::process::pgpresence());
+        let watcher = format!("sip:{user}@example.org");
+        command.args(["rpc", "presence.auth_status", &watcher, BOB]);
+        command.args(["--database-url", &system.url()]);
+        let (status, out, errors) = system_tests::process::run(&mut command, STARTUP);
+        assert!(status.success(), "{errors}");
+        serde_json::from_str::<Value>(&out).unwrap()
+    };
+    let by_http = async |user: &str| {
+        let params = json!([
+            format!("\"x\" <sip:{user}@Example.ORG>"),
+            "sips:bob@example.org;x=y"
+        ]);
+        call(http, "presence.auth_status", params).await.unwrap()
+    };
+    assert_eq!(by_http("friend").await, json!({"status": 1}));
+    let rules = "<ruleset xmlns=\"urn:ietf:params:xml:ns:common-policy\" xmlns:p=\"urn:ietf:params:xml:ns:pres-rules\"><rule id=\"a\">\
+        <conditions><identity><one id=\"sip:friend@example.org\"/></identity></conditions>\
+        <actions><p:sub-handling>polite-block</p:sub-handling></actions></rule></ruleset>";
+    system.psql(&format!(
+        "INSERT INTO xcap (username, domain, doc, doc_type, etag, doc_uri) VALUES ('bob', 'example.org', '{rules}', 2, 'e', '/x')"
+    ));
+    for (user, expected) in [("friend", 5), ("nobody", 3)] {
+        assert_eq!(by_http(user).await, json!({"status": expected}));
+        assert_eq!(shell(user), json!({"status": expected}));
+    }
+    let params = json!({"watcher_uri": "no uri", "presentity_uri": BOB});
+    let told = call(http, "presence.auth_status", params).await;
+    assert_eq!(told.unwrap(), json!({"status": -1}));
+    let fault = call(http, "presence.auth_status", json!([BOB])).await;
+    assert_eq!(fault.unwrap_err().0, 500);
+}
+
 /// Orders do on the wire what the guide says.
 #[tokio::test(flavor = "multi_thread")]
 async fn orders_reach_the_phones() {

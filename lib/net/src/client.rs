@@ -18,7 +18,7 @@ use sip::{Method, Response, Transport, ViaOut};
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::{Endpoint, Resolver, Target};
+use crate::{Endpoint, FlowKey, Resolver, Target};
 use table::Table;
 
 /// Where a request goes.
@@ -53,8 +53,8 @@ pub struct ClientRequest<K> {
 /// How a transaction ended. Each request that was not cancelled gets exactly one.
 #[derive(Clone, Debug)]
 pub enum Outcome {
-    /// A final answer.
-    Final(Response),
+    /// A final answer, and how it came.
+    Final(Response, FlowKey),
     /// Timer F: nothing came, from any of the targets.
     TimedOut,
     /// It could not be delivered, and there is no other target.
@@ -184,8 +184,8 @@ impl<K: Send + 'static> Client<K> {
     }
 
     /// Takes in a response that the process received. What belongs to no open transaction is ignored.
-    pub fn on_response(&self, response: Response) {
-        self.shared.take_response(response);
+    pub fn on_response(&self, response: Response, flow: FlowKey) {
+        self.shared.take_response(response, flow);
     }
 
     /// Abandons a transaction: no retransmission, no outcome any more. An outcome that is already on its way still comes.

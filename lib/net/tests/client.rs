@@ -46,9 +46,9 @@ impl Caller {
         let responses = client.clone();
         tokio::spawn(async move {
             while let Some(batch) = incoming.recv_batch().await {
-                batch
-                    .into_iter()
-                    .for_each(|packet| responses.on_response(wire::response(packet.bytes)));
+                batch.into_iter().for_each(|packet| {
+                    responses.on_response(wire::response(packet.bytes), packet.flow)
+                });
             }
         });
         Caller {
@@ -124,7 +124,7 @@ fn answering(endpoint: Endpoint, mut incoming: Incoming) -> Arc<Mutex<HashSet<u6
 }
 
 fn is_ok(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Final(response) if response.status() == sip::StatusCode::OK)
+    matches!(outcome, Outcome::Final(response, _) if response.status() == sip::StatusCode::OK)
 }
 
 #[tokio::test]

@@ -209,7 +209,8 @@ pub struct DatabaseConfig {
 pub struct PresenceConfig {
     /// The database: `postgresql://user:password@host:port/database`, or the words of a libpq connection string. Several
     /// hosts may be given (`host=a,b target_session_attrs=read-write`). Empty: `pgpresence run` starts a private
-    /// PostgreSQL; every other command needs it. The password is never printed.
+    /// PostgreSQL; every other command needs it, since all state is there: what the guide calls a "library" (a module without
+    /// `db_url`, for other modules of its process) does not exist. The password is never printed.
     ///
     /// Unit: none. Default: `""`. Range: a PostgreSQL URL.
     #[serde(with = "optional")]
@@ -511,6 +512,17 @@ impl Default for DatabaseConfig {
             pool_size: const { Within::of(8) },
             connect_timeout_ms: const { Within::of(5000) },
             statement_timeout_ms: const { Within::of(5000) },
+        }
+    }
+}
+
+impl PresenceConfig {
+    /// How watchers are handled whose presentity has no rules, in a word for column `node.default_policy`: the name of
+    /// `default_policy`, or `force_active`, with which no rules are read at all.
+    pub fn says_of_watchers(&self) -> &'static str {
+        match self.force_active {
+            true => "force_active",
+            false => self.default_policy.as_str(),
         }
     }
 }

@@ -96,11 +96,11 @@ impl Ask {
         };
         let ask = match what.as_str() {
             "handle_publish" => Ask::HandlePublish {
-                sender_uri: arguments.text_or_nothing()?,
+                sender_uri: arguments.uri_or_nothing()?,
                 priority: arguments.number_or_nothing()?,
             },
             "handle_subscribe" => Ask::HandleSubscribe {
-                watcher_uri: arguments.text_or_nothing()?,
+                watcher_uri: arguments.uri_or_nothing()?,
             },
             "default_route" => Ask::DefaultRoute {
                 priority: arguments.number_or_nothing()?,
@@ -182,6 +182,16 @@ impl Arguments<'_> {
         match self.next() {
             Value::Nil => Ok(None),
             Value::String(text) => self.plain(&text).map(Some),
+            other => Err(self.wrong("a text", &other)),
+        }
+    }
+
+    /// A URI, most likely out of a header of the request. What is no text of UTF-8 is the sender's fault and not the script's, so it
+    /// comes through as a text that is no URI.
+    fn uri_or_nothing(&mut self) -> std::result::Result<Option<String>, String> {
+        match self.next() {
+            Value::Nil => Ok(None),
+            Value::String(text) => Ok(Some(text.to_string_lossy().replace('\0', "\u{fffd}"))),
             other => Err(self.wrong("a text", &other)),
         }
     }

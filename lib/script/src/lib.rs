@@ -20,6 +20,6 @@ mod unused;
 
 pub use ask::{Ask, Told};
 pub use machine::{Failure, Machine, Step, Suspended};
-pub use message::{Incoming, ReplyTo};
+pub use message::{Incoming, ReplyTo, Way};
 pub use program::{Limits, Program, ProgramError};
 pub use subscription::{Attribute, DialogKey, Subscription};

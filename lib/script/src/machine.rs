@@ -13,7 +13,7 @@ use crate::ask::{Ask, Told};
 use crate::budget::Budget;
 use crate::message::{Incoming, REPLY, ReplyTo};
 use crate::program::{Limits, Program, ProgramError};
-use crate::sandbox;
+use crate::sandbox::{self, Complaints};
 use crate::subscription::Subscription;
 use crate::unused;
 
@@ -27,6 +27,7 @@ const NOTIFY_REPLY: &str = "presence:notify-reply";
 pub struct Machine {
     lua: Lua,
     budget: Rc<Budget>,
+    complaints: Rc<Complaints>,
     limits: Limits,
     driver: Driver,
     route: Option<Function>,
@@ -84,9 +85,15 @@ impl Machine {
     /// [`ProgramError`]; for a program that was loaded before only if it depends on chance.
     pub fn new(program: &Program) -> Result<Machine, ProgramError> {
         let budget = Rc::new(Budget::default());
+        let complaints = Rc::new(Complaints::default());
         let faulty = |error: Error| ProgramError::Faulty(described(&error));
-        let (lua, driver) =
-            sandbox::open(&budget, program.limits.memory, &program.xavp_cfg).map_err(faulty)?;
+        let (lua, driver) = sandbox::open(
+            &budget,
+            &complaints,
+            program.limits.memory,
+            &program.xavp_cfg,
+        )
+        .map_err(faulty)?;
         let taken = |name| driver.get::<Function>(name);
         let route = taken("route").map_err(faulty)?;
         let event = taken("event").map_err(faulty)?;
@@ -94,6 +101,7 @@ impl Machine {
             .map_err(faulty)?;
         let mut machine = Machine {
             budget,
+            complaints,
             limits: program.limits,
             driver: Driver { route, event },
             route: None,
@@ -190,6 +198,13 @@ impl Machine {
             return Step::Done(0);
         };
         self.begin(&self.driver.event, (handler.clone(), reply, subscription))
+    }
+
+    /// Errors of the script since this was asked last that did not end its call: a value that cannot be used, and counts as not
+    /// set. To be told like those that do.
+    pub fn complaints(&self) -> Vec<Failure> {
+        let complaints = self.complaints.take();
+        complaints.into_iter().map(Failure::Error).collect()
     }
 
     fn begin(&self, function: &Function, arguments: impl IntoLuaMulti) -> Step {

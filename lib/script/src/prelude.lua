@@ -7,8 +7,8 @@
 local native, xavp_cfg = ...
 
 local yield = coroutine.yield
-local error, getmetatable, pcall, rawget, select, setmetatable, tonumber, tostring, type =
-      error, getmetatable, pcall, rawget, select, setmetatable, tonumber, tostring, type
+local error, getmetatable, pcall, rawget, rawset, select, setmetatable, tonumber, tostring, type =
+      error, getmetatable, pcall, rawget, rawset, select, setmetatable, tonumber, tostring, type
 local concat, format, rep, sub, tointeger = table.concat, string.format, string.rep, string.sub, math.tointeger
 
 -- === The sandbox ===
@@ -211,16 +211,47 @@ local function ask(what, ...)
   return first, second
 end
 
+-- An error of the script that does not end its call: it is logged like one that does, and the value counts as not set. `level` as that
+-- of error(), counted from whoever calls this.
+local function complain(message, level)
+  -- pcall and this function stand in between.
+  local _, placed = pcall(error, message, level + 2)
+  native.complain(placed)
+end
+
+-- What the configured xavp may say.
+local numbers = { priority = true, delete_subscription = true }
+
+local function wrong_number(name, value)
+  local shown = type(value)
+  if shown == "string" then shown = format('"%s"', sub(value, 1, 60))
+  elseif shown == "number" then shown = tostring(value) end
+  return format("xavp.%s.%s must be a whole number of 64 bits, not %s; it counts as not set", xavp_cfg, name, shown)
+end
+
 -- The attribute of the xavp that `xavp_cfg` names.
 local function attribute(name)
   local lists = current and current.lists
   local list = lists and lists[xavp_cfg]
-  local value = type(list) == "table" and list[name] or nil
+  local value = list and list[name]
   if value == nil then return nil end
   local number = tointeger(tonumber(value))
-  if not number then error(format("xavp.%s.%s is no whole number", xavp_cfg, name), 3) end
+  -- The place is that of the function of the guide that looks at it.
+  if not number then complain(wrong_number(name, value), 3) end
   return number
 end
+
+-- Of what cannot be used the script hears where it sets it.
+local checked = {
+  __newindex = function(list, name, value)
+    if value ~= nil and numbers[name] and not tointeger(tonumber(value)) then
+      complain(wrong_number(name, value), 2)
+    else
+      rawset(list, name, value)
+    end
+  end,
+  __metatable = false,
+}
 
 xavp = setmetatable({}, {
   __index = function(_, name)
@@ -232,14 +263,17 @@ xavp = setmetatable({}, {
     end
     local list = lists[name]
     if list == nil then
-      list = {}
+      list = name == xavp_cfg and setmetatable({}, checked) or {}
       lists[name] = list
     end
     return list
   end,
   __newindex = function(_, name, list)
     if not current then error("xavp: there is no request yet", 2) end
-    if type(list) ~= "table" then error("an xavp is a table of attributes", 2) end
+    if list ~= nil and type(list) ~= "table" then
+      complain(format("xavp.%s must be a table of attributes, not %s; it counts as not set", tostring(name), type(list)), 2)
+      return
+    end
     local lists = current.lists or {}
     current.lists = lists
     lists[name] = list
@@ -248,6 +282,10 @@ xavp = setmetatable({}, {
 })
 
 function handle_publish(sender_uri)
+  if sender_uri ~= nil and type(sender_uri) ~= "string" then
+    complain(format("handle_publish: sender_uri must be a text, not %s; it counts as not given", type(sender_uri)), 2)
+    sender_uri = nil
+  end
   return (ask("handle_publish", sender_uri, attribute("priority")))
 end
 

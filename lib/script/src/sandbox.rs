@@ -1,5 +1,6 @@
 //! The Lua state of a machine, and the functions of Rust that its prelude stands on.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use mlua::{Function, IntoLuaMulti, Lua, LuaOptions, MultiValue, Result, StdLib, Table, Value};
@@ -13,20 +14,55 @@ type Text = mlua::LuaString;
 /// What is written of one message to the log, in bytes.
 const LONGEST_LINE: usize = 8192;
 
+/// What is kept of one stretch of a call; it may complain in a loop.
+const MOST_COMPLAINTS: usize = 8;
+
 /// Makes a state with nothing in it but what `prelude.lua` leaves; returns what that gives to the driver.
 ///
 /// `memory` bounds what the functions of Rust make outside of Lua's own memory.
-pub(crate) fn open(budget: &Rc<Budget>, memory: usize, xavp_cfg: &str) -> Result<(Lua, Table)> {
+pub(crate) fn open(
+    budget: &Rc<Budget>,
+    complaints: &Rc<Complaints>,
+    memory: usize,
+    xavp_cfg: &str,
+) -> Result<(Lua, Table)> {
     let libraries =
         StdLib::TABLE | StdLib::STRING | StdLib::UTF8 | StdLib::MATH | StdLib::COROUTINE;
     let lua = Lua::new_with(libraries, LuaOptions::new())?;
     let native = native(&lua, budget, memory)?;
+    let noted = Rc::clone(complaints);
+    native.set(
+        "complain",
+        lua.create_function(move |_, what: Text| {
+            noted.add(&what);
+            Ok(())
+        })?,
+    )?;
     let driver = lua
         .load(include_str!("prelude.lua"))
         .set_name("=prelude")
         .call((native, xavp_cfg))?;
     budget.watch(&lua)?;
     Ok((lua, driver))
+}
+
+/// Errors of the script that did not end its call, until somebody takes them.
+#[derive(Debug, Default)]
+pub(crate) struct Complaints(RefCell<Vec<String>>);
+
+impl Complaints {
+    fn add(&self, what: &Text) {
+        let mut all = self.0.borrow_mut();
+        if all.len() < MOST_COMPLAINTS {
+            let mut what = what.to_string_lossy();
+            what.truncate(what.floor_char_boundary(LONGEST_LINE));
+            all.push(what);
+        }
+    }
+
+    pub(crate) fn take(&self) -> Vec<String> {
+        self.0.take()
+    }
 }
 
 fn native(lua: &Lua, budget: &Rc<Budget>, memory: usize) -> Result<Table> {

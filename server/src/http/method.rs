@@ -1,10 +1,11 @@
-//! The RPC commands of Kamailio's presence module, by its names, parameters, results and faults, answered from the tables.
+//! The RPC commands of Kamailio's presence module, by its names, parameters, results and faults, answered from the tables; and one
+//! of ours, `presence.auth_status`, for what the model has in its script only.
 //!
 //! Numbers may come as text, because that is how `kamctl rpc` sends them. Lists come by pages: two parameters more than the model
 //! has, how many (`limit`) and the `id` of the last one of the page before (`after`).
 
 use serde_json::{Map, Value, json};
-use sql::{ListedPresentity, ListedWatcher, Page, Store, StoreError};
+use sql::{Judge, ListedPresentity, ListedWatcher, Page, Store, StoreError};
 
 /// Rows of a list that is not asked for with a limit.
 const PAGE: u32 = 1000;
@@ -12,13 +13,14 @@ const PAGE: u32 = 1000;
 const LARGEST_PAGE: u32 = 10_000;
 
 /// All commands.
-pub const METHODS: [&str; 6] = [
+pub const METHODS: [&str; 7] = [
     "presence.cleanup",
     "presence.refreshWatchers",
     "presence.updateWatchers",
     "presence.presentity_list",
     "presence.presentity_show",
     "presence.watcher_list",
+    "presence.auth_status",
 ];
 
 /// Why a command has no result.
@@ -35,7 +37,12 @@ pub struct Fault {
 ///
 /// # Errors
 /// [`Fault`]: nothing was changed then, unless it is 503, after which nobody knows.
-pub async fn call(store: &Store, method: &str, params: Option<&Value>) -> Result<Value, Fault> {
+pub async fn call(
+    store: &Store,
+    judge: &Judge,
+    method: &str,
+    params: Option<&Value>,
+) -> Result<Value, Fault> {
     match method {
         "presence.cleanup" => {
             Parameters::read(params, &[])?;
@@ -100,6 +107,13 @@ pub async fn call(store: &Store, method: &str, params: Option<&Value>) -> Result
             }
             let rows = store.operator().list_watchers(given.page()?, uri).await?;
             Ok(rows.iter().map(|row| watcher(row, shown)).collect())
+        }
+        "presence.auth_status" => {
+            let given = Parameters::read(params, &["watcher_uri", "presentity_uri"])?;
+            let watcher = given.text("watcher_uri")?.ok_or_else(not_enough)?;
+            let presentity = given.text("presentity_uri")?.ok_or_else(not_enough)?;
+            let status = judge.auth_status(store, watcher, presentity).await?;
+            Ok(json!({ "status": status }))
         }
         _ => Err(Fault {
             code: -32601,

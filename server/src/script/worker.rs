@@ -208,6 +208,9 @@ impl Desk {
     /// Carries out what a call asks for, until it has to wait or has ended.
     fn go_on(&mut self, mut running: Running, mut step: Step) {
         loop {
+            for complaint in running.machine.complaints() {
+                self.worker.shared.failed(&complaint);
+            }
             let (suspended, ask) = match step {
                 Step::Asks(suspended, ask) => (suspended, ask),
                 Step::Done(_) => {
@@ -319,7 +322,7 @@ impl Desk {
         );
         self.waiting.insert(call, Waiting { running, suspended });
         tokio::spawn(async move {
-            let told = timeout_at(deadline, front.store().script().tell(ask)).await;
+            let told = timeout_at(deadline, front.store().script().tell(ask, &front.judge)).await;
             if rings {
                 front.doorbell.press();
             }

@@ -1,13 +1,15 @@
 -- xcap.list_lists
 -- Purpose:    the resource lists of those whom rules name
--- Called by:  notifier/src/decide.rs, when rules refer to lists
+-- Called by:  sql/src/judge.rs, when rules refer to lists
 -- Parameters: $1 presentity_uri text[] | $2 limit int8 (documents of each)
 -- Returns:    doc_uri text | doc bytea
 -- Locks:      none
 -- Plan:       xcap_lists_idx
 -- Retry:      safe, reads only
 -- RFC:        4826
-SELECT x.doc_uri, x.doc
+--
+-- Of a document that is too large to be read, so much is told as shows that it is.
+SELECT x.doc_uri, substring(x.doc FROM 1 FOR 65537) AS doc
 FROM unnest($1::text[]) AS i (presentity_uri)
 CROSS JOIN LATERAL (
     SELECT x.doc_uri, x.doc

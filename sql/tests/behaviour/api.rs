@@ -695,6 +695,7 @@ async fn each_process_can_work_with_its_role_alone() {
         pid: 1,
         address: String::new(),
         version: String::new(),
+        default_policy: String::new(),
     };
     let id = server.node().register(&node).await.unwrap().unwrap();
     assert!(server.node().heartbeat(id).await.unwrap());

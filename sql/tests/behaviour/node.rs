@@ -15,6 +15,7 @@ async fn a_process_comes_lives_and_goes() {
         pid: 77,
         address: String::new(),
         version: "0.1.0".into(),
+        default_policy: "confirm".into(),
     };
     let nodes = database.store.node();
     let id = nodes.register(&about).await.unwrap().unwrap();

@@ -1,12 +1,32 @@
 //! What scripts ask, and the priorities that they give.
 
+use events::Registry;
+use events::authorization::AuthorizationPolicy;
+use events::authorization::ruleset::SubHandling;
 use script::{Ask, Attribute, DialogKey, Subscription, Told};
-use sql::{ChangeKind, NewPublication, Priority, PublicationChange};
+use sql::{
+    ChangeKind, Judge, LargeDocuments, NewNode, NewPublication, Priority, PublicationChange,
+};
 
 use crate::database::*;
 
 async fn tell(database: &Database, ask: Ask) -> Told {
-    database.store.script().tell(ask).await
+    let judge = judge(SubHandling::Confirm, false);
+    database.store.script().tell(ask, &judge).await
+}
+
+fn judge(default_handling: SubHandling, fold_case: bool) -> Judge {
+    Judge {
+        registry: Registry::standard(),
+        policy: AuthorizationPolicy {
+            default_handling,
+            force_active: false,
+        },
+        removed_reason: "probation".to_owned(),
+        sphere_check: true,
+        fold_case,
+        large: LargeDocuments::default(),
+    }
 }
 
 fn own(text: &str) -> String {
@@ -25,7 +45,8 @@ async fn codes_are_those_of_the_guide() {
         presentity_uri: own("sip:bob@example.org"),
     };
     assert_eq!(tell(&database, has()).await, Told::Code(-1));
-    assert_eq!(tell(&database, status()).await, Told::Code(-1));
+    // She has no rules, and nobody subscribed.
+    assert_eq!(tell(&database, status()).await, Told::Code(2));
     let row = subscription("bob", "c1");
     database
         .store
@@ -34,7 +55,7 @@ async fn codes_are_those_of_the_guide() {
         .await
         .unwrap();
     assert_eq!(tell(&database, has()).await, Told::Code(1));
-    assert_eq!(tell(&database, status()).await, Told::Code(1));
+    assert_eq!(tell(&database, status()).await, Told::Code(2));
     for (ask, code) in [
         (
             Ask::RefreshWatchers {
@@ -84,6 +105,196 @@ async fn codes_are_those_of_the_guide() {
     ] {
         assert!(matches!(tell(&database, ask).await, Told::Wrong(_)));
     }
+}
+
+/// A rules document with this handling for one, in this condition besides.
+fn rules(user: &str, handling: &str, condition: &str) -> String {
+    format!(
+        "<ruleset xmlns=\"urn:ietf:params:xml:ns:common-policy\" xmlns:p=\"urn:ietf:params:xml:ns:pres-rules\"><rule id=\"a\">\
+         <conditions><identity><one id=\"sip:{user}@example.org\"/></identity>{condition}</conditions>\
+         <actions><p:sub-handling>{handling}</p:sub-handling></actions></rule></ruleset>"
+    )
+}
+
+async fn store_rules(database: &Database, document: &str) {
+    database
+        .by_hand(&format!(
+            "INSERT INTO xcap (username, domain, doc, doc_type, etag, doc_uri)
+             VALUES ('bob', 'example.org', '{document}', 2, 'e', 'rules ' || (SELECT count(*) FROM xcap))"
+        ))
+        .await;
+}
+
+#[tokio::test]
+async fn it_is_judged_at_once_by_documents_watchers_and_the_default() {
+    let database = Database::new().await;
+    let judged = async |user: &str, default| {
+        let judge = judge(default, false);
+        let watcher = format!("sip:{user}@example.org");
+        let told = judge.auth_status(&database.store, &watcher, "sip:bob@example.org");
+        told.await.unwrap()
+    };
+    let (allow, confirm, block) = (SubHandling::Allow, SubHandling::Confirm, SubHandling::Block);
+    for (default, expected) in [(allow, 1), (confirm, 2), (block, 3)] {
+        assert_eq!(judged("w", default).await, expected);
+    }
+    // Written by hand, without rules.
+    database
+        .by_hand("INSERT INTO watchers (presentity_uri, watcher_username, watcher_domain, status, reason) VALUES ('sip:bob@example.org', 'w', 'example.org', 3, 'rejected'), ('sip:bob@example.org', 'p', 'example.org', 1, 'polite-block')")
+        .await;
+    assert_eq!(judged("w", allow).await, 3);
+    assert_eq!(judged("p", allow).await, 5);
+    // Rules decide as soon as there are any, all documents together.
+    store_rules(&database, &rules("w", "allow", "")).await;
+    store_rules(&database, &rules("c", "confirm", "")).await;
+    for (user, expected) in [("w", 1), ("p", 3), ("c", 2), ("x", 3)] {
+        assert_eq!(judged(user, allow).await, expected, "{user}");
+    }
+    // Who waits goes on waiting.
+    database
+        .by_hand("INSERT INTO watchers (presentity_uri, watcher_username, watcher_domain, status, reason) VALUES ('sip:bob@example.org', 'c', 'example.org', 4, 'timeout')")
+        .await;
+    assert_eq!(judged("c", allow).await, 4);
+    // What was decided by rules that are gone does not outlive them.
+    database
+        .by_hand("UPDATE watchers SET rules_version = (SELECT rules_version FROM notify_queue WHERE event = 'presence') WHERE watcher_username = 'w'")
+        .await;
+    database.by_hand("DELETE FROM xcap").await;
+    assert_eq!(judged("w", allow).await, 1);
+    assert_eq!(judged("p", allow).await, 5, "by hand");
+}
+
+#[tokio::test]
+async fn sphere_and_time_count_and_case_if_it_is_so_configured() {
+    let database = Database::new().await;
+    let told = async |database: &sql::Store, user: &str, fold_case| {
+        let judge = judge(SubHandling::Allow, fold_case);
+        let watcher = format!("sip:{user}@example.org");
+        let told = judge.auth_status(database, &watcher, "sip:bob@example.org");
+        told.await.unwrap()
+    };
+    store_rules(&database, &rules("w", "allow", "<sphere value=\"work\"/>")).await;
+    assert_eq!(told(&database.store, "w", false).await, 3);
+    let body = "<presence xmlns=\"urn:ietf:params:xml:ns:pidf\" xmlns:dm=\"urn:ietf:params:xml:ns:pidf:data-model\" \
+                xmlns:r=\"urn:ietf:params:xml:ns:pidf:rpid\" entity=\"sip:bob@example.org\"><dm:person id=\"p\"><r:sphere>work</r:sphere></dm:person></presence>";
+    let row = publication("bob", "tag", body);
+    database
+        .store
+        .publication()
+        .create_batch(&[row])
+        .await
+        .unwrap();
+    assert_eq!(told(&database.store, "w", false).await, 1);
+    assert_eq!(told(&database.store, "W", false).await, 3);
+    assert_eq!(told(&database.store, "W", true).await, 1);
+    // A time of validity that has not begun, and then has.
+    database.by_hand("DELETE FROM xcap").await;
+    let times =
+        "<validity><from>2100-01-01T00:00:00Z</from><until>2101-01-01T00:00:00Z</until></validity>";
+    store_rules(&database, &rules("w", "allow", times)).await;
+    assert_eq!(told(&database.store, "w", false).await, 3);
+    let at = std::time::UNIX_EPOCH + std::time::Duration::from_secs(4_102_444_800 + 3600);
+    assert_eq!(told(&database.store.at(at), "w", false).await, 1);
+}
+
+#[tokio::test]
+async fn sql_tells_what_it_knows() {
+    let database = Database::new().await;
+    let asked = async |user: &str| -> i32 {
+        let call =
+            format!("SELECT presence_auth_status('sip:{user}@example.org', 'sip:bob@EXAMPLE.org')");
+        database.value(&call).await
+    };
+    // Nobody says what the default is.
+    assert_eq!(asked("w").await, -1);
+    let node = |default_policy: &str| NewNode {
+        kind: "server".to_owned(),
+        host: String::new(),
+        pid: 1,
+        address: String::new(),
+        version: String::new(),
+        default_policy: default_policy.to_owned(),
+    };
+    let nodes = database.store.node();
+    for (policy, expected) in [
+        ("", -1),
+        ("force_active", 1),
+        // The strictest, while they differ.
+        ("allow", 1),
+        ("confirm", 2),
+        ("block", 3),
+        ("allow", 3),
+    ] {
+        nodes.register(&node(policy)).await.unwrap();
+        assert_eq!(asked("w").await, expected, "{policy}");
+    }
+    database
+        .by_hand("UPDATE node SET heartbeat = now() - interval '1 min'")
+        .await;
+    assert_eq!(asked("w").await, -1, "none of them lives");
+    database.by_hand("DELETE FROM node").await;
+    nodes.register(&node("allow")).await.unwrap();
+    let by_hand = "INSERT INTO watchers (presentity_uri, watcher_username, watcher_domain, status, reason, rules_version) VALUES ('sip:bob@example.org', 'w', 'example.org', 3, 'rejected', null), ('sip:bob@example.org', 'p', 'example.org', 1, 'polite-block', 0)";
+    database.by_hand(by_hand).await;
+    assert_eq!((asked("w").await, asked("p").await), (3, 5));
+
+    // Rules: only what was decided by them.
+    store_rules(&database, &rules("w", "allow", "")).await;
+    for user in ["w", "p", "x"] {
+        assert_eq!(asked(user).await, -1, "{user}");
+    }
+    let current = "(SELECT rules_version FROM notify_queue WHERE event = 'presence')";
+    database
+        .by_hand(&format!("UPDATE watchers SET status = 1, reason = '', rules_version = {current} WHERE watcher_username = 'w'"))
+        .await;
+    assert_eq!((asked("w").await, asked("p").await), (1, -1));
+    // All are decided about: what was not written anew is so by these rules too.
+    let all = "UPDATE notify_queue SET decided_rules = rules_version WHERE event = 'presence'";
+    database.by_hand(all).await;
+    assert_eq!(
+        (asked("w").await, asked("p").await, asked("x").await),
+        (1, 5, -1)
+    );
+    // Time has changed it, and another document.
+    database
+        .by_hand("UPDATE watchers SET recheck_at = 1 WHERE watcher_username = 'p'")
+        .await;
+    assert_eq!((asked("w").await, asked("p").await), (1, -1));
+    store_rules(&database, &rules("x", "allow", "")).await;
+    assert_eq!((asked("w").await, asked("x").await), (-1, -1));
+    database
+        .by_hand("UPDATE node SET default_policy = 'force_active'")
+        .await;
+    assert_eq!(asked("x").await, 1);
+    database
+        .by_hand("UPDATE node SET default_policy = 'confirm'")
+        .await;
+    // Without rules again, none of that counts any more.
+    database.by_hand("DELETE FROM xcap").await;
+    assert_eq!((asked("w").await, asked("x").await), (2, 2));
+    let refused =
+        "INSERT INTO node (kind, host, pid, default_policy) VALUES ('server', '', 1, 'maybe')";
+    assert!(database.hand.execute(refused, &[]).await.is_err());
+}
+
+/// A reader may not read documents; it may know whether there are any.
+#[tokio::test]
+async fn a_reader_is_told_as_well() {
+    let database = Database::new().await;
+    store_rules(&database, &rules("w", "allow", "")).await;
+    database.by_hand("SET ROLE pgpresence_reader").await;
+    assert!(
+        database
+            .hand
+            .execute("SELECT doc FROM xcap", &[])
+            .await
+            .is_err()
+    );
+    let asked = "SELECT pres_auth_status('sip:w@example.org', 'sip:bob@example.org')";
+    assert_eq!(database.value::<i32>(asked).await, -1);
+    let rules = "SELECT presence_has_rules('sip:bob@example.org')";
+    assert!(database.value::<bool>(rules).await);
+    database.by_hand("RESET ROLE").await;
 }
 
 #[tokio::test]

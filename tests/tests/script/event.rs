@@ -46,6 +46,159 @@ async fn it_tells_reply_and_subscription() {
     assert!(line.contains("user_agent=Test/1 flags=0"), "{line}");
 }
 
+/// `$notify_reply(attr)`: any attribute of the message, by the guide's short names and by ours; and all 24 of `$subs(attr)`, in
+/// both events.
+#[tokio::test(flavor = "multi_thread")]
+async fn both_events_show_everything() {
+    let subs: Vec<&str> = vec![
+        "uri",
+        "pres_uri",
+        "to_user",
+        "to_domain",
+        "from_user",
+        "from_domain",
+        "watcher_username",
+        "watcher_domain",
+        "event",
+        "event_id",
+        "to_tag",
+        "from_tag",
+        "callid",
+        "remote_cseq",
+        "local_cseq",
+        "contact",
+        "local_contact",
+        "record_route",
+        "expires",
+        "status",
+        "reason",
+        "version",
+        "flags",
+        "user_agent",
+    ];
+    let list = |names: &[&str]| {
+        let quoted: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
+        quoted.join(", ")
+    };
+    let reply = [
+        "rm",
+        "rs",
+        "rr",
+        "fu",
+        "fU",
+        "fd",
+        "ft",
+        "tu",
+        "tU",
+        "td",
+        "tt",
+        "ci",
+        "cs",
+        "ct",
+        "cT",
+        "cl",
+        "ua",
+        "si",
+        "sp",
+        "Ri",
+        "Rp",
+        "pr",
+        "rb",
+        "mt",
+        "method",
+        "status",
+        "reason",
+        "from_uri",
+        "to_uri",
+        "call_id",
+        "cseq",
+        "contact",
+        "content_type",
+        "user_agent",
+        "source_ip",
+        "source_port",
+        "local_ip",
+        "local_port",
+        "transport",
+        "body",
+    ];
+    let script = Script::new(&format!(
+        "local function all(what, names)
+           local told = {{}}
+           for at, name in ipairs(names) do told[at] = name .. '=' .. tostring(what[name]) end
+           return table.concat(told, ' ') .. ' END'
+         end
+         event_route['tm:local-request'] = function() xlog('out ' .. all(subs, {{{subs}}})) end
+         event_route['presence:notify-reply'] = function()
+           xlog('back ' .. all(subs, {{{subs}}}))
+           xlog('reply ' .. all(notify_reply, {{{reply}}}))
+           xlog('header ' .. notify_reply.header('X-Why') .. ' ' .. notify_reply:header('x-why') .. ' ' .. #notify_reply.headers('Via'))
+         end",
+        subs = list(&subs),
+        reply = list(&reply),
+    ));
+    let mut system = script.setup().start();
+    let alice = Phone::udp("alice").await;
+    let more = [
+        ("X-Why", "because"),
+        ("User-Agent", "Phone/2"),
+        ("Contact", "<sip:alice@192.0.2.1>"),
+    ];
+    let more = more.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    alice.answers(Answer::Status(202, more.to_vec()));
+    let request = alice
+        .subscription(BOB, Some(600))
+        .set("Event", "presence;id=7")
+        .set("User-Agent", "Test/1");
+    let (dialog, response) = alice.subscribe_with(&request, system.udp(0)).await;
+    let notify = dialog.notify(1).await.message;
+    let (ours, theirs) = (response.tag("To").unwrap(), response.tag("From").unwrap());
+    let local = response.header("Contact").unwrap();
+    let cseq = notify.cseq().unwrap();
+    let wanted = format!(
+        "uri={BOB} pres_uri={BOB} to_user=bob to_domain=example.org from_user=alice from_domain=example.org \
+         watcher_username=alice watcher_domain=example.org event=presence event_id=7 to_tag={ours} from_tag={theirs} callid={} \
+         remote_cseq={} local_cseq={cseq} contact={} local_contact={} record_route= expires=",
+        dialog.call_id(),
+        request.cseq().unwrap(),
+        alice.contact(),
+        local.trim_matches(['<', '>']),
+    );
+    let rest = " status=1 reason= version=1 flags=0 user_agent=Test/1 END";
+    let notifier = &mut system.notifiers[0];
+    for event in ["out ", "back "] {
+        let line = logged(notifier, &format!("{event}{wanted}")).await;
+        assert!(line.contains(rest), "{line}");
+    }
+    let address = |text: &str| text.to_owned();
+    let from = notify.header("From").unwrap();
+    let to = notify.header("To").unwrap();
+    let uri = |text: &str| {
+        let inside = text.split_once('<').map_or(text, |(_, rest)| rest);
+        address(inside.split_once('>').map_or(inside, |(uri, _)| uri))
+    };
+    let line = logged(notifier, "reply rm=NOTIFY rs=202").await;
+    for part in [
+        format!("fu={} fU=bob fd=example.org ft={ours}", uri(from)),
+        format!("tu={} tU=alice td=example.org tt={theirs}", uri(to)),
+        format!(
+            "ci={} cs={cseq} ct=<sip:alice@192.0.2.1> cT=nil cl=0 ua=Phone/2",
+            dialog.call_id()
+        ),
+        format!("si={} sp={}", alice.local().ip(), alice.local().port()),
+        "pr=udp rb= mt=2 method=NOTIFY status=202".to_owned(),
+        format!(
+            "source_ip={} source_port={}",
+            alice.local().ip(),
+            alice.local().port()
+        ),
+        "transport=udp body= END".to_owned(),
+    ] {
+        assert!(line.contains(&part), "{part}\n{line}");
+    }
+    logged(notifier, "header because because 1").await;
+}
+
 /// Without the attribute a refusal of an unclear kind is tried again; with it, the subscription goes.
 #[tokio::test(flavor = "multi_thread")]
 async fn delete_subscription() {

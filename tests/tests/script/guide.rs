@@ -83,24 +83,211 @@ end
 #[tokio::test(flavor = "multi_thread")]
 async fn auth_status() {
     let script = Script::new(AUTH_STATUS);
-    let system = script.setup().start();
-    let alice = Phone::udp("alice").await;
-    let refused = answer(&alice, "MESSAGE", &system).await;
-    assert_eq!(
-        (refused.status(), refused.reason()),
-        (Some(403), "Forbidden")
+    // Nobody but the server judges: there is no notifier.
+    let system = script.setup().notifiers(0).start();
+    let rules = |allowed: &str| {
+        let rule = |user: &str, handling: &str| {
+            format!(
+                "<rule id=\"{handling}\"><conditions><identity><one id=\"sip:{user}@example.org\"/></identity></conditions>\
+                 <actions><p:sub-handling>{handling}</p:sub-handling></actions></rule>"
+            )
+        };
+        format!(
+            "<ruleset xmlns=\"urn:ietf:params:xml:ns:common-policy\" xmlns:p=\"urn:ietf:params:xml:ns:pres-rules\">{}{}{}{}</ruleset>",
+            rule(allowed, "allow"),
+            rule("blocked", "block"),
+            rule("polite", "polite-block"),
+            rule("maybe", "confirm"),
+        )
+    };
+    let relayed = async |user: &str| {
+        let response = answer(&Phone::udp(user).await, "MESSAGE", &system).await;
+        match (response.status(), response.reason()) {
+            (Some(202), "Relayed") => true,
+            (Some(403), "Forbidden") => false,
+            _ => panic!("{user}: {response}"),
+        }
+    };
+    // Nobody of them ever subscribed. Without a document the default policy counts, which lets in.
+    assert!(relayed("alice").await);
+    system.psql(&format!(
+        "INSERT INTO xcap (username, domain, doc, doc_type, etag, doc_uri) \
+         VALUES ('bob', 'example.org', '{}', 2, 'e1', '/pres-rules/users/bob/index')",
+        rules("friend")
+    ));
+    for (user, expected) in [
+        ("friend", true),
+        ("blocked", false),
+        ("polite", false),
+        ("maybe", false),
+        ("alice", false),
+    ] {
+        assert_eq!(relayed(user).await, expected, "{user}");
+    }
+    // Another document counts at once.
+    system.psql(&format!("UPDATE xcap SET doc = '{}'", rules("alice")));
+    assert!(relayed("alice").await);
+    assert!(!relayed("friend").await);
+    // What somebody wrote by hand does not, as long as rules decide; without them it does.
+    system.psql(
+        "INSERT INTO watchers (presentity_uri, watcher_username, watcher_domain, event, status, reason) \
+         VALUES ('sip:bob@example.org', 'friend', 'example.org', 'presence', 3, 'rejected'), \
+                ('sip:bob@example.org', 'alice', 'example.org', 'presence', 3, 'rejected')",
     );
-    alice
-        .subscribe(system.udp(0), BOB, 600)
-        .await
-        .notify(1)
-        .await;
+    assert!(relayed("alice").await);
+    system.psql("DELETE FROM xcap");
+    assert!(!relayed("alice").await);
+    assert!(relayed("blocked").await);
+
+    let alice = Phone::udp("alice").await;
+    system.psql("DELETE FROM watchers");
     let relayed = answer(&alice, "MESSAGE", &system).await;
     assert_eq!((relayed.status(), relayed.reason()), (Some(202), "Relayed"));
     // What the script leaves to the built-in route is answered as ever.
     let capabilities = answer(&alice, "OPTIONS", &system).await;
     assert_eq!(capabilities.status(), Some(200));
     assert_eq!(answer(&alice, "INVITE", &system).await.status(), Some(405));
+}
+
+/// Each number of the guide's presence/subscribe.h, about people who never subscribed: by the script and by RPC, and what becomes of
+/// whoever then subscribes.
+#[tokio::test(flavor = "multi_thread")]
+async fn auth_status_is_what_a_subscription_gets() {
+    let script = Script::new(
+        "function route(request)
+           if request.method == 'SUBSCRIBE' then return default_route() end
+           request:reply(200, 'Code ' .. pres_auth_status(request.fu, request.ru))
+         end",
+    );
+    let rules = |user: &str, handling: &str| {
+        format!(
+            "<rule id=\"{user}\"><conditions><identity><one id=\"sip:{user}@example.org\"/></identity></conditions>\
+             <actions><p:sub-handling>{handling}</p:sub-handling></actions></rule>"
+        )
+    };
+    let document: String = [
+        ("allow", "allow"),
+        ("confirm", "confirm"),
+        ("polite", "polite-block"),
+        ("block", "block"),
+    ]
+    .map(|(user, handling)| rules(user, handling))
+    .concat();
+    let document = format!(
+        "<ruleset xmlns=\"urn:ietf:params:xml:ns:common-policy\" xmlns:p=\"urn:ietf:params:xml:ns:pres-rules\">{document}</ruleset>"
+    );
+    for (key, value, stored, expected) in [
+        ("presence.default_policy", "allow", None, [1, 1, 1, 1, 1]),
+        ("presence.default_policy", "confirm", None, [2, 2, 2, 2, 2]),
+        ("presence.default_policy", "block", None, [3, 3, 3, 3, 3]),
+        (
+            "presence.default_policy",
+            "allow",
+            Some(document.as_str()),
+            [1, 2, 5, 3, 3],
+        ),
+        (
+            "presence.default_policy",
+            "allow",
+            Some("<ruleset"),
+            [2, 2, 2, 2, 2],
+        ),
+        (
+            "presence.force_active",
+            "1",
+            Some(document.as_str()),
+            [1, 1, 1, 1, 1],
+        ),
+    ] {
+        let system = script.setup().set(key, value).start();
+        if let Some(document) = stored {
+            system.psql(&format!(
+                "INSERT INTO xcap (username, domain, doc, doc_type, etag, doc_uri) \
+                 VALUES ('bob', 'example.org', '{document}', 2, 'e1', '/pres-rules/users/bob/index')"
+            ));
+        }
+        for (user, expected) in ["allow", "confirm", "polite", "block", "nobody"]
+            .into_iter()
+            .zip(expected)
+        {
+            let phone = Phone::udp(user).await;
+            let told = answer(&phone, "MESSAGE", &system).await;
+            assert_eq!(told.reason(), format!("Code {expected}"), "{value} {user}");
+            // SQL knows the default, and not the rules: until a notifier has decided.
+            let in_sql = format!("SELECT pres_auth_status('sip:{user}@example.org', '{BOB}')");
+            let known = stored.is_none() || key == "presence.force_active";
+            let wanted = if known { expected } else { -1 };
+            assert_eq!(system.psql(&in_sql), wanted.to_string(), "{value} {user}");
+            let dialog = phone.subscribe(system.udp(0), BOB, 600).await;
+            let notify = dialog.notify(1).await;
+            let state = notify
+                .message
+                .header("Subscription-State")
+                .unwrap_or_default();
+            let wanted = match expected {
+                1 | 5 => "active",
+                2 => "pending",
+                _ => "terminated",
+            };
+            assert!(state.starts_with(wanted), "{value} {user}: {state}");
+            assert_eq!(system.psql(&in_sql), expected.to_string(), "{value} {user}");
+        }
+    }
+}
+
+/// What is no URI, a presentity that nobody knows, other spellings, and a document that was made to take long.
+#[tokio::test(flavor = "multi_thread")]
+async fn auth_status_of_what_makes_trouble() {
+    let script = Script::new(
+        "function route(request)
+           request:reply(200, 'Code ' .. pres_auth_status(request:header('Watcher'), request:header('Watched')))
+         end",
+    );
+    let system = script.setup().notifiers(0).start();
+    let hostile = "'<ruleset xmlns=\"urn:ietf:params:xml:ns:common-policy\" xmlns:o=\"urn:oma:xml:xdm:common-policy\"><rule id=\"a\">\
+         <conditions><o:external-list>' || (SELECT string_agg('<o:entry anc=\"/resource-lists/users/sip:u' || n || \
+         '@example.org/index/~~/resource-lists/list\"/>', '') FROM generate_series(1, 500) AS n) || \
+         '</o:external-list></conditions></rule></ruleset>'";
+    for (user, document) in [
+        ("evil", hostile),
+        (
+            "huge",
+            "'<ruleset>' || repeat(' ', 3000000) || '</ruleset>'",
+        ),
+        ("deep", "repeat('<a>', 20000)"),
+    ] {
+        system.psql(&format!(
+            "INSERT INTO xcap (username, domain, doc, doc_type, etag, doc_uri) \
+             VALUES ('{user}', 'example.org', convert_to({document}, 'UTF8'), 2, 'e1', '/pres-rules/users/{user}/index')"
+        ));
+    }
+    let alice = Phone::udp("alice").await;
+    for (watcher, watched, expected) in [
+        ("sip:alice@example.org", "sip:bob@example.org", 1),
+        (
+            "\"Alice\" <sip:alice@Example.ORG:5070;x=y>",
+            "sips:bob@example.org",
+            1,
+        ),
+        ("tel:+1-234", "tel:+5(67)8", 1),
+        ("alice", "sip:bob@example.org", -1),
+        ("sip:alice@example.org", "", -1),
+        ("http://example.org", "sip:bob@example.org", -1),
+        ("sip:alice@example.org", "sip:evil@example.org", 3),
+        ("sip:alice@example.org", "sip:huge@example.org", 2),
+        ("sip:alice@example.org", "sip:deep@example.org", 2),
+    ] {
+        let request = alice
+            .request("MESSAGE", BOB)
+            .with("Watcher", watcher)
+            .with("Watched", watched);
+        let response = alice.send(&request, system.udp(0)).await;
+        assert_eq!(
+            response.reason(),
+            format!("Code {expected}"),
+            "{watcher} {watched}"
+        );
+    }
 }
 
 /// `pres_has_subscribers`, `pres_refresh_watchers` and `pres_update_watchers`, each as the guide calls it.

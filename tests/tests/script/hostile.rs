@@ -30,7 +30,8 @@ async fn each_is_answered_500_and_harms_nothing() {
         "local function f() return 1 + f() end f()",
         "error('on purpose')",
         "error(setmetatable({}, {__tostring = function() while true do end end}))",
-        "handle_publish({})",
+        "handle_subscribe({})",
+        "pres_auth_status({}, {})",
         "request:reply('x')",
         "undefined()",
         "os.exit(1)",
@@ -39,7 +40,7 @@ async fn each_is_answered_500_and_harms_nothing() {
         "coroutine.wrap(function() while true do end end)()",
         "setmetatable({}, {__gc = function() while true do end end})",
         "handle_subscribe()",
-        "while true do pcall(handle_publish, {}) end",
+        "while true do pcall(handle_subscribe, {}) end",
     ];
     let script = Script::new(&harmful(&harms));
     let mut system = script.setup().start();
@@ -66,6 +67,47 @@ async fn each_is_answered_500_and_harms_nothing() {
     assert!(failures > 0, "nothing of it is in the log");
     // What failed left no row.
     assert_eq!(system.psql("SELECT count(*) FROM presentity"), "1");
+}
+
+/// A value that the script sets and that cannot be used is an error of the script, in the log with its place. The PUBLISH is stored as
+/// if it had not been set.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_value_costs_nobody_his_publish() {
+    let mistakes = [
+        ("xavp.pres.priority = 'abc'", "xavp.pres.priority must be"),
+        ("xavp.pres.priority = 1.5", "xavp.pres.priority must be"),
+        ("xavp.pres.priority = 1e300", "xavp.pres.priority must be"),
+        ("xavp.pres.priority = {}", "xavp.pres.priority must be"),
+        ("xavp.pres.priority = route", "xavp.pres.priority must be"),
+        (
+            "xavp.pres = {priority = 'abc'}",
+            "xavp.pres.priority must be",
+        ),
+        ("xavp.pres = 7", "xavp.pres must be a table"),
+        ("sender = {}", "sender_uri must be a text"),
+        ("sender = 42", "sender_uri must be a text"),
+    ];
+    for (mistake, told) in mistakes {
+        let script = Script::new(&format!(
+            "function route(request)\nlocal sender\n{mistake}\nif request.method == 'PUBLISH' then handle_publish(sender) else default_route() end\nend"
+        ));
+        let mut system = script.setup().errors_expected().notifiers(0).start();
+        let bob = Phone::udp("bob").await;
+        // The phone judges the answer: 200 with an entity-tag.
+        bob.publisher(BOB)
+            .show(system.udp(0), "open", "there")
+            .await;
+        let stored = system.psql(
+            "SELECT sender || '|' || (abs(priority - (extract(epoch FROM now()) - 1420070400)) < 60) FROM presentity",
+        );
+        assert_eq!(stored, "|true", "{mistake}");
+        let line = logged(&mut system.servers[0].process, told).await;
+        assert!(
+            line.contains("a call of the script failed"),
+            "{mistake}: {line}"
+        );
+        assert!(line.contains("route.lua:"), "{mistake}: {line}");
+    }
 }
 
 /// The second of two workers goes on, or the first when it is free again: nobody waits longer than deadlines add up to.

@@ -37,7 +37,7 @@ pub enum SubHandling {
 
 impl SubHandling {
     /// The handling of that name; what is none permits nothing.
-    fn read(text: &str) -> Self {
+    pub fn read(text: &str) -> Self {
         match text.trim() {
             "allow" => Self::Allow,
             "polite-block" => Self::PoliteBlock,

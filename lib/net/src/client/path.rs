@@ -213,10 +213,10 @@ impl<K: Send + 'static> Shared<K> {
         Ok(relay)
     }
 
-    pub(super) fn take_response(&self, response: Response) {
+    pub(super) fn take_response(&self, response: Response, flow: FlowKey) {
         let ended = self.table().on_response(&response);
         if let Some(branch) = ended {
-            self.conclude(&branch, Outcome::Final(response));
+            self.conclude(&branch, Outcome::Final(response, flow));
         }
     }
 

@@ -7,12 +7,13 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use sip::{Limits, Message};
+use sip::{Limits, Message, Transport};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
 use super::table::Branch;
 use super::{Outcome, Shared, Unreachable};
+use crate::FlowKey;
 use crate::endpoint::{Outgoing, ReceiveBuffer, open_udp, receive, send};
 
 /// Servers come and go; a socket that nothing travels on is closed after this. Longer than any transaction lives, so that a
@@ -107,6 +108,12 @@ async fn run<K: Send + 'static>(
     let mut buffer = ReceiveBuffer::new();
     let mut datagrams = Vec::new();
     let mut batch = Vec::new();
+    let flow = FlowKey {
+        transport: Transport::Udp,
+        local: socket.local_addr().unwrap_or(to),
+        remote: to,
+        connection: 0,
+    };
     loop {
         let event = tokio::select! {
             received = receive(&socket, &mut buffer, &mut datagrams) => Event::Received(received),
@@ -119,7 +126,7 @@ async fn run<K: Send + 'static>(
         match event {
             Event::Received(Ok(())) => datagrams
                 .drain(..)
-                .for_each(|(_, bytes)| take(&shared, bytes)),
+                .for_each(|(_, bytes)| take(&shared, &flow, bytes)),
             Event::Received(Err(error)) => fail_sent(&shared, to, &error),
             Event::Queued => deliver(&shared, &socket, to, &mut batch).await,
             Event::Quiet => {
@@ -141,9 +148,9 @@ enum Event {
     Quiet,
 }
 
-fn take<K: Send + 'static>(shared: &Arc<Shared<K>>, bytes: Vec<u8>) {
+fn take<K: Send + 'static>(shared: &Arc<Shared<K>>, flow: &FlowKey, bytes: Vec<u8>) {
     match sip::parse_datagram(bytes, &Limits::default()) {
-        Ok(Message::Response(response)) => shared.take_response(response),
+        Ok(Message::Response(response)) => shared.take_response(response, flow.clone()),
         // Nobody sends requests to this socket: its port stands in no Contact.
         Ok(Message::Request(_)) => {}
         Err(error) => tracing::debug!(%error, "relay sent something unreadable"),

@@ -512,6 +512,17 @@ pub enum DefaultPolicy {
     Block,
 }
 
+impl DefaultPolicy {
+    /// The name in the configuration, which is that of RFC 5025 too.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DefaultPolicy::Allow => "allow",
+            DefaultPolicy::Confirm => "confirm",
+            DefaultPolicy::Block => "block",
+        }
+    }
+}
+
 /// Values that are texts.
 macro_rules! as_text {
     ($($name:ty),*) => { $(

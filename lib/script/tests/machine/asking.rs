@@ -1,6 +1,8 @@
 //! What calls ask for, and what becomes of the answers.
 
-use script::{Attribute, DialogKey, ReplyTo, Subscription};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use script::{Attribute, DialogKey, ReplyTo, Subscription, Way};
 
 use super::*;
 
@@ -141,6 +143,101 @@ fn the_xavp_is_the_calls_own() {
     assert_eq!(asks(machine.route(publish())).1, publishes(None, Some(7)));
 }
 
+/// What a script sets wrongly is told of with its place, and counts as not set: nobody's PUBLISH is lost by it.
+#[test]
+fn a_wrong_value_is_told_of_and_counts_as_not_set() {
+    for (source, what) in [
+        (
+            "xavp.pres.priority = 'abc'\nhandle_publish()",
+            "route.lua:2: xavp.pres.priority must be a whole number of 64 bits, not \"abc\"",
+        ),
+        (
+            "xavp.pres.priority = 1.5\nhandle_publish()",
+            "route.lua:2: xavp.pres.priority",
+        ),
+        (
+            "xavp.pres.priority = 1e300\nhandle_publish()",
+            "route.lua:2: xavp.pres.priority",
+        ),
+        (
+            "xavp.pres.priority = '9223372036854775808'\nhandle_publish()",
+            "route.lua:2: xavp.pres.priority",
+        ),
+        (
+            "xavp.pres.priority = {}\nhandle_publish()",
+            "route.lua:2: xavp.pres.priority must be a whole number of 64 bits, not table",
+        ),
+        (
+            "xavp.pres.priority = true\nhandle_publish()",
+            "route.lua:2: xavp.pres.priority",
+        ),
+        (
+            "xavp.pres.priority = handle_publish\nhandle_publish()",
+            "route.lua:2: xavp.pres.priority",
+        ),
+        (
+            "xavp.pres.priority = 5\nxavp.pres.priority = 'abc'\nhandle_publish()",
+            "route.lua:4: xavp.pres.priority",
+        ),
+        (
+            "\nxavp.pres = {priority = 'abc'}\nhandle_publish()",
+            "route.lua:4: xavp.pres.priority",
+        ),
+        (
+            "xavp.pres = 'abc'\nhandle_publish()",
+            "route.lua:2: xavp.pres must be a table of attributes, not string",
+        ),
+        (
+            "handle_publish(42)",
+            "route.lua:2: handle_publish: sender_uri must be a text, not number",
+        ),
+        (
+            "handle_publish({})",
+            "route.lua:2: handle_publish: sender_uri must be a text, not table",
+        ),
+    ] {
+        let machine = route(source);
+        let (call, ask) = asks(machine.route(publish()));
+        assert_eq!(ask, publishes(None, None), "{source}");
+        let complaints = machine.complaints();
+        let [Failure::Error(complaint)] = &complaints[..] else {
+            panic!("{source}: {complaints:?}");
+        };
+        assert!(complaint.starts_with(what), "{source}: {complaint}");
+        assert_eq!(done(machine.resume(call, Told::Code(1))), 0);
+        assert_eq!(machine.complaints(), []);
+    }
+    // The event goes on as well.
+    let machine = machine(
+        "event_route['presence:notify-reply'] = function() xavp.pres.delete_subscription = 'yes' end",
+    );
+    assert_eq!(done(machine.notify_reply(ReplyTo::Timeout, None)), 0);
+    assert_eq!(machine.complaints().len(), 1);
+    // Whoever complains without end is heard a few times.
+    let machine = route("for _ = 1, 1000 do xavp.pres.priority = 'abc' end handle_publish()");
+    let (call, _) = asks(machine.route(publish()));
+    assert_eq!(machine.complaints().len(), 8);
+    assert_eq!(done(machine.resume(call, Told::Code(1))), 0);
+}
+
+/// What a peer sends that is no text is no error of the script: whoever handles the request tells that it is no URI.
+#[test]
+fn what_is_no_text_of_a_header_is_no_uri() {
+    for (call, wanted) in [
+        ("handle_publish('sip:a@\\xff')", "sip:a@\u{fffd}"),
+        ("handle_publish('sip:a\\0@b')", "sip:a\u{fffd}@b"),
+    ] {
+        let machine = route(call);
+        let ask = asks(machine.route(publish())).1;
+        assert_eq!(ask, publishes(Some(wanted), None), "{call}");
+    }
+    let machine = route("handle_subscribe('sip:a@\\xff')");
+    let Ask::HandleSubscribe { watcher_uri } = asks(machine.route(publish())).1 else {
+        panic!("no handle_subscribe");
+    };
+    assert_eq!(watcher_uri.as_deref(), Some("sip:a@\u{fffd}"));
+}
+
 #[test]
 fn subs_are_those_of_the_call() {
     let machine = route(
@@ -177,6 +274,93 @@ fn subs_are_those_of_the_call() {
     assert_eq!(done(machine.resume(call, Told::Handled(1, None))), 0);
 }
 
+const WAY: Way = Way {
+    source: SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)), 5062),
+    local: SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 9)), 5070),
+    transport: sip::Transport::Tcp,
+};
+
+/// `$notify_reply(attr)`: "any pseudo var that accesses attributes of msg", by its own name and by ours.
+#[test]
+fn a_reply_shows_all_that_a_message_has() {
+    let text = "SIP/2.0 202 Fine\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK2\r\nf: \"Bob B.\" <sip:b%6fb@example.org:5061;x=y>;tag=1\r\n\
+        To: Alice <sip:alice@[2001:DB8::1]>;tag=2\r\ni: call@here\r\nCSeq: 17 NOTIFY\r\nm: <sip:alice@192.0.2.7>\r\n\
+        User-Agent: Phone/1\r\nc: text/plain;charset=utf-8\r\nX-Two: 1\r\nX-Two: 2\r\nContent-Length: 2\r\n\r\nhi";
+    let response = sip::parse_datagram(text.as_bytes().to_vec(), &sip::Limits::default());
+    let Ok(Message::Response(response)) = response else {
+        panic!("no response");
+    };
+    let whole = String::from_utf8(response.encode()).unwrap();
+    let length = whole.len().to_string();
+    for (names, value) in [
+        ("method rm", "NOTIFY"),
+        ("status code rs", "202"),
+        ("reason rr", "Fine"),
+        ("from_uri fu", "sip:b%6fb@example.org:5061;x=y"),
+        ("from_user fU", "b%6fb"),
+        ("from_domain fd", "example.org"),
+        ("from_name fn", "Bob B."),
+        ("from_tag ft", "1"),
+        ("to_uri tu", "sip:alice@[2001:DB8::1]"),
+        ("to_user tU", "alice"),
+        ("to_domain td", "[2001:db8::1]"),
+        ("to_name tn", "Alice"),
+        ("to_tag tt", "2"),
+        ("call_id ci", "call@here"),
+        ("cseq cs", "17"),
+        ("contact ct", "<sip:alice@192.0.2.7>"),
+        ("content_type cT", "text/plain;charset=utf-8"),
+        ("content_length cl", "2"),
+        ("user_agent ua", "Phone/1"),
+        ("body rb", "hi"),
+        ("message mb", whole.as_str()),
+        ("length ml", length.as_str()),
+        ("source_ip si", "192.0.2.7"),
+        ("source_port sp", "5062"),
+        ("local_ip Ri", "192.0.2.9"),
+        ("local_port Rp", "5070"),
+        ("transport pr", "tcp"),
+        ("mt", "2"),
+    ] {
+        for name in names.split(' ') {
+            let machine = machine(&format!(
+                "event_route['presence:notify-reply'] = function() error(tostring(notify_reply[{name:?}]), 0) end"
+            ));
+            let told = failed(machine.notify_reply(ReplyTo::Response(response.clone(), WAY), None));
+            assert_eq!(told, Failure::Error(value.trim_end().to_owned()), "{name}");
+            // Without an answer there is no message.
+            let told = failed(machine.notify_reply(ReplyTo::Timeout, None));
+            let nothing = match names.split(' ').next() {
+                Some("method") => "NOTIFY",
+                Some("status") => "408",
+                Some("reason") => "Request Timeout",
+                Some("body" | "message") => "",
+                Some("length") => "0",
+                Some("mt") => "2",
+                _ => "nil",
+            };
+            assert_eq!(told, Failure::Error(nothing.to_owned()), "{name}");
+        }
+    }
+    let machine = machine(
+        "event_route['presence:notify-reply'] = function()
+           if notify_reply.code == 408 then
+             assert(notify_reply.header('X-Two') == nil and #notify_reply.headers('X-Two') == 0)
+             return
+           end
+           assert(notify_reply.header('x-two') == '1' and notify_reply:header('X-Two') == '1' and notify_reply.hdr('Call-ID') == 'call@here')
+           local all = notify_reply.headers('X-Two')
+           assert(#all == 2 and all[2] == '2')
+           assert(notify_reply.header('X-None') == nil)
+           assert(not pcall(function() return notify_reply.nothing end))
+           assert(not pcall(notify_reply.header, {}))
+         end",
+    );
+    let answered = machine.notify_reply(ReplyTo::Response(response, WAY), None);
+    assert_eq!(done(answered), 0);
+    assert_eq!(done(machine.notify_reply(ReplyTo::Timeout, None)), 0);
+}
+
 #[test]
 fn the_event_of_the_guide() {
     let source = "event_route['presence:notify-reply'] = function()
@@ -205,7 +389,7 @@ fn the_event_of_the_guide() {
         call_id: "c".to_owned(),
         ..DialogKey::default()
     });
-    let answered = machine.notify_reply(ReplyTo::Response(response), Some(subscription));
+    let answered = machine.notify_reply(ReplyTo::Response(response, WAY), Some(subscription));
     assert_eq!(done(answered), 0);
     assert_eq!(done(machine.notify_reply(ReplyTo::Timeout, None)), 1);
 }
