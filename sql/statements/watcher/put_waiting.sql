@@ -11,8 +11,9 @@
 -- A dialog that comes after our snapshot is undecided: deciding about it makes its watcher pending again.
 WITH over AS MATERIALIZED (
     SELECT w.id, t.now,
-           -- The dialog that is over: watcher information goes on to call the watcher by it.
-           (SELECT a.id
+           -- The dialog that is over: watcher information goes on to call the watcher by it. 0: we ended it, as when an active watcher is
+           -- to be confirmed anew (deactivated). That is terminated, and not waiting; the watcher may come back, and is pending then.
+           (SELECT CASE WHEN a.reason IN ('', 'timeout') THEN a.id ELSE 0 END
             FROM active_watchers AS a
             WHERE a.presentity_uri = w.presentity_uri AND a.event = w.event AND a.watcher_username = w.watcher_username
               AND a.watcher_domain = w.watcher_domain
@@ -38,4 +39,4 @@ SET status          = 4,
     inserted_time   = floor(extract(epoch FROM o.now))::bigint,
     subscription_id = o.subscription_id
 FROM over AS o
-WHERE w.id = o.id
+WHERE w.id = o.id AND o.subscription_id IS DISTINCT FROM 0

@@ -431,6 +431,31 @@ async fn a_watcher_waits_when_the_last_pending_dialog_is_over_and_is_given_up_on
     }
 }
 
+/// RFC 3857 section 4.7.1: what we ended, as when an active watcher is to be confirmed anew, is terminated and does not wait.
+#[tokio::test]
+async fn a_watcher_whose_subscription_was_deactivated_does_not_wait() {
+    let database = Database::new().await;
+    store_document(&database, "bob", 2).await;
+    subscribe(&database, &[by_rules("bob", "w", "c1")]).await;
+    claim(&database, A).await;
+    let watchers = database.store.watcher();
+    let subjects = watchers.undecided(&[BOB], 10).await.unwrap();
+    let rows = [stored(&subjects[0], "w", 2, None)];
+    watchers.decide_batch(A, &[BOB], &[], &rows).await.unwrap();
+    for (reason, waiting) in [("deactivated", 0), ("timeout", 1)] {
+        database
+            .by_hand(&format!(
+                "UPDATE active_watchers SET status = 3, reason = '{reason}'"
+            ))
+            .await;
+        assert_eq!(
+            watchers.put_waiting(A, &[BOB]).await.unwrap(),
+            waiting,
+            "{reason}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn persons_come_page_by_page() {
     let database = Database::new().await;
