@@ -5,12 +5,12 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use node::Config;
 use serde_json::Value;
-use server::http::{METHODS, call};
+use server::http::{METHODS, call, cleaning};
 use sql::{Store, StoreOptions};
 
 use crate::arguments::{RpcArgs, Settings};
 use crate::configuration::{Role, database_url, load};
-use crate::say;
+use crate::{remark, say};
 
 pub(crate) async fn run(settings: &Settings, args: &RpcArgs) -> anyhow::Result<ExitCode> {
     if !METHODS.contains(&args.method.as_str()) {
@@ -20,13 +20,20 @@ pub(crate) async fn run(settings: &Settings, args: &RpcArgs) -> anyhow::Result<E
             METHODS.join(", ")
         );
     }
-    let store = open(&load(settings, Role::Other)?).await?;
+    let config = load(settings, Role::Other)?;
+    let store = open(&config).await?;
     let parameters: Value = args.parameters.iter().map(String::as_str).collect();
-    let result = call(&store, &args.method, Some(&parameters)).await?;
-    match result {
+    let answer = call(&store, cleaning(&config), &args.method, Some(&parameters)).await?;
+    match answer.result {
         Value::String(text) => say(text),
         Value::Object(fields) if fields.is_empty() => {}
         result => say(format_args!("{result:#}")),
+    }
+    if let Some(last) = answer.more {
+        // Not among the rows, which a program may read.
+        remark(format_args!(
+            "there are more: the next page begins after {last} (parameters: limit, then after)"
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,5 +1,6 @@
 //! This process's row in `node`: registered at the start, kept alive, removed at the end. Its id is the owner of our leases.
 
+use events::Registry;
 use sql::{NewNode, Store};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -11,7 +12,7 @@ const PERIOD: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What we say of ourselves.
-pub(crate) fn this_node(address: String) -> NewNode {
+pub(crate) fn this_node(address: String, registry: &Registry) -> NewNode {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     NewNode {
         kind: "notifier".to_owned(),
@@ -19,6 +20,7 @@ pub(crate) fn this_node(address: String) -> NewNode {
         pid: i32::try_from(std::process::id()).unwrap_or_default(),
         address,
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        events: registry.names(),
     }
 }
 

@@ -124,7 +124,6 @@ pub async fn run(
     let store = connect(&config)?;
     let script = script::Thread::start(&config, store.clone())?;
     let settings = Settings::new(&config);
-    let decider = Decider::new(&config.presence, registry);
     let notify_log = NotifyLog::new(&config);
     let listen = config.notifier.listen.to_string().parse::<ListenAddr>();
     let listen = listen.unwrap_or(ListenAddr {
@@ -138,7 +137,8 @@ pub async fn run(
         .first()
         .map(ToString::to_string)
         .unwrap_or_default();
-    let node = heartbeat::this_node(address);
+    let node = heartbeat::this_node(address, &registry);
+    let decider = Decider::new(&config.presence, registry);
     let mut ready = Some(ready);
     let id = {
         let mut registered = std::pin::pin!(heartbeat::register(&store, &node));

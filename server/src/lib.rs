@@ -157,6 +157,7 @@ pub async fn run(
         let store = Store::connect(url, &store_options(&config, HTTP_DATABASE_CONNECTIONS))?;
         let serving = Http::new(
             store,
+            http::cleaning(&config),
             config.http.token.clone(),
             shutdown.clone(),
             front.registry.clone(),
@@ -169,7 +170,7 @@ pub async fn run(
         ]);
         served = Some(serving);
     }
-    let node = NodeRow::keep(store, internal);
+    let node = NodeRow::keep(store, internal, &front.registry);
     ready(Ready {
         listen: endpoint.local_addrs().to_vec(),
         internal,

@@ -1,12 +1,13 @@
 //! This process's row in `node`: SQL shows which servers are alive, and where notifiers reach them.
 //!
-//! Nothing depends on the row but what people see; a server works without it.
+//! Nothing of SIP depends on the row; a server works without it. Orders in SQL read in it which event packages are served.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use events::Registry;
 use sql::{NewNode, Store, StoreError};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -27,9 +28,13 @@ pub(crate) struct NodeRow {
 
 impl NodeRow {
     /// Registers this server as soon as the database can be reached, and says ever after that it lives.
-    pub(crate) fn keep(store: Store, internal: SocketAddr) -> Self {
+    pub(crate) fn keep(store: Store, internal: SocketAddr, registry: &Registry) -> Self {
         let id = Arc::new(AtomicI64::new(NO_ROW));
-        let keeper = tokio::spawn(beat(store.clone(), about(internal), Arc::clone(&id)));
+        let keeper = tokio::spawn(beat(
+            store.clone(),
+            about(internal, registry),
+            Arc::clone(&id),
+        ));
         Self { store, id, keeper }
     }
 
@@ -76,7 +81,7 @@ async fn register_or_beat(
     Ok(())
 }
 
-fn about(internal: SocketAddr) -> NewNode {
+fn about(internal: SocketAddr, registry: &Registry) -> NewNode {
     NewNode {
         kind: "server".to_owned(),
         host: std::fs::read_to_string("/proc/sys/kernel/hostname")
@@ -86,5 +91,6 @@ fn about(internal: SocketAddr) -> NewNode {
         pid: i32::try_from(std::process::id()).unwrap_or_default(),
         address: format!("udp:{internal}"),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        events: registry.names(),
     }
 }

@@ -17,6 +17,8 @@ pub struct NewNode {
     pub address: String,
     /// Version of the program.
     pub version: String,
+    /// The event packages that it serves, so that orders in SQL about others are refused.
+    pub events: Vec<String>,
 }
 
 /// A process that is, or was, alive.
@@ -52,6 +54,7 @@ impl Nodes<'_> {
                     &node.pid,
                     &node.address,
                     &node.version,
+                    &node.events,
                     &self.0.now(),
                 ],
             )
@@ -100,6 +103,7 @@ impl Nodes<'_> {
                     pid: row.get("pid"),
                     address: row.get("address"),
                     version: row.get("version"),
+                    events: row.get("events"),
                 },
                 started: row.get("started"),
                 heartbeat: row.get("heartbeat"),

@@ -6,6 +6,7 @@ mod database;
 
 mod api;
 mod by_hand;
+mod cleaning;
 mod document;
 mod ended;
 mod errors;
@@ -16,7 +17,9 @@ mod publication;
 mod queue;
 mod rules;
 mod script;
+mod served;
 mod source;
 mod subscription;
 mod supersede;
+mod watcher_states;
 mod winfo;
