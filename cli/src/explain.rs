@@ -33,7 +33,11 @@ pub(crate) async fn run(settings: &Settings, args: &ExplainArgs) -> anyhow::Resu
         // There may be hard state (a pidf-manipulation document), which is of this package.
         names.insert(0, "presence".to_owned());
     }
-    let watchers = operator.list_subscriptions(&uri, args.watchers).await?;
+    // One more than is shown tells whether there are more.
+    let asked = args.watchers.saturating_add(1);
+    let mut watchers = operator.list_subscriptions(&uri, asked).await?;
+    let is_cut = watchers.len() > args.watchers as usize;
+    watchers.truncate(args.watchers as usize);
     let owed = operator.list_backlog(&uri).await?;
     say(&uri);
     for event in names {
@@ -58,7 +62,7 @@ pub(crate) async fn run(settings: &Settings, args: &ExplainArgs) -> anyhow::Resu
         let debt = owed.iter().find(|debt| debt.event == resource.event);
         explain_watchers(&mine, debt);
     }
-    if watchers.len() == args.watchers as usize {
+    if is_cut {
         say(format_args!(
             "\nonly {} subscriptions are shown; --watchers shows more",
             args.watchers

@@ -5,12 +5,12 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use node::Config;
 use serde_json::Value;
-use server::http::{METHODS, call};
+use server::http::{METHODS, call, cleaning};
 use sql::{Store, StoreOptions};
 
 use crate::arguments::{RpcArgs, Settings};
 use crate::configuration::{Role, database_url, load, schema_fault, schema_settings};
-use crate::{packages, say};
+use crate::{packages, remark, say};
 
 pub(crate) async fn run(settings: &Settings, args: &RpcArgs) -> anyhow::Result<ExitCode> {
     if !METHODS.contains(&args.method.as_str()) {
@@ -24,11 +24,24 @@ pub(crate) async fn run(settings: &Settings, args: &RpcArgs) -> anyhow::Result<E
     let store = open(&config).await?;
     let judge = server::judge(&config.presence, packages::registry(&config)?);
     let parameters: Value = args.parameters.iter().map(String::as_str).collect();
-    let result = call(&store, &judge, &args.method, Some(&parameters)).await?;
-    match result {
+    let answer = call(
+        &store,
+        &judge,
+        cleaning(&config),
+        &args.method,
+        Some(&parameters),
+    )
+    .await?;
+    match answer.result {
         Value::String(text) => say(text),
         Value::Object(fields) if fields.is_empty() => {}
         result => say(format_args!("{result:#}")),
+    }
+    if let Some(last) = answer.more {
+        // Not among the rows, which a program may read.
+        remark(format_args!(
+            "there are more: the next page begins after {last} (parameters: limit, then after)"
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,5 +1,6 @@
 //! This process's row in `node`: registered at the start, kept alive, removed at the end. Its id is the owner of our leases.
 
+use events::Registry;
 use node::Shutdown;
 use sql::{NewNode, Store};
 use std::time::Duration;
@@ -12,7 +13,11 @@ const PERIOD: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What we say of ourselves.
-pub(crate) fn this_node(address: String, config: &node::PresenceConfig) -> NewNode {
+pub(crate) fn this_node(
+    address: String,
+    config: &node::PresenceConfig,
+    registry: &Registry,
+) -> NewNode {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     NewNode {
         kind: "notifier".to_owned(),
@@ -21,6 +26,7 @@ pub(crate) fn this_node(address: String, config: &node::PresenceConfig) -> NewNo
         address,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         default_policy: config.says_of_watchers().to_owned(),
+        events: registry.names(),
     }
 }
 

@@ -142,7 +142,7 @@ pub async fn run(
         .first()
         .map(ToString::to_string)
         .unwrap_or_default();
-    let node = heartbeat::this_node(address, &config.presence);
+    let node = heartbeat::this_node(address, &config.presence, decider.registry());
     let mut ready = Some(ready);
     let id = {
         let mut registered = std::pin::pin!(heartbeat::register(&store, &node, &shutdown));

@@ -1,5 +1,6 @@
 //! Ends what has expired and removes what nobody needs: publications, subscriptions, tombstones, idle queue rows, dead nodes.
 //!
+//! Each step is a function of the schema (`V20__cleaning.sql`), which SQL's `presence_cleanup` is made of as well.
 //! Every notifier sweeps; none is the leader. The statements skip rows that somebody else holds locked, so several sweep side
 //! by side, each in batches of `fetch_rows`, one after the other while a batch comes back full. Expiry only changes rows; what
 //! the watchers are told follows from the queue like any other change. What has expired together (phones behind a line that was
@@ -32,9 +33,6 @@ const EXPIRY_PERIOD: Duration = Duration::from_secs(1);
 /// late; of 25 each 25 ms, that was worse. The longer pause takes the edge off it.
 const ENDED_TOGETHER: u32 = 50;
 const BETWEEN_BATCHES: Duration = Duration::from_millis(75);
-
-/// A process without heartbeat for so long is dead. Many heartbeats, so that a database that was away kills nobody.
-const DEAD_AFTER: Duration = Duration::from_secs(60);
 
 /// Sweeps for ever. Errors are logged and the next round tries again.
 pub(crate) async fn run(store: Store, settings: SweepSettings) {
@@ -75,6 +73,6 @@ async fn clean(store: &Store, settings: SweepSettings) -> Result<(), StoreError>
     let watchers = store.watcher();
     while watchers.give_up(batch, settings.waiting).await? >= u64::from(batch) {}
     while watchers.delete_waiting(batch).await? >= u64::from(batch) {}
-    store.maintenance().delete_dead_nodes(DEAD_AFTER).await?;
+    store.maintenance().delete_dead_nodes().await?;
     Ok(())
 }

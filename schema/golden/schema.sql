@@ -1,10 +1,314 @@
 -- What the migrations add up to. Written by the test of crate `schema`; do not edit.
 
+CREATE FUNCTION public.delete_dead_nodes() RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    touched bigint;
+BEGIN
+    -- Many heartbeats, so that a database that was away kills nobody.
+    WITH dead AS MATERIALIZED (
+        SELECT n.id
+        FROM node AS n
+        WHERE n.heartbeat < presence_now() - interval '60 seconds'
+        FOR UPDATE SKIP LOCKED
+    )
+    DELETE FROM node AS n
+    USING dead AS d
+    WHERE n.id = d.id;
+    GET DIAGNOSTICS touched = ROW_COUNT;
+    RETURN touched;
+END
+$$;
+
+COMMENT ON FUNCTION public.delete_dead_nodes() IS 'Deletes processes that have been silent for 60 s. For maintenance.delete_dead_nodes and presence_cleanup.';
+
+CREATE FUNCTION public.delete_ended_subscriptions(max_rows bigint) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    now_s   bigint := floor(extract(epoch FROM presence_now()))::bigint;
+    touched bigint;
+BEGIN
+    -- One that the watchers of the watcher information have yet to be told of stays until then: a partial document tells of its end.
+    WITH due AS MATERIALIZED (
+        SELECT a.id
+        FROM active_watchers AS a
+        WHERE a.sweep_at <= now_s AND a.ended
+          AND NOT EXISTS (
+              SELECT 1
+              FROM notify_queue AS q
+              WHERE q.presentity_uri = a.presentity_uri AND q.event = winfo_event(a.event) AND q.version > 0)
+        ORDER BY a.sweep_at
+        LIMIT max_rows
+        FOR UPDATE OF a SKIP LOCKED
+    )
+    DELETE FROM active_watchers AS a
+    USING due AS d
+    WHERE a.id = d.id;
+    GET DIAGNOSTICS touched = ROW_COUNT;
+    RETURN touched;
+END
+$$;
+
+COMMENT ON FUNCTION public.delete_ended_subscriptions(max_rows bigint) IS 'Forgets dialogs that ended more than 64*T1 ago. For subscription.delete_ended and presence_cleanup.';
+
+CREATE FUNCTION public.delete_idle_resources(max_rows bigint) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    at      timestamptz := presence_now();
+    touched bigint;
+BEGIN
+    -- Why 15 s, longer than a statement may take: a trigger that draws a version for a row that it is about to insert must not see
+    -- the row made, worked off and deleted by others in between, or its number would be lower than what watchers have seen.
+    -- A row that numbers the rules of its presentity stays: decisions are compared with that number. So does one whose watcher
+    -- information is watched: a trigger asks it about that.
+    WITH idle AS MATERIALIZED (
+        SELECT q.presentity_uri, q.event
+        FROM notify_queue AS q
+        WHERE q.due = 'infinity'
+          AND q.owner IS NULL
+          AND q.rules_version = 0
+          AND NOT q.winfo_watched
+          AND q.not_before < at - interval '15 seconds'
+        LIMIT max_rows
+        FOR UPDATE SKIP LOCKED
+    )
+    DELETE FROM notify_queue AS q
+    USING idle AS i
+    WHERE q.presentity_uri = i.presentity_uri AND q.event = i.event;
+    GET DIAGNOSTICS touched = ROW_COUNT;
+    RETURN touched;
+END
+$$;
+
+COMMENT ON FUNCTION public.delete_idle_resources(max_rows bigint) IS 'Deletes queue rows that owe nothing and have been quiet for 15 s. For maintenance.delete_idle_resources and presence_cleanup.';
+
+CREATE FUNCTION public.delete_removed_publications(max_rows bigint) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    now_s   bigint := floor(extract(epoch FROM presence_now()))::bigint;
+    touched bigint;
+BEGIN
+    WITH due AS MATERIALIZED (
+        SELECT p.id
+        FROM presentity AS p
+        WHERE p.sweep_at <= now_s AND p.removed AND p.ended = '{}'
+        ORDER BY p.sweep_at
+        LIMIT max_rows
+        FOR UPDATE SKIP LOCKED
+    )
+    DELETE FROM presentity AS p
+    USING due AS d
+    WHERE p.id = d.id;
+    GET DIAGNOSTICS touched = ROW_COUNT;
+    RETURN touched;
+END
+$$;
+
+COMMENT ON FUNCTION public.delete_removed_publications(max_rows bigint) IS 'Forgets publications that ended more than 64*T1 ago, and whose ends were handed on (hand_on_ends). For publication.delete_removed and presence_cleanup.';
+
+CREATE FUNCTION public.delete_waiting_watchers(max_rows bigint) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    now_s   bigint := floor(extract(epoch FROM presence_now()))::bigint;
+    touched bigint;
+BEGIN
+    -- A minute: partial state reaches 30 s further back than the NOTIFY before, and a NOTIFY may be paced or repeated. Who has not heard
+    -- of it by then is owed full state, which has no such watchers.
+    WITH over AS MATERIALIZED (
+        SELECT w.id
+        FROM watchers AS w
+        WHERE w.status = 4
+          AND w.reason = 'giveup'
+          AND w.inserted_time <= now_s - 60
+          -- For the planner, who can else think watchers_winfo_idx as good, all of which it would read.
+          AND w.inserted_time >= 0
+        ORDER BY w.inserted_time
+        LIMIT max_rows
+        FOR UPDATE SKIP LOCKED
+    )
+    DELETE FROM watchers AS w
+    USING over AS o
+    WHERE w.id = o.id;
+    GET DIAGNOSTICS touched = ROW_COUNT;
+    RETURN touched;
+END
+$$;
+
+COMMENT ON FUNCTION public.delete_waiting_watchers(max_rows bigint) IS 'Forgets watchers who were given up on a minute ago. For watcher.delete_waiting and presence_cleanup.';
+
+CREATE FUNCTION public.expire_publications(max_rows bigint, quiet boolean) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    at      timestamptz := presence_now();
+    now_s   bigint := floor(extract(epoch FROM at))::bigint;
+    touched bigint;
+BEGIN
+    PERFORM set_config('pgpresence.quiet', CASE WHEN quiet THEN 'on' ELSE 'off' END, true);
+    -- The row is locked before it is judged: a refresh that got in between is seen, and wins.
+    WITH due AS MATERIALIZED (
+        SELECT p.id, is_live(p.expires, at) AS live
+        FROM presentity AS p
+        WHERE p.sweep_at <= now_s AND NOT p.removed
+        ORDER BY p.sweep_at
+        LIMIT max_rows
+        FOR UPDATE OF p SKIP LOCKED
+    )
+    UPDATE presentity AS p
+    SET removed  = NOT d.live,
+        sweep_at = CASE WHEN NOT d.live THEN expiry_at(32, at)
+                        WHEN p.expires = -1 THEN 9223372036854775807
+                        ELSE p.expires END
+    FROM due AS d
+    WHERE p.id = d.id;
+    GET DIAGNOSTICS touched = ROW_COUNT;
+    PERFORM set_config('pgpresence.quiet', 'off', true);
+    RETURN touched;
+END
+$$;
+
+COMMENT ON FUNCTION public.expire_publications(max_rows bigint, quiet boolean) IS 'Ends publications whose time is up (RFC 3903 section 6.1), and looks again later at those that were refreshed meanwhile; quiet = watchers are not told (force_delete). For publication.expire_batch and presence_cleanup.';
+
+CREATE FUNCTION public.expire_subscriptions(max_rows bigint) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    at      timestamptz := presence_now();
+    now_s   bigint := floor(extract(epoch FROM at))::bigint;
+    touched bigint;
+BEGIN
+    -- The row is locked before it is judged: a refresh that got in between is seen, and wins.
+    -- A terminated dialog that has not ended comes by here only if its last NOTIFY was forgotten for 300 s: it is owed again.
+    WITH due AS MATERIALIZED (
+        SELECT a.id, a.status <> 3 AND is_live(a.expires, at) AS live
+        FROM active_watchers AS a
+        WHERE a.sweep_at <= now_s AND NOT a.ended
+        ORDER BY a.sweep_at
+        LIMIT max_rows
+        FOR UPDATE OF a SKIP LOCKED
+    )
+    UPDATE active_watchers AS a
+    SET status   = CASE WHEN d.live THEN a.status ELSE 3 END,
+        reason   = CASE WHEN d.live OR a.status = 3 THEN a.reason ELSE 'timeout' END,
+        updated  = CASE WHEN d.live THEN a.updated ELSE 0 END,
+        updated_winfo = -1,
+        sweep_at = CASE WHEN NOT d.live THEN expiry_at(300, at)
+                        WHEN a.expires = -1 THEN 9223372036854775807
+                        ELSE a.expires END
+    FROM due AS d
+    WHERE a.id = d.id;
+    GET DIAGNOSTICS touched = ROW_COUNT;
+    RETURN touched;
+END
+$$;
+
+COMMENT ON FUNCTION public.expire_subscriptions(max_rows bigint) IS 'Ends dialogs whose time is up, each owed terminated;reason=timeout (RFC 6665 section 4.2.2), and looks again later at those that were refreshed meanwhile. For subscription.expire_batch and presence_cleanup.';
+
 CREATE FUNCTION public.expiry_at(granted_s bigint, at timestamp with time zone) RETURNS bigint
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$ SELECT ceil(extract(epoch FROM at))::bigint + granted_s $$;
 
 COMMENT ON FUNCTION public.expiry_at(granted_s bigint, at timestamp with time zone) IS 'The epoch second at which granted_s seconds are over. Rounded up: nobody gets less than was granted.';
+
+CREATE FUNCTION public.give_up_on_watchers(max_rows bigint, waiting_s bigint) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    now_s   bigint := floor(extract(epoch FROM presence_now()))::bigint;
+    touched bigint;
+BEGIN
+    WITH over AS MATERIALIZED (
+        SELECT w.id
+        FROM watchers AS w
+        WHERE w.status = 4
+          AND w.inserted_time <= now_s - waiting_s
+          AND w.reason <> 'giveup'
+        ORDER BY w.inserted_time
+        LIMIT max_rows
+        FOR UPDATE OF w SKIP LOCKED
+    )
+    UPDATE watchers AS w
+    SET reason        = 'giveup',
+        inserted_time = now_s
+    FROM over AS o
+    WHERE w.id = o.id;
+    GET DIAGNOSTICS touched = ROW_COUNT;
+    RETURN touched;
+END
+$$;
+
+COMMENT ON FUNCTION public.give_up_on_watchers(max_rows bigint, waiting_s bigint) IS 'Gives up on watchers about whom nobody decided in waiting_s (RFC 3857 section 4.7.1). For watcher.give_up and presence_cleanup.';
+
+CREATE FUNCTION public.hand_on_ends(max_rows bigint) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    now_s   bigint := floor(extract(epoch FROM presence_now()))::bigint;
+    touched bigint;
+BEGIN
+    -- An end is of use as long as a publication of the same resource could say otherwise: one that is older, or that a slower server
+    -- stored within 64*T1. Which one does cannot be told from here, but all ends of a resource are read together, so any one of its
+    -- publications can keep them. The oldest does: it is the one that is most likely wrong. Where there is none, nobody
+    -- contradicts, and they are forgotten.
+    -- Keeping the tombstones themselves would cost a row for each call of a line whose phone has published for days.
+    -- A publication that somebody has locked inherits in the next round; so long, the tombstone stays.
+    WITH due AS MATERIALIZED (
+        SELECT p.id, p.presentity_uri, p.event, p.ended, p.ended_at
+        FROM presentity AS p
+        WHERE p.sweep_at <= now_s AND p.removed AND p.ended <> '{}'
+        ORDER BY p.sweep_at
+        LIMIT max_rows
+        FOR UPDATE SKIP LOCKED
+    ),
+    heirs AS MATERIALIZED (
+        SELECT d.presentity_uri, d.event,
+               (SELECT min(o.id)
+                FROM presentity AS o
+                WHERE o.presentity_uri = d.presentity_uri AND o.event = d.event AND NOT o.removed) AS id
+        FROM (SELECT DISTINCT presentity_uri, event FROM due) AS d
+    ),
+    locked AS MATERIALIZED (
+        SELECT p.presentity_uri, p.event, p.id
+        FROM heirs AS h
+        JOIN presentity AS p ON p.id = h.id
+        WHERE NOT p.removed
+        ORDER BY p.presentity_uri, p.event, p.id
+        FOR UPDATE OF p SKIP LOCKED
+    ),
+    changes AS MATERIALIZED (
+        SELECT d.id, '{}'::bigint[] AS ended, '{}'::bigint[] AS ended_at, true AS emptied
+        FROM due AS d
+        JOIN heirs AS h ON h.presentity_uri = d.presentity_uri AND h.event = d.event
+        WHERE h.id IS NULL OR EXISTS (SELECT 1 FROM locked AS l WHERE l.id = h.id)
+        UNION ALL
+        SELECT l.id, array_agg(e.key), array_agg(e.at), false
+        FROM locked AS l
+        JOIN due AS d ON d.presentity_uri = l.presentity_uri AND d.event = l.event
+        CROSS JOIN LATERAL unnest(d.ended, d.ended_at) AS e (key, at)
+        GROUP BY l.id
+    )
+    UPDATE presentity AS p
+    SET ended    = CASE WHEN c.emptied THEN c.ended ELSE
+                        ARRAY(SELECT e.key
+                              FROM unnest(p.ended || c.ended, p.ended_at || c.ended_at) AS e (key, at)
+                              GROUP BY e.key ORDER BY max(e.at) DESC, e.key LIMIT 128) END,
+        ended_at = CASE WHEN c.emptied THEN c.ended_at ELSE
+                        ARRAY(SELECT max(e.at)
+                              FROM unnest(p.ended || c.ended, p.ended_at || c.ended_at) AS e (key, at)
+                              GROUP BY e.key ORDER BY max(e.at) DESC, e.key LIMIT 128) END
+    FROM changes AS c
+    WHERE p.id = c.id;
+    GET DIAGNOSTICS touched = ROW_COUNT;
+    RETURN touched;
+END
+$$;
+
+COMMENT ON FUNCTION public.hand_on_ends(max_rows bigint) IS 'Gives what publications about to be forgotten know of ended dialogs to the oldest publication of the resource that is left, if any is. For publication.hand_on_ends and presence_cleanup.';
 
 CREATE FUNCTION public.is_live(expires bigint, at timestamp with time zone) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -345,68 +649,31 @@ $$;
 
 COMMENT ON FUNCTION public.presence_change_uri_match(match smallint) IS 'Changes sip_uri_match of this database, with all rows; returns how many rows it changed. Refuses while processes run (55006), and if rows would become one that cannot (23505). Called by pgpresence migrate.';
 
-CREATE FUNCTION public.presence_cleanup(max_rows integer DEFAULT 1000, quiet boolean DEFAULT false) RETURNS bigint
+CREATE FUNCTION public.presence_cleanup(max_rows integer DEFAULT 1000, quiet boolean DEFAULT false, waiting_s bigint DEFAULT 259200) RETURNS bigint
     LANGUAGE plpgsql
     AS $$
 DECLARE
-    at      timestamptz := presence_now();
-    second  bigint := floor(extract(epoch FROM at))::bigint;
-    touched bigint;
-    total   bigint;
+    total bigint;
 BEGIN
-    -- What publication.expire_batch and subscription.expire_batch do, but only one of them in a transaction: each locks queue rows
-    -- by key, and two such rounds in one transaction could wait for each other with somebody else's.
-    WITH due AS MATERIALIZED (
-        SELECT p.id, is_live(p.expires, at) AS live
-        FROM presentity AS p
-        WHERE p.sweep_at <= second AND NOT p.removed
-        ORDER BY p.sweep_at
-        LIMIT max_rows
-        FOR UPDATE OF p SKIP LOCKED
-    ), silenced AS MATERIALIZED (
-        SELECT set_config('pgpresence.quiet', CASE WHEN quiet THEN 'on' ELSE 'off' END, true)
-    )
-    UPDATE presentity AS p
-    SET removed  = NOT d.live,
-        sweep_at = CASE WHEN NOT d.live THEN expiry_at(32, at) WHEN p.expires = -1 THEN 9223372036854775807 ELSE p.expires END
-    FROM due AS d CROSS JOIN silenced
-    WHERE p.id = d.id;
-    GET DIAGNOSTICS total = ROW_COUNT;
-    PERFORM set_config('pgpresence.quiet', 'off', true);
+    -- One of those that lock queue rows by key: two such rounds in one transaction could wait for each other with somebody else's.
+    total := expire_publications(max_rows, quiet);
     IF total = 0 THEN
-        WITH due AS MATERIALIZED (
-            SELECT a.id, a.status <> 3 AND is_live(a.expires, at) AS live
-            FROM active_watchers AS a
-            WHERE a.sweep_at <= second AND NOT a.ended
-            ORDER BY a.sweep_at
-            LIMIT max_rows
-            FOR UPDATE OF a SKIP LOCKED
-        )
-        UPDATE active_watchers AS a
-        SET status   = CASE WHEN d.live THEN a.status ELSE 3 END,
-            reason   = CASE WHEN d.live OR a.status = 3 THEN a.reason ELSE 'timeout' END,
-            updated  = CASE WHEN d.live THEN a.updated ELSE 0 END,
-            sweep_at = CASE WHEN NOT d.live THEN expiry_at(300, at) WHEN a.expires = -1 THEN 9223372036854775807 ELSE a.expires END
-        FROM due AS d
-        WHERE a.id = d.id;
-        GET DIAGNOSTICS total = ROW_COUNT;
+        total := expire_subscriptions(max_rows);
     END IF;
-    -- Tombstones: no lock is waited for, and nobody is owed anything by their removal. Those that remember ended dialogs are for
-    -- publication.delete_removed, which hands that on.
-    DELETE FROM presentity AS p
-    WHERE p.id IN (SELECT t.id FROM presentity AS t WHERE t.sweep_at <= second AND t.removed AND t.ended = '{}'
-                   ORDER BY t.sweep_at LIMIT max_rows FOR UPDATE SKIP LOCKED);
-    GET DIAGNOSTICS touched = ROW_COUNT;
-    total := total + touched;
-    DELETE FROM active_watchers AS a
-    WHERE a.id IN (SELECT t.id FROM active_watchers AS t WHERE t.sweep_at <= second AND t.ended
-                   ORDER BY t.sweep_at LIMIT max_rows FOR UPDATE SKIP LOCKED);
-    GET DIAGNOSTICS touched = ROW_COUNT;
-    RETURN total + touched;
+    IF total = 0 THEN
+        total := give_up_on_watchers(max_rows, waiting_s);
+    END IF;
+    -- No lock is waited for from here on, and nobody is owed anything by what is deleted.
+    total := total + hand_on_ends(max_rows);
+    total := total + delete_removed_publications(max_rows);
+    total := total + delete_ended_subscriptions(max_rows);
+    total := total + delete_waiting_watchers(max_rows);
+    total := total + delete_idle_resources(max_rows);
+    RETURN total + delete_dead_nodes();
 END
 $$;
 
-COMMENT ON FUNCTION public.presence_cleanup(max_rows integer, quiet boolean) IS 'Ends what has expired and removes what nobody needs, up to max_rows of each; returns how many rows it was: 0 = nothing is left. quiet = watchers are not told that publications expired (force_delete).';
+COMMENT ON FUNCTION public.presence_cleanup(max_rows integer, quiet boolean, waiting_s bigint) IS 'Ends what has expired and removes what nobody needs, as the notifiers'' sweep does, up to max_rows of each; returns how many rows it was: 0 = nothing is left. quiet = watchers are not told that publications expired (force_delete). waiting_s = how long watchers wait for a decision (watcher_waiting_s).';
 
 CREATE FUNCTION public.presence_decide(presentity_uri text) RETURNS void
     LANGUAGE plpgsql
@@ -512,12 +779,13 @@ DECLARE
     name  text;
 BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'pgpresence_server') THEN
-        -- RPC: cleanup removes, lists read, updateWatchers reads decisions.
+        -- RPC: cleanup removes, gives up on watchers and forgets them; lists read, updateWatchers reads decisions.
         GRANT SELECT, INSERT, UPDATE, DELETE ON presentity, active_watchers, notify_queue, node TO pgpresence_server;
-        GRANT SELECT ON watchers, xcap, cluster, refinery_schema_history TO pgpresence_server;
+        GRANT SELECT, UPDATE, DELETE ON watchers TO pgpresence_server;
+        GRANT SELECT ON xcap, cluster, refinery_schema_history TO pgpresence_server;
         GRANT USAGE ON SEQUENCE notify_version TO pgpresence_server;
-        GRANT SELECT ON presence_publications, presence_subscriptions, presence_decisions, presence_backlog, presence_processes,
-            presence_usage, presence_gone_phones, presence_hard_state TO pgpresence_server;
+        GRANT SELECT ON presence_publications, presence_subscriptions, presence_decisions, presence_watcher_states, presence_backlog,
+            presence_processes, presence_usage, presence_gone_phones, presence_hard_state TO pgpresence_server;
     END IF;
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'pgpresence_notifier') THEN
         -- Not the secret of cluster: a notifier derives nothing.
@@ -527,8 +795,9 @@ BEGIN
         GRANT USAGE ON SEQUENCE notify_version TO pgpresence_notifier;
     END IF;
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'pgpresence_reader') THEN
-        GRANT SELECT ON presence_publications, presence_subscriptions, presence_decisions, presence_backlog, presence_processes,
-            presence_usage, presence_gone_phones, presence_hard_state, presentity, active_watchers, watchers, notify_queue, node TO pgpresence_reader;
+        GRANT SELECT ON presence_publications, presence_subscriptions, presence_decisions, presence_watcher_states, presence_backlog,
+            presence_processes, presence_usage, presence_gone_phones, presence_hard_state, presentity, active_watchers, watchers,
+            notify_queue, node TO pgpresence_reader;
     END IF;
     -- Tables may be in schemas of their own (presentity_table and its like).
     FOR place IN
@@ -714,13 +983,23 @@ CREATE FUNCTION public.presence_refresh_watchers(presentity_uri text, event text
 DECLARE
     watched text := presence_uri(presence_refresh_watchers.presentity_uri);
 BEGIN
-    IF presence_refresh_watchers.event IS NULL OR presence_refresh_watchers.event = '' THEN
-        RAISE EXCEPTION 'Empty event parameter' USING ERRCODE = 'invalid_parameter_value';
-    ELSIF presence_refresh_watchers.type IS NULL OR presence_refresh_watchers.type NOT BETWEEN 0 AND 2 THEN
+    PERFORM presence_require_served(presence_refresh_watchers.event);
+    IF presence_refresh_watchers.type IS NULL OR presence_refresh_watchers.type NOT BETWEEN 0 AND 2 THEN
         RAISE EXCEPTION 'type is %', COALESCE(presence_refresh_watchers.type::text, 'null')
             USING ERRCODE = 'invalid_parameter_value', HINT = '0 rules changed, 1 state changed, 2 a pidf-manipulation document changed.';
-    ELSIF presence_refresh_watchers.type = 2 AND (COALESCE(presence_refresh_watchers.file_uri, '') = '' OR COALESCE(presence_refresh_watchers.filename, '') = '') THEN
-        RAISE EXCEPTION 'No file uri or name parameters' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF presence_refresh_watchers.type = 2 THEN
+        IF COALESCE(presence_refresh_watchers.file_uri, '') = '' OR COALESCE(presence_refresh_watchers.filename, '') = '' THEN
+            RAISE EXCEPTION 'No file uri or name parameters' USING ERRCODE = 'invalid_parameter_value';
+        ELSIF presence_refresh_watchers.event <> 'presence' THEN
+            RAISE EXCEPTION 'A pidf-manipulation document is state of presence, not of %', quote_literal(presence_refresh_watchers.event)
+                USING ERRCODE = 'invalid_parameter_value';
+        ELSIF NOT EXISTS (SELECT FROM xcap AS x
+                          WHERE x.doc_uri = presence_refresh_watchers.file_uri AND x.doc_type = 16 AND x.presentity_uri = watched) THEN
+            RAISE EXCEPTION 'There is no pidf-manipulation document % of %', quote_literal(presence_refresh_watchers.file_uri), watched
+                USING ERRCODE = 'invalid_parameter_value',
+                      HINT = 'It is looked for in xcap (doc_type 16) by doc_uri. That one was deleted is noticed by itself.';
+        END IF;
     END IF;
     IF presence_refresh_watchers.type = 0 THEN
         PERFORM presence_decide(watched);
@@ -732,7 +1011,23 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.presence_refresh_watchers(presentity_uri text, event text, type integer, file_uri text, filename text) IS 'Sends all watchers of a resource a NOTIFY, at the pace of waitn_time; returns how many there are. type: 1 state, 2 a pidf-manipulation document changed; with 0, rules changed, only those are told for whom it makes a difference. As pres_refresh_watchers of Kamailio.';
+COMMENT ON FUNCTION public.presence_refresh_watchers(presentity_uri text, event text, type integer, file_uri text, filename text) IS 'Sends all watchers of a resource a NOTIFY, at the pace of waitn_time; returns how many there are. type: 1 state, 2 the pidf-manipulation document with the address file_uri changed; with 0, rules changed, only those are told for whom it makes a difference. As pres_refresh_watchers of Kamailio.';
+
+CREATE FUNCTION public.presence_require_served(event text) RETURNS void
+    LANGUAGE plpgsql STABLE
+    AS $$
+BEGIN
+    IF event IS NULL OR event = '' THEN
+        RAISE EXCEPTION 'Empty event parameter' USING ERRCODE = 'invalid_parameter_value';
+    ELSIF NOT presence_serves(event) THEN
+        RAISE EXCEPTION 'Event package % is not served; these are: %', quote_literal(event),
+            (SELECT string_agg(DISTINCT e, ', ' ORDER BY e) FROM node AS n CROSS JOIN LATERAL unnest(n.events) AS e)
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION public.presence_require_served(event text) IS 'Error 22023 for an event package that is empty, or that no process serves though some say what they serve.';
 
 CREATE FUNCTION public.presence_says(event text, body bytea) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -747,6 +1042,12 @@ CREATE FUNCTION public.presence_says(event text, body bytea) RETURNS text
 $$;
 
 COMMENT ON FUNCTION public.presence_says(event text, body bytea) IS 'The words in a document that light a lamp: open or closed, the states of calls, yes or no for waiting messages; null if none. For the eye: found by search, the document is not parsed.';
+
+CREATE FUNCTION public.presence_serves(event text) RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $_$ SELECT bool_or($1 = ANY (n.events)) FROM node AS n WHERE n.events <> '{}' $_$;
+
+COMMENT ON FUNCTION public.presence_serves(event text) IS 'Whether a process that runs serves an event package; null = none runs that says what it serves.';
 
 CREATE FUNCTION public.presence_split_uri(uri text, OUT username text, OUT domain text) RETURNS record
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -813,9 +1114,7 @@ DECLARE
     watched text := presence_uri(presence_update_watchers.presentity_uri);
     changed bigint;
 BEGIN
-    IF presence_update_watchers.event IS NULL OR presence_update_watchers.event = '' THEN
-        RAISE EXCEPTION 'Empty event parameter' USING ERRCODE = 'invalid_parameter_value';
-    END IF;
+    PERFORM presence_require_served(presence_update_watchers.event);
     -- Where there are rules, they decide, and whatever stands in watchers is what they have decided so far.
     IF EXISTS (SELECT FROM xcap AS x WHERE x.presentity_uri = watched AND x.doc_type = 2) THEN
         PERFORM presence_decide(watched);
@@ -1746,7 +2045,8 @@ CREATE VIEW public.presence_processes AS
         CASE
             WHEN (n.heartbeat > (public.presence_now() - '00:00:30'::interval)) THEN 'alive'::text
             ELSE 'silent'::text
-        END AS state
+        END AS state,
+    n.events
    FROM public.node n;
 
 COMMENT ON VIEW public.presence_processes IS 'Which processes run. silent = no heartbeat for 30 s; it is removed after 60 s.';
@@ -1893,6 +2193,49 @@ CREATE VIEW public.presence_usage AS
   GROUP BY s.event, s.state, s.user_agent;
 
 COMMENT ON VIEW public.presence_usage IS 'How many subscriptions there are, by event package, state and user agent. Reads all subscriptions.';
+
+CREATE VIEW public.presence_watcher_states AS
+ SELECT w.id,
+    w.presentity_uri,
+    w.watcher_username,
+    w.watcher_domain,
+    w.event,
+    w.status,
+    w.reason,
+    w.inserted_time,
+    public.presence_status_name(w.status) AS state,
+    true AS decided
+   FROM public.watchers w
+UNION ALL
+ SELECT s.id,
+    s.presentity_uri,
+    s.watcher_username,
+    s.watcher_domain,
+    s.event,
+    s.status,
+    s.reason,
+    s.inserted_time,
+    public.presence_status_name(s.status) AS state,
+    false AS decided
+   FROM ( SELECT DISTINCT ON (a.presentity_uri, a.event, a.watcher_username, a.watcher_domain) (- a.id) AS id,
+            a.presentity_uri,
+            a.watcher_username,
+            a.watcher_domain,
+            a.event,
+            a.status,
+                CASE
+                    WHEN ((a.status = 1) AND (a.view = 'polite-block'::text)) THEN 'polite-block'::text
+                    ELSE a.reason
+                END AS reason,
+            a.created_time AS inserted_time
+           FROM public.active_watchers a
+          WHERE ((a.status <> 3) AND public.is_live(a.expires, public.presence_now()))
+          ORDER BY a.presentity_uri, a.event, a.watcher_username, a.watcher_domain, a.status, a.id DESC) s
+  WHERE (NOT (EXISTS ( SELECT
+           FROM public.watchers w
+          WHERE ((w.presentity_uri = s.presentity_uri) AND (w.watcher_username = s.watcher_username) AND (w.watcher_domain = s.watcher_domain) AND (w.event = s.event)))));
+
+COMMENT ON VIEW public.presence_watcher_states IS 'In which state each watcher is, with the columns of Kamailio''s table watchers: what was decided (decided, id of watchers), else the state of the living subscription (id of active_watchers, negative; inserted_time = its first SUBSCRIBE). One row for a presentity, watcher and event.';
 
 ALTER TABLE public.presentity ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
     SEQUENCE NAME public.presentity_id_seq

@@ -25,7 +25,7 @@ use hyper::header::CONTENT_TYPE;
 use hyper::{Request, StatusCode};
 use node::{Shutdown, Token};
 use serde_json::json;
-use sql::{Judge, Store};
+use sql::{Cleaning, Judge, Store};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
@@ -36,7 +36,7 @@ use self::v1::feed::Feed;
 use crate::doorbell::Doorbell;
 
 pub(crate) use connection::listen;
-pub use method::{Fault, METHODS, call};
+pub use method::{Answer, Fault, METHODS, call, cleaning};
 
 /// Connections at once that make requests; more are answered 503 and closed.
 const CONNECTIONS: usize = 64;
@@ -53,6 +53,7 @@ const DRAINED_WITHIN: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub(crate) struct Http {
     store: Store,
+    cleaning: Cleaning,
     token: Option<Token>,
     shutdown: Shutdown,
     registry: Registry,
@@ -67,6 +68,7 @@ pub(crate) struct Http {
 impl Http {
     pub(crate) fn new(
         store: Store,
+        cleaning: Cleaning,
         token: Option<Token>,
         shutdown: Shutdown,
         registry: Registry,
@@ -77,6 +79,7 @@ impl Http {
         Arc::new(Http {
             feed: Feed::new(store.clone(), registry.clone()),
             store,
+            cleaning,
             token,
             shutdown,
             registry,
@@ -166,7 +169,7 @@ impl Http {
         }
         let body = receive::body(request, largest).await?;
         Ok(
-            match json_rpc::respond(&self.store, &self.judge, &body).await {
+            match json_rpc::respond(&self.store, &self.judge, self.cleaning, &body).await {
                 Some(answer) => reply::json(StatusCode::OK, &answer),
                 None => reply::empty(StatusCode::NO_CONTENT),
             },

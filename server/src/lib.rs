@@ -161,6 +161,7 @@ pub async fn run(
         let store = Store::connect(url, &store_options(&config, HTTP_DATABASE_CONNECTIONS))?;
         let serving = Http::new(
             store,
+            http::cleaning(&config),
             config.http.token.clone(),
             shutdown.clone(),
             front.registry.clone(),
@@ -174,7 +175,11 @@ pub async fn run(
         ]);
         served = Some(serving);
     }
-    let node = NodeRow::keep(store, internal, &config.presence, shutdown.clone());
+    let node = NodeRow::keep(
+        store,
+        node_row::about(internal, &config.presence, &front.registry),
+        shutdown.clone(),
+    );
     ready(Ready {
         listen: endpoint.local_addrs().to_vec(),
         internal,

@@ -1,12 +1,14 @@
 //! This process's row in `node`: SQL shows which servers are alive, and where notifiers reach them.
 //!
-//! Nothing depends on the row but what people see, and what SQL says of watchers where there are no rules; a server works without it.
+//! Nothing of SIP depends on the row; a server works without it. SQL reads in it which event packages are served, and what becomes of
+//! watchers where there are no rules.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use events::Registry;
 use node::Shutdown;
 use sql::{NewNode, Store, StoreError};
 use tokio::task::JoinHandle;
@@ -29,16 +31,11 @@ pub(crate) struct NodeRow {
 impl NodeRow {
     /// Registers this server as soon as the database can be reached, and says ever after that it lives.
     /// Ends the process if the database matches URIs otherwise than it.
-    pub(crate) fn keep(
-        store: Store,
-        internal: SocketAddr,
-        config: &node::PresenceConfig,
-        shutdown: Shutdown,
-    ) -> Self {
+    pub(crate) fn keep(store: Store, about: NewNode, shutdown: Shutdown) -> Self {
         let id = Arc::new(AtomicI64::new(NO_ROW));
         let keeper = tokio::spawn(beat(
             store.clone(),
-            about(internal, config),
+            about,
             Arc::clone(&id),
             shutdown,
         ));
@@ -96,7 +93,12 @@ async fn register_or_beat(
     Ok(true)
 }
 
-fn about(internal: SocketAddr, config: &node::PresenceConfig) -> NewNode {
+/// What this server says of itself.
+pub(crate) fn about(
+    internal: SocketAddr,
+    config: &node::PresenceConfig,
+    registry: &Registry,
+) -> NewNode {
     NewNode {
         kind: "server".to_owned(),
         host: std::fs::read_to_string("/proc/sys/kernel/hostname")
@@ -107,5 +109,6 @@ fn about(internal: SocketAddr, config: &node::PresenceConfig) -> NewNode {
         address: format!("udp:{internal}"),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         default_policy: config.says_of_watchers().to_owned(),
+        events: registry.names(),
     }
 }

@@ -37,8 +37,8 @@ pub use kamailio::{
 pub use maintenance::Maintenance;
 pub use node::{NewNode, Node, Nodes};
 pub use operator::{
-    Backlog, Failing, ListedPresentity, ListedSubscription, ListedWatcher, Operator, OwedResource,
-    Page, Process, WatchedBy,
+    Backlog, Cleaning, Failing, ListedPresentity, ListedSubscription, ListedWatcher, Operator,
+    OwedResource, Page, Process, WatchedBy,
 };
 pub use publication::{
     BodyNote, ChangeKind, DialogEnd, DocumentSource, EntityTags, FeatureChange, FeatureOwner,

@@ -1,6 +1,6 @@
 //! Removing what nobody needs any more. Every process may do it at any time.
-
-use std::time::Duration;
+//!
+//! Each step of cleaning is a function of the schema (`V20__cleaning.sql`), which `presence_cleanup` is made of as well.
 
 use crate::{Store, StoreError, registry};
 
@@ -16,24 +16,21 @@ impl Maintenance<'_> {
     /// # Errors
     /// Any [`StoreError`].
     pub async fn delete_idle_resources(&self, limit: u32) -> Result<u64, StoreError> {
+        let limit = i64::from(limit);
         self.0
-            .execute(
-                &registry::MAINTENANCE_DELETE_IDLE_RESOURCES,
-                &[&i64::from(limit), &self.0.now()],
-            )
+            .clean(&registry::MAINTENANCE_DELETE_IDLE_RESOURCES, &[&limit])
             .await
     }
 
-    /// Deletes processes without a heartbeat for `silence`.
+    /// Deletes processes without a heartbeat for 60 s.
     ///
+    /// # Locks
+    /// Free rows of `node` only (SKIP LOCKED).
     /// # Errors
     /// Any [`StoreError`].
-    pub async fn delete_dead_nodes(&self, silence: Duration) -> Result<u64, StoreError> {
+    pub async fn delete_dead_nodes(&self) -> Result<u64, StoreError> {
         self.0
-            .execute(
-                &registry::MAINTENANCE_DELETE_DEAD_NODES,
-                &[&silence.as_secs_f64(), &self.0.now()],
-            )
+            .clean(&registry::MAINTENANCE_DELETE_DEAD_NODES, &[])
             .await
     }
 }

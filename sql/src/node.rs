@@ -20,6 +20,8 @@ pub struct NewNode {
     /// How it has watchers handled whose presentity has no rules: `allow`, `confirm`, `block`, or `force_active` if it reads no
     /// rules at all. `""`: it does not say.
     pub default_policy: String,
+    /// The event packages that it serves, so that orders in SQL about others are refused.
+    pub events: Vec<String>,
 }
 
 /// A process that is, or was, alive.
@@ -56,6 +58,7 @@ impl Nodes<'_> {
                     &node.pid,
                     &node.address,
                     &node.version,
+                    &node.events,
                     &self.0.now(),
                     &self.0.uri_match(),
                     &node.default_policy,
@@ -105,6 +108,7 @@ impl Nodes<'_> {
                     address: row.get("address"),
                     version: row.get("version"),
                     default_policy: row.get("default_policy"),
+                    events: row.get("events"),
                 },
                 started: row.get("started"),
                 heartbeat: row.get("heartbeat"),

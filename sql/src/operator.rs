@@ -1,12 +1,24 @@
 //! What operators ask and order: lists by page, the state of the whole, and orders that go through the functions of
 //! `docs/SQL.md`. Nothing here is on the way of a SIP request.
 
+use std::time::Duration;
+
 use tokio_postgres::Row;
 
+use crate::watcher::whole_seconds;
 use crate::{Resource, Store, StoreError, registry};
 
 /// Most rows that one cleaning statement ends or removes of a kind.
 const CLEANED_TOGETHER: i32 = 1000;
+
+/// What the configuration says of cleaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cleaning {
+    /// `force_delete`: expired publications go without telling the watchers.
+    pub quiet: bool,
+    /// `watcher_waiting_s`: how long watchers wait for a decision before they are given up on.
+    pub waiting: Duration,
+}
 
 /// A part of a long list, in the order of row ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -198,6 +210,7 @@ pub struct Operator<'a>(pub(crate) &'a Store);
 
 impl Operator<'_> {
     /// A page of the live publications, of all presentities or of those with this user and this domain (case does not matter).
+    /// `with_body` is false where nobody reads the documents, which are most of it.
     ///
     /// # Errors
     /// Any [`StoreError`].
@@ -206,6 +219,7 @@ impl Operator<'_> {
         page: Page,
         user: Option<&str>,
         domain: Option<&str>,
+        with_body: bool,
     ) -> Result<Vec<ListedPresentity>, StoreError> {
         let rows = self
             .0
@@ -216,6 +230,7 @@ impl Operator<'_> {
                     &i64::from(page.limit),
                     &user,
                     &domain,
+                    &with_body,
                     &self.0.now(),
                 ],
             )
@@ -289,18 +304,21 @@ impl Operator<'_> {
         Ok(rows.first().and_then(|row| row.get("changed")))
     }
 
-    /// Ends some of what has expired and removes some of what nobody needs; returns how many rows: 0 when nothing is left.
+    /// Ends some of what has expired and removes some of what nobody needs, as the notifiers' sweep does; returns how many rows: 0
+    /// when nothing is left.
     ///
     /// # Locks
-    /// Free rows of `presentity` and `active_watchers` only (SKIP LOCKED), then `notify_queue` by key.
+    /// Free rows only (SKIP LOCKED), then `notify_queue` by key through the trigger.
     /// # Errors
     /// Any [`StoreError`].
-    pub async fn clean_up(&self) -> Result<i64, StoreError> {
-        let rows = self
-            .0
-            .query(&registry::OPERATOR_CLEANUP, &[&CLEANED_TOGETHER])
-            .await?;
-        Ok(first(&rows, "rows"))
+    pub async fn clean_up(&self, cleaning: Cleaning) -> Result<u64, StoreError> {
+        let waiting_s = whole_seconds(cleaning.waiting);
+        self.0
+            .clean(
+                &registry::OPERATOR_CLEANUP,
+                &[&CLEANED_TOGETHER, &cleaning.quiet, &waiting_s],
+            )
+            .await
     }
 
     /// Asks the database for nothing but an answer.

@@ -395,18 +395,17 @@ impl Publications<'_> {
     /// Any [`StoreError`].
     pub async fn expire_batch(&self, limit: u32, quiet: bool) -> Result<u64, StoreError> {
         let limit = i64::from(limit);
-        let now = self.0.now();
         let expired = self
             .0
-            .execute(&registry::PUBLICATION_EXPIRE_BATCH, &[&limit, &quiet, &now])
+            .clean(&registry::PUBLICATION_EXPIRE_BATCH, &[&limit, &quiet])
             .await?;
         let handed_on = self
             .0
-            .execute(&registry::PUBLICATION_HAND_ON_ENDS, &[&limit, &now])
+            .clean(&registry::PUBLICATION_HAND_ON_ENDS, &[&limit])
             .await?;
         let deleted = self
             .0
-            .execute(&registry::PUBLICATION_DELETE_REMOVED, &[&limit, &now])
+            .clean(&registry::PUBLICATION_DELETE_REMOVED, &[&limit])
             .await?;
         Ok(expired + handed_on + deleted)
     }

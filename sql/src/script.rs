@@ -2,10 +2,16 @@
 //!
 //! Servers and notifiers run the same script, and must tell it the same: hence this is here, and not twice.
 
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
 use ::script::{Ask, Attribute, Subscription, Told};
 use tokio_postgres::Row;
 
 use crate::{Judge, Store, StoreError, registry};
+
+/// Warnings of orders that were refused are at least so far apart: a script may pass on what phones send.
+const WARN_EVERY: Duration = Duration::from_secs(1);
 
 /// The statements of this area; see [`Store::script`].
 #[derive(Clone, Copy, Debug)]
@@ -41,10 +47,12 @@ impl Script<'_> {
                     .map(|(uri, name)| (uri.as_str(), name.as_str()));
                 let operator = self.0.operator();
                 let done = operator.refresh_watchers(&uri, &event, kind, file).await;
+                warn_of_refused("pres_refresh_watchers", &done);
                 code(done.map(|_| 1))
             }
             Ask::UpdateWatchers { uri, event } => {
                 let done = self.0.operator().update_watchers(&uri, &event).await;
+                warn_of_refused("pres_update_watchers", &done);
                 code(done.map(|_| 1))
             }
             Ask::ReadSubscription(known) => {
@@ -78,6 +86,19 @@ impl Script<'_> {
             )
             .await?;
         Ok(rows.first().map(subscription))
+    }
+}
+
+/// An order that makes no sense is -1 for the script; its author reads why.
+fn warn_of_refused<T>(function: &str, done: &Result<T, StoreError>) {
+    static WARNED: Mutex<Option<Instant>> = Mutex::new(None);
+    let Err(StoreError::Conflict { reason, .. }) = done else {
+        return;
+    };
+    let mut warned = WARNED.lock().unwrap_or_else(PoisonError::into_inner);
+    if warned.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
+        *warned = Some(Instant::now());
+        tracing::warn!(function, reason, "an order of the script was refused");
     }
 }
 

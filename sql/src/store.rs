@@ -291,6 +291,17 @@ impl Store {
             .map(|answer| answer.count)
     }
 
+    /// Runs a step of cleaning: a call of a function that returns how many rows it touched.
+    pub(crate) async fn clean(
+        &self,
+        statement: &'static Statement,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<u64, StoreError> {
+        let rows = self.query(statement, parameters).await?;
+        let touched: i64 = rows.first().map_or(0, |row| row.get("rows"));
+        Ok(touched.unsigned_abs())
+    }
+
     /// The only loop around the database. Runs again what PostgreSQL rolled back because of a race, a few times with jitter,
     /// and once more after clearing outdated plans. Nothing else: after a broken connection nobody knows whether the
     /// statement took place, and only the caller knows whether it may be repeated.

@@ -427,12 +427,9 @@ impl Watchers<'_> {
     /// # Errors
     /// Any [`StoreError`].
     pub async fn give_up(&self, limit: u32, waiting: Duration) -> Result<u64, StoreError> {
-        let waiting_s = i64::try_from(waiting.as_secs()).unwrap_or(i64::MAX / 2);
+        let (limit, waiting_s) = (i64::from(limit), whole_seconds(waiting));
         self.0
-            .execute(
-                &registry::WATCHER_GIVE_UP,
-                &[&i64::from(limit), &waiting_s, &self.0.now()],
-            )
+            .clean(&registry::WATCHER_GIVE_UP, &[&limit, &waiting_s])
             .await
     }
 
@@ -443,13 +440,16 @@ impl Watchers<'_> {
     /// # Errors
     /// Any [`StoreError`].
     pub async fn delete_waiting(&self, limit: u32) -> Result<u64, StoreError> {
+        let limit = i64::from(limit);
         self.0
-            .execute(
-                &registry::WATCHER_DELETE_WAITING,
-                &[&i64::from(limit), &self.0.now()],
-            )
+            .clean(&registry::WATCHER_DELETE_WAITING, &[&limit])
             .await
     }
+}
+
+/// For ever, if there are too many.
+pub(crate) fn whole_seconds(waiting: Duration) -> i64 {
+    i64::try_from(waiting.as_secs()).unwrap_or(i64::MAX / 2)
 }
 
 // === impl Subject ===

@@ -89,6 +89,39 @@ fn a_statement_fires_one_trigger_that_locks_the_queue() {
     }
 }
 
+/// The same inside the functions that the steps of cleaning are; and `presence_cleanup` has none of it a second time.
+#[tokio::test]
+async fn cleaning_is_written_once() {
+    let database = Database::new().await;
+    let source = async |function: &str| -> String {
+        let sql = format!("SELECT prosrc FROM pg_proc WHERE proname = '{function}'");
+        database.value(&sql).await
+    };
+    let writes = |source: &str| {
+        let words = ["INSERT INTO ", "UPDATE ", "DELETE FROM ", "DO UPDATE"];
+        let code = source.replace("FOR UPDATE", "");
+        words
+            .map(|word| code.matches(word).count())
+            .iter()
+            .sum::<usize>()
+    };
+    let whole = source("presence_cleanup").await;
+    assert_eq!(writes(&whole), 0, "{whole}");
+    let mut steps = 0;
+    for statement in STATEMENTS {
+        if !header(statement, "Called by").starts_with("notifier/src/sweep.rs") {
+            continue;
+        }
+        let (_, call) = statement.text.split_once("\nSELECT ").unwrap();
+        let (function, _) = call.split_once('(').unwrap();
+        let source = source(function).await;
+        assert_eq!(writes(&source), 1, "{function}: {source}");
+        assert!(whole.contains(&format!("{function}(")), "{function}");
+        steps += 1;
+    }
+    assert_eq!(steps, 9);
+}
+
 #[tokio::test]
 async fn parameters_and_columns_are_as_declared() {
     let database = Database::new().await;

@@ -220,6 +220,93 @@ async fn who_may_watch_is_judged_at_once() {
     assert_eq!(fault.unwrap_err().0, 500);
 }
 
+/// Without `limit` a list is whole, as the model's, however long; with it, the answer says beside the rows whether there are more.
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_are_whole_or_say_that_there_are_more() {
+    let (system, http) = serving();
+    system.psql(
+        "INSERT INTO presentity (username, domain, event, expires, body) \
+         SELECT 'u' || n, 'example.org', 'presence', -1, 'body' FROM generate_series(1, 2500) AS n; \
+         INSERT INTO active_watchers (presentity_uri, watcher_username, watcher_domain, to_user, to_domain, from_user, from_domain, \
+             to_tag, from_tag, callid, remote_cseq, contact, expires, updated, status) \
+         SELECT 'sip:bob@example.org', 'w' || n, 'example.org', '', '', '', '', 'a', 'b', 'c' || n, 1, 'sip:w@192.0.2.1', -1, -1, 1 \
+         FROM generate_series(1, 1500) AS n",
+    );
+    let asked = async |method: &str, params: Value| {
+        let body = json!({"jsonrpc": "2.0", "method": method, "params": params, "id": 7});
+        let answer = post(http, &body.to_string()).await;
+        let rows = answer["result"].as_array().unwrap().clone();
+        (rows, answer.get("more").cloned())
+    };
+    let (presentities, shown, watchers) = (
+        "presence.presentity_list",
+        "presence.presentity_show",
+        "presence.watcher_list",
+    );
+    for (method, params, count) in [
+        (presentities, json!([]), 2500),
+        (presentities, json!(["full"]), 2500),
+        (shown, json!(["full", "*", "example.org"]), 2500),
+        (shown, json!(["basic", "u7", "*"]), 1),
+        (watchers, json!(["basic", BOB]), 1500),
+        // As many as there are: no more.
+        (presentities, json!(["basic", 2500]), 2500),
+        (watchers, json!(["basic", BOB, 1500]), 1500),
+    ] {
+        let (rows, more) = asked(method, params.clone()).await;
+        assert_eq!((rows.len(), more), (count, None), "{method} {params}");
+    }
+    for (method, mut params) in [
+        (presentities, json!({"mode": "full", "limit": 999})),
+        (
+            shown,
+            json!({"mode": "basic", "user": "*", "domain": "*", "limit": 999}),
+        ),
+        (watchers, json!({"mode": "basic", "uri": BOB, "limit": 600})),
+    ] {
+        let (mut sizes, mut ids) = (Vec::new(), Vec::new());
+        loop {
+            let (rows, more) = asked(method, params.clone()).await;
+            sizes.push(rows.len());
+            ids.extend(rows.iter().map(|row| row["id"].as_i64().unwrap()));
+            let Some(more) = more else { break };
+            assert_eq!(more, json!({"after": ids.last()}), "{method}");
+            params["after"] = more["after"].clone();
+        }
+        let expected: &[usize] = match method {
+            "presence.watcher_list" => &[600, 600, 300],
+            _ => &[999, 999, 502],
+        };
+        assert_eq!(sizes, expected, "{method}");
+        assert!(ids.is_sorted_by(|a, b| a < b), "{method}: each row once");
+    }
+    // A batch: each answer says it for itself.
+    let one = |limit: u32| json!({"jsonrpc": "2.0", "method": presentities, "params": ["basic", limit], "id": limit});
+    let answers = post(http, &json!([one(2), one(9000)]).to_string()).await;
+    assert!(answers[0]["more"]["after"].is_i64() && answers[1].get("more").is_none());
+
+    // The shell: rows on standard output, the rest beside.
+    let rpc = |arguments: &[&str]| {
+        let mut command = system.command("rpc");
+        command.args(arguments);
+        let (status, out, err) = system_tests::process::run(&mut command, STARTUP);
+        assert!(status.success(), "{err}");
+        let rows: Vec<Value> = serde_json::from_str(&out).unwrap();
+        (rows, err)
+    };
+    let (rows, beside) = rpc(&[presentities, "basic", "3"]);
+    let last = rows.last().unwrap()["id"].clone();
+    assert_eq!(rows.len(), 3);
+    assert!(
+        beside.contains(&format!(
+            "there are more: the next page begins after {last}"
+        )),
+        "{beside}"
+    );
+    let (rows, beside) = rpc(&[presentities]);
+    assert_eq!((rows.len(), beside.as_str()), (2500, ""));
+}
+
 /// Orders do on the wire what the guide says.
 #[tokio::test(flavor = "multi_thread")]
 async fn orders_reach_the_phones() {
@@ -238,11 +325,17 @@ async fn orders_reach_the_phones() {
     .await;
     assert_eq!(refreshed.unwrap(), nothing);
     dialog.notify(2).await;
-    let by_name = json!({"uri": BOB, "event": "presence", "type": 2, "file_uri": "index", "filename": "bob.xml"});
+    // A document that came while the triggers were off: nothing but the order tells of it.
+    let document = pidf::document(BOB, "h", "open", "stored").replace("\r\n", " ");
+    system.psql(&format!(
+        "SET session_replication_role = replica; \
+         INSERT INTO xcap (username, domain, doc, doc_type, etag, doc_uri) VALUES ('bob', 'example.org', '{document}', 16, 'e', '/bob/index')"
+    ));
+    let by_name = json!({"uri": BOB, "event": "presence", "type": 2, "file_uri": "/bob/index", "filename": "index"});
     call(http, "presence.refreshWatchers", by_name)
         .await
         .unwrap();
-    dialog.notify(3).await;
+    assert_eq!(dialog.notify(3).await.note(), Some("stored"));
 
     system.psql(&format!(
         "INSERT INTO watchers (presentity_uri, watcher_username, watcher_domain, event, status, reason) \
@@ -363,6 +456,36 @@ async fn faults_are_the_models_and_change_nothing() {
             json!([BOB, "presence", 1.5]),
             -32602,
             "type is a whole number",
+        ),
+        (
+            refresh,
+            json!([BOB, "presense", 1]),
+            500,
+            "Event package 'presense' is not served; these are: ",
+        ),
+        (
+            refresh,
+            json!([BOB, "presense", 0]),
+            500,
+            "Event package 'presense' is not served",
+        ),
+        (
+            refresh,
+            json!([BOB, "presence", 2, "/bob/none", "index"]),
+            500,
+            "There is no pidf-manipulation document '/bob/none' of sip:bob@example.org",
+        ),
+        (
+            refresh,
+            json!([BOB, "dialog", 2, "/bob/none", "index"]),
+            500,
+            "state of presence, not of 'dialog'",
+        ),
+        (
+            "presence.updateWatchers",
+            json!([BOB, "Presence"]),
+            500,
+            "Event package 'Presence' is not served",
         ),
         (refresh, json!([1, 2, 3]), -32602, "uri is a text"),
         (

@@ -54,6 +54,14 @@ async fn rpc_as_kamctl_does() {
         ),
         (&["rpc", "presence.clean"], "presence.cleanup"),
         (
+            &["rpc", "presence.refreshWatchers", BOB, "presense", "1"],
+            "500 Event package 'presense' is not served; these are: ",
+        ),
+        (
+            &["rpc", "presence.updateWatchers", BOB, "presense"],
+            "500 Event package 'presense' is not served; these are: ",
+        ),
+        (
             &["rpc", "presence.updateWatchers", "bob", "presence"],
             "is not the URI of a presentity",
         ),
@@ -214,6 +222,15 @@ async fn explain_tells_everything_about_a_presentity() {
         out.contains("the last 3 failed in a row; the next try is in"),
         "{out}"
     );
+
+    // A list that is cut says so, and only then.
+    let _other = alice.subscribe(system.udp(0), BOB, 600).await;
+    for (most, is_cut) in [("1", true), ("2", false)] {
+        let (_, out, _) = command(&system, &["explain", BOB, "--watchers", most]);
+        let shown = out.matches("watched by sip:alice@example.org").count();
+        assert_eq!(shown.to_string(), most, "{out}");
+        assert_eq!(out.contains("subscriptions are shown"), is_cut, "{out}");
+    }
 
     let (code, out, _) = command(&system, &["explain", "sip:nobody@example.org"]);
     assert_eq!(code, Some(0));

@@ -3,15 +3,20 @@
 //! Depth of nesting is bounded by serde_json (128), size by who reads the body.
 
 use serde_json::{Value, json};
-use sql::{Judge, Store};
+use sql::{Cleaning, Judge, Store};
 
-use super::method::{Fault, call};
+use super::method::{Answer, Fault, call};
 
 /// Most requests of a batch. They are carried out one after the other.
 const LARGEST_BATCH: usize = 100;
 
 /// Carries out what a body asks for. Nothing is to be answered if it holds notifications only (section 4.1).
-pub(super) async fn respond(store: &Store, judge: &Judge, body: &[u8]) -> Option<Value> {
+pub(super) async fn respond(
+    store: &Store,
+    judge: &Judge,
+    cleaning: Cleaning,
+    body: &[u8],
+) -> Option<Value> {
     let parsed: Value = match serde_json::from_slice(body) {
         Ok(parsed) => parsed,
         Err(error) => {
@@ -24,7 +29,7 @@ pub(super) async fn respond(store: &Store, judge: &Judge, body: &[u8]) -> Option
     };
     let requests = match &parsed {
         Value::Array(requests) => requests,
-        single => return respond_to_one(store, judge, single).await,
+        single => return respond_to_one(store, judge, cleaning, single).await,
     };
     if requests.is_empty() {
         return Some(invalid(&Value::Null, "an empty batch"));
@@ -35,12 +40,17 @@ pub(super) async fn respond(store: &Store, judge: &Judge, body: &[u8]) -> Option
     }
     let mut answers = Vec::new();
     for request in requests {
-        answers.extend(respond_to_one(store, judge, request).await);
+        answers.extend(respond_to_one(store, judge, cleaning, request).await);
     }
     (!answers.is_empty()).then_some(Value::Array(answers))
 }
 
-async fn respond_to_one(store: &Store, judge: &Judge, request: &Value) -> Option<Value> {
+async fn respond_to_one(
+    store: &Store,
+    judge: &Judge,
+    cleaning: Cleaning,
+    request: &Value,
+) -> Option<Value> {
     let id = request.get("id");
     // Only these may be an id; any other is answered as if it could not be read (section 5).
     let answered_id = match id {
@@ -64,11 +74,15 @@ async fn respond_to_one(store: &Store, judge: &Judge, request: &Value) -> Option
             ));
         }
     };
-    let result = call(store, judge, method, params).await;
+    let result = call(store, judge, cleaning, method, params).await;
     // A notification: whatever became of it, nobody is told.
     let id = id?;
     Some(match result {
-        Ok(result) => json!({"jsonrpc": "2.0", "result": result, "id": id}),
+        Ok(Answer { result, more: None }) => json!({"jsonrpc": "2.0", "result": result, "id": id}),
+        // Beside the result, not in it: whoever knows nothing of pages reads the same as ever.
+        Ok(Answer { result, more }) => {
+            json!({"jsonrpc": "2.0", "result": result, "more": {"after": more}, "id": id})
+        }
         Err(Fault { code, message }) => failure(id, code, &message),
     })
 }

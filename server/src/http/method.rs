@@ -1,16 +1,15 @@
 //! The RPC commands of Kamailio's presence module, by its names, parameters, results and faults, answered from the tables; and one
 //! of ours, `presence.auth_status`, for what the model has in its script only.
 //!
-//! Numbers may come as text, because that is how `kamctl rpc` sends them. Lists come by pages: two parameters more than the model
-//! has, how many (`limit`) and the `id` of the last one of the page before (`after`).
+//! Numbers may come as text, because that is how `kamctl rpc` sends them. Lists ([`list`]) are whole, as the model's are, or come by
+//! pages: two parameters more than the model has, how many (`limit`) and the `id` of the last one of the page before (`after`).
 
-use serde_json::{Map, Value, json};
-use sql::{Judge, ListedPresentity, ListedWatcher, Page, Store, StoreError};
+mod list;
 
-/// Rows of a list that is not asked for with a limit.
-const PAGE: u32 = 1000;
-/// Most rows of a page.
-const LARGEST_PAGE: u32 = 10_000;
+use serde_json::{Value, json};
+use sql::{Cleaning, Judge, Store, StoreError};
+
+use self::list::{Detail, Part};
 
 /// All commands.
 pub const METHODS: [&str; 7] = [
@@ -33,6 +32,23 @@ pub struct Fault {
     pub message: String,
 }
 
+/// What a command has led to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// What the model answers, in its shape.
+    pub result: Value,
+    /// A list that goes on: the `id` of its last row here, which is `after` of the next page.
+    pub more: Option<i64>,
+}
+
+/// What the configuration says of the commands.
+pub fn cleaning(config: &node::Config) -> Cleaning {
+    Cleaning {
+        quiet: config.presence.force_delete,
+        waiting: config.presence.watcher_waiting_s.seconds(),
+    }
+}
+
 /// Carries out one command. `params` is an array by position, an object by name, or nothing.
 ///
 /// # Errors
@@ -40,14 +56,16 @@ pub struct Fault {
 pub async fn call(
     store: &Store,
     judge: &Judge,
+    cleaning: Cleaning,
     method: &str,
     params: Option<&Value>,
-) -> Result<Value, Fault> {
+) -> Result<Answer, Fault> {
+    let done = |result: Value| Answer { result, more: None };
     match method {
         "presence.cleanup" => {
             Parameters::read(params, &[])?;
-            while store.operator().clean_up().await? > 0 {}
-            Ok(json!("Reload OK"))
+            while store.operator().clean_up(cleaning).await? > 0 {}
+            Ok(done(json!("Reload OK")))
         }
         "presence.refreshWatchers" => {
             let given =
@@ -65,22 +83,18 @@ pub async fn call(
                 .operator()
                 .refresh_watchers(uri, event, kind, file)
                 .await?;
-            Ok(json!({}))
+            Ok(done(json!({})))
         }
         "presence.updateWatchers" => {
             let given = Parameters::read(params, &["uri", "event"])?;
             let (uri, event) = resource(&given)?;
             store.operator().update_watchers(uri, event).await?;
-            Ok(json!({}))
+            Ok(done(json!({})))
         }
         "presence.presentity_list" => {
             let given = Parameters::read(params, &["mode", "limit", "after"])?;
             let shown = given.detail()?.unwrap_or(Detail::Basic);
-            let rows = store
-                .operator()
-                .list_presentities(given.page()?, None, None)
-                .await?;
-            Ok(rows.iter().map(|row| presentity(row, shown)).collect())
+            list::presentities(store, given.part()?, shown, None, None).await
         }
         "presence.presentity_show" => {
             let given = Parameters::read(params, &["mode", "user", "domain", "limit", "after"])?;
@@ -88,15 +102,9 @@ pub async fn call(
             let user = given.text("user")?.ok_or_else(not_enough)?;
             let domain = given.text("domain")?.ok_or_else(not_enough)?;
             let some = |pattern: &'_ str| (pattern != "*").then(|| pattern.to_owned());
-            let rows = store
-                .operator()
-                .list_presentities(
-                    given.page()?,
-                    some(user).as_deref(),
-                    some(domain).as_deref(),
-                )
-                .await?;
-            Ok(rows.iter().map(|row| presentity(row, shown)).collect())
+            let (user, domain) = (some(user), some(domain));
+            let part = given.part()?;
+            list::presentities(store, part, shown, user.as_deref(), domain.as_deref()).await
         }
         "presence.watcher_list" => {
             let given = Parameters::read(params, &["mode", "uri", "limit", "after"])?;
@@ -105,28 +113,20 @@ pub async fn call(
             if uri.is_empty() {
                 return Err(fault("Empty presentity URI"));
             }
-            let rows = store.operator().list_watchers(given.page()?, uri).await?;
-            Ok(rows.iter().map(|row| watcher(row, shown)).collect())
+            list::watchers(store, given.part()?, shown, uri).await
         }
         "presence.auth_status" => {
             let given = Parameters::read(params, &["watcher_uri", "presentity_uri"])?;
             let watcher = given.text("watcher_uri")?.ok_or_else(not_enough)?;
             let presentity = given.text("presentity_uri")?.ok_or_else(not_enough)?;
             let status = judge.auth_status(store, watcher, presentity).await?;
-            Ok(json!({ "status": status }))
+            Ok(done(json!({ "status": status })))
         }
         _ => Err(Fault {
             code: -32601,
             message: "Method not found".to_owned(),
         }),
     }
-}
-
-/// How much of each row is shown.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Detail {
-    Basic,
-    Full,
 }
 
 /// Parameters by name.
@@ -211,13 +211,11 @@ impl<'a> Parameters<'a> {
         }
     }
 
-    fn page(&self) -> Result<Page, Fault> {
-        let limit = self.number("limit", 1, LARGEST_PAGE.into())?;
-        Ok(Page {
+    fn part(&self) -> Result<Part, Fault> {
+        let limit = self.number("limit", 1, list::LARGEST_PAGE.into())?;
+        Ok(Part {
             after: self.number("after", 0, i64::MAX)?.unwrap_or(0),
-            limit: limit
-                .and_then(|limit| u32::try_from(limit).ok())
-                .unwrap_or(PAGE),
+            limit: limit.and_then(|limit| u32::try_from(limit).ok()),
         })
     }
 }
@@ -231,71 +229,6 @@ fn resource<'a>(given: &Parameters<'a>) -> Result<(&'a str, &'a str), Fault> {
         Err(fault("Empty event parameter"))
     } else {
         Ok((uri, event))
-    }
-}
-
-fn presentity(row: &ListedPresentity, shown: Detail) -> Value {
-    let mut fields = object(json!({
-        "id": row.id,
-        "user": row.username,
-        "domain": row.domain,
-        "event": row.event,
-        "etag": row.etag,
-        "sender": row.sender,
-        "expires": row.expires,
-    }));
-    if shown == Detail::Full {
-        fields.append(&mut object(json!({
-            "received_time": row.received_time,
-            "priority": row.priority,
-            "ruid": row.ruid,
-            "body": String::from_utf8_lossy(&row.body),
-        })));
-    }
-    Value::Object(fields)
-}
-
-fn watcher(row: &ListedWatcher, shown: Detail) -> Value {
-    let mut fields = object(json!({
-        "id": row.id,
-        "pres_uri": row.presentity_uri,
-        "event": row.event,
-        "to_user": row.to_user,
-        "to_domain": row.to_domain,
-        "from_user": row.from_user,
-        "from_domain": row.from_domain,
-        "watcher_user": row.watcher_username,
-        "watcher_domain": row.watcher_domain,
-        "contact": row.contact,
-        "event_id": row.event_id,
-        "callid": row.callid,
-        "user_agent": row.user_agent,
-        "expires": row.expires,
-        "status": row.status,
-        "version": row.version,
-        "flags": row.flags,
-    }));
-    if shown == Detail::Full {
-        fields.append(&mut object(json!({
-            "reason": row.reason,
-            "to_tag": row.to_tag,
-            "from_tag": row.from_tag,
-            "socket": row.socket_info,
-            "local_contact": row.local_contact,
-            "record_route": row.record_route,
-            "remote_cseq": row.remote_cseq,
-            "local_cseq": row.local_cseq,
-            "updated": row.updated,
-            "updated_winfo": row.updated_winfo,
-        })));
-    }
-    Value::Object(fields)
-}
-
-fn object(value: Value) -> Map<String, Value> {
-    match value {
-        Value::Object(fields) => fields,
-        _ => Map::new(),
     }
 }
 

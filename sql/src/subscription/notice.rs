@@ -189,14 +189,13 @@ impl Subscriptions<'_> {
     /// Any [`StoreError`].
     pub async fn expire_batch(&self, limit: u32) -> Result<u64, StoreError> {
         let limit = i64::from(limit);
-        let now = self.0.now();
         let expired = self
             .0
-            .execute(&registry::SUBSCRIPTION_EXPIRE_BATCH, &[&limit, &now])
+            .clean(&registry::SUBSCRIPTION_EXPIRE_BATCH, &[&limit])
             .await?;
         let deleted = self
             .0
-            .execute(&registry::SUBSCRIPTION_DELETE_ENDED, &[&limit, &now])
+            .clean(&registry::SUBSCRIPTION_DELETE_ENDED, &[&limit])
             .await?;
         Ok(expired + deleted)
     }

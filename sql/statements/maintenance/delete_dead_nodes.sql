@@ -1,11 +1,10 @@
 -- maintenance.delete_dead_nodes
--- Purpose:    delete processes that have not said for long that they live
+-- Purpose:    delete processes that have been silent for 60 s
 -- Called by:  notifier/src/sweep.rs
--- Parameters: $1 silence_s float8 | $2 now timestamptz (tests only, else null)
--- Returns:    nothing; the row count says how many were deleted
--- Locks:      node rows
+-- Parameters: none
+-- Returns:    rows int8 (how many were deleted)
+-- Locks:      free node rows (SKIP LOCKED)
 -- Plan:       node is small
 -- Retry:      safe
 -- RFC:        none
-DELETE FROM node
-WHERE heartbeat < COALESCE($2::timestamptz, now()) - make_interval(secs => $1::double precision)
+SELECT delete_dead_nodes() AS rows

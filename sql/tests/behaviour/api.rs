@@ -240,7 +240,11 @@ async fn refreshing_watchers_owes_each_a_notify() {
         .by_hand("UPDATE active_watchers SET updated = -1")
         .await;
     quiet_queue(&database).await;
-    for kind in ["1", "2, 'index', 'bob.xml'"] {
+    database
+        .by_hand("INSERT INTO xcap (username, domain, doc, doc_type, etag, doc_uri) VALUES ('bob', 'example.org', 'p', 16, 'e', '/bob/index')")
+        .await;
+    quiet_queue(&database).await;
+    for kind in ["1", "2, '/bob/index', 'bob.xml'"] {
         let told: i64 = database
             .value(&format!(
                 "SELECT presence_refresh_watchers('SIP:bob@EXAMPLE.org;x=y', 'presence', {kind})"
@@ -590,7 +594,7 @@ async fn roles_have_their_rights_and_no_more() {
         ),
         (
             "pgpresence_reader",
-            "SELECT * FROM presence_publications, presence_subscriptions, presence_decisions, presence_backlog, presence_processes, presence_usage, presence_gone_phones",
+            "SELECT * FROM presence_publications, presence_subscriptions, presence_decisions, presence_watcher_states, presence_backlog, presence_processes, presence_usage, presence_gone_phones",
         ),
     ];
     let denied = [
@@ -696,6 +700,7 @@ async fn each_process_can_work_with_its_role_alone() {
         address: String::new(),
         version: String::new(),
         default_policy: String::new(),
+        events: vec!["presence".into()],
     };
     let id = server.node().register(&node).await.unwrap().unwrap();
     assert!(server.node().heartbeat(id).await.unwrap());
@@ -727,9 +732,8 @@ async fn each_process_can_work_with_its_role_alone() {
     later.publication().expire_batch(10, false).await.unwrap();
     later.subscription().expire_batch(10).await.unwrap();
     later.maintenance().delete_idle_resources(10).await.unwrap();
-    later
-        .maintenance()
-        .delete_dead_nodes(std::time::Duration::from_secs(60))
-        .await
-        .unwrap();
+    later.maintenance().delete_dead_nodes().await.unwrap();
+    let watchers = later.watcher();
+    watchers.give_up(10, LEASE).await.unwrap();
+    watchers.delete_waiting(10).await.unwrap();
 }

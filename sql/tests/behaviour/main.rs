@@ -6,6 +6,7 @@ mod database;
 
 mod api;
 mod by_hand;
+mod cleaning;
 mod document;
 mod ended;
 mod errors;
@@ -16,8 +17,10 @@ mod publication;
 mod queue;
 mod rules;
 mod script;
+mod served;
 mod source;
 mod subscription;
 mod supersede;
 mod uri;
+mod watcher_states;
 mod winfo;

@@ -1,7 +1,5 @@
 //! Processes and the secret.
 
-use std::time::Duration;
-
 use sql::NewNode;
 
 use crate::database::*;
@@ -16,6 +14,7 @@ async fn a_process_comes_lives_and_goes() {
         address: String::new(),
         version: "0.1.0".into(),
         default_policy: "confirm".into(),
+        events: vec!["presence".into(), "dialog;sla".into()],
     };
     let nodes = database.store.node();
     let id = nodes.register(&about).await.unwrap().unwrap();
@@ -23,14 +22,7 @@ async fn a_process_comes_lives_and_goes() {
     assert_ne!(id, other);
     let later = database.store.at(after(100.0));
     assert!(later.node().heartbeat(id).await.unwrap());
-    assert_eq!(
-        later
-            .maintenance()
-            .delete_dead_nodes(Duration::from_secs(60))
-            .await
-            .unwrap(),
-        1
-    );
+    assert_eq!(later.maintenance().delete_dead_nodes().await.unwrap(), 1);
     let listed = nodes.list().await.unwrap();
     assert_eq!(listed.len(), 1);
     assert_eq!((listed[0].id, &listed[0].about), (id, &about));

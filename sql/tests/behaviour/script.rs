@@ -214,6 +214,7 @@ async fn sql_tells_what_it_knows() {
         address: String::new(),
         version: String::new(),
         default_policy: default_policy.to_owned(),
+        events: Vec::new(),
     };
     let nodes = database.store.node();
     for (policy, expected) in [

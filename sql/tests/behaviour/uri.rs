@@ -391,6 +391,7 @@ async fn a_process_that_matches_otherwise_is_not_registered() {
         address: String::new(),
         version: String::new(),
         default_policy: String::new(),
+        events: Vec::new(),
     };
     assert!(
         database

@@ -314,6 +314,9 @@ function route(request)
     request:reply(200, "Code " .. pres_update_watchers("sip:bob@example.org", "presence"))
   elseif order == "wrong" then
     request:reply(200, "Code " .. pres_refresh_watchers("no uri", "presence", 1))
+  elseif order == "unserved" then
+    local refreshed = pres_refresh_watchers(uri, "presense", 1)
+    request:reply(200, "Codes " .. refreshed .. " " .. pres_update_watchers(uri, "presense"))
   end
 end
 "#;
@@ -321,11 +324,12 @@ end
 #[tokio::test(flavor = "multi_thread")]
 async fn orders() {
     let script = Script::new(ORDERS);
-    let system = script.setup().errors_expected().start();
+    let mut system = script.setup().errors_expected().start();
+    let server = system.udp(0);
     let alice = Phone::udp("alice").await;
     let order = |word: &'static str| {
         let request = alice.request("MESSAGE", BOB).with("Subject", word);
-        let (alice, server) = (alice.clone(), system.udp(0));
+        let alice = alice.clone();
         async move {
             let response = alice.send(&request, server).await;
             assert_eq!(response.status(), Some(200), "{response}");
@@ -352,6 +356,13 @@ async fn orders() {
     assert_eq!(order("update").await, "Code 1");
     let last = dialog.until("the last one", |notify| notify.ends()).await;
     assert!(last.ends());
+    // Whoever wrote the script reads why (once a second at most).
+    assert_eq!(order("unserved").await, "Codes -1 -1");
+    let refused = "Event package 'presense' is not served";
+    let line = system.servers[0]
+        .process
+        .line(system::STARTUP, |line| line.contains(refused));
+    assert!(line.is_ok(), "{line:?}");
     assert_eq!(order("wrong").await, "Code -1");
 }
 

@@ -116,6 +116,13 @@ impl Registry {
         self.packages.iter()
     }
 
+    /// Their names, as in column `event`.
+    pub fn names(&self) -> Vec<String> {
+        self.packages()
+            .map(|p| p.name.clone().into_owned())
+            .collect()
+    }
+
     /// The body types that can be published, for the Accept of an OPTIONS (RFC 3261 section 11.2).
     pub fn accept(&self) -> String {
         let mut types: Vec<&str> = Vec::new();
