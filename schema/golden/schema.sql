@@ -517,7 +517,7 @@ BEGIN
     WITH changed AS (
         UPDATE presentity AS p
         SET presentity_uri = n.uri
-        FROM (SELECT o.id, o.presentity_uri AS old_uri, presence_canonical_uri(o.username, o.domain, match) AS uri FROM presentity AS o) AS n
+        FROM (SELECT o.id, o.presentity_uri AS old_uri, presence_join_uri(o.username, o.domain) AS uri FROM presentity AS o) AS n
         WHERE p.id = n.id AND n.uri <> n.old_uri
         RETURNING n.old_uri, n.uri, p.event
     )
@@ -527,7 +527,7 @@ BEGIN
     WITH changed AS (
         UPDATE xcap AS x
         SET presentity_uri = n.uri
-        FROM (SELECT o.id, o.presentity_uri AS old_uri, presence_canonical_uri(o.username, o.domain, match) AS uri FROM xcap AS o) AS n
+        FROM (SELECT o.id, o.presentity_uri AS old_uri, presence_join_uri(o.username, o.domain) AS uri FROM xcap AS o) AS n
         WHERE x.id = n.id AND n.uri <> n.old_uri
         RETURNING n.old_uri, n.uri
     )
@@ -561,7 +561,8 @@ BEGIN
         UPDATE active_watchers AS a
         SET presentity_uri = n.uri, watcher_username = n.username, watcher_domain = n.domain
         FROM (SELECT o.id, o.presentity_uri AS old_uri, presence_uri_under(o.presentity_uri, match) AS uri, c.username, c.domain
-              FROM active_watchers AS o CROSS JOIN LATERAL presence_canonical(o.watcher_username, o.watcher_domain, match) AS c) AS n
+              FROM active_watchers AS o CROSS JOIN LATERAL presence_canonical(o.watcher_username, o.watcher_domain, match) AS c
+              WHERE NOT presence_is_plain(o.presentity_uri, o.watcher_username, o.watcher_domain)) AS n
         WHERE a.id = n.id AND (a.presentity_uri, a.watcher_username, a.watcher_domain) IS DISTINCT FROM (n.uri, n.username, n.domain)
         RETURNING n.old_uri, n.uri, a.event
     )
@@ -577,7 +578,7 @@ BEGIN
     -- What a resource of the old name owes, that of the new name owes; nobody holds it, since no process runs.
     WITH gone AS (
         DELETE FROM notify_queue AS q
-        WHERE q.presentity_uri <> presence_uri_under(q.presentity_uri, match)
+        WHERE NOT presence_is_plain(q.presentity_uri, 'u', 'd') AND q.presentity_uri <> presence_uri_under(q.presentity_uri, match)
         RETURNING q.presentity_uri, q.event, q.flagged_due, q.decide_at, q.rules_version, q.winfo_watched
     )
     INSERT INTO moved_resources
@@ -880,6 +881,12 @@ END
 $_$;
 
 COMMENT ON FUNCTION public.presence_host(host text) IS 'A host in canonical form: lower case, without the root''s dot, IPv6 as RFC 5952 writes it. Null for an IPv6 address that is none.';
+
+CREATE FUNCTION public.presence_is_plain(uri text, username text, domain text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ((((substr(uri, 5) || username) || domain) !~ '[^a-z0-9_.!~*''()+@-]'::text) AND ("left"(uri, 4) = 'sip:'::text) AND ("right"(uri, 1) <> '.'::text) AND (strpos((username || domain), '@'::text) = 0) AND ("right"(domain, 1) <> ALL (ARRAY[''::text, '.'::text])));
+
+COMMENT ON FUNCTION public.presence_is_plain(uri text, username text, domain text) IS 'Whether a URI of a presentity, and user and domain of a watcher, are canonical at a glance: in every setting, without anything special. Most are.';
 
 CREATE FUNCTION public.presence_join_uri(username text, domain text) RETURNS text
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -1205,7 +1212,8 @@ CREATE FUNCTION public.presence_uri_match_rows(match smallint) RETURNS bigint
     SELECT (SELECT count(*) FROM presentity AS p WHERE p.presentity_uri <> presence_canonical_uri(p.username, p.domain, match))
          + (SELECT count(*) FROM xcap AS x WHERE x.presentity_uri <> presence_canonical_uri(x.username, x.domain, match))
          + (SELECT count(*) FROM active_watchers AS a CROSS JOIN LATERAL presence_canonical(a.watcher_username, a.watcher_domain, match) AS c
-            WHERE (a.presentity_uri, a.watcher_username, a.watcher_domain)
+            WHERE NOT presence_is_plain(a.presentity_uri, a.watcher_username, a.watcher_domain)
+              AND (a.presentity_uri, a.watcher_username, a.watcher_domain)
                   IS DISTINCT FROM (presence_uri_under(a.presentity_uri, match), c.username, c.domain))
          + (SELECT count(*) FROM watchers AS w CROSS JOIN LATERAL presence_canonical(w.watcher_username, w.watcher_domain, match) AS c
             WHERE (w.presentity_uri, w.watcher_username, w.watcher_domain)
@@ -1231,6 +1239,9 @@ CREATE FUNCTION public.put_canonical_key() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
 BEGIN
+    IF presence_is_plain(NEW.presentity_uri, NEW.watcher_username, NEW.watcher_domain) THEN
+        RETURN NEW;
+    END IF;
     NEW.presentity_uri := presence_uri(NEW.presentity_uri);
     SELECT c.username, c.domain INTO NEW.watcher_username, NEW.watcher_domain
     FROM presence_canonical(NEW.watcher_username, NEW.watcher_domain, presence_uri_match()) AS c;

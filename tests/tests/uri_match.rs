@@ -1,6 +1,7 @@
 //! `sip_uri_match` and escapes: whatever way a name comes in, it means the same person (RFC 3261 section 19.1.4).
 
-use system_tests::phone::Phone;
+use system_tests::http;
+use system_tests::phone::{Notify, Phone};
 use system_tests::pidf;
 use system_tests::process::run;
 use system_tests::system::{self, STARTUP, System};
@@ -14,8 +15,12 @@ const LOUD: &str = "sip:DORA@example.org";
 fn publish_by_hand(system: &System, username: &str, note: &str) {
     system.psql(&format!(
         "INSERT INTO presentity (username, domain, event, expires, body) VALUES ('{username}', 'example.org', 'presence', -1, '{}')",
-        pidf::document(DORA, "t", "open", note)
+        pidf::document(DORA, note, "open", note)
     ));
+}
+
+fn shows(notify: &Notify, note: &str) -> bool {
+    String::from_utf8_lossy(&notify.message.body).contains(&format!(">{note}<"))
 }
 
 /// Exit code and standard error of a command.
@@ -65,19 +70,20 @@ async fn rules_are_of_whom_they_are_stored_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_way_in_means_the_same_people() {
     for value in [0, 1] {
-        let system = system::setup().set("presence.sip_uri_match", value).start();
+        let system = system::setup()
+            .set("presence.sip_uri_match", value)
+            .set("http.listen", "127.0.0.1:0")
+            .start();
         let alice = Phone::udp("alice").await;
         let dialog = alice.subscribe(system.udp(0), DORA, 600).await;
         dialog.notify(1).await;
         publish_by_hand(&system, "%64ora", "escaped");
         dialog
-            .until("escaped", |notify| notify.note() == Some("escaped"))
+            .until("escaped", |notify| shows(notify, "escaped"))
             .await;
         publish_by_hand(&system, "DORA", "loud");
         if value == 1 {
-            dialog
-                .until("loud", |notify| notify.note() == Some("loud"))
-                .await;
+            dialog.until("loud", |notify| shows(notify, "loud")).await;
         }
         let here = if value == 1 {
             "sip:dora@example.org"
@@ -88,6 +94,24 @@ async fn every_way_in_means_the_same_people() {
             system.psql("SELECT presentity_uri FROM presentity WHERE username = 'DORA'"),
             here
         );
+
+        // By HTTP, where the escape is escaped.
+        let server = http::address(&system, 0);
+        for (uri, note) in [("sip:%2564ora@EXAMPLE.org", "escaped"), (LOUD, "loud")] {
+            let path = format!("/v1/presentities/{uri}/presence");
+            let answer = http::send(server, "GET", &path, &[], b"").await;
+            assert_eq!(answer.status, 200, "{uri}: {}", answer.text());
+            // One document of both publications, or one each.
+            for other in ["escaped", "loud"] {
+                let shows = answer.text().contains(&format!(">{other}<"));
+                assert_eq!(
+                    shows,
+                    value == 1 || other == note,
+                    "{uri}: {}",
+                    answer.text()
+                );
+            }
+        }
 
         // By RPC.
         for (uri, finds) in [(ESCAPED, true), (LOUD, value == 1)] {
