@@ -16,6 +16,7 @@ mod publication;
 mod queue;
 mod rules;
 mod script;
+mod shown;
 mod source;
 mod subscription;
 mod supersede;
