@@ -255,6 +255,7 @@ impl Engine {
                 asked: asked(works),
                 limit: *limit,
                 decider: self.decider.clone(),
+                manner: self.settings.manner,
             },
             Stage::Claim { limit, .. } => Job::Claim {
                 held: self.ledger.claims(),
@@ -370,7 +371,10 @@ impl Engine {
         let mut cancelled = Vec::new();
         let mut letters = Vec::with_capacity(dialogs.len());
         for dialog in dialogs {
-            let Some(work) = works.get(dialog.resource_index).filter(|_| !dialog.ended) else {
+            let Some(work) = works
+                .get(dialog.resource_index)
+                .filter(|_| !dialog.ended && !dialog.silent)
+            else {
                 continue;
             };
             let guard = Guard {
@@ -396,7 +400,6 @@ impl Engine {
                 letter,
                 dialog,
                 resource: work.resource.clone(),
-                state_due: work.state_due,
             });
         }
         self.cancel(cancelled);

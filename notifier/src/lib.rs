@@ -18,6 +18,7 @@ mod outage;
 mod portion;
 mod render;
 mod script;
+mod seen;
 mod send;
 mod settle;
 mod statement;
@@ -30,6 +31,7 @@ use engine::{Engine, Inputs};
 use events::Registry;
 use net::{Client, Endpoint, EndpointOptions, Incoming, ListenAddr, Resolver};
 use notify_log::NotifyLog;
+use seen::Manner;
 use send::Sender;
 use settle::FailurePolicy;
 use sip::{Limits, Message};
@@ -76,6 +78,7 @@ pub(crate) struct Settings {
     /// `fetch_rows`: most resources of one claim.
     pub(crate) fetch_rows: u32,
     pub(crate) failure: FailurePolicy,
+    pub(crate) manner: Manner,
 }
 
 // === impl Settings ===
@@ -98,6 +101,10 @@ impl Settings {
                 retry_min: notifier.retry_min_s.seconds(),
                 retry_max: notifier.retry_max_s.seconds(),
                 give_up: notifier.retry_give_up.get(),
+            },
+            manner: Manner {
+                is_quiet: !presence.send_fast_notify,
+                fold_case: presence.sip_uri_match == node::UriMatch::CaseInsensitive,
             },
         }
     }
@@ -170,12 +177,7 @@ pub async fn run(
         sip::transaction::Timers::default(),
     );
     let (prepared_in, prepared) = mpsc::unbounded_channel();
-    let sender = Sender::new(
-        client.clone(),
-        resolver,
-        config.presence.send_fast_notify,
-        prepared_in,
-    );
+    let sender = Sender::new(client.clone(), resolver, prepared_in);
     let (owner_in, owner) = watch::channel(id);
 
     let receive = AbortOnDropHandle::new(tokio::spawn(receive(incoming, client.clone())));

@@ -3,21 +3,32 @@
 //! What a document contains is the event package's business (`events`); this module sees to it that a resource with
 //! 5,000 watchers is merged once per take and not 5,000 times. Watchers to whom rules show a part of it share one body for each
 //! part (RFC 5025 section 3.3); it is made from the merged document, so that it holds in the first NOTIFY and in every later one.
-//! Others differ who published some of it in a package that does not tell them their own words again (`dialog;sla`). Watcher
-//! information ([`crate::watchers`]) is told to some in full and to some in part.
+//! Watcher information ([`crate::watchers`]) is told to some in full and to some in part.
+//!
+//! Most is made before the dialogs are taken, so that it is known whom it shows something new ([`crate::seen`]). What could not be
+//! made of that is read and made afterwards.
 
+use crate::seen::digest;
+use crate::send::is_terminated;
 use events::authorization::view::polite_block;
 use events::authorization::watcher_state::Shown;
-use events::package::{Echo, EventPackage, StateSource};
-use events::{Document, DocumentState, MergeInput, Registry};
-use sql::{Listed, NextChange, Resource, TakenDialog};
+use events::package::{EventPackage, StateSource};
+use events::{Document, MergeInput, Registry};
+use sql::{Listed, Looked, NextChange, Resource, Seen, TakenDialog};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The documents of one take.
-#[derive(Debug)]
-pub(crate) struct Rendered(HashMap<Resource, View>);
+#[derive(Debug, Default)]
+pub(crate) struct Rendered {
+    /// As of before it: what a dialog that [`TakenDialog::is_known`] is shown.
+    before: HashMap<Resource, View>,
+    /// As of after it.
+    after: HashMap<Resource, View>,
+    /// [`crate::seen::Manner::is_quiet`]
+    is_quiet: bool,
+}
 
 /// What the watchers of one resource are shown, and how long it is true.
 #[derive(Debug)]
@@ -26,11 +37,11 @@ pub(crate) struct View {
     pub(crate) document: Option<Arc<Document>>,
     /// What changed, of documents that can be partial, if any dialog is shown that.
     pub(crate) partial: Option<Arc<Document>>,
-    /// What those who published some of it are told of a change, by their Contact. Empty in most packages.
-    pub(crate) echoes: Vec<(String, Option<Arc<Document>>)>,
     /// What others than those who see everything are shown, by `active_watchers.view`.
     pub(crate) parts: HashMap<String, Option<Arc<Document>>>,
     pub(crate) next_change: NextChange,
+    /// Nothing is published that could be shown. Of watcher information there is always something.
+    pub(crate) is_empty: bool,
 }
 
 /// The view of those who see everything: nearly all.
@@ -47,66 +58,94 @@ impl View {
         if dialog.view != ALL {
             return self.parts.get(&dialog.view)?.clone();
         }
-        if dialog.partial_since.is_none() {
-            return self.document.clone();
+        match dialog.partial_since {
+            None => self.document.clone(),
+            Some(_) => self.partial.as_ref().or(self.document.as_ref()).cloned(),
         }
-        match self.echoes.iter().find(|(to, _)| *to == dialog.contact) {
-            Some((_, echo)) => echo.clone(),
-            None => self.partial.as_ref().or(self.document.as_ref()).cloned(),
+    }
+
+    /// Sees to it that there is what a dialog of this view is shown.
+    fn show(&mut self, registry: &Registry, resource: &Resource, view: &str) {
+        if view == ALL || self.parts.contains_key(view) {
+            return;
         }
+        let package = registry.find_name(&resource.event);
+        let part =
+            package.and_then(|package| part_of(package, resource, self.document.as_ref(), view));
+        self.parts.insert(view.to_owned(), part);
     }
 }
 
 // === impl Rendered ===
 
 impl Rendered {
-    /// Renders the resources that are made of publications; `others` are done. `listed` is of all of them, and names each by
-    /// the place in `resources`.
-    ///
-    /// A resource of an event package that isn't in the registry (a row written by hand) has no document.
-    pub(crate) fn new(
+    pub(crate) fn new(is_quiet: bool) -> Rendered {
+        Rendered {
+            is_quiet,
+            ..Rendered::default()
+        }
+    }
+
+    /// Renders what was read before a take. `looked` and `listed` name each resource by its place in `resources`; what nobody
+    /// watches is left out. Returns what each of `looked` will be seen as, but for [`Seen::own`].
+    pub(crate) fn look(
+        &mut self,
+        registry: &Registry,
+        resources: &[Resource],
+        looked: &[Looked],
+        listed: &Listed,
+    ) -> Vec<Seen> {
+        let sources = listed.by_resource(resources.len());
+        let mut seen = Vec::with_capacity(looked.len());
+        for look in looked {
+            let place = look.resource_index;
+            let (Some(resource), Some(source)) = (resources.get(place), sources.get(place)) else {
+                seen.push(Seen::default());
+                continue;
+            };
+            let mut view = view_of(registry, resource, &source.input(&resource.presentity_uri));
+            let mut other_digests = Vec::with_capacity(look.views.len());
+            for part in &look.views {
+                view.show(registry, resource, part);
+                let part_digest = digest(view.parts.get(part).and_then(Option::as_deref));
+                other_digests.push((part.clone(), part_digest));
+            }
+            seen.push(Seen {
+                version: look.version,
+                digest: digest(view.document.as_deref()),
+                other_digests,
+                quiet: self.is_quiet.then_some(view.is_empty),
+                own: Vec::new(),
+            });
+            self.before.insert(resource.clone(), view);
+        }
+        seen
+    }
+
+    /// Renders the resources that are made of publications and were read after the take; `others` are done.
+    pub(crate) fn read(
+        &mut self,
         registry: &Registry,
         resources: &[Resource],
         listed: &Listed,
         others: impl Iterator<Item = (Resource, View)>,
-    ) -> Rendered {
+    ) {
         let sources = listed.by_resource(resources.len());
         let views = resources.iter().zip(&sources).map(|(resource, source)| {
-            let package = registry.find_name(&resource.event);
-            // Without its watchers, no list is better than one that says nobody.
-            let package = package.filter(|package| package.source == StateSource::Publications);
-            let input = source.input(&resource.presentity_uri);
-            let document = package.and_then(|package| package.merge(&input));
-            let echoes = match package {
-                Some(package) if package.echo == Echo::Withheld => echoes(package, &input),
-                _ => Vec::new(),
-            };
-            let next_change = package.and_then(|package| package.next_change(&input));
-            let view = View {
-                document: document.map(Arc::new),
-                partial: None,
-                echoes,
-                parts: HashMap::new(),
-                next_change: next_change.map_or(NextChange::Never, NextChange::At),
-            };
+            let view = view_of(registry, resource, &source.input(&resource.presentity_uri));
             (resource.clone(), view)
         });
-        Rendered(views.chain(others).collect())
+        self.after.extend(views.chain(others));
     }
 
-    /// Sees to it that there is what a dialog of this resource and view is shown.
-    pub(crate) fn show(&mut self, registry: &Registry, resource: &Resource, view: &str) {
-        if view == ALL {
-            return;
-        }
-        let Some(rendered) = self.0.get_mut(resource) else {
-            return;
+    /// Sees to it that there is what a taken dialog of this resource is shown.
+    pub(crate) fn show(&mut self, registry: &Registry, resource: &Resource, dialog: &TakenDialog) {
+        let views = match dialog.is_known {
+            true => &mut self.before,
+            false => &mut self.after,
         };
-        if !rendered.parts.contains_key(view) {
-            let package = registry.find_name(&resource.event);
-            let part = package
-                .and_then(|package| part_of(package, resource, rendered.document.as_ref(), view));
-            rendered.parts.insert(view.to_owned(), part);
+        if let Some(view) = views.get_mut(resource) {
+            view.show(registry, resource, &dialog.view);
         }
     }
 
@@ -116,35 +155,52 @@ impl Rendered {
         resource: &Resource,
         dialog: &TakenDialog,
     ) -> Option<Arc<Document>> {
-        self.0.get(resource)?.document_for(dialog)
+        // An empty document is what a phone without `send_fast_notify` cannot read, also in the last NOTIFY.
+        if is_terminated(dialog) && self.has_nothing(resource, dialog) {
+            return None;
+        }
+        self.view(resource, dialog)?.document_for(dialog)
     }
 
-    /// When that document changes although no publication does.
+    /// Whether a dialog has nothing to be told where that makes a difference: nothing is published, or it must look so.
+    pub(crate) fn has_nothing(&self, resource: &Resource, dialog: &TakenDialog) -> bool {
+        let is_empty =
+            |view: &View| view.is_empty || Shown::decode(&dialog.view) == Shown::Unavailable;
+        self.is_quiet && self.view(resource, dialog).is_some_and(is_empty)
+    }
+
+    /// When a document of this resource changes although no publication does.
     pub(crate) fn next_change(&self, resource: &Resource) -> NextChange {
-        self.0
-            .get(resource)
-            .map_or(NextChange::Unknown, |view| view.next_change)
+        let next_change = |views: &HashMap<Resource, View>| {
+            let view = views.get(resource);
+            view.map_or(NextChange::Unknown, |view| view.next_change)
+        };
+        next_change(&self.before).earliest(next_change(&self.after))
+    }
+
+    fn view(&self, resource: &Resource, dialog: &TakenDialog) -> Option<&View> {
+        match dialog.is_known {
+            true => self.before.get(resource),
+            false => self.after.get(resource),
+        }
     }
 }
 
-/// The documents of those who published some of this resource, after a change.
-fn echoes(
-    package: &events::EventPackage,
-    input: &MergeInput<'_>,
-) -> Vec<(String, Option<Arc<Document>>)> {
-    let mut senders: Vec<&str> = input.publications.iter().map(|p| p.sender).collect();
-    senders.sort_unstable();
-    senders.dedup();
-    let is_echo = |sender: &&str| package.is_echo(input.publications, sender);
-    let echo = |viewer: &str| {
-        let input = MergeInput {
-            viewer,
-            state: DocumentState::Partial,
-            ..*input
-        };
-        (viewer.to_owned(), package.merge(&input).map(Arc::new))
-    };
-    senders.into_iter().filter(is_echo).map(echo).collect()
+/// What a resource that is made of publications shows. One of an event package that isn't in the registry (a row written by hand)
+/// has no document.
+fn view_of(registry: &Registry, resource: &Resource, input: &MergeInput<'_>) -> View {
+    let package = registry.find_name(&resource.event);
+    // Without its watchers, no list is better than one that says nobody.
+    let package = package.filter(|package| package.source == StateSource::Publications);
+    let document = package.and_then(|package| package.merge(input));
+    let next_change = package.and_then(|package| package.next_change(input));
+    View {
+        is_empty: input.publications.is_empty() || document.is_none(),
+        document: document.map(Arc::new),
+        partial: None,
+        parts: HashMap::new(),
+        next_change: next_change.map_or(NextChange::Never, NextChange::At),
+    }
 }
 
 /// What a view shows of a document. Rules can only divide presence documents; of others, whoever is let in sees the whole.

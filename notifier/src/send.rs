@@ -9,7 +9,6 @@ use crate::in_flight::FlightKey;
 use crate::render::{Rendered, body_of};
 use crate::settle::{Ending, Standing};
 use events::Document;
-use events::authorization::watcher_state::NO_BODY;
 use events::notification::{SubscriptionStatus, event_value, subscription_state};
 use futures_util::StreamExt as _;
 use futures_util::future::poll_immediate;
@@ -37,8 +36,6 @@ pub(crate) struct Taken {
     pub(crate) letter: Letter,
     pub(crate) dialog: TakenDialog,
     pub(crate) resource: Arc<Resource>,
-    /// The take was for a change of state, not (only) for flagged dialogs.
-    pub(crate) state_due: bool,
 }
 
 /// A NOTIFY ready to leave, or the reason why it never will.
@@ -48,8 +45,6 @@ pub(crate) type Prepared = (Letter, Result<ClientRequest<Letter>, Ending>);
 pub(crate) struct Sender {
     client: Client<Letter>,
     resolver: Resolver,
-    /// `send_fast_notify`: 0 suppresses the NOTIFY that would answer a SUBSCRIBE without a document.
-    send_fast_notify: bool,
     gone: GoneFlows,
     prepared: mpsc::UnboundedSender<Vec<Prepared>>,
 }
@@ -72,13 +67,11 @@ impl Sender {
     pub(crate) fn new(
         client: Client<Letter>,
         resolver: Resolver,
-        send_fast_notify: bool,
         prepared: mpsc::UnboundedSender<Vec<Prepared>>,
     ) -> Sender {
         Sender {
             client,
             resolver,
-            send_fast_notify,
             gone: GoneFlows::default(),
             prepared,
         }
@@ -96,7 +89,12 @@ impl Sender {
         let mut slow = FuturesUnordered::new();
         let mut ready = Vec::with_capacity(HANDED_TOGETHER);
         for taken in taken {
-            let document = rendered.document(&taken.resource, &taken.dialog);
+            let (resource, dialog) = (&taken.resource, &taken.dialog);
+            if is_first_of_nothing(resource, dialog, &rendered) {
+                ready.push((taken.letter, Err(Ending::Skipped)));
+                continue;
+            }
+            let document = rendered.document(resource, dialog);
             let mut request = Box::pin(self.request(taken, document));
             // A numeric next hop over UDP is ready at the first poll.
             match poll_immediate(&mut request).await {
@@ -122,12 +120,6 @@ impl Sender {
 
     async fn request(&self, taken: Taken, document: Option<Arc<Document>>) -> Prepared {
         let mut letter = taken.letter;
-        let answers_subscribe = !taken.state_due && !letter.standing.terminated;
-        // Who is not let in, or not yet, must be told that (RFC 6665 section 4.2.1.2): there is no document to wait for.
-        let has_news = taken.dialog.view == NO_BODY;
-        if document.is_none() && answers_subscribe && !has_news && !self.send_fast_notify {
-            return (letter, Err(Ending::Skipped));
-        }
         let request = self.build(&taken, document.as_deref(), &mut letter).await;
         (letter, request)
     }
@@ -227,6 +219,15 @@ impl Sender {
             hop: Hop::Targets(targets),
         })
     }
+}
+
+/// Whether a first NOTIFY would have nothing to tell (`send_fast_notify` = 0) although it was taken, because the resource changed in
+/// between. A later one is sent all the same: what the dialog was told is not known.
+fn is_first_of_nothing(resource: &Resource, dialog: &TakenDialog, rendered: &Rendered) -> bool {
+    !dialog.is_known
+        && dialog.cseq == 1
+        && status(dialog) == SubscriptionStatus::Active
+        && rendered.has_nothing(resource, dialog)
 }
 
 /// The dialog as RFC 3261 sees it. We are its UAS: To and its tag are ours.

@@ -86,9 +86,9 @@ impl Wanted {
             partial: self
                 .partial_since
                 .and_then(|_| document(DocumentState::Partial)),
-            echoes: Vec::new(),
             parts: HashMap::new(),
             next_change: NextChange::Never,
+            is_empty: false,
         };
         (self.resource.clone(), view)
     }

@@ -1444,30 +1444,64 @@ $$;
 
 COMMENT ON FUNCTION public.queue_flagged_dialogs() IS 'Statement trigger of active_watchers: queues the resources of flagged dialogs, due at their retry_at, presentities about whose watchers is to be decided, and the watcher information of those whose status changed, if somebody watches it.';
 
+CREATE FUNCTION public.queue_publication_changes(uris text[], events text[], senders text[]) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    -- nextval() is called row by row, after the ORDER BY, and again after a wait for the row's lock: a number drawn before
+    -- the wait could be lower than one that watchers have been notified of, and the change would be lost. lastval() is that number:
+    -- columns are computed in their order in the table.
+    INSERT INTO notify_queue AS q (presentity_uri, event, version, due, owed_since, sender, sender_version)
+    SELECT n.presentity_uri, n.event, n.number, presence_now(), presence_now(), n.sender, n.number
+    FROM (SELECT c.presentity_uri, c.event, c.sender, nextval('notify_version') AS number
+          FROM (SELECT u.presentity_uri COLLATE "C" AS presentity_uri, u.event COLLATE "C" AS event,
+                       CASE WHEN min(u.sender) = max(u.sender) THEN min(u.sender) ELSE '' END AS sender
+                FROM unnest(uris, events, senders) AS u (presentity_uri, event, sender)
+                WHERE u.presentity_uri IS NOT NULL
+                GROUP BY 1, 2) AS c
+          ORDER BY is_winfo(c.event), c.presentity_uri, c.event) AS n
+    ON CONFLICT ON CONSTRAINT notify_queue_pkey DO UPDATE
+    SET version        = nextval('notify_version'),
+        due            = LEAST(q.due, GREATEST(presence_now(), q.not_before)),
+        owed_since     = COALESCE(q.owed_since, presence_now()),
+        sender         = EXCLUDED.sender,
+        sender_version = lastval(),
+        -- One more by whoever made the last one: what was new to him before is new to him still.
+        sender_since   = CASE WHEN q.sender = EXCLUDED.sender AND q.sender_version = q.version THEN q.sender_since ELSE q.version END;
+END
+$$;
+
+COMMENT ON FUNCTION public.queue_publication_changes(uris text[], events text[], senders text[]) IS 'Records a change of publications of each of these resources and who made it, due at once or when the pacing allows. Takes queue locks by key.';
+
 CREATE FUNCTION public.queue_publications() RETURNS trigger
     LANGUAGE plpgsql
     SET enable_hashjoin TO 'on'
     SET enable_nestloop TO 'off'
     AS $$
 DECLARE
-    uris   text[];
-    events text[];
+    uris    text[];
+    events  text[];
+    senders text[];
 BEGIN
     -- force_delete: publications expire without a word to their watchers.
     IF current_setting('pgpresence.quiet', true) = 'on' THEN
         RETURN NULL;
     END IF;
     IF TG_OP = 'INSERT' THEN
-        SELECT array_agg(n.presentity_uri), array_agg(n.event) INTO uris, events
+        SELECT array_agg(n.presentity_uri), array_agg(n.event), array_agg(n.sender) INTO uris, events, senders
         FROM new_rows AS n WHERE NOT n.removed;
     ELSIF TG_OP = 'DELETE' THEN
-        SELECT array_agg(o.presentity_uri), array_agg(o.event) INTO uris, events
+        SELECT array_agg(o.presentity_uri), array_agg(o.event), array_agg(''::text) INTO uris, events, senders
         FROM old_rows AS o WHERE NOT o.removed;
     ELSE
         -- What a watcher could see. is_live tells when expires was moved over the present, either way, by hand. A row that was
         -- given to another resource by hand concerns both; one whose id was changed is in one half of the join only.
-        SELECT array_agg(n.presentity_uri) || array_agg(o.presentity_uri), array_agg(n.event) || array_agg(o.event)
-        INTO uris, events
+        -- Only a PUBLISH (by SIP, or by presence_publish) leaves an entity-tag behind. What ends by itself, or is changed by hand,
+        -- is nobody's own change, whoever published the row.
+        SELECT array_agg(n.presentity_uri) || array_agg(o.presentity_uri), array_agg(n.event) || array_agg(o.event),
+               array_agg(CASE WHEN n.past_etags <> o.past_etags THEN n.sender ELSE '' END)
+                   || array_agg(CASE WHEN n.past_etags <> o.past_etags THEN n.sender ELSE '' END)
+        INTO uris, events, senders
         FROM new_rows AS n
         FULL JOIN old_rows AS o ON o.id = n.id
         WHERE (n.removed, n.content_type, n.priority, n.sender, n.presentity_uri, n.event, n.body)
@@ -1475,7 +1509,7 @@ BEGIN
            OR is_live(n.expires, presence_now()) IS DISTINCT FROM is_live(o.expires, presence_now());
     END IF;
     IF uris IS NOT NULL THEN
-        PERFORM queue_state_changes(uris, events);
+        PERFORM queue_publication_changes(uris, events, senders);
     END IF;
     RETURN NULL;
 END
@@ -1487,22 +1521,23 @@ CREATE FUNCTION public.queue_state_changes(uris text[], events text[]) RETURNS v
     LANGUAGE plpgsql
     AS $$
 BEGIN
-    -- nextval() is called row by row, after the ORDER BY, and again after a wait for the row's lock: a number drawn before
-    -- the wait could be lower than one that watchers have been notified of, and the change would be lost.
-    INSERT INTO notify_queue AS q (presentity_uri, event, version, due, owed_since)
-    SELECT changed.presentity_uri, changed.event, nextval('notify_version'), presence_now(), presence_now()
-    FROM (SELECT DISTINCT u.presentity_uri COLLATE "C" AS presentity_uri, u.event COLLATE "C" AS event
-          FROM unnest(uris, events) AS u (presentity_uri, event)
-          WHERE u.presentity_uri IS NOT NULL) AS changed
-    ORDER BY is_winfo(changed.event), changed.presentity_uri, changed.event
+    -- nextval() as in queue_publication_changes.
+    INSERT INTO notify_queue AS q (presentity_uri, event, version, full_version, due, owed_since)
+    SELECT n.presentity_uri, n.event, n.number, n.number, presence_now(), presence_now()
+    FROM (SELECT c.presentity_uri, c.event, nextval('notify_version') AS number
+          FROM (SELECT DISTINCT u.presentity_uri COLLATE "C" AS presentity_uri, u.event COLLATE "C" AS event
+                FROM unnest(uris, events) AS u (presentity_uri, event)
+                WHERE u.presentity_uri IS NOT NULL) AS c
+          ORDER BY is_winfo(c.event), c.presentity_uri, c.event) AS n
     ON CONFLICT ON CONSTRAINT notify_queue_pkey DO UPDATE
-    SET version    = nextval('notify_version'),
-        due        = LEAST(q.due, GREATEST(presence_now(), q.not_before)),
-        owed_since = COALESCE(q.owed_since, presence_now());
+    SET version      = nextval('notify_version'),
+        full_version = lastval(),
+        due          = LEAST(q.due, GREATEST(presence_now(), q.not_before)),
+        owed_since   = COALESCE(q.owed_since, presence_now());
 END
 $$;
 
-COMMENT ON FUNCTION public.queue_state_changes(uris text[], events text[]) IS 'Records a state change of each of these resources, due at once or when the pacing allows. Takes queue locks by key.';
+COMMENT ON FUNCTION public.queue_state_changes(uris text[], events text[]) IS 'Has all watchers of each of these resources told the state in full, whatever they were shown last, at once or when the pacing allows. Takes queue locks by key.';
 
 CREATE FUNCTION public.queue_waiting_watchers() RETURNS trigger
     LANGUAGE plpgsql
@@ -1834,6 +1869,9 @@ CREATE TABLE public.notify_queue (
     recovered_version bigint DEFAULT 0 NOT NULL,
     full_version bigint DEFAULT 0 NOT NULL,
     winfo_watched boolean DEFAULT false NOT NULL,
+    sender text DEFAULT ''::text NOT NULL,
+    sender_version bigint DEFAULT 0 NOT NULL,
+    sender_since bigint DEFAULT 0 NOT NULL,
     CONSTRAINT "nobody works on a state change that has not happened" CHECK ((claimed_version <= version))
 )
 WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0.0', autovacuum_vacuum_threshold='2000', autovacuum_vacuum_cost_delay='0', autovacuum_analyze_scale_factor='0.0', autovacuum_analyze_threshold='20000');
@@ -1872,9 +1910,15 @@ COMMENT ON COLUMN public.notify_queue.decide_at IS 'When it is to be decided abo
 
 COMMENT ON COLUMN public.notify_queue.recovered_version IS 'Version that a recovery gave, which pending dialogs are owed as well, though they are not told of state; 0 = none. Written by claim and settle.';
 
-COMMENT ON COLUMN public.notify_queue.full_version IS 'A dialog that was last notified of an older version than this is told everything, not only what changed: a NOTIFY to it may have been lost, or a watcher deleted; 0 = none. Written by claim, settle and triggers.';
+COMMENT ON COLUMN public.notify_queue.full_version IS 'A dialog that was last notified of an older version than this is told everything, whatever it was shown last: a NOTIFY to it may have been lost, a watcher deleted, or somebody ordered it; 0 = none. Written by claim, settle and triggers.';
 
 COMMENT ON COLUMN public.notify_queue.winfo_watched IS 'Somebody has subscribed to the watcher information of this resource: when its watchers change, a trigger looks for who is to be told. Such a row stays, like one with rules. Written by a trigger.';
+
+COMMENT ON COLUMN public.notify_queue.sender IS 'presentity.sender of all changes after sender_since up to sender_version: that watcher is not told of them. Empty = several, or nobody knows. Written by a trigger.';
+
+COMMENT ON COLUMN public.notify_queue.sender_version IS 'Up to which version sender holds. Another than version: something else has changed since, and sender means nothing. Written by a trigger.';
+
+COMMENT ON COLUMN public.notify_queue.sender_since IS 'Version before the first of the changes that sender made, 0 if nothing was owed then: to a dialog that was notified of this version, nothing but its own changes is new. Written by a trigger.';
 
 CREATE SEQUENCE public.notify_version
     START WITH 1
@@ -2193,7 +2237,7 @@ CREATE VIEW public.presence_subscriptions AS
    FROM (public.active_watchers a
      LEFT JOIN public.notify_queue q ON (((q.presentity_uri = a.presentity_uri) AND (q.event = a.event))));
 
-COMMENT ON VIEW public.presence_subscriptions IS 'Who watches whom, with which phone, and what the phone is owed: nothing; decision = whether it may watch, then a NOTIFY; answer = the NOTIFY that answers its SUBSCRIBE or ends it; state = a change; again = a NOTIFY that failed, at retry_at. notified = how many NOTIFYs were sent; notified_at = when the last one was taken from the queue; shows = what they show: all, a view of it, polite-block, or none.';
+COMMENT ON VIEW public.presence_subscriptions IS 'Who watches whom, with which phone, and what the phone is owed: nothing; decision = whether it may watch, then a NOTIFY; answer = the NOTIFY that answers its SUBSCRIBE or ends it; state = a change, which is sent if it shows this watcher something new; again = a NOTIFY that failed, at retry_at. notified = how many NOTIFYs were sent; notified_at = when the last one was taken from the queue; shows = what they show: all, a view of it, polite-block, or none.';
 
 CREATE VIEW public.presence_usage AS
  SELECT s.event,
@@ -2307,6 +2351,8 @@ CREATE INDEX active_watchers_resource_idx ON public.active_watchers USING btree 
 CREATE INDEX active_watchers_subscriber_idx ON public.active_watchers USING btree (presentity_uri, subscriber_key) WHERE (subscriber_key IS NOT NULL);
 
 CREATE INDEX active_watchers_sweep_idx ON public.active_watchers USING btree (sweep_at);
+
+CREATE INDEX active_watchers_view_idx ON public.active_watchers USING btree (presentity_uri, event, view) WHERE (view <> 'all'::text);
 
 CREATE INDEX notify_queue_due_idx ON public.notify_queue USING btree (due);
 

@@ -139,6 +139,11 @@ pub(crate) fn bad_watcher() -> Answer {
     bad_request("Bad Watcher")
 }
 
+/// The guide's `handle_publish(sender_uri)` with what is no address.
+pub(crate) fn bad_sender() -> Answer {
+    bad_request("Bad Sender")
+}
+
 // === rejections ===
 
 /// RFC 3903 section 6.

@@ -84,11 +84,7 @@ async fn answer_after_commit(
 
 /// The guide's `handle_publish(sender_uri)`: takes the place of what the request itself says.
 fn sender_of_script(arrival: &Arrival) -> Option<String> {
-    let text = arrival.call.as_ref()?.sender_uri.as_deref()?;
-    let inside = text
-        .split_once('<')
-        .and_then(|(_, rest)| rest.split_once('>'));
-    Some(inside.map_or(text.trim(), |(uri, _)| uri).to_owned())
+    arrival.call.as_ref()?.sender_uri.clone()
 }
 
 fn new_row(new: publication::NewPublication, priority: Priority) -> NewPublication {

@@ -42,15 +42,15 @@ pub use operator::{
 };
 pub use publication::{
     BodyNote, ChangeKind, DialogEnd, DocumentSource, EntityTags, FeatureChange, FeatureOwner,
-    Listed, Mark, MarkOf, NewPublication, OwnPublication, Precondition, Priority, Publication,
-    PublicationChange, Publications, PublishOutcome, SourceChange, SourceOutcome, SourceVerb,
-    TagChange,
+    Listed, Looked, Mark, MarkOf, NewPublication, OwnPublication, Precondition, Priority,
+    Publication, PublicationChange, Publications, PublishOutcome, SourceChange, SourceOutcome,
+    SourceVerb, TagChange,
 };
 pub use queue::{Claimed, Decided, NextChange, Queue, SettledResource};
 pub use registry::{STATEMENTS, Statement};
 pub use store::{SESSION_SETTINGS, Store, StoreOptions};
 pub use subscription::Subscriptions;
-pub use subscription::notice::{DialogVerdict, TakenDialog, Verdict};
+pub use subscription::notice::{DialogVerdict, Offer, Seen, TakenDialog, Verdict, WatchingDialog};
 pub use subscription::request::{
     Authorization, NewSubscription, SubscribeOutcome, SubscriptionRefresh,
 };

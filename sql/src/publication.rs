@@ -75,7 +75,7 @@ pub struct PublicationChange {
     pub kind: ChangeKind,
     /// Lifetime in seconds; ignored by [`ChangeKind::Remove`].
     pub granted_s: u32,
-    /// Who published the new body; `None` keeps what is stored.
+    /// Who made the change, `None` if unknown. Not looked at by [`ChangeKind::Refresh`].
     pub sender: Option<String>,
     /// Which of several publications comes first.
     pub priority: Priority,
@@ -189,6 +189,19 @@ pub struct Publication {
     pub priority: i64,
     /// Epoch second of the database's clock when this was read; the same for all rows of one call.
     pub now: i64,
+}
+
+/// A claimed resource as it was when its publications were read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Looked {
+    /// Position in the slice given to [`Publications::list_claimed`].
+    pub resource_index: usize,
+    /// Its version: whatever changes the publications raises it.
+    pub version: i64,
+    /// What dialogs of it are shown, beside `all` and `none`.
+    pub views: Vec<String>,
+    /// Who made the last changes of it; `""` = several did, or it is not known.
+    pub changed_by: String,
 }
 
 /// What the documents of resources are made of.
@@ -307,33 +320,44 @@ impl Publications<'_> {
             .await?;
         let mut listed = Listed::default();
         for row in &found {
-            let resource_index = ordinal(row, "resource");
-            let ended: Vec<i64> = row.get("ended");
-            let ended_at: Vec<i64> = row.get("ended_at");
-            let ends = ended.into_iter().zip(ended_at);
-            listed.ends.extend(ends.map(|(key, at_us)| DialogEnd {
-                resource_index,
-                key,
-                at_us,
-            }));
-            if !row.get::<_, bool>("live") {
-                continue;
-            }
-            listed.publications.push(Publication {
-                resource_index,
-                id: row.get("id"),
-                content_type: row.get("content_type"),
-                body: Bytes::from(row.get::<_, Vec<u8>>("body")),
-                entity_tag: row.get("etag"),
-                sender: row.get("sender"),
-                received_time: row.get("received_time"),
-                modified_us: row.get("modified_us"),
-                expires: row.get("expires"),
-                priority: row.get("priority"),
-                now: row.get("now"),
-            });
+            listed.add(row);
         }
         Ok(listed)
+    }
+
+    /// What the watchers of claimed resources are to be shown, as [`Publications::list`], and what else must be known before
+    /// [`crate::Subscriptions::take`]. A resource without any dialog is left out: nobody is shown it.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn list_claimed(
+        &self,
+        resources: &[Resource],
+    ) -> Result<(Vec<Looked>, Listed), StoreError> {
+        if resources.is_empty() {
+            return Ok((Vec::new(), Listed::default()));
+        }
+        let (presentity_uri, event) = Resource::columns(resources);
+        let found = self
+            .0
+            .query(
+                &registry::PUBLICATION_LIST_CLAIMED,
+                &[&presentity_uri, &event, &self.0.now(), &self.0.hard_state()],
+            )
+            .await?;
+        let (mut looked, mut listed) = (Vec::new(), Listed::default());
+        for row in &found {
+            match row.get::<_, Option<i64>>("version") {
+                None => listed.add(row),
+                Some(version) => looked.push(Looked {
+                    resource_index: ordinal(row, "resource"),
+                    version,
+                    views: row.get("views"),
+                    changed_by: row.get("changed_by"),
+                }),
+            }
+        }
+        Ok((looked, listed))
     }
 
     /// Stores what a phone sets, and says whether it was stored: not for a copy, nor if the line has no such dialog.
@@ -426,10 +450,7 @@ impl Publications<'_> {
         let granted_s: Vec<i64> = rows.iter().map(|row| row.granted_s.into()).collect();
         let content_type: Vec<Option<&str>> =
             rows.iter().map(|row| row.kind.content_type()).collect();
-        let sender: Vec<Option<&str>> = rows
-            .iter()
-            .map(|row| row.sender.as_deref().filter(|_| row.kind.body().is_some()))
-            .collect();
+        let sender: Vec<Option<&str>> = rows.iter().map(|row| row.sender.as_deref()).collect();
         let keeps_tag: Vec<bool> = rows
             .iter()
             .map(|row| row.tag_change == TagChange::Kept)

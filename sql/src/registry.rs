@@ -26,6 +26,7 @@ statements! {
     PUBLICATION_CREATE_BATCH = "publication" "create_batch";
     PUBLICATION_CHANGE_BATCH = "publication" "change_batch";
     PUBLICATION_LIST_LIVE = "publication" "list_live";
+    PUBLICATION_LIST_CLAIMED = "publication" "list_claimed";
     PUBLICATION_LIST_MARKS = "publication" "list_marks";
     PUBLICATION_FIND_SOURCE = "publication" "find_source";
     PUBLICATION_CHANGE_SOURCE = "publication" "change_source";
@@ -37,6 +38,7 @@ statements! {
     SUBSCRIPTION_CREATE_BATCH = "subscription" "create_batch";
     SUBSCRIPTION_SUPERSEDE_BATCH = "subscription" "supersede_batch";
     SUBSCRIPTION_REFRESH_BATCH = "subscription" "refresh_batch";
+    SUBSCRIPTION_LIST_CONTACTS = "subscription" "list_contacts";
     SUBSCRIPTION_TAKE = "subscription" "take";
     SUBSCRIPTION_LIST_WATCHERS = "subscription" "list_watchers";
     SUBSCRIPTION_SETTLE_BATCH = "subscription" "settle_batch";

@@ -398,6 +398,11 @@ async fn taking_dialogs_for_a_state_change_is_hot() {
             &Vec::<i32>::new(),
             &100_i64,
             &None::<std::time::SystemTime>,
+            &vec![claimed[0].version],
+            &vec![7_i64],
+            &vec![None::<String>],
+            &vec![None::<bool>],
+            &Vec::<i64>::new(),
         ],
     )
     .await;

@@ -68,15 +68,15 @@ pub fn read(presentity: &str, message: &Message) -> Result<Document, String> {
         }
         "message-summary" => summary(text).map(|()| Document::default()),
         "dialog" => {
-            // Who published is told that nothing else has changed: partial state without a dialog.
-            let is_echo = event.contains(";sla") && text.contains("state=\"partial\"");
-            let state = if is_echo { "partial" } else { "full" };
-            let named: &[&str] = if is_echo { &[] } else { &["dialog"] };
-            if is_echo && text.contains("<dialog ") {
-                return Err("partial state with a dialog".to_owned());
-            }
             states(text)?;
-            numbered(text, presentity, "dialog-info", "dialog-info", state, named)
+            numbered(
+                text,
+                presentity,
+                "dialog-info",
+                "dialog-info",
+                "full",
+                &["dialog"],
+            )
         }
         "conference" => numbered(
             text,

@@ -231,6 +231,56 @@ async fn notify() {
     println!("{seen:#?} {}", of("update"));
 }
 
+/// A change that shows nobody anything new, here the end of a publication that a newer one hides: its document is made once for 100
+/// watchers and compared in one statement. No NOTIFY, and no row of a dialog is written.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_is_not_shown() {
+    let (system, client) = counting(1).await;
+    let (alice, bob) = (Phone::udp("alice").await, Phone::udp("bob").await);
+    let document = |id: u32| {
+        format!(
+            "<conference-info xmlns=\"urn:ietf:params:xml:ns:conference-info\" entity=\"{BOB}\" state=\"full\" version=\"{id}\">\
+             <users><user entity=\"sip:u{id}@example.org\"/></users></conference-info>"
+        )
+    };
+    let mut older = bob.publisher_of(BOB, "conference");
+    let mut newer = bob.publisher_of(BOB, "conference");
+    for (id, publisher) in [(1, &mut older), (2, &mut newer)] {
+        let request = publisher.draft(Some(&document(id)), Some(600));
+        let request = request.set("Content-Type", "application/conference-info+xml");
+        let response = bob.send(&request, system.udp(0)).await;
+        assert_eq!(response.status(), Some(200), "{response}");
+        publisher.learn(&response);
+    }
+    let mut dialogs: Vec<Dialog> = Vec::new();
+    for _ in 0..100 {
+        let request = alice.subscription_to(BOB, "conference", Some(600));
+        let (dialog, _) = alice.subscribe_with(&request, system.udp(0)).await;
+        assert!(dialog.notify(1).await.body().contains("u2@"));
+        dialogs.push(dialog);
+    }
+    let idle = "SELECT count(*) FROM notify_queue WHERE due <> 'infinity' OR owner IS NOT NULL";
+    system.until(Duration::from_secs(10), idle, 0).await;
+    reset(&client).await;
+    older.remove(system.udp(0)).await;
+    system.until(Duration::from_secs(10), idle, 0).await;
+    let seen = statements(&client).await;
+    let of = |name: &str| -> i64 {
+        let matching = seen.iter().filter(|(query, _)| query.contains(name));
+        matching.map(|(_, calls)| calls).sum()
+    };
+    assert_eq!(
+        (
+            of("-- publication.list_claimed"),
+            of("-- subscription.take")
+        ),
+        (1, 1),
+        "{seen:#?}"
+    );
+    assert_eq!(written(&client).await.get("active_watchers"), None);
+    assert!(dialogs.iter().all(|dialog| dialog.count() == 1));
+}
+
 /// An idle notifier reads once a poll, and writes nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn idle() {

@@ -434,19 +434,66 @@ async fn sip_uri_match() {
     }
 }
 
-/// `send_fast_notify = 0` leaves out NOTIFYs that would have nothing to tell; what has, is sent.
+/// `send_fast_notify = 0`: nothing is sent while nothing is published, in no package, because some phones choke on an empty document.
+/// What is published is sent, and its end; a NOTIFY that ends a subscription always goes, then without a document.
 #[tokio::test(flavor = "multi_thread")]
 async fn send_fast_notify() {
     let system = system::setup().set("presence.send_fast_notify", 0).start();
+    let server = system.udp(0);
+    let idle = "SELECT count(*) FROM notify_queue WHERE due <> 'infinity' OR owner IS NOT NULL";
     let (alice, bob) = (Phone::udp("alice").await, Phone::udp("bob").await);
-    let dialog = alice.subscribe(system.udp(0), BOB, 600).await;
-    bob.publisher(BOB)
-        .show(system.udp(0), "open", "something")
-        .await;
-    dialog
+    for event in [
+        "presence",
+        "dialog",
+        "dialog;sla",
+        "message-summary",
+        "conference",
+        "reg",
+        "ua-profile",
+    ] {
+        let dialog = alice.subscribe_to(server, BOB, event, 600).await;
+        system.until(system::STARTUP, idle, 0).await;
+        assert_eq!(dialog.refresh(server, 600).await.status(), Some(200));
+        system.until(system::STARTUP, idle, 0).await;
+        assert_eq!(dialog.count(), 0, "{event}");
+        let last = dialog.unsubscribe(server).await;
+        assert_eq!((last.cseq, last.body()), (1, ""), "{event}");
+    }
+
+    let dialog = alice.subscribe(server, BOB, 600).await;
+    let mut publisher = bob.publisher(BOB);
+    publisher.show(server, "open", "something").await;
+    let notify = dialog
         .until("something", |notify| notify.note() == Some("something"))
         .await;
-    dialog.unsubscribe(system.udp(0)).await;
+    assert_eq!(notify.cseq, 1);
+    publisher.remove(server).await;
+    let notify = dialog
+        .until("the end of it", |notify| notify.basic() == "closed")
+        .await;
+    assert_eq!(notify.cseq, 2);
+    system.until(system::STARTUP, idle, 0).await;
+    // It knows that there is nothing.
+    assert_eq!(dialog.refresh(server, 600).await.status(), Some(200));
+    system.until(system::STARTUP, idle, 0).await;
+    assert_eq!(dialog.count(), 2);
+    publisher.etag = None;
+    publisher.show(server, "open", "more").await;
+    let notify = dialog
+        .until("more", |notify| notify.note() == Some("more"))
+        .await;
+    assert_eq!(notify.cseq, 3);
+    assert_eq!(dialog.refresh(server, 600).await.status(), Some(200));
+    assert_eq!(dialog.notify(4).await.note(), Some("more"));
+    dialog.unsubscribe(server).await;
+
+    // Who is refused is told so, whatever is published.
+    system.psql(
+        "INSERT INTO xcap (username, domain, doc, doc_type, etag, doc_uri) VALUES ('carol', 'example.org', \
+         '<ruleset xmlns=\"urn:ietf:params:xml:ns:common-policy\"/>', 2, 'e1', '/pres-rules/users/carol/index')",
+    );
+    let refused = alice.subscribe(server, "sip:carol@example.org", 600).await;
+    assert!(refused.notify(1).await.ends());
 }
 
 /// `clean_period` is about the dead, not about expiry: that is noticed at once.

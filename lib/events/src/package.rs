@@ -96,12 +96,12 @@ pub enum EntityTags {
     Kept,
 }
 
-/// Whether a publisher that is also a watcher is told what it published itself.
+/// Whether a publisher that is also a watcher is told what it published itself. A sender that a script names never is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Echo {
     /// Like everybody else.
     Sent,
-    /// No. The document is rendered once more with [`MergeInput::viewer`] for the watcher whose Contact is the stored sender.
+    /// No: what the PUBLISH says of its sender is stored with it.
     Withheld,
 }
 
@@ -179,13 +179,6 @@ impl EventPackage {
     /// dialogs that ring too long to be true ([`DialogOptions`]).
     pub fn next_change(&self, input: &MergeInput<'_>) -> Option<i64> {
         self.ordered(input, self.next_change)
-    }
-
-    /// Whether the document that is shown to this Contact is another than everybody's: it published some of it itself.
-    pub fn is_echo(&self, publications: &[Publication<'_>], contact: &str) -> bool {
-        self.echo == Echo::Withheld
-            && !contact.is_empty()
-            && publications.iter().any(|p| p.sender == contact)
     }
 
     /// Whether the body of a SUBSCRIBE asks for something here. In other packages nobody reads it.

@@ -7,7 +7,7 @@ mod put;
 
 use bytes::Bytes;
 use sip::token::Secret;
-use sip::{Aor, HeaderName, MediaType, ParseError, Request};
+use sip::{Aor, HeaderName, MediaType, NameAddr, ParseError, Request, Uri};
 
 use crate::document::BodyFault;
 use crate::package::{BodyNote, Echo, EntityTags, EventPackage, Registry};
@@ -172,8 +172,8 @@ fn package<'r>(
         .ok_or(PublishReject::UnknownEvent)
 }
 
-/// Who publishes, as a URI, for a package that does not tell publishers their own words: the Sender header where it is trusted
-/// (the guide's `handle_publish(sender_uri)`), else the Contact. It is compared with the Contacts of watchers.
+/// Who publishes, as a URI, for a package that always asks: the Sender header where it is trusted (the guide's
+/// `handle_publish(sender_uri)`), else the Contact. The watcher with that address of record or that Contact is not told.
 fn sender(request: &Request, package: &EventPackage) -> Result<Option<String>, PublishReject> {
     if package.echo == Echo::Sent {
         return Ok(None);
@@ -184,13 +184,9 @@ fn sender(request: &Request, package: &EventPackage) -> Result<Option<String>, P
     };
     let sender = match named {
         Some(value) => {
-            let text = std::str::from_utf8(value)
-                .map_err(|_| PublishReject::BadRequest("Bad Sender"))?
-                .trim();
-            let inside = text
-                .split_once('<')
-                .and_then(|(_, rest)| rest.split_once('>'));
-            inside.map_or(text, |(uri, _)| uri).to_owned()
+            let text = std::str::from_utf8(value).ok();
+            text.and_then(sender_uri)
+                .ok_or(PublishReject::BadRequest("Bad Sender"))?
         }
         None => request
             .contacts()
@@ -201,6 +197,17 @@ fn sender(request: &Request, package: &EventPackage) -> Result<Option<String>, P
     };
     request::require_storable(&[&sender]).map_err(PublishReject::BadRequest)?;
     Ok(Some(sender))
+}
+
+/// The URI of a sender, given as one, or in angle brackets with whatever may stand around it. `None` for what is no address.
+pub fn sender_uri(text: &str) -> Option<String> {
+    let uri = match text.contains('<') {
+        true => NameAddr::parse(text).ok()?.uri,
+        false => Uri::parse(text.trim()).ok()?,
+    };
+    // Of a scheme that somebody can watch by.
+    Aor::from_uri(&uri, false).ok()?;
+    Some(uri.raw)
 }
 
 /// RFC 3261 section 8.2.2.3: what the publisher requires must be understood.

@@ -552,38 +552,6 @@ fn dialog_version_is_the_same_for_all_watchers() {
 // === dialog;sla ===
 
 #[test]
-fn sla_tells_the_sender_that_there_is_no_call() {
-    let registry = Registry::standard();
-    let package = registry.find_name("dialog;sla").unwrap();
-    let body = dialogs(&dialog("1", "confirmed"));
-    let rows = [Publication {
-        sender: "sip:phone@192.0.2.1",
-        ..row(1, 0, &body)
-    }];
-    let told = |viewer, state| {
-        let input = MergeInput {
-            presentity: BOB,
-            publications: &rows,
-            viewer,
-            state,
-            ..MergeInput::default()
-        };
-        String::from_utf8(package.merge(&input).unwrap().body.to_vec()).unwrap()
-    };
-    assert!(
-        package.is_echo(&rows, "sip:phone@192.0.2.1") && !package.is_echo(&rows, "sip:other@x")
-    );
-    assert!(!package.is_echo(&[row(1, 0, &body)], ""));
-    let own = told("sip:phone@192.0.2.1", DocumentState::Partial);
-    assert!(
-        own.contains("state=\"partial\"") && !own.contains("<dialog "),
-        "{own}"
-    );
-    assert!(told("sip:phone@192.0.2.1", DocumentState::Full).contains("confirmed"));
-    assert!(told("sip:other@x", DocumentState::Partial).contains("confirmed"));
-}
-
-#[test]
 fn sla_idle_phone_ends_the_call_of_another() {
     let (busy, idle) = (dialogs(&dialog("1", "confirmed")), dialogs(""));
     // What becomes of it, with the sender, is decided where the stored body is: publication.change_batch.

@@ -11,7 +11,6 @@
 //! ended ID CALL-ID LOCAL-TAG REMOTE-TAG
 //! now 160
 //! state partial
-//! viewer sip:phone@192.0.2.1
 //! nth 3
 //! ```
 
@@ -101,7 +100,6 @@ struct Case {
     ended: Vec<Ended>,
     now: i64,
     state: DocumentState,
-    viewer: String,
     nth: u32,
 }
 
@@ -193,7 +191,6 @@ impl Case {
                         other => panic!("{other}"),
                     }
                 }
-                "viewer" => case.viewer = words[1].to_owned(),
                 "nth" => case.nth = words[1].parse().unwrap(),
                 other => panic!("{}: {other}", folder.display()),
             }
@@ -256,7 +253,6 @@ impl Case {
                 watchers: &watchers,
                 ended: &self.ended,
                 state: self.state,
-                viewer: &self.viewer,
                 now: self.now,
             });
             let text = document.map_or_else(String::new, |document| {

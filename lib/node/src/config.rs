@@ -287,8 +287,10 @@ pub struct PresenceConfig {
     /// Unit: none. Default: `""`. Range: empty, or a `sip:` or `sips:` URI.
     #[serde(with = "optional")]
     pub server_address: Option<ServerAddress>,
-    /// 1: every SUBSCRIBE is answered with a NOTIFY, as RFC 6665 demands. 0: as long as there is nothing to tell, the
-    /// NOTIFY is left out, for devices that do not understand a NOTIFY without a body (message-summary).
+    /// 1: every SUBSCRIBE is answered with a NOTIFY, as RFC 6665 demands. 0: as long as nothing is published, the NOTIFY is left
+    /// out, in every package, for devices that do not understand an empty document (message-summary). Who is pending or refused is
+    /// told so, and a NOTIFY that ends a subscription is sent, without a document. A politely blocked watcher gets nothing at all
+    /// until then, as if nothing were published.
     ///
     /// Unit: flag. Default: `1`. Range: 0 or 1.
     #[serde(with = "flag")]

@@ -9,6 +9,7 @@ mod base32;
 mod builder;
 pub mod dialog;
 mod encode;
+mod equivalence;
 mod error;
 mod flow_token;
 mod forward;

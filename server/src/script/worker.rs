@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU16;
 use std::sync::{Arc, OnceLock, mpsc};
 
 use ::script::{Ask, Failure, Incoming, Machine, Program, Step, Subscription, Suspended, Told};
+use events::publication::sender_uri as sender_uri_of;
 use sip::{Aor, Method, Uri};
 use tokio::time::{Instant, timeout_at};
 
@@ -228,8 +229,16 @@ impl Desk {
                     priority,
                 } => match running.arrival.request.method() {
                     Method::Publish if !running.answered => {
-                        let call = self.call(sender_uri, None, priority);
-                        return self.hand_over(running, suspended, call, publish::publish);
+                        match sender_uri.map(|text| sender_uri_of(&text)) {
+                            Some(None) => {
+                                running.answer(&answer::bad_sender());
+                                Told::Code(-1)
+                            }
+                            sender => {
+                                let call = self.call(sender.flatten(), None, priority);
+                                return self.hand_over(running, suspended, call, publish::publish);
+                            }
+                        }
                     }
                     Method::Publish => Told::Code(-1),
                     _ => Told::Wrong("handle_publish: the request is no PUBLISH".to_owned()),

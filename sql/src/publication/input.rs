@@ -3,7 +3,11 @@
 use events::MergeInput;
 use events::document::dialog_info::Ended;
 
-use super::{Listed, Publication};
+use bytes::Bytes;
+use tokio_postgres::Row;
+
+use super::{DialogEnd, Listed, Publication};
+use crate::ordinal;
 
 /// All that the document of one resource is made of.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +41,35 @@ impl Listed {
             }
         }
         sources
+    }
+
+    /// Adds a row of what was found.
+    pub(super) fn add(&mut self, row: &Row) {
+        let resource_index = ordinal(row, "resource");
+        let ended: Vec<i64> = row.get("ended");
+        let ended_at: Vec<i64> = row.get("ended_at");
+        let ends = ended.into_iter().zip(ended_at);
+        self.ends.extend(ends.map(|(key, at_us)| DialogEnd {
+            resource_index,
+            key,
+            at_us,
+        }));
+        if !row.get::<_, bool>("live") {
+            return;
+        }
+        self.publications.push(Publication {
+            resource_index,
+            id: row.get("id"),
+            content_type: row.get("content_type"),
+            body: Bytes::from(row.get::<_, Vec<u8>>("body")),
+            entity_tag: row.get("etag"),
+            sender: row.get("sender"),
+            received_time: row.get("received_time"),
+            modified_us: row.get("modified_us"),
+            expires: row.get("expires"),
+            priority: row.get("priority"),
+            now: row.get("now"),
+        });
     }
 }
 

@@ -63,6 +63,49 @@ pub struct TakenDialog {
     pub ended: bool,
     /// What a partial document must reach back to; `None`: it must be full. Only documents that can be either look here.
     pub partial_since: Option<SystemTime>,
+    /// It is shown what was looked at before it was taken ([`Seen`]); if not, that is to be read now.
+    pub is_known: bool,
+    /// There is nothing to tell it: it took no CSeq, and nothing is to be sent.
+    pub silent: bool,
+}
+
+/// A resource that this notifier holds, offered to [`Subscriptions::take`].
+#[derive(Clone, Copy, Debug)]
+pub struct Offer<'a> {
+    /// What is held.
+    pub resource: &'a Resource,
+    /// What its dialogs will be shown. `None`: that is read after they are taken, and all that are owed the state are taken.
+    pub seen: Option<&'a Seen>,
+}
+
+/// What the dialogs of a resource will be shown, made of what was read before they are taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// [`crate::Looked::version`]
+    pub version: i64,
+    /// Digest of what the view `all` shows.
+    pub digest: i64,
+    /// Those of the other views, by their name in `active_watchers.view`.
+    pub other_digests: Vec<(String, i64)>,
+    /// `Some`: an answer that has nothing to tell is left out (`send_fast_notify`); and whether nothing is published.
+    pub quiet: Option<bool>,
+    /// Dialogs of who made the last changes, [`crate::Looked::changed_by`].
+    pub own: Vec<i64>,
+}
+
+/// Who watches, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WatchingDialog {
+    /// Position in the slice given to [`Subscriptions::list_contacts`].
+    pub resource_index: usize,
+    /// Row id.
+    pub id: i64,
+    /// Remote target.
+    pub contact: String,
+    /// User of the watcher.
+    pub watcher_username: String,
+    /// Domain of the watcher.
+    pub watcher_domain: String,
 }
 
 /// What a final answer, or its absence, means for a dialog.
@@ -94,7 +137,10 @@ pub enum Verdict {
 
 impl Subscriptions<'_> {
     /// Takes up to `limit` dialogs of resources that `owner` holds and that owe a NOTIFY, and gives each its next CSeq.
-    /// The only place where a CSeq is taken. Read the publications *after* this, and send each dialog exactly once.
+    /// The only place where a CSeq is taken. Send each dialog exactly once: of those that are not [`TakenDialog::is_known`] read the
+    /// publications *after* this.
+    ///
+    /// A change of state that shows a dialog what it was shown last is none for it ([`Seen`]): it is not taken.
     ///
     /// Dialogs in `in_flight` (id, target_version as taken) are left alone unless their target has changed: then cancel the
     /// old transaction. Resources whose lease is over by the database's clock give nothing. If the call fails, some may
@@ -105,20 +151,29 @@ impl Subscriptions<'_> {
     /// Rows of `active_watchers` by (presentity_uri, event, id); none of `notify_queue`.
     /// # Errors
     /// Any [`StoreError`].
-    pub async fn take(
+    pub async fn take<'a, O: Into<Offer<'a>>>(
         &self,
         owner: i64,
-        claimed: &[Claimed],
+        offers: impl IntoIterator<Item = O>,
         in_flight: &[(i64, i32)],
         limit: u32,
     ) -> Result<Vec<TakenDialog>, StoreError> {
-        if claimed.is_empty() || limit == 0 {
+        let offers: Vec<Offer<'a>> = offers.into_iter().map(Into::into).collect();
+        if offers.is_empty() || limit == 0 {
             return Ok(Vec::new());
         }
-        let (presentity_uri, event) =
-            Resource::columns(claimed.iter().map(|claimed| &claimed.resource));
+        let (presentity_uri, event) = Resource::columns(offers.iter().map(|offer| offer.resource));
         let (ids, targets): (Vec<i64>, Vec<i32>) = in_flight.iter().copied().unzip();
         let limit = i64::from(limit);
+        let seen = || offers.iter().map(|offer| offer.seen);
+        let looked: Vec<Option<i64>> = seen().map(|seen| Some(seen?.version)).collect();
+        let digest: Vec<Option<i64>> = seen().map(|seen| Some(seen?.digest)).collect();
+        let digests: Vec<Option<String>> = seen().map(|seen| seen?.others()).collect();
+        let quiet: Vec<Option<bool>> = seen().map(|seen| seen?.quiet).collect();
+        let own: Vec<i64> = seen()
+            .flatten()
+            .flat_map(|seen| seen.own.iter().copied())
+            .collect();
         let taken = self
             .0
             .query(
@@ -131,10 +186,44 @@ impl Subscriptions<'_> {
                     &targets,
                     &limit,
                     &self.0.now(),
+                    &looked,
+                    &digest,
+                    &digests,
+                    &quiet,
+                    &own,
                 ],
             )
             .await?;
         taken.iter().map(TakenDialog::from_row).collect()
+    }
+
+    /// The active dialogs of resources, and where they are.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn list_contacts(
+        &self,
+        resources: &[Resource],
+    ) -> Result<Vec<WatchingDialog>, StoreError> {
+        if resources.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (presentity_uri, event) = Resource::columns(resources);
+        let found = self
+            .0
+            .query(
+                &registry::SUBSCRIPTION_LIST_CONTACTS,
+                &[&presentity_uri, &event],
+            )
+            .await?;
+        let dialogs = found.iter().map(|row| WatchingDialog {
+            resource_index: ordinal(row, "resource"),
+            id: row.get("id"),
+            contact: row.get("contact"),
+            watcher_username: row.get("watcher_username"),
+            watcher_domain: row.get("watcher_domain"),
+        });
+        Ok(dialogs.collect())
     }
 
     /// Writes verdicts down; returns how many still applied. Must be committed before the resource is settled
@@ -201,6 +290,30 @@ impl Subscriptions<'_> {
     }
 }
 
+// === impl Offer ===
+
+impl<'a> From<&'a Claimed> for Offer<'a> {
+    fn from(claimed: &'a Claimed) -> Offer<'a> {
+        Offer {
+            resource: &claimed.resource,
+            seen: None,
+        }
+    }
+}
+
+// === impl Seen ===
+
+impl Seen {
+    /// As the statement reads it: a JSON object.
+    fn others(&self) -> Option<String> {
+        let named = self.other_digests.iter();
+        let object: serde_json::Map<String, serde_json::Value> = named
+            .map(|(view, digest)| (view.clone(), (*digest).into()))
+            .collect();
+        (!object.is_empty()).then(|| serde_json::Value::Object(object).to_string())
+    }
+}
+
 // === impl TakenDialog ===
 
 impl TakenDialog {
@@ -241,6 +354,8 @@ impl TakenDialog {
             view: row.get("view"),
             ended: row.get("ended"),
             partial_since: row.get("partial_since"),
+            is_known: row.get("known"),
+            silent: row.get("silent"),
         })
     }
 }

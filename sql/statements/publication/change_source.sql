@@ -44,7 +44,7 @@ changed AS (
                              ELSE expiry_at($7::bigint, j.now) END,
         body          = COALESCE($9::bytea, p.body),
         content_type  = COALESCE($8::text, p.content_type),
-        sender        = CASE WHEN j.outcome = 'removed' THEN p.sender ELSE '' END,
+        sender        = '',
         has_dialog    = COALESCE($10::boolean, p.has_dialog),
         ended         = CASE WHEN COALESCE(cardinality($11::bigint[]), 0) = 0 THEN p.ended ELSE
                              ARRAY(SELECT e.key

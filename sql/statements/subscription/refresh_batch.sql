@@ -57,6 +57,8 @@ refreshed AS (
         sweep_at       = CASE WHEN l.granted_s = 0 THEN expiry_at(300, l.now) ELSE a.sweep_at END,
         view           = CASE WHEN l.under_rules OR a.decided_version IS NULL THEN a.view ELSE 'all' END,
         decided_version = CASE WHEN l.under_rules THEN COALESCE(a.decided_version, -1) END,
+        -- What was on its way to the old target may not have arrived.
+        shown          = CASE WHEN COALESCE(l.contact, a.contact) <> a.contact OR l.flow <> a.flow THEN NULL ELSE a.shown END,
         updated        = 0,
         updated_winfo  = -1,
         retry_at       = 0,

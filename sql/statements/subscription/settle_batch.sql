@@ -2,21 +2,24 @@
 -- Purpose:    write down what the answers to NOTIFYs mean for their dialogs
 -- Called by:  notifier/src/settle.rs, before the resources are settled
 -- Parameters: $1 id int8[] | $2 remote_cseq int8[] | $3 target_version int4[] | $4 verdict text[] (delivered, ended, retry) | $5 after_s int8[] | $6 now timestamptz (tests only, else null)
--- Returns:    nothing; the row count says how many verdicts applied
+-- Returns:    nothing; the row count says how many dialogs were written
 -- Locks:      active_watchers rows by (uri, event, id), then notify_queue by key (by trigger, for retries)
 -- Plan:       active_watchers_pkey
 -- Retry:      a retry that is written twice counts one failure more
 -- RFC:        6665 section 4.2.2: 481 and its like end the dialog
 --
 -- A SUBSCRIBE that came after the take voids the verdict (remote_cseq, target_version): it has flagged the dialog itself, and
--- the subscriber is alive whatever happened to the older NOTIFY.
+-- the subscriber is alive whatever happened to the older NOTIFY. But of a NOTIFY that failed it is not known any more what the
+-- dialog was shown, also then.
 WITH locked AS MATERIALIZED (
-    SELECT a.id, i.verdict, i.after_s, t.now
+    SELECT a.id, CASE WHEN a.remote_cseq = i.remote_cseq AND a.target_version = i.target_version THEN i.verdict ELSE 'void' END AS verdict,
+           i.after_s, t.now
     FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::text[], $5::bigint[])
              AS i (id, remote_cseq, target_version, verdict, after_s)
     CROSS JOIN (SELECT COALESCE($6::timestamptz, now()) AS now) AS t
     JOIN active_watchers AS a ON a.id = i.id
-    WHERE a.remote_cseq = i.remote_cseq AND a.target_version = i.target_version AND NOT a.ended
+    WHERE ((a.remote_cseq = i.remote_cseq AND a.target_version = i.target_version) OR (i.verdict = 'retry' AND a.shown IS NOT NULL))
+      AND NOT a.ended
     ORDER BY a.presentity_uri, a.event, a.id
     FOR UPDATE OF a
 )
@@ -24,6 +27,7 @@ UPDATE active_watchers AS a
 SET updated  = CASE l.verdict WHEN 'retry' THEN 0 WHEN 'ended' THEN -1 ELSE a.updated END,
     updated_winfo = -1,
     retry_at = CASE WHEN l.verdict = 'retry' THEN expiry_at(l.after_s, l.now) ELSE a.retry_at END,
+    shown    = CASE WHEN l.verdict IN ('retry', 'void') THEN NULL ELSE a.shown END,
     failures = CASE l.verdict WHEN 'retry' THEN a.failures + 1 WHEN 'delivered' THEN 0 ELSE a.failures END,
     ended    = l.verdict = 'ended',
     status   = CASE WHEN l.verdict = 'ended' THEN 3 ELSE a.status END,

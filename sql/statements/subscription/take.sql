@@ -1,8 +1,8 @@
 -- subscription.take
 -- Purpose:    take the owed dialogs of resources that this notifier holds; the only place where a CSeq is taken
--- Called by:  notifier/src/claim.rs, after each claim and again while a fan-out goes on
--- Parameters: $1 owner int8 | $2 presentity_uri text[] | $3 event text[] | $4 in_flight_id int8[] | $5 in_flight_target int4[] | $6 limit int8 | $7 now timestamptz (tests only, else null)
--- Returns:    resource int8 (ordinal, from 1) | id int8 | event_id text | callid text | to_tag text | from_tag text | local_uri text | remote_uri text | contact text | record_route text | flow text | local_contact text | watcher_username text | watcher_domain text | accept text | local_cseq int8 | version int8 | target_version int4 | remote_cseq int8 | status int2 | reason text | expires_s int8 (-1 = never ends) | failures int4 | view text (what it is shown; none = no body) | ended bool (no number was left, nothing is to be sent) | partial_since timestamptz (null = a document that can be full or partial must be full; else what a partial one must reach back to)
+-- Called by:  notifier/src/statement.rs, after each claim and again while a fan-out goes on
+-- Parameters: $1 owner int8 | $2 presentity_uri text[] | $3 event text[] | $4 in_flight_id int8[] | $5 in_flight_target int4[] | $6 limit int8 | $7 now timestamptz (tests only, else null) | $8 looked int8[] (version that publication.list_claimed read; null = not looked at: to be read afterwards) | $9 digest int8[] (of what the view all shows) | $10 digests text[] (a JSON object: those of other views by name; null = none) | $11 quiet bool[] (send_fast_notify = 0: whether nothing is published; else null) | $12 own_id int8[] (dialogs of whoever made the last changes of their resource, as looked)
+-- Returns:    resource int8 (ordinal, from 1) | id int8 | event_id text | callid text | to_tag text | from_tag text | local_uri text | remote_uri text | contact text | record_route text | flow text | local_contact text | watcher_username text | watcher_domain text | accept text | local_cseq int8 | version int8 | target_version int4 | remote_cseq int8 | status int2 | reason text | expires_s int8 (-1 = never ends) | failures int4 | view text (what it is shown; none = no body) | ended bool (no number was left, nothing is to be sent) | partial_since timestamptz (null = a document that can be full or partial must be full; else what a partial one must reach back to) | known bool (it shows what was looked at; else it is to be read now) | silent bool (it is told nothing, and took no CSeq)
 -- Locks:      active_watchers rows by (uri, event, id); notify_queue is read without a lock (SUBSCRIBE locks in the other order)
 -- Plan:       notify_queue_pkey, active_watchers_resource_idx, active_watchers_flagged_idx, active_watchers_pkey
 -- Retry:      safe: what a lost run took is recovered by version when the lease runs out
@@ -13,14 +13,22 @@
 -- compared once more with the clock when the dialogs are locked. Whoever claims after that moment gives the resource a higher
 -- version, waits for our commit, and takes every one of these dialogs again: a take that came too late to be sent costs a
 -- CSeq, never a notification.
--- notified_version becomes the version that this snapshot shows, not only the claimed one: the publications are read after
--- this commits, so the NOTIFY shows at least that.
+-- The documents are made before this, of publications that were read at version looked, which is at least the claimed one. So it
+-- is known here what each dialog will be shown, and a change of state that shows a dialog what it was shown last (shown) is none
+-- for it: it is left out, without a write. It is not owed any more when the resource is settled. Not left out is who has not
+-- seen full_version, because what it was shown last may never have been sent.
+-- A flagged dialog must be shown all that was committed before its SUBSCRIBE: what was looked at will do if the version has not
+-- moved since and no other SUBSCRIBE came in while the lock was waited for. Else known is false, its document is read after this
+-- commits, notified_version is what this snapshot shows, and nobody knows what it will have been shown.
+-- Silent, each without a CSeq: the dialogs of a sender to whom only his own changes are new (own_id; its shown becomes unknown, because
+-- he knows more than he was told); and where quiet asks for it, those that have nothing to be told, because nothing is published
+-- and they were told nothing else. Polite-block looks as if nothing were published.
 -- Flagged dialogs first, since a SUBSCRIBE is waiting for its NOTIFY; then those that have waited longest, so that a large
 -- fan-out under steady change starves nobody. Which to take is decided before locking, so that the locks come in key order.
 -- An undecided dialog (decided_version = -1) is never taken. A pending one is told nothing of state, but after a recovery it is
 -- owed what its holder may have taken in vain.
 -- NOT IN, not NOT EXISTS: it stays a hashed subplan, however many are in flight, and is judged anew after a wait for a lock.
--- A document that has partial states (watcher information, dialog;sla) is full in the first NOTIFY and the last, for flagged
+-- A document that has partial states (watcher information) is full in the first NOTIFY and the last, for flagged
 -- dialogs, as answers to SUBSCRIBE and after failures, and for those that have not seen full_version. A partial one reaches 30 s
 -- further back than the NOTIFY before: longer than a statement may take, so that a change that was committed after that one was
 -- rendered is told now.
@@ -29,28 +37,33 @@
 -- active_watchers costs 0.7 ms of those 150, so a row trigger with WHEN (updated <> -1), which would not lock the queue in key
 -- order, was not worth it.
 WITH held AS MATERIALIZED (
-    SELECT i.ord, q.presentity_uri, q.event, q.version, q.claimed_version, q.recovered_version, q.full_version, q.lease_until, t.now
+    SELECT i.ord, q.presentity_uri, q.event, q.version, q.claimed_version, q.recovered_version, q.full_version, q.lease_until, t.now,
+           -- From this version on, nothing but the changes of one sender is new. Null if there is more that is.
+           CASE WHEN q.sender_version = q.version AND q.version = ($8::bigint[])[i.ord] THEN GREATEST(q.sender_since, q.full_version) END AS own_since
     FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS i (presentity_uri, event, ord)
     JOIN notify_queue AS q ON q.presentity_uri = i.presentity_uri AND q.event = i.event
     CROSS JOIN (SELECT COALESCE($7::timestamptz, now()) AS now) AS t
     WHERE q.owner = $1::bigint AND q.lease_until > COALESCE($7::timestamptz, clock_timestamp())
 ),
 owed AS MATERIALIZED (
-    SELECT o.id, o.flagged, o.notified_version, h.ord, h.version, h.claimed_version, h.recovered_version, h.full_version, h.lease_until,
-           h.now
+    SELECT o.id, o.flagged, o.notified_version, o.remote_cseq, h.ord, h.version, h.claimed_version, h.recovered_version, h.full_version,
+           h.lease_until, h.now, h.own_since
     FROM held AS h
     CROSS JOIN LATERAL (
-        SELECT a.id, true AS flagged, a.notified_version
+        SELECT a.id, true AS flagged, a.notified_version, a.remote_cseq
         FROM active_watchers AS a
         WHERE a.presentity_uri = h.presentity_uri AND a.event = h.event AND a.updated <> -1
           AND a.decided_version IS DISTINCT FROM -1
           AND a.retry_at <= extract(epoch FROM h.now)
           AND (a.id, a.target_version) NOT IN (SELECT f.id, f.target FROM unnest($4::bigint[], $5::integer[]) AS f (id, target))
         UNION ALL
-        SELECT a.id, false, a.notified_version
+        SELECT a.id, false, a.notified_version, a.remote_cseq
         FROM active_watchers AS a
         WHERE a.presentity_uri = h.presentity_uri AND a.event = h.event AND a.updated = -1
           AND a.notified_version < CASE WHEN a.status = 2 THEN h.recovered_version ELSE h.claimed_version END
+          AND (a.notified_version < h.full_version
+               OR (a.shown = CASE WHEN a.view = 'all' THEN ($9::bigint[])[h.ord]
+                                   ELSE (($10::text[])[h.ord]::jsonb ->> a.view)::bigint END) IS NOT TRUE)
           AND NOT a.ended AND a.decided_version IS DISTINCT FROM -1
           AND (a.id, a.target_version) NOT IN (SELECT f.id, f.target FROM unnest($4::bigint[], $5::integer[]) AS f (id, target))
     ) AS o
@@ -58,13 +71,29 @@ owed AS MATERIALIZED (
     LIMIT $6::bigint
 ),
 locked AS MATERIALIZED (
-    SELECT a.id, o.ord, o.version, o.lease_until, o.now,
-           -- The last CSeq that there is (RFC 3261 section 8.1.1.5) ends the dialog; one that has used it up ends in silence.
-           a.status = 3 OR NOT is_live(a.expires, o.now) OR GREATEST(a.local_cseq, a.version) >= 2147483646 AS over,
+    SELECT a.id, o.ord, o.version, o.lease_until, o.now, c.over, c.known, c.digest, c.own,
+           -- In this order: for most it ends with the first of each. A name of c is an expression that is worked out anew.
+           (c.own OR (($11::boolean[])[o.ord] IS NOT NULL
+                      AND a.status = 1 AND (($11::boolean[])[o.ord] OR a.view = 'polite-block')
+                      AND (a.local_cseq = 0 OR (a.notified_version >= o.full_version AND COALESCE(a.shown IN (0, c.digest), false)))))
+               AND c.known AND NOT c.over AS silent,
            GREATEST(a.local_cseq, a.version) = 2147483647 AS spent,
            CASE WHEN a.updated = -1 AND a.notified_version >= o.full_version THEN a.notified_at - interval '30 seconds' END AS partial_since
     FROM owed AS o
     JOIN active_watchers AS a ON a.id = o.id
+    CROSS JOIN LATERAL (
+        -- The last CSeq that there is (RFC 3261 section 8.1.1.5) ends the dialog; one that has used it up ends in silence.
+        SELECT a.status = 3 OR NOT is_live(a.expires, o.now) OR GREATEST(a.local_cseq, a.version) >= 2147483646 AS over,
+               CASE WHEN ($8::bigint[])[o.ord] IS NULL THEN false
+                    WHEN a.updated <> -1 AND (o.version <> ($8::bigint[])[o.ord] OR a.remote_cseq <> o.remote_cseq) THEN false
+                    WHEN a.view = 'all' OR a.view = 'none' OR a.status = 2 THEN true
+                    ELSE COALESCE(jsonb_exists(($10::text[])[o.ord]::jsonb, a.view), false) END AS known,
+               CASE WHEN a.status = 2 OR a.view = 'none' THEN 0
+                    WHEN a.view = 'all' THEN ($9::bigint[])[o.ord]
+                    ELSE (($10::text[])[o.ord]::jsonb ->> a.view)::bigint END AS digest,
+               o.own_since IS NOT NULL AND a.notified_version >= o.own_since AND a.id = ANY ($12::bigint[])
+                   AND a.status = 1 AND a.updated = -1 AS own
+    ) AS c
     -- What was true when they were chosen must still be: a verdict or a SUBSCRIBE may have come in between.
     WHERE NOT a.ended AND a.decided_version IS DISTINCT FROM -1
       AND (a.updated <> -1
@@ -75,18 +104,21 @@ locked AS MATERIALIZED (
 ),
 still_held AS MATERIALIZED (
     -- The sort holds back the first row until the last one is locked: only then the clock is read, below.
-    SELECT l.id, l.ord, l.version, l.lease_until, l.now, l.over, l.spent,
+    SELECT l.id, l.ord, l.lease_until, l.now, l.over, l.spent AND NOT l.silent AS spent, l.known, l.silent,
+           CASE WHEN l.known THEN ($8::bigint[])[l.ord] ELSE l.version END AS version,
+           CASE WHEN l.known AND NOT l.own THEN l.digest END AS digest,
            CASE WHEN NOT l.over THEN l.partial_since END AS partial_since
     FROM locked AS l
     ORDER BY l.ord, l.id
 )
 UPDATE active_watchers AS a
-SET local_cseq       = LEAST(a.local_cseq + 1, 2147483647),
-    version          = LEAST(a.version + 1, 2147483647),
+SET local_cseq       = CASE WHEN l.silent THEN a.local_cseq ELSE LEAST(a.local_cseq + 1, 2147483647) END,
+    version          = CASE WHEN l.silent THEN a.version ELSE LEAST(a.version + 1, 2147483647) END,
     updated          = -1,
     updated_winfo    = -1,
-    notified_at      = l.now,
+    notified_at      = CASE WHEN l.silent THEN a.notified_at ELSE l.now END,
     notified_version = GREATEST(a.notified_version, l.version),
+    shown            = l.digest,
     status           = CASE WHEN l.over THEN 3 ELSE a.status END,
     reason           = CASE WHEN l.over AND a.status <> 3 THEN 'timeout' ELSE a.reason END,
     ended            = l.spent,
@@ -102,4 +134,4 @@ RETURNING
          WHEN a.expires = -1 THEN -1
          -- Rounded down: a NOTIFY never promises more than was granted.
          ELSE GREATEST(1, floor(a.expires - extract(epoch FROM l.now))::bigint) END AS expires_s,
-    a.failures, CASE WHEN a.status = 2 THEN 'none' ELSE a.view END AS view, a.ended, l.partial_since
+    a.failures, CASE WHEN a.status = 2 THEN 'none' ELSE a.view END AS view, a.ended, l.partial_since, l.known, l.silent

@@ -18,6 +18,7 @@ mod queue;
 mod rules;
 mod script;
 mod served;
+mod shown;
 mod source;
 mod subscription;
 mod supersede;

@@ -3,6 +3,7 @@
 mod changes;
 mod handling;
 mod scale;
+mod shown;
 mod time;
 
 use system_tests::phone::Dialog;

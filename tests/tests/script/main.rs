@@ -5,6 +5,7 @@ mod guide;
 mod hostile;
 mod reload;
 mod route;
+mod sender;
 
 use std::path::PathBuf;
 use std::time::Duration;

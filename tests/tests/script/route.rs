@@ -233,44 +233,6 @@ async fn a_copy_runs_no_second_call() {
     assert_eq!(count(&system.servers[0].process, "call 3"), 0);
 }
 
-/// `handle_publish(sender_uri)` in a shared line: whoever it names is not told what it said itself.
-#[tokio::test(flavor = "multi_thread")]
-async fn sender_uri_is_not_told_its_own_words() {
-    let script = Script::new(
-        "function route(request)
-           if request.method == 'PUBLISH' then handle_publish(request:header('Sender')) else default_route() end
-         end",
-    );
-    let system = script.setup().start();
-    let (desk, mobile) = (Phone::udp("bob").await, Phone::udp("bob").await);
-    let on_desk = desk
-        .subscribe_to(system.udp(0), BOB, "dialog;sla", 600)
-        .await;
-    let on_mobile = mobile
-        .subscribe_to(system.udp(0), BOB, "dialog;sla", 600)
-        .await;
-    on_desk.notify(1).await;
-    on_mobile.notify(1).await;
-    let body = "<?xml version=\"1.0\"?><dialog-info xmlns=\"urn:ietf:params:xml:ns:dialog-info\" version=\"0\" state=\"full\" \
-                entity=\"sip:bob@example.org\"><dialog id=\"d1\"><state>confirmed</state></dialog></dialog-info>";
-    // The desk publishes by way of something else, which names it.
-    let request = Phone::udp("proxy")
-        .await
-        .publisher_of(BOB, "dialog;sla")
-        .draft(Some(body), Some(600))
-        .with("Contact", "<sip:proxy@192.0.2.77>")
-        .with("Sender", format!("<{}>", desk.contact()));
-    let response = desk.send(&request, system.udp(0)).await;
-    assert_eq!(response.status(), Some(200), "{response}");
-    on_mobile
-        .until("the desk talks", |notify| {
-            notify.body().contains("confirmed")
-        })
-        .await;
-    let own = on_desk.notify(2).await;
-    assert!(!own.body().contains("confirmed"), "{}", own.body());
-}
-
 /// Calls of many phones take turns in few states, and none sees what is another's.
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_of_many_phones_keep_their_own_calls() {

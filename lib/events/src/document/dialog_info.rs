@@ -124,17 +124,6 @@ pub fn merge(options: &DialogOptions, input: &MergeInput<'_>) -> Document {
     render(options, input.presentity, &sources, &dialogs)
 }
 
-/// What the watcher that published is told instead of its own words, given back: that nothing else changed. Not full state
-/// without dialogs, which would say that the call is over.
-pub fn echo(presentity: &str) -> Document {
-    let mut out = String::from(DECLARATION);
-    out.push_str("<dialog-info");
-    push_attribute(&mut out, "xmlns", NAMESPACE);
-    let version_at = push_version(&mut out, "partial", presentity);
-    out.push_str("/>\n");
-    Document::versioned(CONTENT_TYPE, out, version_at)
-}
-
 /// The epoch second at which a dialog is first left out because it has been in a passing state for too long.
 pub fn next_change(options: &DialogOptions, input: &MergeInput<'_>) -> Option<i64> {
     let documents = readable(input.publications);

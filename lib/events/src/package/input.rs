@@ -20,8 +20,6 @@ pub struct MergeInput<'a> {
     pub ended: &'a [Ended],
     /// Full or partial. Packages that only know full state give it for either.
     pub state: DocumentState,
-    /// The Contact of the watcher if it published some of this itself and the package withholds echoes; else empty.
-    pub viewer: &'a str,
     /// Epoch second.
     pub now: i64,
 }

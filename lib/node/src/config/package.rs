@@ -64,8 +64,9 @@ pub struct SlaConfig {
     ///
     /// Unit: seconds. Default: `3600`. Range: 1 to 2147483647.
     pub default_expires: Seconds,
-    /// Who published, and so is not told its own words again. 0: the Contact of the PUBLISH. 1: its header Sender, if it has
-    /// one, as `handle_publish("$hdr(Sender)")` does in Kamailio; only if nobody but trusted servers can send one.
+    /// Who published, and so is not notified of it. 0: the Contact of the PUBLISH. 1: its header Sender, if it has one, as
+    /// `handle_publish("$hdr(Sender)")` does in Kamailio; only if nobody but trusted servers can send one. A Sender that is no
+    /// address is answered 400.
     ///
     /// Unit: flag. Default: `0`. Range: 0 or 1.
     #[serde(with = "flag")]
