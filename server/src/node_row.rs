@@ -33,12 +33,7 @@ impl NodeRow {
     /// Ends the process if the database matches URIs otherwise than it.
     pub(crate) fn keep(store: Store, about: NewNode, shutdown: Shutdown) -> Self {
         let id = Arc::new(AtomicI64::new(NO_ROW));
-        let keeper = tokio::spawn(beat(
-            store.clone(),
-            about,
-            Arc::clone(&id),
-            shutdown,
-        ));
+        let keeper = tokio::spawn(beat(store.clone(), about, Arc::clone(&id), shutdown));
         Self { store, id, keeper }
     }
 

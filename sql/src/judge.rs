@@ -242,11 +242,9 @@ impl Judge {
                 break;
             }
             let found = store.watcher().lists(&new).await?;
-            Arc::make_mut(&mut documents).extend(
-                found
-                    .into_iter()
-                    .filter_map(|(address, document)| Some((document_path(&address, fold_case)?, document))),
-            );
+            Arc::make_mut(&mut documents).extend(found.into_iter().filter_map(
+                |(address, document)| Some((document_path(&address, fold_case)?, document)),
+            ));
             asked.extend(new);
         }
         Ok(lists)

@@ -10,7 +10,7 @@ use sql::{
 
 use crate::database::*;
 
-async fn tell(database: &Database, ask: Ask) -> Told {
+pub(crate) async fn tell(database: &Database, ask: Ask) -> Told {
     let judge = judge(SubHandling::Confirm, false);
     database.store.script().tell(ask, &judge).await
 }

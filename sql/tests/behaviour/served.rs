@@ -88,7 +88,7 @@ async fn what_no_process_serves_is_refused() {
         }
     }
     // What only the one served goes with it.
-    nodes.deregister(first).await.unwrap();
+    nodes.deregister(first.unwrap()).await.unwrap();
     for sql in orders("presence.winfo") {
         assert!(refusal(&database, &sql).await.is_some(), "{sql}");
     }
@@ -122,7 +122,7 @@ async fn a_script_is_refused_as_well() {
         (update("presence"), 1),
         (update("presense"), -1),
     ] {
-        let told = database.store.script().tell(ask.clone()).await;
+        let told = super::script::tell(&database, ask.clone()).await;
         assert_eq!(told, Told::Code(code), "{ask:?}");
     }
 }
