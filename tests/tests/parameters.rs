@@ -1,7 +1,7 @@
 //! `docs/PARAMETERS.md` has a row for every name of the guide, and each row is true as far as a table can be: the default is the
 //! program's own, and the test that is named exists.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
@@ -9,6 +9,7 @@ use system_tests::process::{pgpresence, run};
 use system_tests::system::STARTUP;
 
 const PAGE: &str = include_str!("../../docs/PARAMETERS.md");
+const DIFFERENCES: &str = include_str!("../../docs/FROM-KAMAILIO.md");
 
 const PARAMETERS: [&str; 37] = [
     "db_url",
@@ -127,6 +128,37 @@ fn every_name_of_the_guide_has_a_row() {
         assert_eq!(cells.len(), wanted, "{name}");
         assert!(!cells[1].is_empty(), "{name} has no meaning");
     }
+}
+
+/// Rows of the table of all differences say which names they are about, and those names lead to them.
+#[test]
+fn names_lead_to_what_differs() {
+    let table = DIFFERENCES
+        .split_once("## All differences")
+        .and_then(|(_, rest)| rest.split_once("\n## "))
+        .unwrap()
+        .0;
+    let (mut about, mut anchors) = (BTreeSet::new(), BTreeSet::new());
+    let lines = table.lines().filter(|line| line.starts_with("| "));
+    for line in lines.skip(1) {
+        let cells: Vec<&str> = line.trim().trim_matches('|').split(" | ").collect();
+        assert_eq!(cells.len(), 6, "{line}");
+        assert!(cells.iter().all(|cell| !cell.trim().is_empty()), "{line}");
+        about.extend(cells[5].split('`').skip(1).step_by(2));
+        let ids = cells[1].split("<a id=\"").skip(1);
+        for id in ids.map(|rest| rest.split('"').next().unwrap()) {
+            assert!(anchors.insert(id), "{id} stands twice");
+        }
+    }
+    assert!(anchors.len() >= 40, "{}", anchors.len());
+    for (name, cells) in rows() {
+        let link = cells[1]
+            .split_once("(FROM-KAMAILIO.md#")
+            .map(|(_, rest)| rest.split(')').next().unwrap());
+        assert_eq!(link.is_some(), about.contains(name), "{name}");
+        assert!(link.is_none_or(|link| anchors.remove(link)), "{name}");
+    }
+    assert!(anchors.is_empty(), "nothing leads to {anchors:?}");
 }
 
 #[test]
