@@ -15,10 +15,10 @@ const QUIET: Duration = Duration::from_secs(2);
 /// What waits for the sweep, one of each kind: rows that nobody but it removes.
 const LEFT_BEHIND: &str = "
     SET session_replication_role = replica;
-    INSERT INTO presentity (username, domain, event, ruid, expires, sweep_at, removed, ended, ended_at, body) VALUES
-        ('gone', 'example.org', 'presence', 'a', 1, 1, true, '{}', '{}', ''),
-        ('line', 'example.org', 'dialog', 'a', 1, 1, true, '{7}', '{7}', ''),
-        ('line', 'example.org', 'dialog', 'b', -1, 9223372036854775807, false, '{}', '{}', '');
+    INSERT INTO presentity (presentity_uri, username, domain, event, ruid, expires, sweep_at, removed, ended, ended_at, body) VALUES
+        ('sip:gone@example.org', 'gone', 'example.org', 'presence', 'a', 1, 1, true, '{}', '{}', ''),
+        ('sip:line@example.org', 'line', 'example.org', 'dialog', 'a', 1, 1, true, '{7}', '{7}', ''),
+        ('sip:line@example.org', 'line', 'example.org', 'dialog', 'b', -1, 9223372036854775807, false, '{}', '{}', '');
     INSERT INTO active_watchers (presentity_uri, watcher_username, watcher_domain, to_user, to_domain, from_user, from_domain,
         to_tag, from_tag, callid, remote_cseq, contact, expires, sweep_at, status, ended, updated) VALUES
         ('sip:al@example.org', 'w', 'x', '', '', '', '', 'a', 'b', 'ended', 1, '', 1, 1, 3, true, -1);

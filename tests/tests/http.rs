@@ -329,7 +329,8 @@ async fn orders_reach_the_phones() {
     let document = pidf::document(BOB, "h", "open", "stored").replace("\r\n", " ");
     system.psql(&format!(
         "SET session_replication_role = replica; \
-         INSERT INTO xcap (username, domain, doc, doc_type, etag, doc_uri) VALUES ('bob', 'example.org', '{document}', 16, 'e', '/bob/index')"
+         INSERT INTO xcap (presentity_uri, username, domain, doc, doc_type, etag, doc_uri) \
+         VALUES ('{BOB}', 'bob', 'example.org', '{document}', 16, 'e', '/bob/index')"
     ));
     let by_name = json!({"uri": BOB, "event": "presence", "type": 2, "file_uri": "/bob/index", "filename": "index"});
     call(http, "presence.refreshWatchers", by_name)

@@ -14,8 +14,8 @@ const WAITING: Duration = Duration::from_secs(300);
 /// Something of each kind that is to be ended or removed, and of each kind that is not, or not yet. No trigger runs.
 const FIXTURE: &str = "
     SET session_replication_role = replica;
-    INSERT INTO presentity (username, domain, event, ruid, expires, sweep_at, removed, ended, ended_at, body, modified)
-    SELECT name, 'x', event, ruid, 2000000000 + expires, 2000000000 + sweep, removed, ended, ended, '', to_timestamp(1)
+    INSERT INTO presentity (presentity_uri, username, domain, event, ruid, expires, sweep_at, removed, ended, ended_at, body, modified)
+    SELECT 'sip:' || name || '@x', name, 'x', event, ruid, 2000000000 + expires, 2000000000 + sweep, removed, ended, ended, '', to_timestamp(1)
     FROM (VALUES
         ('expired',   'presence', 'a', -5,  -5,  false, '{}'::bigint[]),
         ('refreshed', 'presence', 'a', 500, -5,  false, '{}'),

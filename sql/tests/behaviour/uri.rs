@@ -281,6 +281,8 @@ async fn rows_by_hand_are_of_whom_they_mean() {
             uris_of(&database, "SELECT presentity_uri || ' ' || watcher_username || ' ' || watcher_domain FROM watchers").await,
             [format!("sip:{dora}@example.org {eve} example.org")]
         );
+        // Where there are rules, they decide, and not what stands there.
+        database.by_hand("DELETE FROM xcap").await;
         let asked = database
             .rows(
                 "SELECT pres_auth_status(w, p), presence_auth_status(w, p)
