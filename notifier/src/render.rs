@@ -13,6 +13,7 @@ use crate::send::is_terminated;
 use events::authorization::view::polite_block;
 use events::authorization::watcher_state::Shown;
 use events::package::{EventPackage, StateSource};
+use events::subscription::FORMER_PIDF;
 use events::{Document, MergeInput, Registry};
 use sql::{Listed, Looked, NextChange, Resource, Seen, TakenDialog};
 use std::borrow::Cow;
@@ -229,7 +230,16 @@ fn part_of(
     }
 }
 
-/// Content type and body for the `nth` NOTIFY of a dialog, counted from 1.
-pub(crate) fn body_of(document: Option<&Document>, nth: u32) -> Option<(&str, Cow<'_, [u8]>)> {
-    document.map(|document| (document.content_type.as_str(), document.for_notify(nth)))
+/// Content type and body for the next NOTIFY of a dialog. PIDF has the name by which the phone knows it.
+pub(crate) fn body_of<'a>(
+    document: Option<&'a Document>,
+    dialog: &'a TakenDialog,
+) -> Option<(&'a str, Cow<'a, [u8]>)> {
+    document.map(|document| {
+        let content_type = match dialog.accept.as_str() {
+            FORMER_PIDF if document.content_type == PIDF => FORMER_PIDF,
+            _ => document.content_type.as_str(),
+        };
+        (content_type, document.for_notify(dialog.version))
+    })
 }

@@ -148,7 +148,7 @@ impl Sender {
             ("Event", &event),
             ("Subscription-State", &state),
         ];
-        let body = body_of(document, dialog.version);
+        let body = body_of(document, dialog);
         let built = sip::dialog::request(
             &view,
             &Method::Notify,

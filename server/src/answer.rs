@@ -189,7 +189,8 @@ fn unsupported_body(accept: &str) -> Answer {
 }
 
 fn unsupported_encoding() -> Answer {
-    Answer::new(StatusCode::UNSUPPORTED_MEDIA_TYPE).header("Accept-Encoding", "identity")
+    Answer::new(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+        .header("Accept-Encoding", events::document::coding::ACCEPTED)
 }
 
 fn bad_event(registry: &Registry) -> Answer {

@@ -3,8 +3,10 @@
 //! A published body is hostile until proven otherwise: it is read through [`xml`]'s guard only. A document is rendered
 //! from the publications of one resource and the presentity alone, so every notifier renders the same octets.
 
+pub mod coding;
 pub mod dialog_info;
 mod element;
+pub mod encoding;
 pub mod feature_event;
 mod ids;
 pub mod message_summary;
@@ -145,9 +147,12 @@ pub enum BodyFault {
     /// Larger than [`xml::MAX_BYTES`]. The publisher must send less.
     #[error("Body too large")]
     TooLarge,
-    /// Not UTF-8, or an encoding declaration that says so. The publisher must use UTF-8.
-    #[error("Body is not UTF-8")]
+    /// Not UTF-8, nor what Content-Type or the declaration say. The publisher must use the encoding that it names.
+    #[error("Body is not in the encoding that it declares")]
     NotUtf8,
+    /// Not what Content-Encoding says.
+    #[error("Body is not in its Content-Encoding")]
+    BadCoding,
     /// More namespaces, attributes, nodes or depth than any honest document has; reading it would cost too much.
     #[error("Body too complex")]
     TooComplex,
@@ -176,7 +181,8 @@ impl BodyFault {
     pub fn reason(self) -> &'static str {
         match self {
             Self::TooLarge => "Body Too Large",
-            Self::NotUtf8 => "Body Is Not UTF-8",
+            Self::NotUtf8 => "Body Is Not In Its Encoding",
+            Self::BadCoding => "Body Is Not In Its Content-Encoding",
             Self::TooComplex => "Body Too Complex",
             Self::HasDtd => "Body Has A DTD",
             Self::NotWellFormed => "Body Is Not Well-Formed XML",

@@ -5,11 +5,15 @@
 
 mod put;
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use sip::token::Secret;
 use sip::{Aor, HeaderName, MediaType, NameAddr, ParseError, Request, Uri};
 
 use crate::document::BodyFault;
+use crate::document::coding::{self, CodingFault};
+use crate::document::encoding;
 use crate::package::{BodyNote, Echo, EntityTags, EventPackage, Registry};
 use crate::policy::Policy;
 use crate::reject::PublishReject;
@@ -254,9 +258,6 @@ fn accepted_state(
     content_type: Result<Option<MediaType>, ParseError>,
     body: &[u8],
 ) -> Result<(String, Bytes, BodyNote), PublishReject> {
-    if coding.is_some_and(|coding| !coding.trim_ascii().eq_ignore_ascii_case(b"identity")) {
-        return Err(PublishReject::UnsupportedEncoding);
-    }
     // RFC 3261 section 20.15: "The Content-Type header field MUST be present if the body is not empty."
     let media = content_type
         .map_err(|error| PublishReject::BadRequest(error.reason))?
@@ -266,11 +267,20 @@ fn accepted_state(
             accept: package.publish_content_types.join(", "),
         });
     }
-    let note = package.note(body).map_err(|fault| match fault {
+    let refused = |fault| match fault {
         BodyFault::TooLarge => PublishReject::BodyTooLarge,
         fault => PublishReject::BodyRefused(fault),
+    };
+    let decoded = coding::decode(coding, body).map_err(|fault| match fault {
+        CodingFault::Unknown => PublishReject::UnsupportedEncoding,
+        CodingFault::Body(fault) => refused(fault),
     })?;
-    Ok((media.kind, Bytes::copy_from_slice(body), note))
+    let body = match media.kind.ends_with("xml") {
+        true => encoding::to_utf8(&decoded, media.params.value("charset")).map_err(refused)?,
+        false => Cow::Borrowed(&*decoded),
+    };
+    let note = package.note(&body).map_err(refused)?;
+    Ok((media.kind, Bytes::copy_from_slice(&body), note))
 }
 
 impl From<UriFault> for PublishReject {

@@ -35,7 +35,7 @@ pub enum PublishReject {
         /// The value for Accept.
         accept: String,
     },
-    /// The body is compressed or otherwise encoded: 415 with `Accept-Encoding: identity` (RFC 3261 section 8.2.3).
+    /// The body is in a coding that is not understood: 415 with Accept-Encoding (RFC 3261 section 8.2.3).
     #[error("Unsupported Content-Encoding")]
     UnsupportedEncoding,
     /// The body is of the right type, but not fit to be shown to watchers: 400.
@@ -82,7 +82,7 @@ pub enum SubscribeReject {
         /// The value for Accept.
         accept: String,
     },
-    /// The package reads bodies, and this one is compressed or otherwise encoded: 415 with `Accept-Encoding: identity`.
+    /// The package reads bodies, and this one is in a coding that is not understood: 415 with Accept-Encoding.
     #[error("Unsupported Content-Encoding")]
     UnsupportedEncoding,
     /// The package reads bodies, and this one asks for nothing that it knows: 400; 413 if it is too large.

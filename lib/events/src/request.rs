@@ -17,12 +17,9 @@ impl Identity {
         let call_id = request.call_id().map_err(|error| error.reason)?.to_owned();
         let cseq = request.cseq().map_err(|error| error.reason)?.number;
         let from = request.from().map_err(|error| error.reason)?;
-        // RFC 3261 section 8.1.1.3: "The From field MUST contain a new "tag" parameter".
-        let from_tag = from
-            .tag()
-            .filter(|tag| !tag.is_empty())
-            .ok_or("Missing From Tag")?
-            .to_owned();
+        // RFC 3261 section 12.1.1: "A UAS MUST be prepared to receive a request without a tag in the From field, in which
+        // case the tag is considered to have a value of null."
+        let from_tag = from.tag().unwrap_or_default().to_owned();
         require_storable(&[&call_id, &from_tag])?;
         Ok(Self {
             call_id,

@@ -7,6 +7,8 @@ use bytes::Bytes;
 use sip::token::Secret;
 use sip::{Aor, HeaderName, NameAddr, Request};
 
+use crate::document::coding::{self, CodingFault};
+use crate::document::encoding;
 use crate::package::{Authorization, EventPackage, Registry};
 use crate::policy::{Policy, SameSubscriber};
 use crate::reject::SubscribeReject;
@@ -319,17 +321,20 @@ fn granted_s(
 /// understood (RFC 3856 section 6.7); an Accept without values allows nothing (RFC 3261 section 20.1).
 fn acceptable(request: &Request, package: &EventPackage) -> Result<String, SubscribeReject> {
     let ours = &*package.notify_content_type;
-    let Some(ranges) = request
-        .accept()
-        .map_err(|error| SubscribeReject::BadRequest(error.reason))?
-    else {
+    let Some(ranges) = request.accept() else {
         return Ok(ours.to_owned());
     };
-    match accepts(&ranges, ours) {
-        true => Ok(ours.to_owned()),
-        false => Err(SubscribeReject::NotAcceptable),
-    }
+    let former = (ours == "application/pidf+xml").then_some(FORMER_PIDF);
+    [Some(ours), former]
+        .into_iter()
+        .flatten()
+        .find(|kind| accepts(&ranges, kind))
+        .map(str::to_owned)
+        .ok_or(SubscribeReject::NotAcceptable)
 }
+
+/// PIDF as the drafts before RFC 3863 called it; some phones (Cisco 79xx) accept nothing else.
+pub const FORMER_PIDF: &str = "application/cpim-pidf+xml";
 
 /// Whether these ranges of an Accept allow a media type (in lower case, without parameters).
 ///
@@ -357,11 +362,11 @@ fn feature(
     if !package.reads_requests() || request.body().trim_ascii().is_empty() {
         return Ok(None);
     }
-    if let Some(coding) = request.header(HeaderName::ContentEncoding)
-        && !coding.trim_ascii().eq_ignore_ascii_case(b"identity")
-    {
-        return Err(SubscribeReject::UnsupportedEncoding);
-    }
+    let body = coding::decode(request.header(HeaderName::ContentEncoding), request.body())
+        .map_err(|fault| match fault {
+            CodingFault::Unknown => SubscribeReject::UnsupportedEncoding,
+            CodingFault::Body(fault) => SubscribeReject::BodyRefused(fault),
+        })?;
     let media = request
         .content_type()
         .map_err(|error| SubscribeReject::BadRequest(error.reason))?
@@ -371,8 +376,10 @@ fn feature(
             accept: package.publish_content_types.join(", "),
         });
     }
+    let body = encoding::to_utf8(&body, media.params.value("charset"))
+        .map_err(SubscribeReject::BodyRefused)?;
     let asked = package
-        .request(request.body())
+        .request(&body)
         .map_err(SubscribeReject::BodyRefused)?;
     let Some(asked) = asked else {
         return Ok(None);

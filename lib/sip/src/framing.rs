@@ -163,7 +163,8 @@ impl StreamFramer {
             if PING.starts_with(pending) {
                 return Before::Unfinished;
             }
-            if !matches!(pending.first(), Some(b'\r' | b'\n')) {
+            // A NUL is a keep-alive of some phones, alone or behind a line end.
+            if !matches!(pending.first(), Some(b'\r' | b'\n' | 0)) {
                 return Before::Message;
             }
             self.start += 1;
@@ -284,6 +285,10 @@ mod tests {
                 vec![a, "ping", b, "ping", "ping"],
             ),
             (["\n\n\r", a].concat(), vec![a]),
+            (
+                ["\r\n\0", a, "\0", b, "\r\n\0\r\n\r\n\0"].concat(),
+                vec![a, b, "ping"],
+            ),
             (["\r\n\r\n\r\n", a].concat(), vec!["ping", a]),
             ([a, "B\r\nl: 9\r\n\r\nhalf"].concat(), vec![a]),
             (

@@ -228,26 +228,25 @@ impl Headers {
         self.optional(HeaderName::ContentType, MediaType::parse)
     }
 
-    /// Accept; `None` without the header, empty when the header is empty.
-    ///
-    /// # Errors
-    /// A range is malformed.
-    pub fn accept(&self) -> Result<Option<Vec<MediaType>>, ParseError> {
-        if self.header(HeaderName::Accept).is_none() {
-            return Ok(None);
-        }
+    /// Accept; `None` without the header, empty when the header is empty. What can be read is read ([`MediaType::in_disorder`]), the rest
+    /// is left out; of a header in which nothing can be read nothing is known.
+    pub fn accept(&self) -> Option<Vec<MediaType>> {
+        self.header(HeaderName::Accept)?;
         let mut ranges = Vec::new();
+        let mut is_empty = true;
         for line in self.header_lines(HeaderName::Accept) {
             // Unlike other lists, this one may be empty (RFC 3261 section 20.1).
             for range in
                 split_text(&String::from_utf8_lossy(line), b',').filter(|range| !range.is_empty())
             {
-                ranges.push(
-                    MediaType::parse(range).map_err(|fault| blame(HeaderName::Accept, fault))?,
-                );
+                is_empty = false;
+                match MediaType::parse(range) {
+                    Ok(range) => ranges.push(range),
+                    Err(_) => ranges.extend(MediaType::in_disorder(range)),
+                }
             }
         }
-        Ok(Some(ranges))
+        (is_empty || !ranges.is_empty()).then_some(ranges)
     }
 
     /// Option tags of Require.

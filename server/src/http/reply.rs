@@ -171,9 +171,9 @@ impl Problem {
             PublishReject::UnsupportedEncoding => Problem::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "unsupported-encoding",
-                "The body must not be compressed",
+                "The body is in a coding that is not understood",
             )
-            .header(ACCEPT_ENCODING, "identity"),
+            .header(ACCEPT_ENCODING, ::events::document::coding::ACCEPTED),
             PublishReject::BodyRefused(fault) => Problem::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "body-refused",

@@ -1,9 +1,11 @@
 //! Rows in the words of `events`, which makes documents of them.
 
-use events::MergeInput;
-use events::document::dialog_info::Ended;
+use std::borrow::Cow;
 
 use bytes::Bytes;
+use events::MergeInput;
+use events::document::dialog_info::Ended;
+use events::document::encoding::to_utf8;
 use tokio_postgres::Row;
 
 use super::{DialogEnd, Listed, Publication};
@@ -57,11 +59,17 @@ impl Listed {
         if !row.get::<_, bool>("live") {
             return;
         }
+        let body: Vec<u8> = row.get("body");
+        // A row by hand may be in another encoding; what a PUBLISH brought is in UTF-8 already. The package leaves out what cannot be read.
+        let body = match to_utf8(&body, None) {
+            Ok(Cow::Owned(text)) => text,
+            Ok(Cow::Borrowed(_)) | Err(_) => body,
+        };
         self.publications.push(Publication {
             resource_index,
             id: row.get("id"),
             content_type: row.get("content_type"),
-            body: Bytes::from(row.get::<_, Vec<u8>>("body")),
+            body: Bytes::from(body),
             entity_tag: row.get("etag"),
             sender: row.get("sender"),
             received_time: row.get("received_time"),

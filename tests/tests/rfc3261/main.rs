@@ -2,6 +2,7 @@
 //! above each test.
 
 mod forms;
+mod odd_phones;
 mod refusals;
 mod responses;
 mod streams;

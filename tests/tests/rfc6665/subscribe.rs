@@ -378,8 +378,8 @@ async fn contact() {
         ),
         ("nonsense", request.clone().set("Contact", "<<>>")),
         (
-            "no From-tag",
-            request.clone().set("From", "<sip:alice@example.org>"),
+            "CSeq of 2^31",
+            request.clone().set("CSeq", "2147483648 SUBSCRIBE"),
         ),
     ] {
         let response = alice

@@ -74,7 +74,31 @@ fn guard(body: &[u8]) -> Result<&str, BodyFault> {
     if !is_declared(text, encodings) {
         return Err(BodyFault::NotUtf8);
     }
+    if !has_good_references(text) {
+        return Err(BodyFault::NotWellFormed);
+    }
     Ok(text)
+}
+
+/// XML 1.0 section 4.1: "Characters referred to using character references MUST match the production for Char." The parser
+/// turns some that do not into replacement characters. What merely looks like one, in a comment or CDATA, counts as well.
+fn has_good_references(text: &str) -> bool {
+    memmem::find_iter(text.as_bytes(), b"&#").all(|at| {
+        let rest = &text[at + 2..];
+        let reference = &rest[..rest.find(';').unwrap_or(0)];
+        let number = match reference.strip_prefix('x') {
+            Some(digits) => u32::from_str_radix(digits, 16),
+            None => reference.parse(),
+        };
+        number
+            .ok()
+            .and_then(char::from_u32)
+            .is_some_and(|character| match character {
+                '\t' | '\n' | '\r' => true,
+                '\u{fffe}' | '\u{ffff}' => false,
+                character => character >= ' ',
+            })
+    })
 }
 
 /// Encodings that UTF-8 covers.
@@ -154,6 +178,7 @@ mod tests {
             "<?xml version=\"1.0\" encoding = \"US-ASCII\" ?>\n<!-- c --><a>\u{e9}</a>",
             "<a>encoding=\"UTF-16\"</a>",
             "<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?><a/>",
+            "<a>&#252;&#xFC;&#x9;&#x1F600;</a>",
         ] {
             assert_eq!(fault(body), None, "{body:?}");
         }
@@ -190,6 +215,14 @@ mod tests {
             "<a b='1' b='2'/>",
             "<a>\u{1}</a>",
             "<a>&x;</a>",
+            "<a>&#xD800;</a>",
+            "<a b='&#0;'/>",
+            "<a>&#1;</a>",
+            "<a>&#xFFFE;</a>",
+            "<a>&#x110000;</a>",
+            "<a>&#99999999999;</a>",
+            "<a>&#-1;</a>",
+            "<a>&#</a>",
         ] {
             assert_eq!(fault(body), Some(BodyFault::NotWellFormed), "{body:?}");
         }

@@ -185,7 +185,7 @@ mod tests {
             ),
             (
                 Put {
-                    content_encoding: Some(b"gzip"),
+                    content_encoding: Some(b"br"),
                     ..good
                 },
                 "presence",

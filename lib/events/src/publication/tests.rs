@@ -334,9 +334,14 @@ fn every_rejection_has_its_request() {
         );
     }
     refused(
-        format!("{event}{PIDF}Content-Encoding: gzip\r\n"),
+        format!("{event}{PIDF}Content-Encoding: br\r\n"),
         BODY,
         R::UnsupportedEncoding,
+    );
+    refused(
+        format!("{event}{PIDF}Content-Encoding: gzip\r\n"),
+        BODY,
+        R::BodyRefused(BodyFault::BadCoding),
     );
     assert!(
         decided(
@@ -349,10 +354,7 @@ fn every_rejection_has_its_request() {
         ("hello", BodyFault::NotWellFormed),
         ("<html/>", BodyFault::WrongRoot),
         ("<!DOCTYPE a><a/>", BodyFault::HasDtd),
-        (
-            "<?xml version='1.0' encoding='UTF-16'?><a/>",
-            BodyFault::NotUtf8,
-        ),
+        ("<presence>&#xD800;</presence>", BodyFault::NotWellFormed),
     ] {
         refused(format!("{event}{PIDF}"), body, R::BodyRefused(fault));
         refused(

@@ -7,7 +7,8 @@ use crate::{Method, ParseError};
 /// Sequence number and method.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CSeq {
-    /// Below 2^31 in requests that follow the RFC; up to 2^32-1 is read.
+    /// "The sequence number value MUST be expressible as a 32-bit unsigned integer and MUST be less than 2**31"
+    /// (section 8.1.1.5).
     pub number: u32,
     /// Must equal the method of the request, or of the request that a response answers.
     pub method: Method,
@@ -17,7 +18,7 @@ impl CSeq {
     /// Reads a CSeq value.
     ///
     /// # Errors
-    /// It is not a number below 2^32 and a method.
+    /// It is not a number below 2^31 and a method.
     pub fn parse(text: &str) -> Result<CSeq, ParseError> {
         let fault = || ParseError::new("Bad CSeq");
         let (number, method) = trim(text).split_once([' ', '\t']).ok_or_else(fault)?;
@@ -26,7 +27,9 @@ impl CSeq {
             return Err(fault());
         }
         Ok(CSeq {
-            number: digits(number.as_bytes()).ok_or_else(fault)?,
+            number: digits(number.as_bytes())
+                .filter(|number| *number < 1 << 31)
+                .ok_or_else(fault)?,
             method: Method::new(method),
         })
     }
@@ -41,7 +44,7 @@ mod tests {
         for (text, number, method) in [
             ("1 PUBLISH", 1, "PUBLISH"),
             ("0009 \t  INVITE", 9, "INVITE"),
-            ("4294967295 FOO", u32::MAX, "FOO"),
+            ("2147483647 FOO", (1 << 31) - 1, "FOO"),
             (" 0 invite ", 0, "invite"),
         ] {
             assert_eq!(
@@ -59,6 +62,8 @@ mod tests {
             "INVITE",
             "x INVITE",
             "-1 INVITE",
+            "2147483648 INVITE",
+            "4294967295 INVITE",
             "4294967296 INVITE",
             "36893488147419103232 REGISTER",
             "1 IN VITE",

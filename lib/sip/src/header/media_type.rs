@@ -34,6 +34,27 @@ impl MediaType {
             _ => Err(ParseError::new("Bad media type")),
         }
     }
+
+    /// The types that can be made out in a value that is not one: phones put semicolons and spaces between them. A
+    /// parameter belongs to the type before it; what is neither is left out.
+    pub fn in_disorder(text: &str) -> Vec<MediaType> {
+        let mut found: Vec<String> = Vec::new();
+        for piece in text.split([';', ' ', '\t', ',']) {
+            if MediaType::parse(piece).is_ok() {
+                found.push(piece.to_owned());
+            } else if let Some(last) = found.last_mut()
+                && Params::parse(&format!(";{piece}")).is_ok()
+            {
+                last.push(';');
+                last.push_str(piece);
+            }
+        }
+        // Each was read above, its parameters one by one.
+        found
+            .iter()
+            .filter_map(|text| MediaType::parse(text).ok())
+            .collect()
+    }
 }
 
 #[cfg(test)]
@@ -71,5 +92,28 @@ mod tests {
         ] {
             assert!(MediaType::parse(text).is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn types_in_disorder() {
+        for (text, kinds) in [
+            ("a/b; c/d", vec!["a/b", "c/d"]),
+            ("a/b c/d", vec!["a/b", "c/d"]),
+            ("a/b;q=0 ; c/d;;", vec!["a/b", "c/d"]),
+            ("nonsense", vec![]),
+            ("q=1; a/b; \"", vec!["a/b"]),
+        ] {
+            let found = MediaType::in_disorder(text);
+            assert_eq!(
+                found
+                    .iter()
+                    .map(|media| media.kind.as_str())
+                    .collect::<Vec<_>>(),
+                kinds,
+                "{text:?}"
+            );
+        }
+        let refused = MediaType::in_disorder("a/b;q=0; c/d");
+        assert_eq!(refused[0].params.value("q"), Some("0"));
     }
 }

@@ -79,11 +79,16 @@ fn display_name(text: &str) -> Option<(Option<String>, Option<usize>)> {
     let Some(open) = text.find('<') else {
         return Some((None, None));
     };
+    // A semicolon before any bracket ends an address without brackets: what follows are its header parameters, and a
+    // quoted one may hold brackets (`sip:a@b;+sip.instance="<urn:uuid:1>"`).
+    if text[..open].contains(';') {
+        return Some((None, None));
+    }
     let name = trim(&text[..open]);
     // `*(token LWS)`, and more: what is not ASCII, and punctuation that separates nothing.
-    let is_name = !name.bytes().any(|byte| {
-        byte.is_ascii_control() && byte != b'\t' || matches!(byte, b'"' | b',' | b';' | b'>')
-    });
+    let is_name = !name
+        .bytes()
+        .any(|byte| byte.is_ascii_control() && byte != b'\t' || matches!(byte, b'"' | b',' | b'>'));
     is_name.then(|| ((!name.is_empty()).then(|| name.to_owned()), Some(open)))
 }
 
@@ -115,6 +120,13 @@ mod tests {
             ("<sip:a@b>", None, "sip:a@b", None, "<sip:a@b>"),
             ("sip:a@b;tag=1", None, "sip:a@b", Some("1"), "sip:a@b"),
             ("sip:a@b ; tag = 1", None, "sip:a@b", Some("1"), "sip:a@b"),
+            (
+                "sip:a@b:5062;+sip.instance=\"<urn:uuid:0>\";tag=1",
+                None,
+                "sip:a@b:5062",
+                Some("1"),
+                "sip:a@b:5062",
+            ),
             (
                 "tel:+1-555;tag=1",
                 None,
@@ -209,6 +221,9 @@ mod tests {
             "\"open <sip:a@b>",
             "\"a\" sip:a@b",
             "Bell, A <sip:a@b>",
+            "Bell; A <sip:a@b>",
+            "sip:a@b;x <sip:c@d>",
+            "sip:a@b;x=<sip:c@d>",
             "sip:a@b?Route=x",
             "sip:a@b,c",
             "<sip:a@b>x",
