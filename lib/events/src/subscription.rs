@@ -324,13 +324,15 @@ fn acceptable(request: &Request, package: &EventPackage) -> Result<String, Subsc
     let Some(ranges) = request.accept() else {
         return Ok(ours.to_owned());
     };
-    let former = (ours == "application/pidf+xml").then_some(FORMER_PIDF);
-    [Some(ours), former]
-        .into_iter()
-        .flatten()
-        .find(|kind| accepts(&ranges, kind))
-        .map(str::to_owned)
-        .ok_or(SubscribeReject::NotAcceptable)
+    // Only who names it knows it.
+    let knows_former = ours == "application/pidf+xml"
+        && ranges.iter().any(|range| range.kind == FORMER_PIDF)
+        && accepts(&ranges, FORMER_PIDF);
+    match (accepts(&ranges, ours), knows_former) {
+        (true, _) => Ok(ours.to_owned()),
+        (false, true) => Ok(FORMER_PIDF.to_owned()),
+        (false, false) => Err(SubscribeReject::NotAcceptable),
+    }
 }
 
 /// PIDF as the drafts before RFC 3863 called it; some phones (Cisco 79xx) accept nothing else.

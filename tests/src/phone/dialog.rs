@@ -9,7 +9,10 @@ use tokio::time::Instant;
 use super::{Answer, PATIENCE, Phone, State, SubscriptionState, Tolerance};
 use crate::document::{self, Document};
 use crate::message::{Message, addr, param, split_list};
-use crate::pidf::Presence;
+use crate::pidf::{self, Presence};
+
+/// PIDF as it was called before RFC 3863.
+const FORMER_PIDF: &str = "application/cpim-pidf+xml";
 
 /// One NOTIFY, however many copies of it came.
 #[derive(Clone, Debug)]
@@ -69,6 +72,8 @@ pub(super) struct Track {
     remote_target: String,
     routes: Vec<String>,
     contact: String,
+    /// The phone knows PIDF under the name that it had before RFC 3863, and no other.
+    knows_former_pidf: bool,
     cseq: u32,
     granted_s: u32,
     /// What the answer before granted: a NOTIFY from before the last answer may come after it.
@@ -158,6 +163,7 @@ impl Phone {
             remote_target: request.uri().to_string(),
             routes: Vec::new(),
             contact: addr(request.header("Contact").unwrap_or_default()).to_string(),
+            knows_former_pidf: request.header("Accept") == Some(FORMER_PIDF),
             cseq: request.cseq().unwrap_or_default(),
             granted_s: 0,
             granted_before_s: 0,
@@ -484,7 +490,11 @@ impl Track {
 
     /// A document, and whether its number is the next one (RFC 4235 section 3.3, RFC 3680 section 5.1, RFC 4575 section 5.2).
     fn document(&self, message: &Message, cseq: u32, faults: &mut Vec<String>) -> Document {
-        let document = document::read(&self.presentity, message).unwrap_or_else(|fault| {
+        let mut named = message.clone();
+        if self.knows_former_pidf && message.header("Content-Type") == Some(FORMER_PIDF) {
+            named = named.set("Content-Type", pidf::TYPE);
+        }
+        let document = document::read(&self.presentity, &named).unwrap_or_else(|fault| {
             faults.push(fault);
             Document::default()
         });
@@ -546,7 +556,7 @@ impl Track {
             "Max-Forwards".into(),
         );
         demand(
-            message.tag("To") == Some(self.local_tag.as_str()),
+            message.tag("To").unwrap_or_default() == self.local_tag,
             "the To-tag is not ours".into(),
         );
         let tag = message.tag("From").map(String::from);

@@ -45,6 +45,7 @@ async fn from_without_a_tag() {
     dialog.notify(1).await;
     let refresh = dialog.request("SUBSCRIBE").with("Expires", "300");
     let response = phone.send(&refresh.set("From", from), system.udp(0)).await;
+    dialog.learn(&response);
     assert_eq!(response.status(), Some(200), "{response}");
     dialog.notify(2).await;
     assert_eq!(

@@ -163,6 +163,13 @@ fn accept_must_allow_what_we_send() {
         ("Accept: */*, application/pidf+xml;q=0.0\r\n", false),
         ("Accept: application/pidf\r\n", false),
         ("Accept: \r\n", false),
+        ("Accept: application/cpim-pidf+xml\r\n", true),
+        (
+            "Accept: application/cpim-pidf+xml;q=0, text/plain\r\n",
+            false,
+        ),
+        ("Accept: text/plain; application/pidf+xml\r\n", true),
+        ("Accept: nonsense\r\n", true),
     ] {
         let headers = format!("Event: presence\r\n{CONTACT}{accept}");
         for result in [initial(&headers), within(&headers)] {
@@ -280,7 +287,6 @@ fn every_rejection_has_its_request() {
         "Event: presence\r\nContact: <sip:alice@192.0.2.1\r\n".to_owned(),
         format!("Event: \r\n{CONTACT}"),
         format!("Event: presence\r\n{CONTACT}Expires: 1\r\nExpires: 2\r\n"),
-        format!("Event: presence\r\n{CONTACT}Accept: nonsense\r\n"),
     ] {
         for result in [initial(&headers), within(&headers)] {
             assert!(
@@ -325,13 +331,13 @@ fn mandatory_headers_are_mandatory() {
     for (from, to) in [
         ("To: <sip:bob@example.org>\r\n", ""),
         ("Call-ID: c1@192.0.2.1\r\n", ""),
-        (";tag=f1", ""),
         (
             "<sip:%61lice@Example.ORG;x=y>",
             "<mailto:alice@example.org>",
         ),
         ("CSeq: 7 SUBSCRIBE", "CSeq: 7 PUBLISH"),
         ("CSeq: 7 SUBSCRIBE", "CSeq: 99999999999 SUBSCRIBE"),
+        ("CSeq: 7 SUBSCRIBE", "CSeq: 2147483648 SUBSCRIBE"),
     ] {
         assert!(whole.contains(from));
         let bytes = whole.replacen(from, to, 1).into_bytes();
@@ -494,7 +500,7 @@ fn a_body_that_cannot_be_obeyed_is_refused() {
         ),
         ("", DND, SubscribeReject::BadRequest("Missing Content-Type")),
         (
-            "Content-Type: application/x-as-feature-event+xml\r\nContent-Encoding: gzip\r\n",
+            "Content-Type: application/x-as-feature-event+xml\r\nContent-Encoding: br\r\n",
             DND,
             SubscribeReject::UnsupportedEncoding,
         ),
