@@ -71,11 +71,11 @@ impl Http {
         cleaning: Cleaning,
         token: Option<Token>,
         shutdown: Shutdown,
-        registry: Registry,
         policy: Policy,
         judge: Judge,
         doorbell: Doorbell,
     ) -> Arc<Http> {
+        let registry = judge.registry.clone();
         Arc::new(Http {
             feed: Feed::new(store.clone(), registry.clone()),
             store,

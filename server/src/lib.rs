@@ -164,7 +164,6 @@ pub async fn run(
             http::cleaning(&config),
             config.http.token.clone(),
             shutdown.clone(),
-            front.registry.clone(),
             front.policy.clone(),
             front.judge.clone(),
             front.doorbell.clone(),

@@ -225,7 +225,9 @@ mod tests {
             after,
             limit: Some(limit),
         };
-        let table: &[(&[usize], Part, &[i64], usize, Option<i64>)] = &[
+        // The octets of each row, what is asked for; ids, portions, and where the rest begins.
+        type Row<'a> = (&'a [usize], Part, &'a [i64], usize, Option<i64>);
+        let table: &[Row<'_>] = &[
             (&[], all(0), &[], 1, None),
             (&[0; 2], all(0), &[1, 2], 1, None),
             (&[0; 5], all(0), &[1, 2, 3, 4, 5], 3, None),
