@@ -137,9 +137,9 @@ fn cases() -> Vec<Case> {
         ),
         (
             "encoded body",
-            publish().with("Content-Encoding", "gzip"),
+            publish().with("Content-Encoding", "br"),
             415,
-            Some(("Accept-Encoding", "identity")),
+            Some(("Accept-Encoding", "gzip, deflate")),
         ),
         (
             "nothing acceptable",
@@ -192,8 +192,8 @@ fn cases() -> Vec<Case> {
         ),
         ("no Contact", subscribe().without("Contact"), 400, None),
         (
-            "no From-tag",
-            subscribe().with("From", "<sip:alice@example.org>"),
+            "CSeq too large",
+            publish().with("CSeq", "2147483648 PUBLISH"),
             400,
             None,
         ),

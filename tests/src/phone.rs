@@ -130,14 +130,33 @@ impl Phone {
         Phone::with_wire(user, Wire::stream(stream), None)
     }
 
+    /// The same, in the middle of a dialog of another phone's: what comes by the connection at once is of that already.
+    pub fn connected_within(
+        user: &str,
+        stream: tokio::net::TcpStream,
+        tolerance: Tolerance,
+        dialog: &Dialog,
+    ) -> (Phone, Dialog) {
+        let line = Phone::line(user, Wire::stream(stream), None);
+        line.inside().tolerant = tolerance;
+        dialog.hand_over(&line);
+        let phone = Phone::at(line);
+        let dialog = dialog.seen_by(&phone);
+        (phone, dialog)
+    }
+
     fn with_wire(user: &str, wire: Wire, shown: Option<&str>) -> Phone {
+        Phone::at(Phone::line(user, wire, shown))
+    }
+
+    fn line(user: &str, wire: Wire, shown: Option<&str>) -> Arc<Line> {
         let sent_by = shown.map_or_else(|| wire.local().to_string(), String::from);
         let transport = if wire.is_stream() {
             ";transport=tcp"
         } else {
             ""
         };
-        let line = Arc::new(Line {
+        Arc::new(Line {
             user: user.to_string(),
             contact: format!("sip:{user}@{sent_by}{transport}"),
             sent_by,
@@ -152,7 +171,11 @@ impl Phone {
                 inspect: None,
                 violations: Vec::new(),
             }),
-        });
+        })
+    }
+
+    /// Begins to read what comes.
+    fn at(line: Arc<Line>) -> Phone {
         let receiver = line.clone();
         let task = tokio::spawn(async move { receiver.receive().await });
         Phone {

@@ -317,11 +317,8 @@ async fn lost_its_connection(
 async fn connected(listener: &TcpListener, dialog: &Dialog) -> (Phone, Dialog) {
     let accepted = timeout(Duration::from_secs(15), listener.accept()).await;
     let (stream, _) = accepted.expect("nobody connects").unwrap();
-    let phone = Phone::connected("alice", stream);
     // What was sent down the lost connection is a gap in the numbers.
-    phone.tolerates(GAPS);
-    let dialog = phone.adopt(dialog);
-    (phone, dialog)
+    Phone::connected_within("alice", stream, GAPS, dialog)
 }
 
 /// RFC 3261 18.1.1: a phone on TCP whose connection is closed gets a new one to its Contact, and on that all that follows, until it

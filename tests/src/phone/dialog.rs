@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Answer, PATIENCE, Phone, State, SubscriptionState, Tolerance};
+use super::{Answer, Line, PATIENCE, Phone, State, SubscriptionState, Tolerance};
 use crate::document::{self, Document};
 use crate::message::{Message, addr, param, split_list};
 use crate::pidf::{self, Presence};
@@ -189,17 +189,8 @@ impl Phone {
     /// # Panics
     /// When the other phone does not know the dialog.
     pub fn adopt(&self, dialog: &Dialog) -> Dialog {
-        let known = dialog.phone.line.inside().dialogs.remove(&dialog.call_id);
-        let mut track = known.expect("a dialog of the other phone");
-        track.contact = self.contact().to_string();
-        self.line
-            .inside()
-            .dialogs
-            .insert(dialog.call_id.clone(), track);
-        Dialog {
-            phone: self.clone(),
-            call_id: dialog.call_id.clone(),
-        }
+        dialog.hand_over(&self.line);
+        dialog.seen_by(self)
     }
 }
 
@@ -214,6 +205,22 @@ impl Dialog {
     /// Its Call-ID.
     pub fn call_id(&self) -> &str {
         &self.call_id
+    }
+
+    /// Lets another phone have all that this one knows of it.
+    pub(super) fn hand_over(&self, line: &Line) {
+        let known = self.phone.line.inside().dialogs.remove(&self.call_id);
+        let mut track = known.expect("a dialog of the other phone");
+        track.contact.clone_from(&line.contact);
+        line.inside().dialogs.insert(self.call_id.clone(), track);
+    }
+
+    /// The handle of a phone that was handed it.
+    pub(super) fn seen_by(&self, phone: &Phone) -> Dialog {
+        Dialog {
+            phone: phone.clone(),
+            call_id: self.call_id.clone(),
+        }
     }
 
     /// Takes what a 2xx to SUBSCRIBE says.

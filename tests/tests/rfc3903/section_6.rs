@@ -236,7 +236,7 @@ async fn unknown_encoding() {
     let (system, phone) = quiet().await;
     let response = phone
         .send(
-            &initial(&phone).with("Content-Encoding", "gzip"),
+            &initial(&phone).with("Content-Encoding", "br"),
             system.udp(0),
         )
         .await;
