@@ -18,11 +18,7 @@ pub(crate) fn run(settings: &Settings, args: &MigrateArgs) -> anyhow::Result<Exi
             1 => UriMatch::CaseInsensitive,
             _ => UriMatch::CaseSensitive,
         };
-        if uri_match != wanted.uri_match {
-            remark(format_args!(
-                "set presence.sip_uri_match = {uri_match} before you start the processes again"
-            ));
-        }
+        let is_configured = uri_match == wanted.uri_match;
         let ordered = schema::Settings {
             uri_match,
             ..wanted
@@ -31,6 +27,11 @@ pub(crate) fn run(settings: &Settings, args: &MigrateArgs) -> anyhow::Result<Exi
         say(format_args!(
             "sip_uri_match of the database is {uri_match}, {changed} rows were changed"
         ));
+        if !is_configured {
+            remark(format_args!(
+                "set presence.sip_uri_match = {uri_match} before you start the processes again"
+            ));
+        }
         return Ok(ExitCode::SUCCESS);
     }
     let applied = runtime()?
