@@ -1042,7 +1042,7 @@ $$;
 COMMENT ON FUNCTION public.presence_require_served(event text) IS 'Error 22023 for an event package that is empty, or that no process serves though some say what they serve.';
 
 CREATE FUNCTION public.presence_says(event text, body bytea) RETURNS text
-    LANGUAGE sql STABLE PARALLEL SAFE
+    LANGUAGE sql STABLE
     AS $$
     SELECT string_agg(m[1], ', ')
     FROM regexp_matches(
@@ -1082,7 +1082,7 @@ CREATE FUNCTION public.presence_status_name(status smallint) RETURNS text
 COMMENT ON FUNCTION public.presence_status_name(status smallint) IS 'The word of RFC 3857 for a status of active_watchers or watchers.';
 
 CREATE FUNCTION public.presence_text(body bytea) RETURNS text
-    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    LANGUAGE plpgsql IMMUTABLE
     AS $$
 BEGIN
     RETURN convert_from(body, 'UTF8');
@@ -1784,7 +1784,7 @@ COMMENT ON COLUMN public.active_watchers.winfo_changed_at IS 'When status last c
 
 COMMENT ON COLUMN public.active_watchers.notified_at IS 'When the last NOTIFY was taken; null before the first. Written by subscription.take.';
 
-COMMENT ON COLUMN public.active_watchers.subscriber_key IS 'What makes a later subscription of the same watcher to the same resource take the place of this one: the Call-ID, or the phone (its +sip.instance, or where its Contact leads); null = nothing does. By delete_same_subs. Written once, by servers.';
+COMMENT ON COLUMN public.active_watchers.subscriber_key IS 'What makes a later subscription to the same resource take the place of this one: the Call-ID, whoever watches; or, of the same watcher, the phone (its +sip.instance, or where its Contact leads); null = nothing does. By delete_same_subs. Written once, by servers.';
 
 COMMENT ON COLUMN public.active_watchers.shown IS 'Digest of the document that the last NOTIFY showed: a change of state that shows the same again sends none. 0 = no document, null = not known. Written by subscription.take and subscription.settle_batch; null by hand makes the next change sent whatever it shows.';
 

@@ -737,3 +737,17 @@ async fn each_process_can_work_with_its_role_alone() {
     watchers.give_up(10, LEASE).await.unwrap();
     watchers.delete_waiting(10).await.unwrap();
 }
+
+/// Large tables are read by parallel workers, in which no error can be caught.
+#[tokio::test]
+async fn views_of_documents_can_be_read_by_plans_with_workers() {
+    let database = Database::new().await;
+    let _: String = database
+        .value(&format!("SELECT presence_publish({CALL}, {BODY})"))
+        .await;
+    database.by_hand("SET force_parallel_mode = on").await;
+    let shown: String = database
+        .value("SELECT document FROM presence_publications WHERE says IS NULL")
+        .await;
+    assert_eq!(shown, "<presence/>");
+}
