@@ -345,16 +345,19 @@ impl Publications<'_> {
                 &[&presentity_uri, &event, &self.0.now(), &self.0.hard_state()],
             )
             .await?;
-        let (mut looked, mut listed) = (Vec::new(), Listed::default());
+        let (mut looked, mut listed) = (Vec::<Looked>::new(), Listed::default());
         for row in &found {
-            match row.get::<_, Option<i64>>("version") {
-                None => listed.add(row),
-                Some(version) => looked.push(Looked {
-                    resource_index: ordinal(row, "resource"),
-                    version,
+            let resource_index = ordinal(row, "resource");
+            if looked.last().map(|look| look.resource_index) != Some(resource_index) {
+                looked.push(Looked {
+                    resource_index,
+                    version: row.get("version"),
                     views: row.get("views"),
                     changed_by: row.get("changed_by"),
-                }),
+                });
+            }
+            if row.get::<_, Option<i64>>("id").is_some() {
+                listed.add(row);
             }
         }
         Ok((looked, listed))

@@ -11,34 +11,23 @@
 -- Hard state comes last, as the oldest, with ids above those of all publications: the lower id keeps an identifier that two
 -- documents have, so a stored document changes no name that watchers have seen.
 -- A publication that has ended a dialog is listed after its own end too, as long as its tombstone stays, without its body.
-WITH input AS MATERIALIZED (
-    SELECT i.ord, i.presentity_uri, i.event
-    FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS i (presentity_uri, event, ord)
-),
-found AS (
-    SELECT i.ord, false AS hard, p.received_time, p.modified, p.id, p.content_type, p.body, p.etag, p.sender, p.expires,
-           p.priority, p.ended, p.ended_at,
-           NOT p.removed AND is_live(p.expires, COALESCE($3::timestamptz, now())) AS live
-    FROM input AS i
-    JOIN presentity AS p ON p.presentity_uri = i.presentity_uri AND p.event = i.event
-    WHERE (NOT p.removed AND is_live(p.expires, COALESCE($3::timestamptz, now()))) OR p.ended <> '{}'
-    UNION ALL
-    SELECT i.ord, true, 0, '-infinity', 9223372036854775807 - x.id, 'application/pidf+xml', x.doc, x.etag, '', -1, 0,
-           '{}'::bigint[], '{}'::bigint[], true
-    FROM input AS i
-    CROSS JOIN LATERAL (
-        SELECT x.id, x.doc, x.etag
-        FROM xcap AS x
-        WHERE x.presentity_uri = i.presentity_uri AND x.doc_type = 16
-        -- A fence: one look-up by key for each resource, also in a session that planned while the table was empty.
-        OFFSET 0
-    ) AS x
-    WHERE i.event = 'presence' AND $4::boolean
-)
 SELECT
-    f.ord AS resource, f.id, f.content_type, CASE WHEN f.live THEN f.body ELSE '' END AS body, f.etag, f.sender, f.received_time,
+    i.ord AS resource, f.id, f.content_type, CASE WHEN f.live THEN f.body ELSE '' END AS body, f.etag, f.sender, f.received_time,
     CASE WHEN isfinite(f.modified) THEN (extract(epoch FROM f.modified) * 1000000)::bigint ELSE 0 END AS modified_us,
     f.expires, f.priority, f.live, f.ended, f.ended_at,
     floor(extract(epoch FROM COALESCE($3::timestamptz, now())))::bigint AS now
-FROM found AS f
-ORDER BY f.ord, f.hard, f.received_time DESC, f.modified DESC, f.id DESC
+FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS i (presentity_uri, event, ord)
+CROSS JOIN LATERAL (
+    SELECT false AS hard, p.received_time, p.modified, p.id, p.content_type, p.body, p.etag, p.sender, p.expires,
+           p.priority, p.ended, p.ended_at,
+           NOT p.removed AND is_live(p.expires, COALESCE($3::timestamptz, now())) AS live
+    FROM presentity AS p
+    WHERE p.presentity_uri = i.presentity_uri AND p.event = i.event
+      AND ((NOT p.removed AND is_live(p.expires, COALESCE($3::timestamptz, now()))) OR p.ended <> '{}')
+    UNION ALL
+    SELECT true, 0, '-infinity', 9223372036854775807 - x.id, 'application/pidf+xml', x.doc, x.etag, '', -1, 0,
+           '{}'::bigint[], '{}'::bigint[], true
+    FROM xcap AS x
+    WHERE x.presentity_uri = i.presentity_uri AND x.doc_type = 16 AND i.event = 'presence' AND $4::boolean
+) AS f
+ORDER BY i.ord, f.hard, f.received_time DESC, f.modified DESC, f.id DESC

@@ -71,29 +71,24 @@ owed AS MATERIALIZED (
     LIMIT $6::bigint
 ),
 locked AS MATERIALIZED (
-    SELECT a.id, o.ord, o.version, o.lease_until, o.now, c.over, c.known, c.digest, c.own,
-           -- In this order: for most it ends with the first of each. A name of c is an expression that is worked out anew.
-           (c.own OR (($11::boolean[])[o.ord] IS NOT NULL
-                      AND a.status = 1 AND (($11::boolean[])[o.ord] OR a.view = 'polite-block')
-                      AND (a.local_cseq = 0 OR (a.notified_version >= o.full_version AND COALESCE(a.shown IN (0, c.digest), false)))))
-               AND c.known AND NOT c.over AS silent,
+    SELECT a.id, o.ord, o.version, o.lease_until, o.now,
+           -- The last CSeq that there is (RFC 3261 section 8.1.1.5) ends the dialog; one that has used it up ends in silence.
+           a.status = 3 OR NOT is_live(a.expires, o.now) OR GREATEST(a.local_cseq, a.version) >= 2147483646 AS over,
            GREATEST(a.local_cseq, a.version) = 2147483647 AS spent,
+           CASE WHEN ($8::bigint[])[o.ord] IS NULL THEN false
+                WHEN a.updated <> -1 AND (o.version <> ($8::bigint[])[o.ord] OR a.remote_cseq <> o.remote_cseq) THEN false
+                WHEN a.view = 'all' OR a.view = 'none' OR a.status = 2 THEN true
+                ELSE COALESCE(jsonb_exists(($10::text[])[o.ord]::jsonb, a.view), false) END AS known,
+           CASE WHEN a.status = 2 OR a.view = 'none' THEN 0
+                WHEN a.view = 'all' THEN ($9::bigint[])[o.ord]
+                ELSE (($10::text[])[o.ord]::jsonb ->> a.view)::bigint END AS digest,
+           o.own_since IS NOT NULL AND a.notified_version >= o.own_since AND a.id = ANY ($12::bigint[])
+               AND a.status = 1 AND a.updated = -1 AS own,
+           ($11::boolean[])[o.ord] IS NOT NULL AND a.status = 1 AND (($11::boolean[])[o.ord] OR a.view = 'polite-block') AS shows_nothing,
+           CASE WHEN a.local_cseq = 0 THEN 0 WHEN a.notified_version >= o.full_version THEN a.shown END AS shown,
            CASE WHEN a.updated = -1 AND a.notified_version >= o.full_version THEN a.notified_at - interval '30 seconds' END AS partial_since
     FROM owed AS o
     JOIN active_watchers AS a ON a.id = o.id
-    CROSS JOIN LATERAL (
-        -- The last CSeq that there is (RFC 3261 section 8.1.1.5) ends the dialog; one that has used it up ends in silence.
-        SELECT a.status = 3 OR NOT is_live(a.expires, o.now) OR GREATEST(a.local_cseq, a.version) >= 2147483646 AS over,
-               CASE WHEN ($8::bigint[])[o.ord] IS NULL THEN false
-                    WHEN a.updated <> -1 AND (o.version <> ($8::bigint[])[o.ord] OR a.remote_cseq <> o.remote_cseq) THEN false
-                    WHEN a.view = 'all' OR a.view = 'none' OR a.status = 2 THEN true
-                    ELSE COALESCE(jsonb_exists(($10::text[])[o.ord]::jsonb, a.view), false) END AS known,
-               CASE WHEN a.status = 2 OR a.view = 'none' THEN 0
-                    WHEN a.view = 'all' THEN ($9::bigint[])[o.ord]
-                    ELSE (($10::text[])[o.ord]::jsonb ->> a.view)::bigint END AS digest,
-               o.own_since IS NOT NULL AND a.notified_version >= o.own_since AND a.id = ANY ($12::bigint[])
-                   AND a.status = 1 AND a.updated = -1 AS own
-    ) AS c
     -- What was true when they were chosen must still be: a verdict or a SUBSCRIBE may have come in between.
     WHERE NOT a.ended AND a.decided_version IS DISTINCT FROM -1
       AND (a.updated <> -1
@@ -104,7 +99,8 @@ locked AS MATERIALIZED (
 ),
 still_held AS MATERIALIZED (
     -- The sort holds back the first row until the last one is locked: only then the clock is read, below.
-    SELECT l.id, l.ord, l.lease_until, l.now, l.over, l.spent AND NOT l.silent AS spent, l.known, l.silent,
+    SELECT l.id, l.ord, l.lease_until, l.now, l.over, l.spent, l.known,
+           l.known AND NOT l.over AND (l.own OR (l.shows_nothing AND COALESCE(l.shown IN (0, l.digest), false))) AS silent,
            CASE WHEN l.known THEN ($8::bigint[])[l.ord] ELSE l.version END AS version,
            CASE WHEN l.known AND NOT l.own THEN l.digest END AS digest,
            CASE WHEN NOT l.over THEN l.partial_since END AS partial_since
@@ -121,8 +117,8 @@ SET local_cseq       = CASE WHEN l.silent THEN a.local_cseq ELSE LEAST(a.local_c
     shown            = l.digest,
     status           = CASE WHEN l.over THEN 3 ELSE a.status END,
     reason           = CASE WHEN l.over AND a.status <> 3 THEN 'timeout' ELSE a.reason END,
-    ended            = l.spent,
-    sweep_at         = CASE WHEN l.spent THEN expiry_at(32, l.now)
+    ended            = l.spent AND NOT l.silent,
+    sweep_at         = CASE WHEN l.spent AND NOT l.silent THEN expiry_at(32, l.now)
                             WHEN l.over AND a.status <> 3 THEN expiry_at(300, l.now) ELSE a.sweep_at END
 FROM still_held AS l
 WHERE a.id = l.id AND l.lease_until > COALESCE($7::timestamptz, clock_timestamp())
