@@ -1,10 +1,13 @@
 //! Ends what has expired and removes what nobody needs: publications, subscriptions, tombstones, idle queue rows, dead nodes.
 //!
-//! Each step is a function of the schema (`V20__cleaning.sql`), which SQL's `presence_cleanup` is made of as well.
+//! Each step is a function of the schema (`V20__cleaning.sql`, `V26__sweeping.sql`), which SQL's `presence_cleanup` is made of as well.
 //! Every notifier sweeps; none is the leader. The statements skip rows that somebody else holds locked, so several sweep side
-//! by side, each in batches of `fetch_rows`, one after the other while a batch comes back full. Expiry only changes rows; what
-//! the watchers are told follows from the queue like any other change. What has expired together (phones behind a line that was
-//! cut) is ended at a pace that leaves room for the changes of those who are there.
+//! by side. Expiry only changes rows; what the watchers are told follows from the queue like any other change.
+//!
+//! Two loops, each at its own pace. What has expired together (phones behind a line that was cut) is ended gently, because each
+//! end is a change of state, which must leave room for the changes of those who are there. What was refreshed meanwhile is looked
+//! at again later, and what ended long ago is forgotten, as much of it as there is: nobody is told of that, and it comes by
+//! thousands a second where publications live for a minute.
 
 use sql::{Store, StoreError};
 use std::time::Duration;
@@ -13,7 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 /// How the sweeper works.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SweepSettings {
-    /// Rows per statement.
+    /// Rows per statement; fewer where watchers are told ([`ENDED_TOGETHER`]).
     pub(crate) batch: u32,
     /// `force_delete`: expired publications go without telling the watchers.
     pub(crate) quiet: bool,
@@ -36,35 +39,68 @@ const BETWEEN_BATCHES: Duration = Duration::from_millis(75);
 
 /// Sweeps for ever. Errors are logged and the next round tries again.
 pub(crate) async fn run(store: Store, settings: SweepSettings) {
-    let mut ticks = tokio::time::interval(EXPIRY_PERIOD);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    tokio::join!(end(&store, settings), tidy(&store, settings));
+}
+
+/// Ends what has expired, gently.
+async fn end(store: &Store, settings: SweepSettings) {
+    let mut ticks = ticks();
+    loop {
+        ticks.tick().await;
+        log(expire(store, settings).await);
+    }
+}
+
+/// Sees to what nobody is told of.
+async fn tidy(store: &Store, settings: SweepSettings) {
+    let mut ticks = ticks();
     let mut cleaned = Instant::now();
     loop {
         ticks.tick().await;
-        let mut round = expire(&store, settings).await;
-        if round.is_ok() && cleaned.elapsed() >= settings.clean_period {
+        log(postpone(store, settings.batch).await);
+        log(forget(store, settings.batch).await);
+        if cleaned.elapsed() >= settings.clean_period {
             cleaned = Instant::now();
-            round = clean(&store, settings).await;
+            log(clean(store, settings).await);
         }
-        if let Err(error) = round {
-            tracing::warn!(error = %error, "sweeping failed; the next round tries again");
-        }
+    }
+}
+
+fn ticks() -> tokio::time::Interval {
+    let mut ticks = tokio::time::interval(EXPIRY_PERIOD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
+fn log(round: Result<(), StoreError>) {
+    if let Err(error) = round {
+        tracing::warn!(error = %error, "sweeping failed; the next round tries again");
     }
 }
 
 async fn expire(store: &Store, settings: SweepSettings) -> Result<(), StoreError> {
     let batch = settings.batch.min(ENDED_TOGETHER);
+    let (publications, subscriptions) = (store.publication(), store.subscription());
     loop {
-        let publications = store
-            .publication()
-            .expire_batch(batch, settings.quiet)
-            .await?;
-        let subscriptions = store.subscription().expire_batch(batch).await?;
-        if publications.max(subscriptions) < u64::from(batch) {
+        let ended = publications.expire_batch(batch, settings.quiet).await?;
+        let ended = ended.max(subscriptions.expire_batch(batch).await?);
+        if ended < u64::from(batch) {
             return Ok(());
         }
         tokio::time::sleep(BETWEEN_BATCHES).await;
     }
+}
+
+async fn postpone(store: &Store, batch: u32) -> Result<(), StoreError> {
+    while store.publication().postpone_batch(batch).await? >= u64::from(batch) {}
+    while store.subscription().postpone_batch(batch).await? >= u64::from(batch) {}
+    Ok(())
+}
+
+async fn forget(store: &Store, batch: u32) -> Result<(), StoreError> {
+    while store.publication().forget_batch(batch).await? >= u64::from(batch) {}
+    while store.subscription().forget_batch(batch).await? >= u64::from(batch) {}
+    Ok(())
 }
 
 async fn clean(store: &Store, settings: SweepSettings) -> Result<(), StoreError> {

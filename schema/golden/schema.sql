@@ -30,6 +30,9 @@ DECLARE
     now_s   bigint := floor(extract(epoch FROM presence_now()))::bigint;
     touched bigint;
 BEGIN
+    IF NOT EXISTS (SELECT FROM active_watchers AS a WHERE a.sweep_at <= now_s AND a.ended) THEN
+        RETURN 0;
+    END IF;
     -- One that the watchers of the watcher information have yet to be told of stays until then: a partial document tells of its end.
     WITH due AS MATERIALIZED (
         SELECT a.id
@@ -92,6 +95,9 @@ DECLARE
     now_s   bigint := floor(extract(epoch FROM presence_now()))::bigint;
     touched bigint;
 BEGIN
+    IF NOT EXISTS (SELECT FROM presentity AS p WHERE p.sweep_at <= now_s AND p.removed AND p.ended = '{}') THEN
+        RETURN 0;
+    END IF;
     WITH due AS MATERIALIZED (
         SELECT p.id
         FROM presentity AS p
@@ -149,21 +155,22 @@ DECLARE
     now_s   bigint := floor(extract(epoch FROM at))::bigint;
     touched bigint;
 BEGIN
+    IF NOT EXISTS (SELECT FROM presentity AS p WHERE p.sweep_at <= now_s AND NOT p.removed) THEN
+        RETURN 0;
+    END IF;
     PERFORM set_config('pgpresence.quiet', CASE WHEN quiet THEN 'on' ELSE 'off' END, true);
     -- The row is locked before it is judged: a refresh that got in between is seen, and wins.
     WITH due AS MATERIALIZED (
-        SELECT p.id, is_live(p.expires, at) AS live
+        SELECT p.id
         FROM presentity AS p
-        WHERE p.sweep_at <= now_s AND NOT p.removed
+        WHERE p.sweep_at <= now_s AND NOT p.removed AND NOT is_live(p.expires, at)
         ORDER BY p.sweep_at
         LIMIT max_rows
         FOR UPDATE OF p SKIP LOCKED
     )
     UPDATE presentity AS p
-    SET removed  = NOT d.live,
-        sweep_at = CASE WHEN NOT d.live THEN expiry_at(32, at)
-                        WHEN p.expires = -1 THEN 9223372036854775807
-                        ELSE p.expires END
+    SET removed  = true,
+        sweep_at = expiry_at(32, at)
     FROM due AS d
     WHERE p.id = d.id;
     GET DIAGNOSTICS touched = ROW_COUNT;
@@ -172,7 +179,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.expire_publications(max_rows bigint, quiet boolean) IS 'Ends publications whose time is up (RFC 3903 section 6.1), and looks again later at those that were refreshed meanwhile; quiet = watchers are not told (force_delete). For publication.expire_batch and presence_cleanup.';
+COMMENT ON FUNCTION public.expire_publications(max_rows bigint, quiet boolean) IS 'Ends publications whose time is up (RFC 3903 section 6.1); quiet = watchers are not told (force_delete). For publication.expire_batch and presence_cleanup.';
 
 CREATE FUNCTION public.expire_subscriptions(max_rows bigint) RETURNS bigint
     LANGUAGE plpgsql
@@ -182,24 +189,25 @@ DECLARE
     now_s   bigint := floor(extract(epoch FROM at))::bigint;
     touched bigint;
 BEGIN
+    IF NOT EXISTS (SELECT FROM active_watchers AS a WHERE a.sweep_at <= now_s AND NOT a.ended) THEN
+        RETURN 0;
+    END IF;
     -- The row is locked before it is judged: a refresh that got in between is seen, and wins.
     -- A terminated dialog that has not ended comes by here only if its last NOTIFY was forgotten for 300 s: it is owed again.
     WITH due AS MATERIALIZED (
-        SELECT a.id, a.status <> 3 AND is_live(a.expires, at) AS live
+        SELECT a.id
         FROM active_watchers AS a
-        WHERE a.sweep_at <= now_s AND NOT a.ended
+        WHERE a.sweep_at <= now_s AND NOT a.ended AND (a.status = 3 OR NOT is_live(a.expires, at))
         ORDER BY a.sweep_at
         LIMIT max_rows
         FOR UPDATE OF a SKIP LOCKED
     )
     UPDATE active_watchers AS a
-    SET status   = CASE WHEN d.live THEN a.status ELSE 3 END,
-        reason   = CASE WHEN d.live OR a.status = 3 THEN a.reason ELSE 'timeout' END,
-        updated  = CASE WHEN d.live THEN a.updated ELSE 0 END,
+    SET status        = 3,
+        reason        = CASE WHEN a.status = 3 THEN a.reason ELSE 'timeout' END,
+        updated       = 0,
         updated_winfo = -1,
-        sweep_at = CASE WHEN NOT d.live THEN expiry_at(300, at)
-                        WHEN a.expires = -1 THEN 9223372036854775807
-                        ELSE a.expires END
+        sweep_at      = expiry_at(300, at)
     FROM due AS d
     WHERE a.id = d.id;
     GET DIAGNOSTICS touched = ROW_COUNT;
@@ -207,7 +215,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.expire_subscriptions(max_rows bigint) IS 'Ends dialogs whose time is up, each owed terminated;reason=timeout (RFC 6665 section 4.2.2), and looks again later at those that were refreshed meanwhile. For subscription.expire_batch and presence_cleanup.';
+COMMENT ON FUNCTION public.expire_subscriptions(max_rows bigint) IS 'Ends dialogs whose time is up, each owed terminated;reason=timeout (RFC 6665 section 4.2.2). For subscription.expire_batch and presence_cleanup.';
 
 CREATE FUNCTION public.expiry_at(granted_s bigint, at timestamp with time zone) RETURNS bigint
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -251,6 +259,9 @@ DECLARE
     now_s   bigint := floor(extract(epoch FROM presence_now()))::bigint;
     touched bigint;
 BEGIN
+    IF NOT EXISTS (SELECT FROM presentity AS p WHERE p.sweep_at <= now_s AND p.removed AND p.ended <> '{}') THEN
+        RETURN 0;
+    END IF;
     -- An end is of use as long as a publication of the same resource could say otherwise: one that is older, or that a slower server
     -- stored within 64*T1. Which one does cannot be told from here, but all ends of a resource are read together, so any one of its
     -- publications can keep them. The oldest does: it is the one that is most likely wrong. Where there is none, nobody
@@ -368,6 +379,71 @@ END
 $$;
 
 COMMENT ON FUNCTION public.mark_waiting_over() IS 'Row trigger: notes when a watcher that waited was decided about. Its WHEN clause keeps it away from all others.';
+
+CREATE FUNCTION public.postpone_publications(max_rows bigint) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    at      timestamptz := presence_now();
+    now_s   bigint := floor(extract(epoch FROM at))::bigint;
+    touched bigint;
+BEGIN
+    IF NOT EXISTS (SELECT FROM presentity AS p WHERE p.sweep_at <= now_s AND NOT p.removed) THEN
+        RETURN 0;
+    END IF;
+    -- Nothing changes that a watcher could see: the trigger need not look.
+    PERFORM set_config('pgpresence.quiet', 'on', true);
+    WITH due AS MATERIALIZED (
+        SELECT p.id
+        FROM presentity AS p
+        WHERE p.sweep_at <= now_s AND NOT p.removed AND is_live(p.expires, at)
+        ORDER BY p.sweep_at
+        LIMIT max_rows
+        FOR UPDATE OF p SKIP LOCKED
+    )
+    UPDATE presentity AS p
+    SET sweep_at = CASE WHEN p.expires = -1 THEN 9223372036854775807 ELSE p.expires END
+    FROM due AS d
+    WHERE p.id = d.id;
+    GET DIAGNOSTICS touched = ROW_COUNT;
+    PERFORM set_config('pgpresence.quiet', 'off', true);
+    RETURN touched;
+END
+$$;
+
+COMMENT ON FUNCTION public.postpone_publications(max_rows bigint) IS 'Looks again later at publications that were refreshed meanwhile. For publication.postpone_batch and presence_cleanup.';
+
+CREATE FUNCTION public.postpone_subscriptions(max_rows bigint) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    at      timestamptz := presence_now();
+    now_s   bigint := floor(extract(epoch FROM at))::bigint;
+    touched bigint;
+BEGIN
+    IF NOT EXISTS (SELECT FROM active_watchers AS a WHERE a.sweep_at <= now_s AND NOT a.ended) THEN
+        RETURN 0;
+    END IF;
+    -- Not while it is owed something: the trigger would queue that once more, and lock the queue's row for it.
+    WITH due AS MATERIALIZED (
+        SELECT a.id
+        FROM active_watchers AS a
+        WHERE a.sweep_at <= now_s AND NOT a.ended AND a.status <> 3 AND is_live(a.expires, at)
+          AND a.updated = -1 AND a.updated_winfo = -1 AND a.decided_version IS DISTINCT FROM -1
+        ORDER BY a.sweep_at
+        LIMIT max_rows
+        FOR UPDATE OF a SKIP LOCKED
+    )
+    UPDATE active_watchers AS a
+    SET sweep_at = CASE WHEN a.expires = -1 THEN 9223372036854775807 ELSE a.expires END
+    FROM due AS d
+    WHERE a.id = d.id;
+    GET DIAGNOSTICS touched = ROW_COUNT;
+    RETURN touched;
+END
+$$;
+
+COMMENT ON FUNCTION public.postpone_subscriptions(max_rows bigint) IS 'Looks again later at dialogs that were refreshed meanwhile. For subscription.postpone_batch and presence_cleanup.';
 
 CREATE FUNCTION public.pres_auth_status(watcher_uri text, presentity_uri text) RETURNS integer
     LANGUAGE plpgsql STABLE
@@ -669,7 +745,9 @@ BEGIN
     IF total = 0 THEN
         total := give_up_on_watchers(max_rows, waiting_s);
     END IF;
-    -- No lock is waited for from here on, and nobody is owed anything by what is deleted.
+    -- No lock is waited for from here on, and nobody is owed anything by what is deleted or looked at again later.
+    total := total + postpone_publications(max_rows);
+    total := total + postpone_subscriptions(max_rows);
     total := total + hand_on_ends(max_rows);
     total := total + delete_removed_publications(max_rows);
     total := total + delete_ended_subscriptions(max_rows);

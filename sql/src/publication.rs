@@ -412,20 +412,45 @@ impl Publications<'_> {
         Ok(stored > 0)
     }
 
-    /// Ends up to `limit` publications whose time is up, and forgets ended ones after 64*T1, but not which dialogs they have
-    /// called terminated, as long as their resource has another publication. Returns how many rows it
-    /// touched: call again at once when that is `limit` or more. `quiet` (`force_delete`) tells no watcher.
+    /// Ends up to `limit` publications whose time is up. Returns how many: call again when that is `limit`. `quiet`
+    /// (`force_delete`) tells no watcher.
     ///
     /// # Locks
     /// Free rows of `presentity` only (SKIP LOCKED), then `notify_queue` by key through the trigger.
     /// # Errors
     /// Any [`StoreError`].
     pub async fn expire_batch(&self, limit: u32, quiet: bool) -> Result<u64, StoreError> {
+        self.0
+            .clean(
+                &registry::PUBLICATION_EXPIRE_BATCH,
+                &[&i64::from(limit), &quiet],
+            )
+            .await
+    }
+
+    /// Looks again later at up to `limit` publications that were refreshed since it was decided when to look. Returns how
+    /// many: call again at once when that is `limit`.
+    ///
+    /// # Locks
+    /// Free rows of `presentity` only (SKIP LOCKED).
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn postpone_batch(&self, limit: u32) -> Result<u64, StoreError> {
+        self.0
+            .clean(&registry::PUBLICATION_POSTPONE_BATCH, &[&i64::from(limit)])
+            .await
+    }
+
+    /// Forgets up to `limit` publications that ended more than 64*T1 ago, but not which dialogs they have called terminated, as
+    /// long as their resource has another publication: up to `limit` hand that on before. Returns how many rows it touched: call
+    /// again at once when that is `limit` or more.
+    ///
+    /// # Locks
+    /// Free rows of `presentity` only (SKIP LOCKED).
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn forget_batch(&self, limit: u32) -> Result<u64, StoreError> {
         let limit = i64::from(limit);
-        let expired = self
-            .0
-            .clean(&registry::PUBLICATION_EXPIRE_BATCH, &[&limit, &quiet])
-            .await?;
         let handed_on = self
             .0
             .clean(&registry::PUBLICATION_HAND_ON_ENDS, &[&limit])
@@ -434,7 +459,7 @@ impl Publications<'_> {
             .0
             .clean(&registry::PUBLICATION_DELETE_REMOVED, &[&limit])
             .await?;
-        Ok(expired + handed_on + deleted)
+        Ok(handed_on + deleted)
     }
 
     /// Changes of which no two name the same publication.

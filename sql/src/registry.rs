@@ -33,6 +33,7 @@ statements! {
     PUBLICATION_CREATE_SOURCE = "publication" "create_source";
     PUBLICATION_PUT_FEATURE = "publication" "put_feature";
     PUBLICATION_EXPIRE_BATCH = "publication" "expire_batch";
+    PUBLICATION_POSTPONE_BATCH = "publication" "postpone_batch";
     PUBLICATION_HAND_ON_ENDS = "publication" "hand_on_ends";
     PUBLICATION_DELETE_REMOVED = "publication" "delete_removed";
     SUBSCRIPTION_CREATE_BATCH = "subscription" "create_batch";
@@ -43,6 +44,7 @@ statements! {
     SUBSCRIPTION_LIST_WATCHERS = "subscription" "list_watchers";
     SUBSCRIPTION_SETTLE_BATCH = "subscription" "settle_batch";
     SUBSCRIPTION_EXPIRE_BATCH = "subscription" "expire_batch";
+    SUBSCRIPTION_POSTPONE_BATCH = "subscription" "postpone_batch";
     SUBSCRIPTION_DELETE_ENDED = "subscription" "delete_ended";
     QUEUE_CLAIM = "queue" "claim";
     QUEUE_CLAIM_OVERDUE = "queue" "claim_overdue";

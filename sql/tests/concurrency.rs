@@ -180,17 +180,11 @@ async fn an_heir_that_is_locked_inherits_later() {
         "SELECT 1 FROM presentity WHERE ruid = 't1' FOR UPDATE",
     )
     .await;
-    assert_eq!(
-        later.publication().expire_batch(10, false).await.unwrap(),
-        0
-    );
+    assert_eq!(sweep_publications(&later, 10, false).await, 0);
     let holder = "SELECT string_agg(ruid, ',') FROM presentity WHERE ended <> '{}'";
     assert_eq!(database.value::<String>(holder).await, "g1");
     commit(&lock).await;
-    assert_eq!(
-        later.publication().expire_batch(10, false).await.unwrap(),
-        3
-    );
+    assert_eq!(sweep_publications(&later, 10, false).await, 3);
     assert_eq!(database.value::<String>(holder).await, "t1");
 }
 
@@ -351,10 +345,10 @@ async fn the_sweep_passes_by_a_publication_that_is_being_refreshed() {
     let (database, _) = with_publication().await;
     let late = database.store.at(after(4000.0));
     let refresh = open(&database, "UPDATE presentity SET expires = expires + 3600").await;
-    assert_eq!(late.publication().expire_batch(10, false).await.unwrap(), 0);
+    assert_eq!(sweep_publications(&late, 10, false).await, 0);
     commit(&refresh).await;
     assert_eq!(
-        late.publication().expire_batch(10, false).await.unwrap(),
+        sweep_publications(&late, 10, false).await,
         1,
         "looked at, not ended"
     );

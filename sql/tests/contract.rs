@@ -119,7 +119,7 @@ async fn cleaning_is_written_once() {
         assert!(whole.contains(&format!("{function}(")), "{function}");
         steps += 1;
     }
-    assert_eq!(steps, 9);
+    assert_eq!(steps, 11);
 }
 
 #[tokio::test]

@@ -255,8 +255,8 @@ async fn notify(
 
 async fn sweep(store: Store, quiet: Arc<AtomicBool>) {
     while !quiet.load(Ordering::Relaxed) {
-        store.publication().expire_batch(10, false).await.unwrap();
-        store.subscription().expire_batch(10).await.unwrap();
+        sweep_publications(&store, 10, false).await;
+        sweep_dialogs(&store, 10).await;
         store.maintenance().delete_idle_resources(10).await.unwrap();
     }
 }

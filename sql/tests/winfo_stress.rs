@@ -262,7 +262,7 @@ fn tell(tables: &Tables, counts: &Counts, dialog: &TakenDialog, watchers: &[Watc
 
 async fn sweep(store: Store, quiet: Arc<AtomicBool>) {
     while !quiet.load(Ordering::Relaxed) {
-        store.subscription().expire_batch(10).await.unwrap();
+        sweep_dialogs(&store, 10).await;
         store.maintenance().delete_idle_resources(10).await.unwrap();
         tokio::task::yield_now().await;
     }

@@ -269,24 +269,42 @@ impl Subscriptions<'_> {
             .await
     }
 
-    /// Ends up to `limit` dialogs whose time is up (each is owed `terminated;reason=timeout`), and forgets ended ones after
-    /// 64*T1. Returns how many rows it touched: call again at once when that is `limit` or more.
+    /// Ends up to `limit` dialogs whose time is up: each is owed `terminated;reason=timeout`. Returns how many: call again when
+    /// that is `limit`.
     ///
     /// # Locks
     /// Free rows of `active_watchers` only (SKIP LOCKED), then `notify_queue` by key through the trigger.
     /// # Errors
     /// Any [`StoreError`].
     pub async fn expire_batch(&self, limit: u32) -> Result<u64, StoreError> {
-        let limit = i64::from(limit);
-        let expired = self
-            .0
-            .clean(&registry::SUBSCRIPTION_EXPIRE_BATCH, &[&limit])
-            .await?;
-        let deleted = self
-            .0
-            .clean(&registry::SUBSCRIPTION_DELETE_ENDED, &[&limit])
-            .await?;
-        Ok(expired + deleted)
+        self.0
+            .clean(&registry::SUBSCRIPTION_EXPIRE_BATCH, &[&i64::from(limit)])
+            .await
+    }
+
+    /// Looks again later at up to `limit` dialogs that were refreshed since it was decided when to look. Returns how many: call
+    /// again at once when that is `limit`.
+    ///
+    /// # Locks
+    /// Free rows of `active_watchers` only (SKIP LOCKED).
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn postpone_batch(&self, limit: u32) -> Result<u64, StoreError> {
+        self.0
+            .clean(&registry::SUBSCRIPTION_POSTPONE_BATCH, &[&i64::from(limit)])
+            .await
+    }
+
+    /// Forgets up to `limit` dialogs that ended more than 64*T1 ago. Returns how many: call again at once when that is `limit`.
+    ///
+    /// # Locks
+    /// Free rows of `active_watchers` only (SKIP LOCKED).
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn forget_batch(&self, limit: u32) -> Result<u64, StoreError> {
+        self.0
+            .clean(&registry::SUBSCRIPTION_DELETE_ENDED, &[&i64::from(limit)])
+            .await
     }
 }
 

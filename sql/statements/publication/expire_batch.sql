@@ -1,5 +1,5 @@
 -- publication.expire_batch
--- Purpose:    end publications whose time is up; look again later at those that were refreshed meanwhile
+-- Purpose:    end publications whose time is up
 -- Called by:  notifier/src/sweep.rs
 -- Parameters: $1 limit int8 | $2 quiet bool (force_delete: tell no watcher)
 -- Returns:    rows int8 (how many were touched)

@@ -1,5 +1,5 @@
 -- subscription.expire_batch
--- Purpose:    end dialogs whose time is up, each owed terminated;reason=timeout; look again later at those refreshed meanwhile
+-- Purpose:    end dialogs whose time is up, each owed terminated;reason=timeout
 -- Called by:  notifier/src/sweep.rs
 -- Parameters: $1 limit int8
 -- Returns:    rows int8 (how many were touched)

@@ -729,8 +729,8 @@ async fn each_process_can_work_with_its_role_alone() {
     let settled: Vec<_> = claimed.iter().map(|one| done(one, true)).collect();
     assert_eq!(notifier.queue().settle(owner, &settled).await.unwrap(), 1);
     let later = notifier.at(after(4000.0));
-    later.publication().expire_batch(10, false).await.unwrap();
-    later.subscription().expire_batch(10).await.unwrap();
+    sweep_publications(&later, 10, false).await;
+    sweep_dialogs(&later, 10).await;
     later.maintenance().delete_idle_resources(10).await.unwrap();
     later.maintenance().delete_dead_nodes().await.unwrap();
     let watchers = later.watcher();

@@ -58,15 +58,7 @@ async fn a_row_by_hand_can_be_published_over_and_expires() {
             .publications
             .is_empty()
     );
-    assert_eq!(
-        database
-            .store
-            .publication()
-            .expire_batch(10, false)
-            .await
-            .unwrap(),
-        1
-    );
+    assert_eq!(sweep_publications(&database.store, 10, false).await, 1);
     assert!(
         database
             .value::<bool>("SELECT removed FROM presentity")
@@ -96,9 +88,9 @@ async fn the_sweep_finds_whatever_expires() {
     );
     database.by_hand("UPDATE presentity SET expires = -1").await;
     let late = database.store.at(after(5000.0));
-    assert_eq!(late.publication().expire_batch(10, false).await.unwrap(), 1);
+    assert_eq!(sweep_publications(&late, 10, false).await, 1);
     assert_eq!(
-        late.publication().expire_batch(10, false).await.unwrap(),
+        sweep_publications(&late, 10, false).await,
         0,
         "hard state rests"
     );

@@ -90,8 +90,8 @@ fn at(second: u64) -> SystemTime {
 async fn sweep(store: &Store, quiet: bool) {
     loop {
         let touched = [
-            store.publication().expire_batch(2, quiet).await,
-            store.subscription().expire_batch(2).await,
+            Ok(sweep_publications(store, 2, quiet).await),
+            Ok(sweep_dialogs(store, 2).await),
             store.maintenance().delete_idle_resources(2).await,
             store.watcher().give_up(2, WAITING).await,
             store.watcher().delete_waiting(2).await,

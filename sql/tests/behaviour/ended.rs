@@ -54,7 +54,7 @@ async fn an_end_survives_changes_removal_and_expiry() {
         .unwrap();
     let late = store.at(after(3605.0));
     assert_eq!(known(&late, "dave").await, (vec![9], 0));
-    late.publication().expire_batch(10, false).await.unwrap();
+    sweep_publications(&late, 10, false).await;
     assert_eq!(known(&late, "dave").await, (vec![9], 0));
 }
 
@@ -148,10 +148,7 @@ async fn ends_are_handed_on_until_nobody_is_left() {
     let rows = "SELECT count(*) FROM presentity";
     let later = store.at(after(34.0));
     // Two tombstones emptied and one heir; then two tombstones forgotten.
-    assert_eq!(
-        later.publication().expire_batch(10, false).await.unwrap(),
-        5
-    );
+    assert_eq!(sweep_publications(&later, 10, false).await, 5);
     assert_eq!(database.value::<i64>(rows).await, 2);
     assert_eq!(known(&later, "bob").await, (vec![1, 2, 3], 2));
     let heir: String = database
@@ -165,7 +162,7 @@ async fn ends_are_handed_on_until_nobody_is_left() {
         let removed = change("bob", tag, &format!("{tag}x"), ChangeKind::Remove);
         publications.change_batch(&[removed]).await.unwrap();
         assert_eq!(known(store, "bob").await.0, [1, 2, 3]);
-        later.publication().expire_batch(10, false).await.unwrap();
+        sweep_publications(&later, 10, false).await;
         assert_eq!(known(&later, "bob").await.0, left, "after {tag}");
     }
     assert_eq!(database.value::<i64>(rows).await, 0);
@@ -189,7 +186,7 @@ async fn an_heir_of_its_own_resource_only() {
     let removed = change("bob", "t1", "t2", ChangeKind::Remove);
     publications.change_batch(&[removed]).await.unwrap();
     let later = store.at(after(34.0));
-    later.publication().expire_batch(10, false).await.unwrap();
+    sweep_publications(&later, 10, false).await;
     let with_ends: i64 = database
         .value("SELECT count(*) FROM presentity WHERE ended <> '{}'")
         .await;

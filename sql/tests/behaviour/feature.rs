@@ -94,7 +94,7 @@ async fn what_is_set_for_a_time_ends() {
         .await
         .unwrap();
     let late = database.store.at(after(70.0));
-    assert_eq!(late.publication().expire_batch(10, false).await.unwrap(), 1);
+    assert_eq!(sweep_publications(&late, 10, false).await, 1);
     let resource = sql::Resource {
         event: EVENT.into(),
         ..resource("bob")
@@ -112,11 +112,7 @@ async fn what_is_set_for_a_time_ends() {
         assert_eq!(shown(late.clone(), resource.clone()).await, 1);
     }
     let much_later = database.store.at(after(1e9));
-    much_later
-        .publication()
-        .expire_batch(10, false)
-        .await
-        .unwrap();
+    sweep_publications(&much_later, 10, false).await;
     assert_eq!(shown(much_later, resource).await, 1);
 }
 

@@ -356,13 +356,7 @@ async fn removal_leaves_a_tombstone_that_answers_its_copies() {
     assert!(bodies(&database, "bob").await.is_empty());
 
     for (seconds, left) in [(30.0, 1), (34.0, 0)] {
-        database
-            .store
-            .at(after(seconds))
-            .publication()
-            .expire_batch(10, false)
-            .await
-            .unwrap();
+        sweep_publications(&database.store.at(after(seconds)), 10, false).await;
         assert_eq!(
             database
                 .value::<i64>("SELECT count(*) FROM presentity")
@@ -393,11 +387,11 @@ async fn the_sweep_ends_what_has_expired_and_spares_what_was_refreshed() {
     assert_eq!(publications.expire_batch(10, false).await.unwrap(), 0);
     let late = database.store.at(after(3650.0));
     assert_eq!(
-        late.publication().expire_batch(10, false).await.unwrap(),
+        sweep_publications(&late, 10, false).await,
         2,
         "one ended, one looked at later"
     );
-    assert_eq!(late.publication().expire_batch(10, false).await.unwrap(), 0);
+    assert_eq!(sweep_publications(&late, 10, false).await, 0);
     let queued: Vec<String> = database
         .rows("SELECT presentity_uri FROM notify_queue", &[])
         .await
@@ -427,7 +421,7 @@ async fn force_delete_expires_without_a_word_and_only_for_that_statement() {
         .unwrap();
     database.by_hand("DELETE FROM notify_queue").await;
     let late = database.store.at(after(4000.0));
-    assert_eq!(late.publication().expire_batch(10, true).await.unwrap(), 1);
+    assert_eq!(sweep_publications(&late, 10, true).await, 1);
     assert!(database.queue().await.is_empty());
     // All sessions of the pool, this one included, still queue.
     late.publication()

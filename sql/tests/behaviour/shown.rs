@@ -315,12 +315,7 @@ async fn a_sender_is_not_told_of_his_own_changes_and_of_nothing_less() {
         "UPDATE presentity SET expires = 1, sweep_at = 1",
     ] {
         database.by_hand(sql).await;
-        database
-            .store
-            .publication()
-            .expire_batch(10, false)
-            .await
-            .unwrap();
+        sweep_publications(&database.store, 10, false).await;
         let work = Work::claim(&database).await;
         assert_eq!(work.look().await.changed_by, "", "{sql}");
         work.settle().await;

@@ -183,13 +183,7 @@ async fn a_fetch_is_notified_once_as_terminated() {
     assert!(claimed[0].state_due);
     assert!(take(&database, &claimed).await.is_empty());
     for (seconds, left) in [(30.0, 1), (34.0, 0)] {
-        database
-            .store
-            .at(after(seconds))
-            .subscription()
-            .expire_batch(10)
-            .await
-            .unwrap();
+        sweep_dialogs(&database.store.at(after(seconds)), 10).await;
         assert_eq!(
             database
                 .value::<i64>("SELECT count(*) FROM active_watchers")
@@ -337,11 +331,11 @@ async fn an_expired_dialog_is_gone_and_told_so() {
         .unwrap();
     assert_eq!(outcome, [SubscribeOutcome::NoDialog]);
     assert_eq!(
-        late.subscription().expire_batch(10).await.unwrap(),
+        sweep_dialogs(&late, 10).await,
         2,
         "one ended, one looked at later"
     );
-    assert_eq!(late.subscription().expire_batch(10).await.unwrap(), 0);
+    assert_eq!(sweep_dialogs(&late, 10).await, 0);
     let claimed = late
         .queue()
         .claim(OWNER, &[], 10, LEASE, WAITN)
@@ -363,7 +357,7 @@ async fn an_expired_dialog_is_gone_and_told_so() {
     );
     // Never settled, forgotten by everybody: the sweep owes it again.
     let much_later = database.store.at(after(1000.0));
-    assert_eq!(much_later.subscription().expire_batch(10).await.unwrap(), 1);
+    assert_eq!(sweep_dialogs(&much_later, 10).await, 1);
     assert_eq!(
         database
             .value::<i64>("SELECT updated FROM active_watchers WHERE callid = 'c1'")
@@ -400,11 +394,7 @@ async fn take_ends_a_dialog_that_the_sweep_has_not_seen() {
         ),
         (3, "timeout", 0)
     );
-    assert_eq!(
-        late.subscription().expire_batch(10).await.unwrap(),
-        0,
-        "not owed twice"
-    );
+    assert_eq!(sweep_dialogs(&late, 10).await, 0, "not owed twice");
 }
 
 #[tokio::test]
@@ -664,7 +654,7 @@ async fn a_dialog_without_end_never_ends() {
         .by_hand("UPDATE active_watchers SET expires = -1")
         .await;
     let late = database.store.at(after(100_000.0));
-    late.subscription().expire_batch(10).await.unwrap();
+    sweep_dialogs(&late, 10).await;
     let claimed = late
         .queue()
         .claim(OWNER, &[], 10, Duration::from_secs(10), WAITN)

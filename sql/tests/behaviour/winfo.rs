@@ -220,12 +220,7 @@ async fn each_change_of_status_is_a_state_change_of_the_watcher_information() {
     database
         .by_hand("UPDATE active_watchers SET expires = 1, sweep_at = 1 WHERE callid = 'c3'")
         .await;
-    database
-        .store
-        .subscription()
-        .expire_batch(10)
-        .await
-        .unwrap();
+    sweep_dialogs(&database.store, 10).await;
     told("an expiry").await;
 
     create(&database, &[subscription("bob", "c4")]).await;
@@ -487,22 +482,12 @@ async fn what_has_ended_stays_until_it_was_told() {
         )
         .await;
     let rows = "SELECT string_agg(callid, ',' ORDER BY callid) FROM active_watchers";
-    database
-        .store
-        .subscription()
-        .expire_batch(10)
-        .await
-        .unwrap();
+    sweep_dialogs(&database.store, 10).await;
     assert_eq!(database.value::<String>(rows).await, "c1,winfo");
     let taken = work(&database).await;
     let watchers = list(&database, "presence", false, taken[0].1.partial_since).await;
     assert_eq!((watchers.len(), watchers[0].status), (1, 3));
-    database
-        .store
-        .subscription()
-        .expire_batch(10)
-        .await
-        .unwrap();
+    sweep_dialogs(&database.store, 10).await;
     assert_eq!(database.value::<String>(rows).await, "winfo");
 }
 

@@ -237,3 +237,19 @@ pub fn verdict(taken: &TakenDialog, verdict: Verdict) -> DialogVerdict {
         verdict,
     }
 }
+
+/// A round of the sweep over publications; how many rows it touched.
+pub async fn sweep_publications(store: &Store, limit: u32, quiet: bool) -> u64 {
+    let publications = store.publication();
+    let ended = publications.expire_batch(limit, quiet).await.unwrap();
+    let postponed = publications.postpone_batch(limit).await.unwrap();
+    ended + postponed + publications.forget_batch(limit).await.unwrap()
+}
+
+/// A round of the sweep over dialogs; how many rows it touched.
+pub async fn sweep_dialogs(store: &Store, limit: u32) -> u64 {
+    let subscriptions = store.subscription();
+    let ended = subscriptions.expire_batch(limit).await.unwrap();
+    let postponed = subscriptions.postpone_batch(limit).await.unwrap();
+    ended + postponed + subscriptions.forget_batch(limit).await.unwrap()
+}
