@@ -4,7 +4,7 @@
 -- ended together with the others, 50 at a time, they were looked at as late as the others, and so were the tombstones deleted.
 --
 -- Each step asks first whether there is anything to do. A session plans its statements anew every ten seconds, and planning one of
--- these costs more than running it in vain: over all steps 2 ms of each second, and half of that when the steps ask first.
+-- these costs more than running it in vain: over all steps 4 ms of each second beside a busy load, 1.5 ms when the steps ask first.
 
 CREATE OR REPLACE FUNCTION expire_publications(max_rows bigint, quiet boolean) RETURNS bigint
 LANGUAGE plpgsql
