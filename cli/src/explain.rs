@@ -169,7 +169,7 @@ fn watcher_line(watcher: &WatchedBy, debt: Option<&OwedResource>) -> String {
         user_agent => format!(", {user_agent}"),
     };
     let flow = if watcher.by_flow {
-        ", by the connection it came by"
+        ", through the server that it came to"
     } else {
         ""
     };
@@ -200,8 +200,9 @@ fn watcher_line(watcher: &WatchedBy, debt: Option<&OwedResource>) -> String {
 fn why(watcher: &WatchedBy, debt: Option<&OwedResource>) -> String {
     match watcher.owed.as_str() {
         "again" => format!(
-            "the last {} failed in a row; the next try is in {}",
+            "the last {} failed in a row{}; the next try is in {}",
             watcher.failures,
+            failed_by(watcher),
             duration(watcher.retry_s.unwrap_or(0.0))
         ),
         "decision" => {
@@ -215,6 +216,12 @@ fn why(watcher: &WatchedBy, debt: Option<&OwedResource>) -> String {
         _ if watcher.state == "ended" => "the last one was answered, or given up".to_owned(),
         _ => "nothing is owed".to_owned(),
     }
+}
+
+/// The reason of the last failure.
+fn failed_by(watcher: &WatchedBy) -> String {
+    let failure = watcher.last_failure.as_deref();
+    failure.map_or_else(String::new, |failure| format!(" ({failure})"))
 }
 
 fn waits_for(debt: Option<&OwedResource>) -> String {

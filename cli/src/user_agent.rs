@@ -123,6 +123,7 @@ impl UserAgent {
             method: method.clone(),
             bytes: bytes.into(),
             next_hop: self.hop.clone(),
+            may_go_by_tcp: false,
         }]);
         match outcome.await.context("the connection was closed")? {
             Outcome::Final(response, _) => Ok(response),

@@ -22,7 +22,7 @@ use crate::settle::{Ending, Standing};
 use crate::statement::{Done, Job, Take, claimed, settled_resource};
 use crate::witness::Witnesses;
 use leases::{OVERDUE_PERIOD, Renewal};
-use net::{Client, Outcome, Outcomes};
+use net::{Client, Outcome, Outcomes, Unreachable};
 use sql::{Claimed, DialogVerdict, Resource, Store, StoreError, Verdict};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -394,7 +394,7 @@ impl Engine {
             let letter = Letter {
                 key,
                 standing,
-                may_connect: false,
+                flow: None,
             };
             letters.push(Taken {
                 letter,
@@ -465,17 +465,17 @@ impl Engine {
         let Some(guard) = self.ledger.guard(letter.key) else {
             return;
         };
+        let ending = self.sender.judge(letter.key.dialog, ending);
         self.witnesses.ended(letter.key, ending);
-        let flow_is_gone = letter.may_connect && ending.is_flow_gone();
-        if flow_is_gone {
-            self.sender
-                .flow_is_gone(letter.key.dialog, guard.target_version);
-        }
+        let gone = letter.flow.filter(|_| ending.is_flow_gone());
         let policy = &self.settings.failure;
-        let verdict = match flow_is_gone {
+        let verdict = match gone {
             // At once, by another way.
-            true => Some(Verdict::Retry { after_s: 0 }),
-            false => policy.verdict(ending, letter.standing, rand::random()),
+            Some(flow) => {
+                self.sender.flow_is_gone(letter.key.dialog, flow);
+                Some(Verdict::Retry { after_s: 0 })
+            }
+            None => policy.verdict(ending, letter.standing, rand::random()),
         };
         match verdict {
             None => self.ledger.landed(letter.key),
@@ -488,6 +488,10 @@ impl Engine {
                     id: letter.key.dialog,
                     remote_cseq,
                     target_version,
+                    failure: match verdict {
+                        Verdict::Retry { .. } => ending.in_words(),
+                        Verdict::Delivered | Verdict::Ended => String::new(),
+                    },
                     verdict,
                 };
                 tracing::debug!(subscription.id = letter.key.dialog, ?ending, verdict = ?verdict.verdict, "NOTIFY judged");
@@ -522,6 +526,9 @@ fn ending(outcome: &Outcome) -> Ending {
             retry_after_s: response.retry_after().ok().flatten(),
         },
         Outcome::TimedOut => Ending::TimedOut,
+        Outcome::Unreachable(Unreachable::TooLong { octets }) => {
+            Ending::TooLong { octets: *octets }
+        }
         Outcome::Unreachable(_) => Ending::Unreachable,
     }
 }

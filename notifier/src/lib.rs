@@ -36,6 +36,7 @@ use send::Sender;
 use settle::FailurePolicy;
 use sip::{Limits, Message};
 use sql::{Store, StoreError, StoreOptions, Tables};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use sweep::SweepSettings;
@@ -142,8 +143,7 @@ pub async fn run(
         transport: sip::Transport::Udp,
         addr: config.notifier.listen.addr,
     });
-    let (endpoint, incoming) =
-        Endpoint::bind(&[listen], Limits::default(), EndpointOptions::default()).await?;
+    let (endpoint, incoming) = bind(listen).await?;
     let address = endpoint
         .local_addrs()
         .first()
@@ -229,6 +229,27 @@ pub async fn run(
     }
     endpoint.close().await;
     ended.map_err(RunError::TaskEnded)
+}
+
+/// Opens the sockets. An address that stands for all, stands for all of both families; where the system has only one, that is no reason
+/// not to start.
+async fn bind(listen: ListenAddr) -> Result<(Endpoint, Incoming), net::BindError> {
+    let (limits, options) = (Limits::default(), EndpointOptions::default());
+    if listen.addr.ip().is_unspecified() {
+        let other: IpAddr = match listen.addr.ip() {
+            IpAddr::V4(_) => Ipv6Addr::UNSPECIFIED.into(),
+            IpAddr::V6(_) => Ipv4Addr::UNSPECIFIED.into(),
+        };
+        let other = ListenAddr {
+            addr: SocketAddr::new(other, listen.addr.port()),
+            ..listen
+        };
+        match Endpoint::bind(&[listen, other], limits, options.clone()).await {
+            Ok(bound) => return Ok(bound),
+            Err(error) => tracing::debug!(%error, "phones of one family alone can be reached"),
+        }
+    }
+    Endpoint::bind(&[listen], limits, options).await
 }
 
 fn connect(config: &node::Config) -> Result<Store, RunError> {

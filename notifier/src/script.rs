@@ -348,6 +348,7 @@ fn delete(dialog: i64, guard: Guard, database: &Database) {
         remote_cseq: guard.remote_cseq,
         target_version: guard.target_version,
         verdict: Verdict::Ended,
+        failure: String::new(),
     };
     let stored = database
         .runtime

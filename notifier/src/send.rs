@@ -4,7 +4,7 @@
 //! Nothing leaves from here: requests go back to the engine in batches, which sends those whose lease still holds. A dialog
 //! whose next hop needs a DNS answer or a connection waits for it alone; the rest of its batch doesn't.
 
-use crate::direct::{self, GoneFlows};
+use crate::direct::{self, FlowDigest, GoneFlows};
 use crate::in_flight::FlightKey;
 use crate::render::{Rendered, body_of};
 use crate::settle::{Ending, Standing};
@@ -13,9 +13,9 @@ use events::notification::{SubscriptionStatus, event_value, subscription_state};
 use futures_util::StreamExt as _;
 use futures_util::future::poll_immediate;
 use futures_util::stream::FuturesUnordered;
-use net::{Client, ClientRequest, Hop, Resolver};
+use net::{Client, ClientRequest, Hop, Resolver, Target};
 use sip::dialog::DialogView;
-use sip::{Method, Uri};
+use sip::{Method, Transport, Uri};
 use sql::{Resource, TakenDialog};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -26,8 +26,8 @@ use tokio::sync::mpsc;
 pub(crate) struct Letter {
     pub(crate) key: FlightKey,
     pub(crate) standing: Standing,
-    /// It goes down a flow, and the phone can be connected to should that be gone ([`direct`]).
-    pub(crate) may_connect: bool,
+    /// The flow that it goes down, if the phone can be reached without it should it be gone ([`direct`]).
+    pub(crate) flow: Option<FlowDigest>,
 }
 
 /// A taken dialog as the engine hands it over.
@@ -53,6 +53,8 @@ pub(crate) struct Sender {
 struct Path {
     route_set: Vec<String>,
     hop: Hop,
+    /// Whether a NOTIFY that is too long for a datagram may go by TCP, although this leads by UDP.
+    may_go_by_tcp: bool,
 }
 
 /// How many requests are handed to the engine at once: enough for sendmmsg to pay, few enough not to delay the first.
@@ -77,9 +79,17 @@ impl Sender {
         }
     }
 
-    /// The flow of this dialog is gone, and its phone can be connected to: from now on its NOTIFYs go there.
-    pub(crate) fn flow_is_gone(&self, dialog: i64, target_version: i32) {
-        self.gone.note(dialog, target_version);
+    /// The flow of this dialog is gone, and its phone can be reached without it: from now on its NOTIFYs go there.
+    pub(crate) fn flow_is_gone(&self, dialog: i64, flow: FlowDigest) {
+        self.gone.note(dialog, flow);
+    }
+
+    /// What the end of a NOTIFY says about its phone: where it went to the Contact in place of a UDP flow, silence says nothing.
+    pub(crate) fn judge(&self, dialog: i64, ending: Ending) -> Ending {
+        match ending {
+            Ending::TimedOut if self.gone.was_in_vain(dialog) => Ending::Unreachable,
+            ending => ending,
+        }
     }
 
     /// Builds the requests of one take and hands them to the engine; ends when the last one is handed over.
@@ -131,7 +141,11 @@ impl Sender {
         letter: &mut Letter,
     ) -> Result<ClientRequest<Letter>, Ending> {
         let dialog = &taken.dialog;
-        let Path { route_set, hop } = self.path(dialog, letter).await?;
+        let Path {
+            route_set,
+            hop,
+            may_go_by_tcp,
+        } = self.path(dialog, letter).await?;
         let via = self.client.via_for(&hop).await.map_err(|error| {
             tracing::debug!(subscription.id = dialog.id, error = %error, "next hop can't be reached");
             Ending::Unreachable
@@ -164,6 +178,7 @@ impl Sender {
             method: Method::Notify,
             bytes: built.bytes.into(),
             next_hop: hop,
+            may_go_by_tcp,
         })
     }
 
@@ -178,47 +193,65 @@ impl Sender {
             .collect();
         let uri = sip::dialog::next_hop(&view(dialog, &route_set, ""))
             .map_err(|error| unsendable(dialog, &error))?;
+        let by = direct::transport_of(&uri);
         if is_flow && let Some(seen_at) = direct::seen_at(&uri) {
-            if self.gone.has(dialog.id, dialog.target_version) {
-                return self.path_to_contact(dialog, seen_at).await;
+            let flow = FlowDigest::of(&dialog.flow);
+            if self.gone.has(dialog.id, flow, by) {
+                return self.path_to_contact(dialog, by, seen_at).await;
             }
-            letter.may_connect = true;
+            letter.flow = Some(flow);
         }
-        let hop = match numeric_address(&uri).filter(|_| is_flow) {
-            Some(server) => Hop::Relay(server),
-            None => self.resolved(dialog, &uri, is_flow).await?,
+        let relay = |to| Hop::Relay {
+            to,
+            retransmits: by == Transport::Udp,
         };
-        Ok(Path { route_set, hop })
+        let hop = match numeric_address(&uri).filter(|_| is_flow) {
+            Some(server) => relay(server),
+            None => {
+                let targets = self.resolved(dialog, &uri).await?;
+                match targets.first() {
+                    None => return Err(Ending::Unreachable),
+                    Some(server) if is_flow => relay(server.addr),
+                    Some(_) => Hop::Targets(targets),
+                }
+            }
+        };
+        Ok(Path {
+            route_set,
+            hop,
+            may_go_by_tcp: !is_flow && leaves_transport_open(&uri),
+        })
     }
 
-    async fn resolved(
-        &self,
-        dialog: &TakenDialog,
-        uri: &Uri,
-        is_flow: bool,
-    ) -> Result<Hop, Ending> {
-        let targets = self.resolver.resolve(uri).await.map_err(|error| {
+    async fn resolved(&self, dialog: &TakenDialog, uri: &Uri) -> Result<Vec<Target>, Ending> {
+        self.resolver.resolve(uri).await.map_err(|error| {
             tracing::debug!(subscription.id = dialog.id, error = %error, "next hop can't be resolved");
             Ending::Unreachable
-        })?;
-        match targets.first() {
-            None => Err(Ending::Unreachable),
-            Some(server) if is_flow => Ok(Hop::Relay(server.addr)),
-            Some(_) => Ok(Hop::Targets(targets)),
-        }
+        })
     }
 
-    async fn path_to_contact(&self, dialog: &TakenDialog, seen_at: IpAddr) -> Result<Path, Ending> {
+    async fn path_to_contact(
+        &self,
+        dialog: &TakenDialog,
+        by: Transport,
+        seen_at: IpAddr,
+    ) -> Result<Path, Ending> {
         let contact = Uri::parse(&dialog.contact).map_err(|error| unsendable(dialog, &error))?;
-        let targets = direct::targets(&self.resolver, &contact, seen_at).await;
+        let targets = direct::targets(&self.resolver, &contact, by, seen_at).await;
         if targets.is_empty() {
             return Err(Ending::Unreachable);
         }
         Ok(Path {
             route_set: dialog.record_route.clone(),
             hop: Hop::Targets(targets),
+            may_go_by_tcp: leaves_transport_open(&contact),
         })
     }
+}
+
+/// RFC 3263 section 4.1: who names UDP wants UDP.
+fn leaves_transport_open(uri: &Uri) -> bool {
+    uri.param("transport").is_none()
 }
 
 /// Whether a first NOTIFY would have nothing to tell (`send_fast_notify` = 0) although it was taken, because the resource changed in

@@ -25,8 +25,10 @@ pub(crate) enum Ending {
     },
     /// Timer F.
     TimedOut,
-    /// The next hop's name can't be resolved, no connection can be made, ICMP error.
+    /// The next hop's name can't be resolved, no connection can be made, the kernel knows no way.
     Unreachable,
+    /// It is longer than a datagram, and the phone takes no other transport. It says nothing about the phone.
+    TooLong { octets: usize },
     /// Its Contact, Route or addresses can't be made into a request. It never will be.
     Unsendable,
     /// Needed no NOTIFY.
@@ -43,6 +45,39 @@ impl Ending {
             Ending::Unreachable | Ending::Answered { status: 430, .. }
         )
     }
+}
+
+impl Ending {
+    /// The failure in words, for operators.
+    pub(crate) fn in_words(self) -> String {
+        match self {
+            // The server that was to send it on said so, or the phone.
+            Ending::Answered { status: 513, .. } => "message too long: answered 513".to_owned(),
+            Ending::Answered { status: 430, .. } => "the flow is gone: answered 430".to_owned(),
+            Ending::Answered { status, .. } => format!("answered {status}"),
+            Ending::TimedOut => "no answer".to_owned(),
+            Ending::Unreachable => "could not be reached".to_owned(),
+            Ending::TooLong { octets } => {
+                format!("message too long: {} octets over UDP", grouped(octets))
+            }
+            Ending::Unsendable => "cannot be made".to_owned(),
+            Ending::Skipped => String::new(),
+            Ending::Interrupted => "the notifier stopped".to_owned(),
+        }
+    }
+}
+
+/// A number with a comma between thousands.
+fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 /// What must be known of the dialog to judge.
@@ -96,7 +131,7 @@ impl FailurePolicy {
             Ending::TimedOut if self.timeout_ends => Some(Verdict::Ended),
             // Not bounded by a count: an edge proxy that is away for ten minutes must not cost every phone behind it its
             // subscription. The subscription's own expiry bounds these.
-            Ending::TimedOut | Ending::Unreachable => retry(0),
+            Ending::TimedOut | Ending::Unreachable | Ending::TooLong { .. } => retry(0),
             Ending::Answered {
                 status,
                 retry_after_s,
@@ -183,6 +218,9 @@ mod tests {
             (patient, Ending::TimedOut, 1, retry(4)),
             (POLICY, Ending::Unreachable, 0, retry(2)),
             (POLICY, Ending::Unreachable, 30, retry(60)),
+            (POLICY, Ending::TooLong { octets: 70_000 }, 0, retry(2)),
+            (POLICY, Ending::TooLong { octets: 70_000 }, 30, retry(60)),
+            (POLICY, answered(513), 30, retry(60)),
             (POLICY, Ending::Unsendable, 0, Some(Verdict::Ended)),
             (POLICY, Ending::Skipped, 0, None),
             (POLICY, Ending::Interrupted, 0, retry(0)),
@@ -274,6 +312,23 @@ mod tests {
             Some(Verdict::Retry { after_s: 0 }),
             "nobody knows whether it arrived"
         );
+    }
+
+    #[test]
+    fn failures_have_words() {
+        let too_long = |octets| Ending::TooLong { octets }.in_words();
+        for (found, expected) in [
+            (too_long(70_000), "message too long: 70,000 octets over UDP"),
+            (
+                too_long(1_234_567),
+                "message too long: 1,234,567 octets over UDP",
+            ),
+            (answered(503).in_words(), "answered 503"),
+            (answered(513).in_words(), "message too long: answered 513"),
+            (Ending::TimedOut.in_words(), "no answer"),
+        ] {
+            assert_eq!(found, expected);
+        }
     }
 
     #[test]

@@ -100,6 +100,11 @@ pub(crate) fn bad_extension(unsupported: &[String]) -> Answer {
     Answer::new(StatusCode::BAD_EXTENSION).header("Unsupported", unsupported.join(", "))
 }
 
+/// What is too long for a datagram (RFC 3261 section 21.5.13), and cannot be sent otherwise.
+pub(crate) fn message_too_large() -> Answer {
+    Answer::new(StatusCode::MESSAGE_TOO_LARGE)
+}
+
 /// The flow of a token has ended, or never was ours (RFC 5626 section 5.3).
 pub(crate) fn flow_failed() -> Answer {
     Answer::new(StatusCode::FLOW_FAILED)

@@ -24,8 +24,8 @@ pub(crate) fn receive(front: &Arc<Front>, packet: Packet) {
 }
 
 fn parse(front: &Arc<Front>, packet: Packet) {
-    let Packet { bytes, flow, lost } = packet;
-    if let Some(error) = lost {
+    let Packet { bytes, flow, fault } = packet;
+    if let Some(error) = fault {
         return refuse(front, flow, error.of_message(bytes, &front.limits));
     }
     if sip::is_keepalive(&bytes) || sip::is_stun(&bytes) {

@@ -1,10 +1,12 @@
 //! Flows: how a watcher can be reached, and under which addresses this server is reached itself.
 //!
-//! A phone that talks to us directly, over a connection or from behind a NAT, can be reached only down the flow it came by.
-//! Such a subscription gets a Route to this server with a signed flow token (in the manner of RFC 5626 section 5.1);
-//! `relay` honours it. Whoever came through a proxy is reached down the route set, and gets no token.
+//! A phone that talks to us directly, over a connection or from behind a NAT, can be reached only down the flow it came by. One on UDP
+//! without NAT gets its NOTIFYs from the address and port that it subscribed at, which is what firewalls expect (unless
+//! `server.notify_from_listener` is off). Such a subscription gets a Route to this server with a signed flow token (in the manner of RFC
+//! 5626 section 5.1); `relay` honours it. Whoever came through a proxy is reached down the route set, and gets no token.
 //!
-//! Of a phone on TCP whose Contact can be connected to, should its connection close, the Route says so, for the notifiers (`connect`).
+//! The Route says more for the notifiers: that the flow is a connection (`by=tcp`), and that the phone's Contact can be reached without us,
+//! should the flow be gone (`connect`).
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -19,10 +21,10 @@ pub(crate) struct Addresses {
     pub(crate) contact: Option<String>,
     /// The same for those who came to one listener; it goes before.
     pub(crate) advertised: Vec<(ListenAddr, String)>,
-    /// Where notifiers reach this server.
+    /// Where notifiers reach this server, by TCP.
     pub(crate) internal: SocketAddr,
-    /// The socket behind it, by its name in the endpoint.
-    pub(crate) internal_socket: SocketAddr,
+    /// `server.notify_from_listener`: phones on UDP are notified from the socket that they came to.
+    pub(crate) notify_from_listener: bool,
 }
 
 impl Addresses {
@@ -62,26 +64,70 @@ impl Addresses {
         flow: &FlowKey,
         secret: &Secret,
     ) -> String {
-        if !needs_flow(request, flow) {
+        let Some(way) = self.way_down(request, flow) else {
             return String::new();
-        }
+        };
         let token = FlowToken {
             transport: flow.transport,
             local: flow.local,
-            remote: flow.remote,
-            instance: endpoint.instance(),
+            remote: way.remote,
+            // A socket is the same after a restart.
+            instance: match flow.transport {
+                Transport::Udp => 0,
+                _ => endpoint.instance(),
+            },
             connection: flow.connection,
         };
-        let connect = match may_be_connected_to(request, flow) {
+        let by = match flow.transport {
+            Transport::Udp => "",
+            _ => ";by=tcp",
+        };
+        let connect = match way.may_connect {
             true => format!(";connect={}", Host::from(flow.remote.ip().to_canonical())),
             false => String::new(),
         };
         format!(
-            "<sip:{}@{};transport=udp{connect};lr>",
+            "<sip:{}@{};transport=tcp{by}{connect};lr>",
             token.sign(secret),
             self.internal
         )
     }
+
+    /// How a phone that sent this itself (one Via, no Record-Route) is reached through us; `None`: without us.
+    fn way_down(&self, request: &Request, flow: &FlowKey) -> Option<WayDown> {
+        let is_routed = request
+            .header_lines(HeaderName::RecordRoute)
+            .next()
+            .is_some();
+        if is_routed || !matches!(request.vias().as_deref(), Ok([_])) {
+            return None;
+        }
+        if flow.transport.is_reliable() {
+            return Some(WayDown {
+                remote: flow.remote,
+                may_connect: may_be_connected_to(request, flow),
+            });
+        }
+        let contact = request.contact().ok().flatten()?;
+        match place(&contact.uri, flow.remote) {
+            Place::Elsewhere => Some(WayDown {
+                remote: flow.remote,
+                may_connect: false,
+            }),
+            Place::AtSource(remote) if self.notify_from_listener => Some(WayDown {
+                remote,
+                may_connect: !is_outbound(request),
+            }),
+            Place::AtSource(_) | Place::Named => None,
+        }
+    }
+}
+
+/// The end of a flow, as the phone's side.
+struct WayDown {
+    remote: SocketAddr,
+    /// The phone can be reached without us as well.
+    may_connect: bool,
 }
 
 /// `uri` with the transport of `flow`, unless it names one or needs none.
@@ -117,27 +163,6 @@ pub(crate) fn reachable(endpoint: &Endpoint, local: SocketAddr, peer: IpAddr) ->
     }
 }
 
-/// Says whether the phone itself sent this (one Via, no Record-Route) from where its Contact does not lead.
-fn needs_flow(request: &Request, flow: &FlowKey) -> bool {
-    if request
-        .header_lines(HeaderName::RecordRoute)
-        .next()
-        .is_some()
-    {
-        return false;
-    }
-    if !matches!(request.vias().as_deref(), Ok([_])) {
-        return false;
-    }
-    if flow.transport.is_reliable() {
-        return true;
-    }
-    match request.contact() {
-        Ok(Some(contact)) => !leads_to(&contact.uri, flow.remote),
-        _ => false,
-    }
-}
-
 /// Says whether a phone on TCP can be connected to when its connection is gone (RFC 3261 section 18.1.1). Not if its Contact is behind NAT, or
 /// if it asked to be reached down its own flows only (RFC 5626 sections 4.2.1, 4.3, 5.4). Of a name the notifier judges the addresses.
 fn may_be_connected_to(request: &Request, flow: &FlowKey) -> bool {
@@ -147,11 +172,6 @@ fn may_be_connected_to(request: &Request, flow: &FlowKey) -> bool {
     let Ok(Some(contact)) = request.contact() else {
         return false;
     };
-    let asks = |tags: Vec<String>| tags.iter().any(|tag| tag.eq_ignore_ascii_case("outbound"));
-    let is_outbound = contact.uri.param("ob").is_some()
-        || contact.param("reg-id").is_some()
-        || asks(request.supported())
-        || asks(request.require());
     let by_tcp = match contact.uri.param("transport") {
         None => true,
         Some(_) => contact.uri.transport() == Some(Transport::Tcp),
@@ -160,20 +180,74 @@ fn may_be_connected_to(request: &Request, flow: &FlowKey) -> bool {
         Some(ip) => net::may_connect(ip, flow.remote.ip()),
         None => true,
     };
-    !is_outbound && by_tcp && contact.uri.scheme == Scheme::Sip && leads_there
+    !is_outbound(request) && by_tcp && contact.uri.scheme == Scheme::Sip && leads_there
 }
 
-/// Says whether `contact` leads to `remote`. A name may: only addresses are compared.
-fn leads_to(contact: &Uri, remote: SocketAddr) -> bool {
-    let Some(ip) = contact.host.ip() else {
-        return true;
+/// Says whether a phone asked to be reached down its own flows only (RFC 5626 sections 4.2.1, 4.3, 5.4).
+fn is_outbound(request: &Request) -> bool {
+    let asks = |tags: Vec<String>| tags.iter().any(|tag| tag.eq_ignore_ascii_case("outbound"));
+    let says = request.contact().ok().flatten().is_some_and(|contact| {
+        contact.uri.param("ob").is_some() || contact.param("reg-id").is_some()
+    });
+    says || asks(request.supported()) || asks(request.require())
+}
+
+/// Where the Contact of a phone on UDP leads.
+#[derive(Debug, PartialEq, Eq)]
+enum Place {
+    /// To the host that the request came from: no NAT lies between, and requests go to the port that Contact names, whatever the request
+    /// came from (RFC 3261 section 12.2.1.1).
+    AtSource(SocketAddr),
+    /// To another address: only the flow leads to the phone.
+    Elsewhere,
+    /// Where its name leads, or by another transport: that is for the notifiers to find out.
+    Named,
+}
+
+fn place(contact: &Uri, source: SocketAddr) -> Place {
+    let Some(ip) = contact
+        .host
+        .ip()
+        .filter(|_| contact.param("maddr").is_none())
+    else {
+        return Place::Named;
     };
-    if ip.to_canonical() != remote.ip().to_canonical() {
-        return false;
+    if ip.to_canonical() != source.ip().to_canonical() {
+        return Place::Elsewhere;
     }
-    // A Contact that asks for another transport names that transport's port.
-    let by_udp = contact
-        .transport()
-        .is_none_or(|transport| transport == Transport::Udp);
-    !by_udp || contact.port.unwrap_or(5060) == remote.port()
+    // RFC 3261 section 19.1.2: a SIPS URI is never by UDP.
+    let by_udp = contact.scheme == Scheme::Sip
+        && (contact.param("transport").is_none() || contact.transport() == Some(Transport::Udp));
+    match contact.port.unwrap_or(5060) {
+        _ if !by_udp => Place::Named,
+        0 => Place::Elsewhere,
+        port => Place::AtSource(SocketAddr::new(source.ip(), port)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_contact_leads_to_the_source_or_not() {
+        let source: SocketAddr = "192.0.2.7:40000".parse().expect("an address");
+        let at = |port| Place::AtSource(SocketAddr::new(source.ip(), port));
+        for (contact, expected) in [
+            ("sip:a@192.0.2.7:40000", at(40000)),
+            ("sip:a@192.0.2.7:5062;transport=UDP", at(5062)),
+            ("sip:a@192.0.2.7", at(5060)),
+            ("sip:a@[::ffff:192.0.2.7]", at(5060)),
+            ("sip:a@192.0.2.7:0", Place::Elsewhere),
+            ("sip:a@192.0.2.8:40000", Place::Elsewhere),
+            ("sip:a@10.0.0.7:40000;transport=tcp", Place::Elsewhere),
+            ("sip:a@192.0.2.7:5060;transport=tcp", Place::Named),
+            ("sips:a@192.0.2.7", Place::Named),
+            ("sip:a@192.0.2.7;maddr=192.0.2.8", Place::Named),
+            ("sip:a@phone.example.org:40000", Place::Named),
+        ] {
+            let uri = Uri::parse(contact).expect("a URI");
+            assert_eq!(place(&uri, source), expected, "{contact}");
+        }
+    }
 }

@@ -46,7 +46,7 @@ use crate::script::Scripts;
 pub struct Ready {
     /// The listeners, with the ports that they really have.
     pub listen: Vec<ListenAddr>,
-    /// Where notifiers reach this server (UDP), as its flow tokens and its row in `node` say.
+    /// Where notifiers reach this server (TCP), as its flow tokens and its row in `node` say.
     pub internal: SocketAddr,
     /// Where HTTP is served, if it is.
     pub http: Option<SocketAddr>,
@@ -66,9 +66,9 @@ pub enum RunError {
         /// The system's answer.
         source: std::io::Error,
     },
-    /// No address at all, or an internal one that is not UDP. Remedy: `server.listen`, `server.internal_listen`.
+    /// No address at all. Remedy: `server.listen`, `server.internal_listen`.
     #[error(
-        "notifiers have no UDP address to reach this server at: see server.listen and server.internal_listen"
+        "notifiers have no address to reach this server at: see server.listen and server.internal_listen"
     )]
     NoInternalListener,
     /// The script cannot be read, or does not load. Remedy: the message names the line.
@@ -119,9 +119,9 @@ pub async fn run(
         Some(addr) => Some(http::listen(addr).map_err(|source| RunError::Http { addr, source })?),
         None => None,
     };
-    let internal_socket =
-        internal_socket(&config, endpoint.local_addrs()).ok_or(RunError::NoInternalListener)?;
-    let internal = flow::reachable(&endpoint, internal_socket, ANYWHERE);
+    let internal =
+        internal_address(&config, endpoint.local_addrs()).ok_or(RunError::NoInternalListener)?;
+    let internal = flow::reachable(&endpoint, internal, ANYWHERE);
     let addresses = Addresses {
         contact: config
             .presence
@@ -130,7 +130,7 @@ pub async fn run(
             .map(|address| address.as_str().to_owned()),
         advertised: advertised(&config, endpoint.local_addrs()),
         internal,
-        internal_socket,
+        notify_from_listener: config.server.notify_from_listener,
     };
     let mut front = Front::new(
         endpoint.clone(),
@@ -147,6 +147,7 @@ pub async fn run(
     let mut background = Background(vec![
         tokio::spawn(front.doorbell.clone().ring(doorbell_store)),
         tokio::spawn(Arc::clone(&front).learn_secret()),
+        tokio::spawn(relay::answer_refused(Arc::clone(&front))),
     ]);
     if front.scripts.is_some() {
         let hangups = Hangups::listen().map_err(RunError::Thread)?;
@@ -315,31 +316,50 @@ pub fn is_contact(address: &node::ServerAddress) -> bool {
         .is_ok_and(|uri| matches!(uri.scheme, sip::Scheme::Sip | sip::Scheme::Sips))
 }
 
-/// All listeners, `internal_listen` last if it is none of the others. Without it, and without any UDP address, the kernel
-/// chooses a port for the notifiers.
+/// All listeners, the one for notifiers last if it is none of the others.
 fn listeners(config: &Config) -> Vec<ListenAddr> {
-    let server = &config.server;
-    let mut all: Vec<ListenAddr> = server
-        .listen
-        .iter()
-        .map(|listener| listen_addr(&listener.listen))
-        .collect();
-    if server.internal_listen.is_none()
-        && !all.iter().any(|listen| listen.transport == Transport::Udp)
-        && let Some(first) = all.first()
-    {
-        let addr = SocketAddr::new(first.addr.ip(), 0);
-        all.push(ListenAddr {
-            transport: Transport::Udp,
-            addr,
-        });
-    }
-    if let Some(internal) = server.internal_listen.as_ref().map(listen_addr)
-        && (internal.addr.port() == 0 || !all.contains(&internal))
-    {
+    let mut all: Vec<ListenAddr> = public_listeners(config).collect();
+    if let Some(Internal::Own(internal)) = internal_listener(config) {
         all.push(internal);
     }
     all
+}
+
+fn public_listeners(config: &Config) -> impl Iterator<Item = ListenAddr> {
+    let listeners = config.server.listen.iter();
+    listeners.map(|listener| listen_addr(&listener.listen))
+}
+
+/// Where notifiers reach this server.
+enum Internal {
+    /// At the listener of this place in `server.listen`.
+    Public(usize),
+    /// At one of their own.
+    Own(ListenAddr),
+}
+
+/// `internal_listen`, by TCP whatever it says; without it the first TCP listener; without that the first address, by TCP.
+fn internal_listener(config: &Config) -> Option<Internal> {
+    let by_tcp = |addr| ListenAddr {
+        transport: Transport::Tcp,
+        addr,
+    };
+    let place = |is_it: &dyn Fn(&ListenAddr) -> bool| {
+        public_listeners(config).position(|listen| is_it(&listen))
+    };
+    match &config.server.internal_listen {
+        Some(wanted) => {
+            let wanted = by_tcp(wanted.addr);
+            let public = place(&|listen| *listen == wanted && wanted.addr.port() != 0);
+            Some(public.map_or(Internal::Own(wanted), Internal::Public))
+        }
+        None => match place(&|listen| listen.transport == Transport::Tcp) {
+            Some(place) => Some(Internal::Public(place)),
+            None => public_listeners(config)
+                .next()
+                .map(|first| Internal::Own(by_tcp(first.addr))),
+        },
+    }
 }
 
 /// What listeners are called elsewhere, by their real addresses: they are bound in the order of the configuration.
@@ -353,19 +373,13 @@ fn advertised(config: &Config, bound: &[ListenAddr]) -> Vec<(ListenAddr, String)
         .collect()
 }
 
-/// The socket that notifiers send to, by its real address.
-fn internal_socket(config: &Config, bound: &[ListenAddr]) -> Option<SocketAddr> {
-    let wanted = config.server.internal_listen.as_ref().map(listen_addr);
-    let bound = match wanted {
-        Some(wanted) if wanted.addr.port() == 0 => bound.last(),
-        Some(wanted) => bound.iter().find(|listen| **listen == wanted),
-        None => bound
-            .iter()
-            .find(|listen| listen.transport == Transport::Udp),
+/// The address that notifiers connect to, with its real port: listeners are bound in the order of [`listeners`].
+fn internal_address(config: &Config, bound: &[ListenAddr]) -> Option<SocketAddr> {
+    let bound = match internal_listener(config)? {
+        Internal::Public(place) => bound.get(place),
+        Internal::Own(_) => bound.last(),
     };
-    bound
-        .filter(|listen| listen.transport == Transport::Udp)
-        .map(|listen| listen.addr)
+    bound.map(|listen| listen.addr)
 }
 
 fn listen_addr(listen: &node::Listen) -> ListenAddr {

@@ -101,7 +101,7 @@ pub(crate) fn about(
             .trim()
             .to_owned(),
         pid: i32::try_from(std::process::id()).unwrap_or_default(),
-        address: format!("udp:{internal}"),
+        address: format!("tcp:{internal}"),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         default_policy: config.says_of_watchers().to_owned(),
         events: registry.names(),

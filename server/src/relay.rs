@@ -4,13 +4,19 @@
 //! flow has ended, 430 tells so at once. The branch of the Via that we add is a keyed hash of the Via below it: a retransmission is a
 //! retransmission for the phone too (RFC 3261 section 16.11), and a response proves by it that its request went through a
 //! server of this cluster. So nobody can use us to reach other addresses: not with requests, not with forged responses.
+//!
+//! Notifiers send over connections, on which they hear the answers. What cannot be sent to a phone, because it is too long for a datagram or
+//! the kernel knows no way, is answered in the phone's place, at once.
 
-use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use net::{Endpoint, FlowKey};
+use net::{FlowKey, RefusedDatagram};
 use sip::token::Secret;
-use sip::{FlowToken, ForwardError, HeaderName, Host, Request, Response, Transport, Via, ViaOut};
+use sip::{
+    FlowToken, ForwardError, HeaderName, Host, Message, Request, Response, Transport, Uri, Via,
+    ViaOut,
+};
 
 use crate::answer::{self, Answer};
 use crate::flow::reachable;
@@ -24,67 +30,126 @@ pub(crate) fn token(request: &Request, secret: &Secret) -> Option<FlowToken> {
 }
 
 /// Sends a request down the flow of its token. There is an answer only if that fails.
-pub(crate) fn forward(front: &Front, arrival: &Arrival, token: &FlowToken, secret: &Secret) {
-    if let Err(answer) = down_the_flow(&front.endpoint, arrival, token, secret) {
+pub(crate) fn forward(front: &Arc<Front>, arrival: &Arrival, token: &FlowToken, secret: &Secret) {
+    let forwarded = Forwarding::new(front, arrival, token, secret).and_then(|forwarding| {
+        let bytes = forwarding.encode(front, arrival)?;
+        if !forwarding.is_for_tcp(front, arrival, &bytes) {
+            return forwarding.send(front, bytes);
+        }
+        let (front, arrival) = (Arc::clone(front), arrival.clone_request());
+        tokio::spawn(async move {
+            if let Err(answer) = forwarding.send_by_tcp(&front, &arrival, bytes).await {
+                front.reply(&arrival, &answer);
+            }
+        });
+        Ok(())
+    });
+    if let Err(answer) = forwarded {
         front.reply(arrival, &answer);
     }
 }
 
-fn down_the_flow(
-    endpoint: &Endpoint,
-    arrival: &Arrival,
-    token: &FlowToken,
-    secret: &Secret,
-) -> Result<(), Answer> {
-    let request = &arrival.request;
-    let flow = FlowKey {
-        transport: token.transport,
-        local: token.local,
-        remote: token.remote,
-        connection: token.connection,
-    };
-    // A connection belongs to one process; a UDP flow to whoever holds the socket.
-    let is_ours = if flow.transport == Transport::Udp {
-        endpoint
-            .local_addrs()
-            .iter()
-            .any(|listen| listen.transport == Transport::Udp && listen.addr == flow.local)
-    } else {
-        token.instance == endpoint.instance()
-    };
-    if !is_ours {
-        return Err(answer::flow_failed());
-    }
-    // Also whatever an answer needs: what cannot be answered is not forwarded.
-    request
-        .check_mandatory()
-        .map_err(|error| answer::malformed(&error))?;
-    let below = request
-        .top_via()
-        .map_err(|error| answer::malformed(&error))?;
-    let address = reachable(endpoint, flow.local, flow.remote.ip());
-    let via = ViaOut {
-        transport: flow.transport,
-        host: Host::from(address.ip()).to_string(),
-        port: address.port(),
-        branch: branch(&below, secret),
-        rport: false,
-    };
-    let bytes = match sip::forward_request_from(request, &via, arrival.flow.remote) {
-        Ok(bytes) => Bytes::from(bytes),
-        Err(ForwardError::TooManyHops) => return Err(answer::too_many_hops()),
-        Err(ForwardError::Parse(error)) => return Err(answer::malformed(&error)),
-    };
-    if flow.transport == Transport::Udp {
-        endpoint.send_udp(Some(flow.local), flow.remote, bytes);
-        return Ok(());
-    }
-    endpoint
-        .send_flow(&flow, bytes)
-        .map_err(|_| answer::flow_failed())
+/// A request on its way down a flow.
+struct Forwarding {
+    flow: FlowKey,
+    branch: String,
 }
 
-/// Sends a response that came up a flow to whoever sent its request: the next Via. Anything else is dropped.
+impl Forwarding {
+    fn new(
+        front: &Front,
+        arrival: &Arrival,
+        token: &FlowToken,
+        secret: &Secret,
+    ) -> Result<Forwarding, Answer> {
+        let (endpoint, request) = (&front.endpoint, &arrival.request);
+        // A connection belongs to one process; a UDP flow to whoever holds the socket.
+        let is_ours = if token.transport == Transport::Udp {
+            endpoint
+                .local_addrs()
+                .iter()
+                .any(|listen| listen.transport == Transport::Udp && listen.addr == token.local)
+        } else {
+            token.instance == endpoint.instance()
+        };
+        // The answer will have to go back on a connection. What the request says otherwise is not looked at: whoever has a token is a notifier.
+        if !is_ours || !arrival.flow.transport.is_reliable() {
+            return Err(answer::flow_failed());
+        }
+        let below = request
+            .top_via()
+            .map_err(|error| answer::malformed(&error))?;
+        Ok(Forwarding {
+            flow: FlowKey {
+                transport: token.transport,
+                local: token.local,
+                remote: token.remote,
+                connection: token.connection,
+            },
+            branch: branch(&below, secret),
+        })
+    }
+
+    /// The request as it leaves by this flow.
+    fn encode(&self, front: &Front, arrival: &Arrival) -> Result<Bytes, Answer> {
+        let address = reachable(&front.endpoint, self.flow.local, self.flow.remote.ip());
+        let via = ViaOut {
+            transport: self.flow.transport,
+            host: Host::from(address.ip()).to_string(),
+            port: address.port(),
+            branch: self.branch.clone(),
+            rport: false,
+        };
+        match sip::forward_request_from(&arrival.request, &via, arrival.flow.remote) {
+            Ok(bytes) => Ok(Bytes::from(bytes)),
+            Err(ForwardError::TooManyHops) => Err(answer::too_many_hops()),
+            Err(ForwardError::Parse(error)) => Err(answer::malformed(&error)),
+        }
+    }
+
+    fn send(&self, front: &Front, bytes: Bytes) -> Result<(), Answer> {
+        let sent = front.endpoint.send_flow(&self.flow, bytes);
+        sent.map_err(|_| answer::flow_failed())
+    }
+
+    /// Whether it is too long for a datagram, and the phone may take it by TCP (RFC 3261 section 18.1.1).
+    fn is_for_tcp(&self, front: &Front, arrival: &Arrival, bytes: &Bytes) -> bool {
+        self.flow.transport == Transport::Udp
+            && bytes.len() > net::PATH_BYTES
+            && may_be_connected_to(&arrival.request)
+            && front.endpoint.may_take_tcp(self.flow.remote)
+    }
+
+    async fn send_by_tcp(
+        self,
+        front: &Front,
+        arrival: &Arrival,
+        by_udp: Bytes,
+    ) -> Result<(), Answer> {
+        let endpoint = &front.endpoint;
+        match endpoint.connect_instead_of_udp(self.flow.remote).await {
+            None => self.send(front, by_udp),
+            Some(flow) => {
+                let by_tcp = Forwarding { flow, ..self };
+                let bytes = by_tcp.encode(front, arrival)?;
+                by_tcp.send(front, bytes)
+            }
+        }
+    }
+}
+
+/// Whether the phone behind this Route can be reached without its flow, and leaves it to us by which transport.
+fn may_be_connected_to(request: &Request) -> bool {
+    let route = request.route().ok();
+    let may_connect = route
+        .as_ref()
+        .and_then(|route| route.first())
+        .is_some_and(|route| route.uri.param("connect").is_some());
+    may_connect && Uri::parse(request.uri()).is_ok_and(|uri| uri.param("transport").is_none())
+}
+
+/// Sends a response that came up a flow to whoever sent its request: down the connection that the next Via names. Anything else is
+/// dropped.
 pub(crate) fn back(front: &Front, response: &Response, secret: &Secret) {
     let Ok(top) = response.top_via() else { return };
     let Ok((bytes, below)) = sip::forward_response(response) else {
@@ -94,13 +159,45 @@ pub(crate) fn back(front: &Front, response: &Response, secret: &Secret) {
         tracing::debug!("a response that is not the answer to anything forwarded; dropped");
         return;
     }
-    let Some(target) = target(&below) else { return };
-    // The sender's socket is connected to our internal address and hears nothing from elsewhere.
-    front.endpoint.send_udp(
-        Some(front.addresses.internal_socket),
-        target,
-        Bytes::from(bytes),
-    );
+    let Some(notifier) = below.target() else {
+        return;
+    };
+    if front
+        .endpoint
+        .offer_tcp(notifier, Bytes::from(bytes))
+        .is_err()
+    {
+        // It repeats itself, on another connection if it has to, and so will the phone.
+        tracing::debug!(%notifier, "no connection for an answer");
+    }
+}
+
+/// Answers for ever in the place of phones what the kernel refuses to send them: nobody has to wait for a time-out to learn of it, and nobody
+/// takes it for a silent phone.
+pub(crate) async fn answer_refused(front: Arc<Front>) {
+    let Some(mut refused) = front.endpoint.refused() else {
+        return;
+    };
+    while let Some(datagram) = refused.recv().await {
+        if let Some(secret) = front.known_secret() {
+            answer_in_place(&front, &datagram, secret);
+        }
+    }
+}
+
+/// Of what is no request that was forwarded, nothing comes.
+fn answer_in_place(front: &Front, datagram: &RefusedDatagram, secret: &Secret) {
+    let parsed = |bytes: Vec<u8>| sip::parse_datagram(bytes, &front.limits);
+    let Ok(Message::Request(request)) = parsed(datagram.bytes.to_vec()) else {
+        return;
+    };
+    let answer = match datagram.is_too_long() {
+        true => answer::message_too_large(),
+        false => answer::flow_failed(),
+    };
+    if let Ok(Message::Response(response)) = parsed(answer.encode(&request, datagram.to)) {
+        back(front, &response, secret);
+    }
 }
 
 /// The branch of our Via above `below`: RFC 3261 section 16.11 asks that it be a function of the branch received.
@@ -114,13 +211,4 @@ fn branch(below: &Via, secret: &Secret) -> String {
         ],
     );
     format!("z9hG4bK{tag}")
-}
-
-/// Where the sender of a Via waits for responses (RFC 3261 section 18.2.2, RFC 3581 section 4). Ours are notifiers: numeric, by UDP.
-fn target(via: &Via) -> Option<SocketAddr> {
-    let ip = via.received.or_else(|| via.host.ip())?;
-    Some(SocketAddr::new(
-        ip,
-        via.rport.flatten().or(via.port).unwrap_or(5060),
-    ))
 }

@@ -443,7 +443,7 @@ async fn the_same_over_tcp() {
     assert!(
         flow.starts_with("<sip:")
             && flow.ends_with(&format!(
-                "@{};transport=udp;connect=127.0.0.1;lr>",
+                "@{};transport=tcp;by=tcp;connect=127.0.0.1;lr>",
                 server.internal
             )),
         "{flow}"

@@ -7,12 +7,12 @@ use sip::{HeaderName, Secret};
 use support::{Database, Draft, Phone, Server, TcpPhone, request, response};
 
 /// A NOTIFY as a notifier sends it through the server that holds the flow.
-fn notify(notifier: &Phone, flow: &str, branch: &str) -> Draft {
+fn notify(flow: &str, branch: &str) -> Draft {
     Draft::new("NOTIFY", "dialog")
         .uri("sip:alice@192.0.2.1:5060")
         .with(
             "Via",
-            &format!("SIP/2.0/UDP {};branch=z9hG4bK{branch}", notifier.address()),
+            &format!("SIP/2.0/TCP 192.0.2.9:5060;branch=z9hG4bK{branch};rport"),
         )
         .with("Route", flow)
         .with("Event", "presence")
@@ -40,12 +40,12 @@ async fn a_notify_goes_down_the_connection_and_its_answer_comes_back() {
         .await;
     assert_eq!(answer.status().code(), 200, "{}", answer.reason());
     let flow = flow(&database).await;
-    let notifier = Phone::new().await;
+    let mut notifier = TcpPhone::connect(server.internal).await;
 
-    let sent = notify(&notifier, &flow, "n1").text();
-    notifier.send(server.internal, &sent).await;
+    let sent = notify(&flow, "n1").text();
+    notifier.send(&sent).await;
     let first = phone.receive().await;
-    notifier.send(server.internal, &sent).await;
+    notifier.send(&sent).await;
     assert_eq!(
         phone.receive().await,
         first,
@@ -68,12 +68,7 @@ async fn a_notify_goes_down_the_connection_and_its_answer_comes_back() {
     );
 
     phone.send(ok(&received)).await;
-    let (bytes, source) = notifier.receive().await;
-    assert_eq!(
-        source, server.internal,
-        "the notifier's socket is connected, and hears nothing else"
-    );
-    let back = response(bytes);
+    let back = response(notifier.receive().await);
     assert_eq!(back.status().code(), 200);
     assert_eq!(back.vias().expect("Vias").len(), 1);
     assert_eq!(
@@ -82,9 +77,7 @@ async fn a_notify_goes_down_the_connection_and_its_answer_comes_back() {
     );
 
     // Another transaction has another branch.
-    notifier
-        .send(server.internal, notify(&notifier, &flow, "n2").text())
-        .await;
+    notifier.send(notify(&flow, "n2").text()).await;
     assert_ne!(
         request(phone.receive().await)
             .top_via()
@@ -112,10 +105,11 @@ async fn a_flow_that_is_gone_fails_at_once() {
         200
     );
     let flow = flow(&database).await;
-    let notifier = Phone::new().await;
+    let mut notifier = TcpPhone::connect(server.internal).await;
 
-    let elsewhere = notifier
-        .ask(other.udp, notify(&notifier, &flow, "n1").text())
+    let elsewhere = TcpPhone::connect(other.internal)
+        .await
+        .ask(notify(&flow, "n1").text())
         .await;
     assert_eq!(
         elsewhere.status().code(),
@@ -124,14 +118,19 @@ async fn a_flow_that_is_gone_fails_at_once() {
     );
 
     let hops = notifier
-        .ask(
-            server.internal,
-            notify(&notifier, &flow, "n2")
-                .with("Max-Forwards", "0")
-                .text(),
-        )
+        .ask(notify(&flow, "n2").with("Max-Forwards", "0").text())
         .await;
     assert_eq!(hops.status().code(), 483);
+
+    let by_udp = Phone::new()
+        .await
+        .ask(server.udp, notify(&flow, "n2").text())
+        .await;
+    assert_eq!(
+        by_udp.status().code(),
+        430,
+        "an answer could not be brought back"
+    );
 
     // The end of the stream says that the server knows.
     tokio::io::AsyncWriteExt::shutdown(&mut phone.stream)
@@ -143,9 +142,7 @@ async fn a_flow_that_is_gone_fails_at_once() {
             .expect("the end"),
         0
     );
-    let gone = notifier
-        .ask(server.internal, notify(&notifier, &flow, "n3").text())
-        .await;
+    let gone = notifier.ask(notify(&flow, "n3").text()).await;
     assert_eq!(gone.status().code(), 430, "{}", gone.reason());
     server.stop().await;
     other.stop().await;
@@ -155,11 +152,12 @@ async fn a_flow_that_is_gone_fails_at_once() {
 async fn a_phone_behind_a_nat_is_reached_from_the_socket_it_knows() {
     let database = Database::migrated().await;
     let server = Server::configured(&database.url, |config| {
-        config.server.internal_listen = Some("udp:127.0.0.1:0".parse().expect("an address"));
+        config.server.internal_listen = Some("tcp:127.0.0.1:0".parse().expect("an address"));
     })
     .await;
-    assert_ne!(server.internal, server.udp);
-    let (phone, notifier) = (Phone::new().await, Phone::new().await);
+    assert_ne!(server.internal, server.tcp);
+    let phone = Phone::new().await;
+    let mut notifier = TcpPhone::connect(server.internal).await;
     let subscribe = Draft::subscribe("dialog", ([192, 168, 7, 7], 5060).into()).with(
         "Via",
         "SIP/2.0/UDP 192.168.7.7:5060;branch=z9hG4bKnat;rport",
@@ -175,26 +173,78 @@ async fn a_phone_behind_a_nat_is_reached_from_the_socket_it_knows() {
     let flow = flow(&database).await;
     assert!(flow.contains(&server.internal.to_string()), "{flow}");
 
-    notifier
-        .send(server.internal, notify(&notifier, &flow, "n1").text())
-        .await;
+    notifier.send(notify(&flow, "n1").text()).await;
     let (bytes, source) = phone.receive().await;
     assert_eq!(source, server.udp, "the pinhole is for this socket");
     let received = request(bytes);
     phone.send(server.udp, ok(&received)).await;
-    let (bytes, source) = notifier.receive().await;
+    assert_eq!(response(notifier.receive().await).status().code(), 200);
+
+    // What no datagram holds is answered in the phone's place, at once, and the others go on.
+    let large = notify(&flow, "n2").body(&"x".repeat(70_000)).text();
+    let small = notify(&flow, "n3").text();
+    notifier.send([large, small].concat()).await;
+    let refused = response(notifier.receive().await);
+    assert_eq!(refused.status().code(), 513, "{}", refused.reason());
     assert_eq!(
-        (response(bytes).status().code(), source),
-        (200, server.internal)
+        refused.top_via().expect("a Via").branch.as_deref(),
+        Some("z9hG4bKn2")
     );
+    assert_eq!(refused.vias().expect("Vias").len(), 1);
+    let (bytes, _) = phone.receive().await;
+    phone.send(server.udp, ok(&request(bytes))).await;
+    assert_eq!(response(notifier.receive().await).status().code(), 200);
+
+    // Longer than any NOTIFY is allowed to be: the connection lives on.
+    let endless = notify(&flow, "n4").body(&"x".repeat(600_000)).text();
+    let answer = notifier.ask(endless).await;
+    assert_eq!(answer.status().code(), 413, "{}", answer.reason());
+    notifier.send(notify(&flow, "n5").text()).await;
+    phone.receive().await;
     server.stop().await;
+}
+
+/// A phone without NAT is reached at the port of its Contact, wherever its requests come from, and a refresh may name another; by the
+/// socket that it came to. Without the key it is left to the notifiers.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_without_nat_is_reached_at_its_contact() {
+    let database = Database::migrated().await;
+    let server = Server::start(&database.url).await;
+    let (phone, asks_by) = (Phone::new().await, Phone::new().await);
+    let mut notifier = TcpPhone::connect(server.internal).await;
+    let subscribe = Draft::subscribe("dialog", phone.address()).by(&asks_by);
+    let answer = asks_by.ask(server.udp, subscribe.text()).await;
+    assert_eq!(answer.status().code(), 200, "{}", answer.reason());
+    let route = flow(&database).await;
+    assert!(
+        route.ends_with(";transport=tcp;connect=127.0.0.1;lr>"),
+        "{route}"
+    );
+    notifier.send(notify(&route, "n1").text()).await;
+    let (bytes, source) = phone.receive().await;
+    assert_eq!(source, server.udp);
+    phone.send(server.udp, ok(&request(bytes))).await;
+    assert_eq!(response(notifier.receive().await).status().code(), 200);
+    server.stop().await;
+
+    let without = Server::configured(&database.url, |config| {
+        config.server.notify_from_listener = false;
+    })
+    .await;
+    let subscribe = Draft::subscribe("other", phone.address()).by(&asks_by);
+    let answer = asks_by.ask(without.udp, subscribe.text()).await;
+    assert_eq!(answer.status().code(), 200, "{}", answer.reason());
+    let none = "SELECT count(*) FROM active_watchers WHERE flow = ''";
+    assert_eq!(database.number(none).await, 1);
+    without.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_our_own_tokens_and_branches_are_honoured() {
     let database = Database::migrated().await;
     let server = Server::start(&database.url).await;
-    let (phone, notifier, victim) = (Phone::new().await, Phone::new().await, Phone::new().await);
+    let (phone, victim) = (Phone::new().await, Phone::new().await);
+    let mut notifier = TcpPhone::connect(server.internal).await;
     assert_eq!(
         phone
             .ask(server.udp, Draft::publish("p").by(&phone).text())
@@ -216,9 +266,7 @@ async fn only_our_own_tokens_and_branches_are_honoured() {
         forged.sign(&Secret::new(b"guess")),
         server.internal
     );
-    let refused = notifier
-        .ask(server.internal, notify(&notifier, &route, "n1").text())
-        .await;
+    let refused = notifier.ask(notify(&route, "n1").text()).await;
     assert_eq!(refused.status().code(), 405);
 
     let reflected = format!(

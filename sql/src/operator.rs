@@ -202,6 +202,8 @@ pub struct WatchedBy {
     pub shows: String,
     /// Seconds since the last NOTIFY was taken from the queue.
     pub notified_s: Option<f64>,
+    /// Why the last NOTIFY failed, if it did.
+    pub last_failure: Option<String>,
 }
 
 /// The statements of this area; see [`Store::operator`].
@@ -441,6 +443,7 @@ impl Operator<'_> {
             by_flow: row.get("by_flow"),
             shows: row.get("shows"),
             notified_s: row.get("notified_s"),
+            last_failure: row.get("last_failure"),
         };
         Ok(rows.iter().map(watched).collect())
     }

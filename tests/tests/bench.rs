@@ -15,7 +15,7 @@ fn a_small_benchmark_is_judged_right() {
         .args([
             "--smoke",
             "--only",
-            "publish-10,latency-50,subscribe,refresh",
+            "publish-10,latency-50,notify-direct,subscribe,refresh",
         ])
         .arg("--json")
         .arg(&json);
@@ -23,7 +23,7 @@ fn a_small_benchmark_is_judged_right() {
     assert!(status.success(), "{status}\n{out}\n{err}");
     let results: Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
     let rows = results["rows"].as_array().unwrap();
-    assert_eq!(rows.len(), 4);
+    assert_eq!(rows.len(), 5);
     for row in rows {
         assert_eq!(row["judge"], "right", "{row:#}");
         for goal in row["goals"].as_array().unwrap() {

@@ -1,13 +1,14 @@
-//! Phones that can be reached only down the flow they came by: on TCP, and behind NAT on UDP. The
-//! notifier is another process than the server that holds the flow, always.
+//! Where NOTIFYs come from and go to: down the flow that a phone came by (on TCP, behind NAT on UDP), from the socket that a phone on
+//! UDP subscribed at, and by TCP where they are too long for a datagram. The notifier is another process than the server, always.
 
 use std::process::Command;
 use std::time::Duration;
 
-use system_tests::phone::{Dialog, Notify, Phone, Tolerance};
+use system_tests::message::{self, Message};
+use system_tests::phone::{Dialog, Notify, Phone, Tolerance, token};
 use system_tests::process::{Process, pgpresence};
 use system_tests::{pidf, system};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::time::{Instant, timeout};
 
 const BOB: &str = "sip:bob@example.org";
@@ -441,4 +442,282 @@ async fn phones_that_no_connection_is_made_to() {
     assert!(accepted.is_err(), "somebody connected: {accepted:?}");
     let may = "SELECT count(*) FROM active_watchers WHERE flow LIKE '%;connect=127.0.0.1;%'";
     assert_eq!(system.count(may).await, 1, "the closed port");
+}
+
+/// Firewalls let in what comes from where a phone sent to: its NOTIFYs come from there, and after a refresh at another server from that
+/// one. One notifier with its defaults reaches phones of both families, through servers and without them.
+#[tokio::test(flavor = "multi_thread")]
+async fn phones_on_udp_are_notified_from_where_they_subscribed() {
+    for through_servers in [true, false] {
+        let system = system::setup()
+            .servers(2)
+            .listen("udp:[::1]:0")
+            .unset("notifier.listen")
+            .set("server.notify_from_listener", u8::from(through_servers))
+            .start();
+        let bob = Phone::udp("bob").await;
+        let mut publisher = bob.publisher(BOB);
+        for (phone, at) in [
+            (Phone::udp("alice").await, [system.udp(0), system.udp(1)]),
+            (
+                Phone::udp6("carol").await,
+                [0, 1].map(|number: usize| system.servers[number].address6("udp")),
+            ),
+        ] {
+            let dialog = phone.subscribe(at[0], BOB, 600).await;
+            let first = dialog.notify(1).await;
+            assert_eq!(first.from == at[0], through_servers, "{}", first.from);
+            publisher.show(system.udp(0), "open", "one").await;
+            let notify = dialog
+                .until("one", |notify| notify.note() == Some("one"))
+                .await;
+            assert_eq!(notify.from, first.from);
+            assert_eq!(dialog.refresh(at[1], 600).await.status(), Some(200));
+            publisher.show(system.udp(0), "open", "two").await;
+            let notify = dialog
+                .until("two", |notify| notify.note() == Some("two"))
+                .await;
+            assert_eq!(notify.from == at[1], through_servers, "{}", notify.from);
+            assert!(dialog.unsubscribe(at[1]).await.ends());
+        }
+        let moved = "SELECT count(*) FROM active_watchers WHERE target_version > 0";
+        assert_eq!(
+            system.count(moved).await,
+            0,
+            "the phones are where they were"
+        );
+    }
+}
+
+/// A phone of bare sockets: where it asks from, where it wants answers, and where its Contact leads.
+struct Sockets {
+    asks: UdpSocket,
+    answers: UdpSocket,
+    contact: UdpSocket,
+}
+
+impl Sockets {
+    async fn new() -> Sockets {
+        let socket = async || UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        Sockets {
+            asks: socket().await,
+            answers: socket().await,
+            contact: socket().await,
+        }
+    }
+
+    /// A SUBSCRIBE without `rport`, and the answer that comes to the port of its Via.
+    async fn subscribe(
+        &self,
+        system: &system::System,
+        call_id: &str,
+        to: &str,
+        cseq: u32,
+    ) -> Message {
+        let (answers, contact) = (
+            self.answers.local_addr().unwrap(),
+            self.contact.local_addr().unwrap(),
+        );
+        let request = Message::request("SUBSCRIBE", BOB)
+            .with(
+                "Via",
+                format!("SIP/2.0/UDP {answers};branch=z9hG4bK{}", token()),
+            )
+            .with("Max-Forwards", "70")
+            .with("From", "<sip:alice@example.org>;tag=1")
+            .with("To", to)
+            .with("Call-ID", call_id)
+            .with("CSeq", format!("{cseq} SUBSCRIBE"))
+            .with("Contact", format!("<sip:alice@{contact}>"))
+            .with("Event", "presence")
+            .with("Expires", "600");
+        let server = system.udp(0);
+        self.asks.send_to(&request.encode(), server).await.unwrap();
+        let (response, from) = receive(&self.answers).await;
+        assert_eq!((response.status(), from), (Some(200), server), "{response}");
+        response
+    }
+
+    /// The next NOTIFY with this number or a higher one, answered.
+    async fn notify(&self, system: &system::System, cseq: u32) -> Message {
+        loop {
+            let (notify, from) = receive(&self.contact).await;
+            assert_eq!(from, system.udp(0));
+            let mut answer = Message {
+                start: "SIP/2.0 200 OK".into(),
+                headers: vec![],
+                body: vec![],
+            };
+            for via in notify.all("Via") {
+                answer = answer.with("Via", via);
+            }
+            for name in ["From", "To", "Call-ID", "CSeq"] {
+                answer = answer.with(name, notify.header(name).unwrap());
+            }
+            self.contact.send_to(&answer.encode(), from).await.unwrap();
+            if notify.cseq().unwrap() >= cseq {
+                return notify;
+            }
+        }
+    }
+}
+
+async fn receive(socket: &UdpSocket) -> (Message, std::net::SocketAddr) {
+    let mut buffer = vec![0; 65_535];
+    let received = timeout(Duration::from_secs(15), socket.recv_from(&mut buffer)).await;
+    let (count, from) = received.expect("nothing came").unwrap();
+    (message::parse(&buffer[..count]).unwrap(), from)
+}
+
+/// RFC 3261 12.2.1.1 and 18.2.2: where the host of Contact is the source address, NOTIFYs go to the port of Contact, and without `rport`
+/// answers go to the port of Via, whatever port the request came from. A refresh may move the target to another port.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_with_several_ports() {
+    let system = system::start();
+    let mut phone = Sockets::new().await;
+    let call_id = token();
+    let to = format!("<{BOB}>");
+    let accepted = phone.subscribe(&system, &call_id, &to, 1).await;
+    phone.notify(&system, 1).await;
+    phone.contact = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let to = accepted.header("To").unwrap().to_owned();
+    phone.subscribe(&system, &call_id, &to, 2).await;
+    phone.notify(&system, 2).await;
+    let moved = "SELECT count(*) FROM active_watchers WHERE target_version = 1 AND failures = 0";
+    assert_eq!(system.count(moved).await, 1);
+}
+
+/// The server that a phone on UDP subscribed at is gone: its NOTIFYs come from the notifier, and from the server again when the phone has
+/// subscribed again. Nobody has to wait for a time-out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_server_holds_up_nobody() {
+    let mut system = system::setup().servers(2).start();
+    let (alice, bob) = (Phone::udp("alice").await, Phone::udp("bob").await);
+    let mut publisher = bob.publisher(BOB);
+    let dialog = alice.subscribe(system.udp(0), BOB, 600).await;
+    assert_eq!(dialog.notify(1).await.from, system.udp(0));
+    alice.tolerates(GAPS);
+    system.servers[0].process.kill9();
+    for note in ["one", "two"] {
+        publisher.show(system.udp(1), "open", note).await;
+        let notify = dialog
+            .until_within(Duration::from_secs(5), note, |notify| {
+                notify.note() == Some(note)
+            })
+            .await;
+        assert_ne!(notify.from, system.udp(0));
+    }
+    tokio::task::block_in_place(|| system.restart_server(0));
+    assert_eq!(dialog.refresh(system.udp(1), 600).await.status(), Some(200));
+    publisher.show(system.udp(1), "open", "three").await;
+    let notify = dialog
+        .until("three", |notify| notify.note() == Some("three"))
+        .await;
+    assert_eq!(notify.from, system.udp(1));
+}
+
+/// Bob's only document, of any length, as if somebody had published it.
+async fn publish_by_hand(system: &system::System, note: &str) {
+    let body = pidf::document(BOB, "t", "open", note).into_bytes();
+    let sql = system.sql().await;
+    sql.execute("DELETE FROM presentity", &[]).await.unwrap();
+    sql.execute(
+        "INSERT INTO presentity (username, domain, event, etag, expires, received_time, body, sender) \
+         VALUES ('bob', 'example.org', 'presence', 'x', -1, 0, $1, '')",
+        &[&body],
+    )
+    .await
+    .unwrap();
+}
+
+/// RFC 3261 18.1.1: a NOTIFY of more than 1,300 octets goes by TCP to a phone that takes connections at its Contact, and by UDP to one that
+/// does not, or that asks for UDP; to the former from its server or from the notifier, as small ones do.
+#[tokio::test(flavor = "multi_thread")]
+async fn long_notifies_go_by_tcp_where_the_phone_takes_it() {
+    for through_server in [1, 0] {
+        let system = system::setup()
+            .set("server.notify_from_listener", through_server)
+            .start();
+        let (alice, carol, dave) = (
+            Phone::udp("alice").await,
+            Phone::udp("carol").await,
+            Phone::udp("dave").await,
+        );
+        let by_tcp = TcpListener::bind(alice.local()).await.unwrap();
+        let never = TcpListener::bind(dave.local()).await.unwrap();
+        let dialog = alice.subscribe(system.udp(0), BOB, 600).await;
+        let by_udp = carol.subscribe(system.udp(0), BOB, 600).await;
+        let asks_for_udp = dave
+            .subscription(BOB, Some(600))
+            .set("Contact", format!("<{};transport=udp>", dave.contact()));
+        let (asks_for_udp, answer) = dave.subscribe_with(&asks_for_udp, system.udp(0)).await;
+        assert_eq!(answer.status(), Some(200), "{answer}");
+        for dialog in [&dialog, &by_udp, &asks_for_udp] {
+            dialog.notify(1).await;
+        }
+        publish_by_hand(&system, &"long ".repeat(1_800)).await;
+        let (_phone, dialog) = connected(&by_tcp, &dialog).await;
+        let is_long = |notify: &Notify| notify.message.body.len() > 8_000;
+        let long = dialog.until("it by TCP", is_long).await;
+        let via = long.message.header("Via").unwrap();
+        assert!(via.starts_with("SIP/2.0/TCP "), "{via}");
+        for by_udp in [by_udp, asks_for_udp] {
+            let long = by_udp.until("it by UDP", is_long).await;
+            let via = long.message.header("Via").unwrap();
+            assert!(via.starts_with("SIP/2.0/UDP "), "{via}");
+        }
+        let failed = "SELECT count(*) FROM active_watchers WHERE failures > 0";
+        assert_eq!(system.count(failed).await, 0);
+        let asked = timeout(Duration::from_millis(10), never.accept()).await;
+        assert!(asked.is_err(), "{asked:?}");
+    }
+}
+
+/// A NOTIFY that no datagram holds reaches phones on TCP, on their connections. A phone on UDP keeps its subscription: that fails at once,
+/// is known in words, delays nothing else, and is over when there is something shorter.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_notify_that_no_datagram_holds() {
+    for (through_server, words) in [
+        (1, "message too long: answered 513"),
+        (0, "message too long: % octets over UDP"),
+    ] {
+        let system = system::setup()
+            .set("server.notify_from_listener", through_server)
+            .set("notifier.retry_min_s", 5)
+            .set("notifier.retry_max_s", 5)
+            .start();
+        let (alice, carol) = (
+            Phone::udp("alice").await,
+            Phone::tcp("carol", system.tcp(0)).await,
+        );
+        let by_udp = alice.subscribe(system.udp(0), BOB, 600).await;
+        let by_tcp = carol.subscribe(system.tcp(0), BOB, 600).await;
+        by_udp.notify(1).await;
+        by_tcp.notify(1).await;
+        alice.tolerates(GAPS);
+        let begin = Instant::now();
+        publish_by_hand(&system, &"very long ".repeat(8_000)).await;
+        by_tcp
+            .until("it by TCP", |notify| notify.message.body.len() > 70_000)
+            .await;
+        let failed = format!(
+            "SELECT count(*) FROM presence_subscriptions WHERE state = 'active' AND last_failure LIKE '{words}'"
+        );
+        system.until(Duration::from_secs(10), &failed, 1).await;
+        assert!(begin.elapsed() < Duration::from_secs(15), "no time-out");
+        let explained = system.cli(&["explain", BOB]);
+        let said = words.replace("% octets over UDP", "8");
+        assert!(
+            explained.contains(&format!("failed in a row ({said}")),
+            "{explained}"
+        );
+        publish_by_hand(&system, "short").await;
+        for dialog in [by_udp, by_tcp] {
+            dialog
+                .until("the end of it", |notify| notify.note() == Some("short"))
+                .await;
+        }
+        let well = "SELECT count(*) FROM presence_subscriptions WHERE last_failure IS NULL";
+        system.until(Duration::from_secs(5), well, 2).await;
+    }
 }

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use sip::transaction::Timers;
-use sip::{Method, Response, Transport, ViaOut};
+use sip::{Method, Response, ViaOut};
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -29,10 +29,15 @@ pub enum Hop {
     /// Several, best first, as [`Resolver::resolve`] gives them: the next is tried when one is unreachable or does not answer
     /// (RFC 3263 section 4.3). An address that failed lately comes last for a minute.
     Targets(Vec<Target>),
-    /// A process of ours, by UDP through a socket connected to it: when that process is gone, the kernel tells us (ICMP "port
-    /// unreachable"), and all that is open with it fails at once instead of timing out. It must answer from the very address
-    /// that it was sent to. Answers are taken in by the client itself.
-    Relay(SocketAddr),
+    /// A process of ours that sends it on, over a TCP connection that is kept open for all that goes there: when that process is gone, all
+    /// that is open with it fails at once instead of timing out. It answers on the same connection, and answers are taken in by the client
+    /// itself.
+    Relay {
+        /// Where it listens.
+        to: SocketAddr,
+        /// Whether the request is repeated as over UDP, because what lies beyond may lose it (RFC 3261 section 17.1.2.2).
+        retransmits: bool,
+    },
 }
 
 /// A request to be sent.
@@ -48,6 +53,9 @@ pub struct ClientRequest<K> {
     pub bytes: Bytes,
     /// Where it goes.
     pub next_hop: Hop,
+    /// Whether a target that is to be sent it by UDP may get it by TCP if it is longer than [`crate::PATH_BYTES`] (RFC 3261 section
+    /// 18.1.1). Not if the URI asks for UDP.
+    pub may_go_by_tcp: bool,
 }
 
 /// How a transaction ended. Each request that was not cancelled gets exactly one.
@@ -61,10 +69,17 @@ pub enum Outcome {
     Unreachable(Unreachable),
 }
 
+impl Outcome {
+    /// Whether a failure says something about the target, and not about the request alone.
+    fn is_about_target(&self) -> bool {
+        !matches!(self, Outcome::Unreachable(Unreachable::TooLong { .. }))
+    }
+}
+
 /// Why a request could not be delivered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreachable {
-    /// No TCP connection could be opened, or a relay refused (its process is gone).
+    /// No TCP connection could be opened (to a relay: its process is gone), or the kernel refused the datagram.
     #[error("{0}")]
     Io(io::ErrorKind),
     /// The TCP connection closed before the answer came.
@@ -73,6 +88,15 @@ pub enum Unreachable {
     /// We have no socket of the address' family.
     #[error("no socket reaches this address")]
     NoSocket,
+    /// It is longer than a datagram, and the peer takes no other transport.
+    #[error("message too long: {octets} octets over UDP")]
+    TooLong {
+        /// Its length.
+        octets: usize,
+    },
+    /// Too much waits for the relay already.
+    #[error("too much waits to be sent there")]
+    Busy,
 }
 
 /// The way out. Clones share the same transactions; with the last one they end.
@@ -135,6 +159,7 @@ impl<K: Send + 'static> Client<K> {
             closing: closing.clone(),
         });
         timer::start(&shared);
+        hear_of_refused(&shared);
         (
             Client {
                 shared,
@@ -155,10 +180,7 @@ impl<K: Send + 'static> Client<K> {
     /// No target of the hop can be reached.
     pub async fn via_for(&self, hop: &Hop) -> io::Result<ViaOut> {
         match hop {
-            Hop::Relay(to) => {
-                let local = self.shared.relay(*to)?.local;
-                Ok(path::via(Transport::Udp, local))
-            }
+            Hop::Relay { to, .. } => Ok(self.shared.via_to_relay(*to)),
             Hop::Target(target) => self.shared.via_to(*target).await,
             Hop::Targets(targets) => {
                 let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
@@ -198,6 +220,25 @@ impl<K: Send + 'static> Client<K> {
     pub fn open_count(&self) -> usize {
         self.shared.keys().len()
     }
+}
+
+/// Takes in what the endpoint could not send, until the client ends.
+fn hear_of_refused<K: Send + 'static>(shared: &Arc<Shared<K>>) {
+    let Some(mut refused) = shared.endpoint.refused() else {
+        return;
+    };
+    let weak = Arc::downgrade(shared);
+    tokio::spawn(
+        shared
+            .closing
+            .clone()
+            .run_until_cancelled_owned(async move {
+                while let Some(datagram) = refused.recv().await {
+                    let Some(shared) = weak.upgrade() else { return };
+                    shared.take_refused(&datagram);
+                }
+            }),
+    );
 }
 
 impl<K> Shared<K> {

@@ -6,6 +6,8 @@
 mod batch;
 mod connection;
 mod datagram_socket;
+mod no_tcp;
+mod refusal;
 mod source_ip;
 mod tcp;
 mod udp;
@@ -22,11 +24,11 @@ use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tokio_util::task::TaskTracker;
 
-pub(crate) use batch::{Outgoing, ReceiveBuffer, receive, send};
-pub(crate) use udp::open as open_udp;
-
 use crate::{FlowGone, FlowKey, ListenAddr, Packet};
 pub use datagram_socket::DatagramSocket;
+use no_tcp::NoTcp;
+use refusal::Refusals;
+pub use refusal::{RefusedDatagram, RefusedDatagrams};
 use source_ip::SourceIps;
 use tcp::TcpTable;
 use udp::UdpSender;
@@ -136,6 +138,8 @@ struct Shared {
     listens: Vec<ListenAddr>,
     udp: Vec<UdpSender>,
     tcp: Arc<TcpTable>,
+    no_tcp: NoTcp,
+    refusals: Arc<Refusals>,
     source_ips: SourceIps,
     instance: u64,
     closing: CancellationToken,
@@ -180,6 +184,7 @@ impl Endpoint {
         let closing = CancellationToken::new();
         let tasks = TaskTracker::new();
         let drops = Arc::new(Drops::default());
+        let refusals = Arc::new(Refusals::default());
         let mut sockets = Vec::new();
         let mut listeners = Vec::new();
         let mut listens = Vec::new();
@@ -229,6 +234,7 @@ impl Endpoint {
                     &closing,
                     &tasks,
                     &drops,
+                    &refusals,
                 )
             })
             .collect();
@@ -239,6 +245,8 @@ impl Endpoint {
             listens,
             udp,
             tcp,
+            no_tcp: NoTcp::default(),
+            refusals,
             source_ips: SourceIps::default(),
             instance: rand::random(),
             closing,
@@ -311,12 +319,54 @@ impl Endpoint {
         self.shared.tcp.send(flow.connection, bytes)
     }
 
+    /// Sends down the open connection to `to`. A peer that does not read fast enough loses this message, and keeps its connection: for
+    /// connections that many wait for.
+    ///
+    /// # Errors
+    /// [`FlowGone`]: there is no such connection, or it has no room.
+    pub fn offer_tcp(&self, to: SocketAddr, bytes: Bytes) -> Result<(), FlowGone> {
+        self.shared.tcp.offer(to, bytes)
+    }
+
     /// A connection to `to`: one that is open already, or a new one. Several callers at once share one attempt.
     ///
     /// # Errors
     /// Refused, unreachable, timed out, or too many connections.
     pub async fn connect_tcp(&self, to: SocketAddr) -> io::Result<FlowKey> {
         Arc::clone(&self.shared.tcp).connect(to).await
+    }
+
+    /// A connection to a peer that is otherwise spoken to by UDP, for a request that is too long for a datagram
+    /// ([`crate::PATH_BYTES`]): one that is open, or a new one if it opens within a second. `None`: this peer takes none, which is
+    /// remembered for a while, so that not each such request costs an attempt.
+    pub async fn connect_instead_of_udp(&self, to: SocketAddr) -> Option<FlowKey> {
+        if let Some(flow) = self.open_tcp(to) {
+            return Some(flow);
+        }
+        if self.shared.no_tcp.has(to) {
+            return None;
+        }
+        let connecting = tokio::time::timeout(no_tcp::PATIENCE, self.connect_tcp(to));
+        let flow = connecting.await.ok().and_then(Result::ok);
+        if flow.is_none() {
+            self.takes_no_tcp(to);
+        }
+        flow
+    }
+
+    /// Notes that a peer that is spoken to by UDP does not answer by TCP.
+    pub fn takes_no_tcp(&self, peer: SocketAddr) {
+        self.shared.no_tcp.note(peer);
+    }
+
+    /// Whether it is worth while to try TCP with a peer that is spoken to by UDP.
+    pub fn may_take_tcp(&self, peer: SocketAddr) -> bool {
+        !self.shared.no_tcp.has(peer)
+    }
+
+    /// The datagrams that the kernel refuses to send from now on. `None`: somebody has them already.
+    pub fn refused(&self) -> Option<RefusedDatagrams> {
+        self.shared.refusals.subscribe()
     }
 
     /// The open connection to `to`, if there is one.
@@ -345,7 +395,8 @@ impl Endpoint {
         &self.shared.drops
     }
 
-    /// Flushes what is queued for UDP, closes all sockets and waits until that is done.
+    /// Writes out what is queued, for datagrams and connections, closes all sockets and waits until that is done. A peer that reads slowly
+    /// is waited for briefly.
     pub async fn close(&self) {
         self.shared.closing.cancel();
         self.shared.tasks.close();

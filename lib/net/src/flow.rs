@@ -24,9 +24,10 @@ pub struct Packet {
     pub bytes: Vec<u8>,
     /// Where it came from, and so where an answer goes.
     pub flow: FlowKey,
-    /// Set for the last request of a stream that cannot be framed any more: `bytes` is what came of it
-    /// ([`sip::StreamFramer::lost`]), for an answer that says so. The connection is closed when all that came by it are answered.
-    pub lost: Option<FramingError>,
+    /// Set for a request of a stream that is too large, or that cannot be framed: `bytes` is its head, or what came of it
+    /// ([`sip::StreamFramer::lost`]), for an answer that says so. Where nobody knows any more where the next one begins, the connection is
+    /// closed when all that came by it are answered.
+    pub fault: Option<FramingError>,
 }
 
 /// The connection is closed: nothing can be sent by this flow any more (RFC 5626: answer 430).

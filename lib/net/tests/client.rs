@@ -11,11 +11,12 @@ use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use net::{
-    Client, ClientRequest, Endpoint, Hop, Incoming, Outcome, Outcomes, Resolver, Target,
-    Unreachable,
+    Client, ClientRequest, Endpoint, EndpointOptions, Hop, Incoming, ListenAddr, Outcome, Outcomes,
+    Resolver, Target, Unreachable,
 };
 use sip::transaction::Timers;
 use sip::{Method, Transport};
@@ -100,6 +101,14 @@ fn request(key: usize, hop: &Hop, via: &str, branch: &str) -> ClientRequest<usiz
         method: Method::Options,
         bytes,
         next_hop: hop.clone(),
+        may_go_by_tcp: false,
+    }
+}
+
+fn relay(to: SocketAddr) -> Hop {
+    Hop::Relay {
+        to,
+        retransmits: true,
     }
 }
 
@@ -134,14 +143,10 @@ async fn thousands_at_once_on_every_kind_of_hop() {
         let (peer, incoming) = endpoint(&[transport]).await;
         let addr = local(&peer, transport);
         let connections = answering(peer, incoming);
-        let mut hops = vec![
+        for hop in [
             Hop::Target(target(transport, addr)),
             Hop::Targets(vec![target(transport, addr)]),
-        ];
-        if transport == Transport::Udp {
-            hops.push(Hop::Relay(addr));
-        }
-        for hop in hops {
+        ] {
             let requests = caller.requests(&hop, 3_000).await;
             caller.client.send(requests);
             assert!(
@@ -155,6 +160,25 @@ async fn thousands_at_once_on_every_kind_of_hop() {
         }
         assert_eq!(connections.lock().unwrap().len(), 1, "{transport}");
     }
+}
+
+/// Through a relay all go on one connection, however long they are, and answers find their transactions.
+#[tokio::test]
+async fn thousands_at_once_through_a_relay() {
+    let mut caller = Caller::new(&[Transport::Udp], Timers::default()).await;
+    let (peer, incoming) = endpoint(&[Transport::Tcp]).await;
+    let hop = relay(local(&peer, Transport::Tcp));
+    let connections = answering(peer, incoming);
+    let mut requests = caller.requests(&hop, 3_000).await;
+    for request in requests.iter_mut().step_by(100) {
+        let body = vec![b'x'; 60_000];
+        let call_id = request.key.to_string();
+        request.bytes = options("TCP 127.0.0.1:9", &request.branch, &call_id, &body).into();
+    }
+    caller.client.send(requests);
+    let outcomes = caller.outcomes(3_000).await;
+    assert!(outcomes.iter().all(|(_, outcome)| is_ok(outcome)));
+    assert_eq!(connections.lock().unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -185,40 +209,60 @@ async fn a_connection_is_opened_by_send_as_well() {
 #[tokio::test]
 async fn lost_requests_are_sent_again_until_answered_or_timer_f() {
     let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let addr = peer.local_addr().unwrap();
-    for hop in [Hop::Target(target(Transport::Udp, addr)), Hop::Relay(addr)] {
-        let mut caller = Caller::new(&[Transport::Udp], SHORT).await;
+    let hop = Hop::Target(target(Transport::Udp, peer.local_addr().unwrap()));
+    let mut caller = Caller::new(&[Transport::Udp], SHORT).await;
+    let requests = caller.requests(&hop, 1).await;
+    let sent = requests[0].bytes.clone();
+    caller.client.send(requests);
+    let mut buffer = [0; 2_000];
+    for copy in 0..3 {
+        let (count, from) = within("a copy", peer.recv_from(&mut buffer)).await.unwrap();
+        assert_eq!(buffer[..count], sent);
+        if copy == 2 {
+            peer.send_to(&ok(&buffer[..count], from), from)
+                .await
+                .unwrap();
+        }
+    }
+    assert!(is_ok(&caller.outcomes(1).await[0].1));
+
+    let requests = caller.requests(&hop, 1).await;
+    caller.client.send(requests);
+    assert!(matches!(caller.outcomes(1).await[0].1, Outcome::TimedOut));
+}
+
+/// What a relay sends on as datagrams may get lost behind it; what it sends down a connection may not.
+#[tokio::test]
+async fn copies_go_through_a_relay_only_where_they_are_wanted() {
+    for retransmits in [true, false] {
+        let mut caller = Caller::new(&[], SHORT).await;
+        let (peer, mut incoming) = endpoint(&[Transport::Tcp]).await;
+        let to = local(&peer, Transport::Tcp);
+        let hop = Hop::Relay { to, retransmits };
         let requests = caller.requests(&hop, 1).await;
         let sent = requests[0].bytes.clone();
         caller.client.send(requests);
-        let mut buffer = [0; 2_000];
-        for copy in 0..3 {
-            let (count, from) = within("a copy", peer.recv_from(&mut buffer)).await.unwrap();
-            assert_eq!(buffer[..count], sent);
-            if copy == 2 {
-                peer.send_to(&ok(&buffer[..count], from), from)
-                    .await
-                    .unwrap();
-            }
+        let count = if retransmits { 3 } else { 1 };
+        for packet in packets(&mut incoming, count).await {
+            assert_eq!(packet.bytes, sent);
         }
-        assert!(is_ok(&caller.outcomes(1).await[0].1));
-
-        let requests = caller.requests(&hop, 1).await;
-        caller.client.send(requests);
         assert!(matches!(caller.outcomes(1).await[0].1, Outcome::TimedOut));
-        while peer.try_recv_from(&mut buffer).is_ok() {}
+        if !retransmits {
+            let more = tokio::time::timeout(Duration::ZERO, incoming.recv_batch()).await;
+            assert!(more.is_err(), "{more:?}");
+        }
     }
 }
 
 #[tokio::test]
 async fn a_relay_that_is_gone_fails_everything_at_once() {
-    let free = UdpSocket::bind("127.0.0.1:0")
+    let free = TcpListener::bind("127.0.0.1:0")
         .await
         .unwrap()
         .local_addr()
         .unwrap();
     let mut caller = Caller::new(&[Transport::Udp], LONG).await;
-    let requests = caller.requests(&Hop::Relay(free), 100).await;
+    let requests = caller.requests(&relay(free), 100).await;
     caller.client.send(requests);
     for (_, outcome) in caller.outcomes(100).await {
         assert!(
@@ -230,40 +274,162 @@ async fn a_relay_that_is_gone_fails_everything_at_once() {
         );
     }
     // The process comes back at the same address: the very next request gets through.
-    let back = UdpSocket::bind(free).await.unwrap();
-    let requests = caller.requests(&Hop::Relay(free), 1).await;
+    let back = ListenAddr {
+        transport: Transport::Tcp,
+        addr: free,
+    };
+    let (peer, incoming) =
+        Endpoint::bind(&[back], sip::Limits::default(), EndpointOptions::default())
+            .await
+            .unwrap();
+    answering(peer, incoming);
+    let requests = caller.requests(&relay(free), 1).await;
     caller.client.send(requests);
-    let mut buffer = [0; 2_000];
-    let (count, from) = within("request", back.recv_from(&mut buffer))
-        .await
-        .unwrap();
-    back.send_to(&ok(&buffer[..count], from), from)
-        .await
-        .unwrap();
     assert!(is_ok(&caller.outcomes(1).await[0].1));
 }
 
+/// Two relays: what is open with the one that dies fails, what is open with the other stays open.
 #[tokio::test]
-async fn a_relay_that_dies_fails_what_waits_for_it() {
-    let mut caller = Caller::new(
-        &[Transport::Udp],
-        Timers {
-            t1_ms: 50,
-            t2_ms: 50,
-        },
-    )
-    .await;
-    let relay = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+async fn a_relay_that_dies_fails_what_waits_for_it_and_nothing_else() {
+    let mut caller = Caller::new(&[Transport::Udp], LONG).await;
+    let (dies, mut to_dying) = endpoint(&[Transport::Tcp]).await;
+    let (lives, mut to_living) = endpoint(&[Transport::Tcp]).await;
     let requests = caller
-        .requests(&Hop::Relay(relay.local_addr().unwrap()), 10)
+        .requests(&relay(local(&dies, Transport::Tcp)), 10)
         .await;
+    let mut others = caller
+        .requests(&relay(local(&lives, Transport::Tcp)), 1)
+        .await;
+    others[0].key = 10;
     caller.client.send(requests);
-    within("a request", relay.recv_from(&mut [0; 2_000]))
+    caller.client.send(others);
+    packets(&mut to_dying, 10).await;
+    let open = packets(&mut to_living, 1).await.remove(0);
+    within("its end", dies.close()).await;
+    let mut failed = Vec::new();
+    while failed.len() < 10 {
+        failed.extend(
+            within("failures", caller.outcomes.recv_batch())
+                .await
+                .unwrap(),
+        );
+    }
+    for (key, outcome) in failed {
+        assert!(key < 10, "{key}");
+        assert!(
+            matches!(outcome, Outcome::Unreachable(Unreachable::FlowGone)),
+            "{outcome:?}"
+        );
+    }
+    let answer = ok(&open.bytes, open.flow.remote).into();
+    lives.send_flow(&open.flow, answer).unwrap();
+    assert!(is_ok(&caller.outcomes(1).await[0].1));
+}
+
+/// A datagram that the kernel does not take is a fault of that one request, known at once: neither a time-out, nor a word about the
+/// peer or about what else is on its way there.
+#[tokio::test]
+async fn a_request_that_cannot_be_sent_fails_alone_and_at_once() {
+    let mut caller = Caller::new(&[Transport::Udp], LONG).await;
+    let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let hop = Hop::Targets(vec![target(Transport::Udp, peer.local_addr().unwrap())]);
+    let mut requests = caller.requests(&hop, 3).await;
+    let via = caller.client.via_for(&hop).await.unwrap();
+    requests[1].bytes = options(
+        &format!("UDP {}:{}", via.host, via.port),
+        &requests[1].branch,
+        "1",
+        &vec![b'x'; 69_000],
+    )
+    .into();
+    let octets = requests[1].bytes.len();
+    caller.client.send(requests);
+    let (key, outcome) = within("the failure", caller.outcomes.recv_batch())
         .await
-        .unwrap();
-    drop(relay);
-    for (_, outcome) in caller.outcomes(10).await {
-        assert!(matches!(outcome, Outcome::Unreachable(_)), "{outcome:?}");
+        .unwrap()
+        .remove(0);
+    assert_eq!(key, 1);
+    assert!(
+        matches!(outcome, Outcome::Unreachable(Unreachable::TooLong { octets: said }) if said == octets),
+        "{outcome:?}"
+    );
+    let nowhere = Hop::Target(target(Transport::Udp, "127.0.0.1:0".parse().unwrap()));
+    let mut invalid = caller.requests(&nowhere, 1).await;
+    invalid[0].key = 3;
+    caller.client.send(invalid);
+    let (key, outcome) = within("the failure", caller.outcomes.recv_batch())
+        .await
+        .unwrap()
+        .remove(0);
+    assert_eq!(key, 3);
+    assert!(
+        matches!(
+            outcome,
+            Outcome::Unreachable(Unreachable::Io(ErrorKind::InvalidInput))
+        ),
+        "{outcome:?}"
+    );
+    let mut buffer = [0; 2_000];
+    for _ in 0..2 {
+        let (count, from) = within("the others", peer.recv_from(&mut buffer))
+            .await
+            .unwrap();
+        peer.send_to(&ok(&buffer[..count], from), from)
+            .await
+            .unwrap();
+    }
+    assert!(
+        caller
+            .outcomes(2)
+            .await
+            .iter()
+            .all(|(_, outcome)| is_ok(outcome))
+    );
+}
+
+/// RFC 3261 section 18.1.1: what is too long for a datagram goes by TCP, where the peer takes that, and by UDP after all where it does not.
+#[tokio::test]
+async fn long_requests_go_by_tcp_where_the_peer_takes_it() {
+    let (both, mut to_both) = endpoint(&[Transport::Udp]).await;
+    let addr = local(&both, Transport::Udp);
+    let also = ListenAddr {
+        transport: Transport::Tcp,
+        addr,
+    };
+    let (by_tcp, mut to_tcp) =
+        Endpoint::bind(&[also], sip::Limits::default(), EndpointOptions::default())
+            .await
+            .unwrap();
+    let (udp_only, mut to_udp_only) = endpoint(&[Transport::Udp]).await;
+    let mut caller = Caller::new(&[Transport::Udp], Timers::default()).await;
+    let long = async |caller: &Caller, to: SocketAddr, may_go_by_tcp: bool| {
+        let hop = Hop::Targets(vec![target(Transport::Udp, to)]);
+        let mut request = caller.requests(&hop, 1).await.remove(0);
+        request.bytes = options("UDP h", &request.branch, "long", &[b'x'; 2_000]).into();
+        request.may_go_by_tcp = may_go_by_tcp;
+        caller.client.send(vec![request]);
+    };
+    for (may_go_by_tcp, peer, incoming) in
+        [(true, &by_tcp, &mut to_tcp), (false, &both, &mut to_both)]
+    {
+        long(&caller, addr, may_go_by_tcp).await;
+        let packet = packets(incoming, 1).await.remove(0);
+        let via = wire::request(&packet.bytes).top_via().unwrap();
+        assert_eq!(via.transport, Some(packet.flow.transport));
+        let answer = ok(&packet.bytes, packet.flow.remote).into();
+        peer.send_flow(&packet.flow, answer).unwrap();
+        assert!(is_ok(&caller.outcomes(1).await[0].1));
+    }
+    let at = local(&udp_only, Transport::Udp);
+    for attempt in 0..2 {
+        assert_eq!(caller.endpoint.may_take_tcp(at), attempt == 0);
+        long(&caller, at, true).await;
+        let packet = packets(&mut to_udp_only, 1).await.remove(0);
+        let via = wire::request(&packet.bytes).top_via().unwrap();
+        assert_eq!(via.transport, Some(Transport::Udp));
+        let answer = ok(&packet.bytes, packet.flow.remote).into();
+        udp_only.send_flow(&packet.flow, answer).unwrap();
+        assert!(is_ok(&caller.outcomes(1).await[0].1));
     }
 }
 
@@ -382,10 +548,8 @@ async fn all_targets_failed() {
 #[tokio::test]
 async fn a_cancelled_transaction_is_silent() {
     let mut caller = Caller::new(&[Transport::Udp], SHORT).await;
-    let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let requests = caller
-        .requests(&Hop::Relay(peer.local_addr().unwrap()), 2)
-        .await;
+    let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let requests = caller.requests(&relay(peer.local_addr().unwrap()), 2).await;
     let branch = requests[0].branch.clone();
     caller.client.send(requests);
     caller.client.cancel(&branch);
@@ -399,7 +563,7 @@ async fn the_last_client_ends_the_outcomes() {
     let (endpoint, _incoming) = endpoint(&[Transport::Udp]).await;
     let (client, mut outcomes) = Client::<()>::new(endpoint, Resolver::system(), LONG);
     client
-        .via_for(&Hop::Relay("127.0.0.1:9".parse().unwrap()))
+        .via_for(&relay("127.0.0.1:9".parse().unwrap()))
         .await
         .unwrap();
     drop(client.clone());

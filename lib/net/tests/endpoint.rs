@@ -116,6 +116,59 @@ async fn closing_flushes_what_was_queued() {
     }
 }
 
+/// Answers that were queued before the end are written out, also those that do not fit into the kernel at once, and what the peer still
+/// sends does not make them vanish.
+#[tokio::test]
+async fn closing_writes_out_what_was_queued_for_connections() {
+    let (endpoint, mut incoming) = endpoint(&[Transport::Tcp]).await;
+    let mut phone = TcpStream::connect(local(&endpoint, Transport::Tcp))
+        .await
+        .unwrap();
+    phone
+        .write_all(&options("TCP h", "z9hG4bK1", "1", b""))
+        .await
+        .unwrap();
+    let packet = packets(&mut incoming, 1).await.remove(0);
+    for _ in 0..10 {
+        let answer = Bytes::from(vec![b'x'; 100_000]);
+        endpoint.send_flow(&packet.flow, answer).unwrap();
+    }
+    phone
+        .write_all(&options("TCP h", "z9hG4bK2", "too late", b""))
+        .await
+        .unwrap();
+    let mut read = Vec::new();
+    let (all, ()) = tokio::join!(
+        within("all of it", phone.read_to_end(&mut read)),
+        within("close", endpoint.close())
+    );
+    assert_eq!(all.unwrap(), 1_000_000);
+    assert_eq!(endpoint.drops().connections(), 0);
+}
+
+/// A message that is too large costs its sender that message, and not the connection, as long as its end is known.
+#[tokio::test]
+async fn a_stream_goes_on_behind_what_is_too_large() {
+    let (endpoint, mut incoming) = endpoint(&[Transport::Tcp]).await;
+    let mut phone = TcpStream::connect(local(&endpoint, Transport::Tcp))
+        .await
+        .unwrap();
+    let large = options("TCP h", "z9hG4bK1", "large", &vec![b'x'; 3_000_000]);
+    let next = options("TCP h", "z9hG4bK2", "next", b"");
+    phone.write_all(&[large, next].concat()).await.unwrap();
+    let arrived = packets(&mut incoming, 2).await;
+    let fault = arrived[0].fault.expect("the first is at fault");
+    assert_eq!(fault.status.code(), 413);
+    assert!(arrived[0].bytes.len() < 1_000, "its head alone");
+    assert_eq!(arrived[1].fault, None);
+    for packet in &arrived {
+        let request = wire::request_of(&packet.bytes);
+        let is_large = packet.fault.is_some();
+        let expected = if is_large { "large" } else { "next" };
+        assert_eq!(request.call_id().unwrap(), expected);
+    }
+}
+
 #[tokio::test]
 async fn taken_and_unknown_addresses_are_refused() {
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -312,8 +365,8 @@ async fn a_lost_stream_is_closed_after_the_answers() {
         .await
         .unwrap();
     let arrived = packets(&mut incoming, 2).await;
-    assert_eq!(arrived[0].lost, None);
-    let fault = arrived[1].lost.expect("the second is at fault");
+    assert_eq!(arrived[0].fault, None);
+    let fault = arrived[1].fault.expect("the second is at fault");
     assert_eq!(fault.reason, "Missing Content-Length");
     assert_eq!(arrived[1].bytes, second.as_bytes());
     // Nothing new begins by a connection that ends.

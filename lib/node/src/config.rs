@@ -85,13 +85,21 @@ pub struct ServerConfig {
     ///
     /// Unit: none. Default: `["udp:127.0.0.1:5060", "tcp:127.0.0.1:5060"]`. Range: one or more.
     pub listen: Vec<Listener>,
-    /// The UDP address at which notifiers reach this process, to send NOTIFYs down the connections that it holds. Set it
-    /// when notifiers run on other machines; it must not be reachable from outside. Empty: the first UDP address of
-    /// `listen`, or, if that has none, a free UDP port at the first address of `listen`.
+    /// The TCP address at which notifiers reach this process, to send NOTIFYs from its listeners and down the connections that it holds. Set
+    /// it when notifiers run on other machines; it must not be reachable from outside. `udp:` of earlier versions means the same. Empty: the
+    /// first TCP address of `listen`, or, if that has none, the first address of `listen` by TCP.
     ///
-    /// Unit: none. Default: `""`. Range: empty or `udp:ADDRESS:PORT`.
+    /// Unit: none. Default: `""`. Range: empty or `tcp:ADDRESS:PORT`.
     #[serde(with = "optional")]
     pub internal_listen: Option<Listen>,
+    /// 1: a phone on UDP that talks to this server directly gets its NOTIFYs from the address and port that it subscribed at, as firewalls
+    /// expect; the notifiers send them through this server. 0: from the notifiers' own addresses, which costs less, for networks without
+    /// firewalls between notifiers and phones. Phones behind NAT and on TCP are reached through this server in either case, phones behind
+    /// a proxy in neither. It takes effect when a phone subscribes or refreshes.
+    ///
+    /// Unit: flag. Default: `1`. Range: 0 or 1.
+    #[serde(with = "flag")]
+    pub notify_from_listener: bool,
     /// Database connections that store publications and subscriptions. Each carries one batch at a time.
     ///
     /// Unit: connections. Default: `4`. Range: 1 to 64.
@@ -136,7 +144,8 @@ pub struct HttpConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NotifierConfig {
-    /// The UDP address from which NOTIFYs are sent. With several notifiers on a machine leave the port at 0.
+    /// The UDP address from which NOTIFYs are sent. With several notifiers on a machine leave the port at 0. An address that stands for all,
+    /// `0.0.0.0` or `[::]`, stands for all of IPv4 and of IPv6.
     ///
     /// Unit: none. Default: `"udp:0.0.0.0:0"`. Range: `udp:ADDRESS:PORT`.
     pub listen: Listen,
@@ -474,6 +483,7 @@ impl Default for ServerConfig {
         ServerConfig {
             listen: vec![local(Transport::Udp), local(Transport::Tcp)],
             internal_listen: None,
+            notify_from_listener: true,
             write_connections: const { Within::of(4) },
             batch_size: const { Within::of(64) },
             backlog: const { Within::of(10_000) },
@@ -605,14 +615,6 @@ impl Config {
             !server.listen.is_empty(),
             "server.listen",
             "needs at least one address".to_owned(),
-        );
-        must(
-            server
-                .internal_listen
-                .as_ref()
-                .is_none_or(|listen| listen.transport == Transport::Udp),
-            "server.internal_listen",
-            "must be a UDP address".to_owned(),
         );
         must(
             http.token.is_some() || http.listen.is_none_or(|addr| addr.ip().is_loopback()),

@@ -172,10 +172,6 @@ fn keys_must_agree() {
             "notifier.retry_min_s",
         ),
         (
-            vec![("server.internal_listen", "tcp:127.0.0.1:0")],
-            "server.internal_listen",
-        ),
-        (
             vec![
                 ("server.listen", "[]"),
                 ("server.internal_listen", "udp:127.0.0.1:0"),

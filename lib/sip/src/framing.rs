@@ -13,6 +13,13 @@ pub enum Frame {
     Ping,
     /// One whole message, for [`crate::parse_datagram`].
     Message(Vec<u8>),
+    /// A message that exceeds a limit. Its end is known, so the stream goes on behind it; its body is thrown away as it comes.
+    TooLarge {
+        /// The head, for an answer ([`FramingError::of_message`]).
+        head: Vec<u8>,
+        /// Which limit.
+        error: FramingError,
+    },
 }
 
 /// The stream cannot be framed any more; answer what can be answered ([`StreamFramer::lost`]), and close it.
@@ -58,7 +65,12 @@ pub struct StreamFramer {
     head_length: Option<usize>,
     /// Length of the message at `start`, once its head is there.
     message_length: Option<usize>,
+    /// What is still to come of a message that is too large.
+    skipped: usize,
 }
+
+/// The longest body that is read away because it is too large; whoever announces more loses the connection.
+const MAX_SKIPPED: usize = 16 << 20;
 
 /// Handed-out bytes that may stay in front of the buffer before it is moved together.
 const COMPACT_AT: usize = 64 * 1024;
@@ -81,6 +93,7 @@ impl StreamFramer {
             searched: 0,
             head_length: None,
             message_length: None,
+            skipped: 0,
         }
     }
 
@@ -107,6 +120,9 @@ impl StreamFramer {
         reason = "fallible, and the buffer grows between calls"
     )]
     pub fn next(&mut self) -> Result<Option<Frame>, FramingError> {
+        if !self.skip() {
+            return Ok(None);
+        }
         if self.message_length.is_none() {
             match self.skip_line_ends() {
                 Before::Ping => return Ok(Some(Frame::Ping)),
@@ -117,7 +133,12 @@ impl StreamFramer {
                 return Ok(None);
             };
             self.head_length = Some(head_length);
-            self.message_length = Some(self.length_by_head(head_length)?);
+            match self.length_by_head(head_length)? {
+                Length::Fits(length) => self.message_length = Some(length),
+                Length::TooLarge(body_length, error) => {
+                    return Ok(Some(self.too_large(head_length, body_length, error)));
+                }
+            }
         }
         let Some(length) = self
             .message_length
@@ -132,6 +153,22 @@ impl StreamFramer {
         Ok(Some(Frame::Message(message)))
     }
 
+    /// Throws away what has come of a message that is too large. Whether that was all of it.
+    fn skip(&mut self) -> bool {
+        let come = self.skipped.min(self.pending().len());
+        self.start += come;
+        self.skipped -= come;
+        self.skipped == 0
+    }
+
+    fn too_large(&mut self, head_length: usize, body_length: usize, error: FramingError) -> Frame {
+        let head = self.pending()[..head_length].to_vec();
+        self.start += head_length;
+        self.skipped = body_length;
+        (self.searched, self.head_length) = (0, None);
+        Frame::TooLarge { head, error }
+    }
+
     /// What has come of the message at which [`StreamFramer::next`] failed: its head, or the beginning of one that is too long. The
     /// body is left out, since nobody knows where it ends.
     pub fn lost(&self) -> Vec<u8> {
@@ -143,7 +180,7 @@ impl StreamFramer {
     /// Whether a message has begun and is not complete: the peer owes the rest. Ask after [`StreamFramer::next`] gave
     /// `None`. Line ends alone are no beginning: some phones keep their flow alive with a single CRLF.
     pub fn is_partial(&self) -> bool {
-        !b"\r\n\r\n".starts_with(self.pending())
+        self.skipped > 0 || !b"\r\n\r\n".starts_with(self.pending())
     }
 
     fn pending(&self) -> &[u8] {
@@ -194,7 +231,7 @@ impl StreamFramer {
     }
 
     fn check_unfinished(&self) -> Result<Option<usize>, FramingError> {
-        if self.pending().len() > self.limits.message_bytes {
+        if self.pending().len() > self.limits.of(self.pending()).message_bytes {
             return Err(FramingError::new(
                 "Message Too Large",
                 StatusCode::MESSAGE_TOO_LARGE,
@@ -204,32 +241,36 @@ impl StreamFramer {
     }
 
     /// The same scanner as for whole messages reads Content-Length, so that no two readings of a message can differ.
-    fn length_by_head(&self, head_length: usize) -> Result<usize, FramingError> {
+    fn length_by_head(&self, head_length: usize) -> Result<Length, FramingError> {
         let mut head = self.pending()[..head_length].to_vec();
-        let content_length = scan(&mut head, &self.limits)
+        let limits = self.limits.of(&head);
+        let content_length = scan(&mut head, &limits)
             .content_length(&head)
             .map_err(|fault| FramingError::new(fault.reason, fault.status))?;
         let body_length = content_length.ok_or(FramingError::new(
             "Missing Content-Length",
             StatusCode::BAD_REQUEST,
         ))?;
-        if body_length > self.limits.body_bytes {
-            return Err(FramingError::new(
-                "Body too large",
-                StatusCode::REQUEST_ENTITY_TOO_LARGE,
-            ));
-        }
-        match head_length
-            .checked_add(body_length)
-            .filter(|length| *length <= self.limits.message_bytes)
-        {
-            Some(length) => Ok(length),
-            None => Err(FramingError::new(
-                "Message Too Large",
-                StatusCode::MESSAGE_TOO_LARGE,
-            )),
+        let error = if body_length > limits.body_bytes {
+            FramingError::new("Body too large", StatusCode::REQUEST_ENTITY_TOO_LARGE)
+        } else if head_length + body_length > limits.message_bytes {
+            FramingError::new("Message Too Large", StatusCode::MESSAGE_TOO_LARGE)
+        } else {
+            return Ok(Length::Fits(head_length + body_length));
+        };
+        match body_length > MAX_SKIPPED {
+            true => Err(error),
+            false => Ok(Length::TooLarge(body_length, error)),
         }
     }
+}
+
+/// What a head says of its message.
+enum Length {
+    /// Head and body together.
+    Fits(usize),
+    /// The body's length, and the limit that it exceeds.
+    TooLarge(usize, FramingError),
 }
 
 /// Whether a datagram is a keep-alive: empty, or nothing but CR, LF and NUL.
@@ -264,6 +305,10 @@ mod tests {
                 frames.push(match frame {
                     Frame::Ping => "ping".to_owned(),
                     Frame::Message(bytes) => String::from_utf8(bytes).expect("UTF-8"),
+                    Frame::TooLarge { head, error } => {
+                        let head = String::from_utf8(head).expect("UTF-8");
+                        format!("{} to {head:?}", error.status.code())
+                    }
                 });
             }
         }
@@ -319,17 +364,75 @@ mod tests {
                 "A\r\nl: 99999999999999999999\r\n\r\n".to_owned(),
                 "Bad Content-Length",
             ),
-            ("A\r\nl: 41\r\n\r\n".to_owned(), "Body too large"),
-            (
-                format!("A\r\nX: {}\r\nl: 30\r\n\r\n", "x".repeat(60)),
-                "Message Too Large",
-            ),
+            ("A\r\nl: 16777217\r\n\r\n".to_owned(), "Body too large"),
             ("x".repeat(101), "Message Too Large"),
             ("x\r\n".repeat(34), "Message Too Large"),
         ] {
             for step in [1, 3, 1_000] {
                 assert_eq!(frames(&stream, step), Err(reason), "{stream:?} by {step}");
             }
+        }
+    }
+
+    #[test]
+    fn what_is_too_large_is_skipped() {
+        let (next, body) = ("B\r\nl: 3\r\n\r\nxyz", "\r\n\r\nA".repeat(9));
+        let long_head = format!("A\r\nX: {}\r\n", "x".repeat(60));
+        for (head, status) in [("A\r\n", 413), (long_head.as_str(), 513)] {
+            let length = if status == 413 { 45 } else { 30 };
+            let head = format!("{head}l: {length}\r\n\r\n");
+            let stream = [next, &head, &body[..length], next, &head, &body[..length]].concat();
+            let refused = format!("{status} to {head:?}");
+            for step in [1, 2, 3, 7, 1_000] {
+                assert_eq!(
+                    frames(&stream, step),
+                    Ok(vec![
+                        next.to_owned(),
+                        refused.clone(),
+                        next.to_owned(),
+                        refused.clone()
+                    ]),
+                    "{stream:?} by {step}"
+                );
+            }
+            let mut framer = StreamFramer::new(limits());
+            framer.push(head.as_bytes());
+            assert!(matches!(framer.next(), Ok(Some(Frame::TooLarge { .. }))));
+            assert!(framer.is_partial(), "the peer owes the body");
+            framer.push(&vec![b'x'; length]);
+            assert_eq!(framer.next(), Ok(None));
+            assert!(!framer.is_partial());
+        }
+    }
+
+    #[test]
+    fn a_notify_may_be_longer() {
+        let limits = Limits {
+            notify_bytes: 200,
+            ..limits()
+        };
+        for (method, length, fits) in [
+            ("NOTIFY", 150, true),
+            ("NOTIFY", 250, false),
+            ("PUBLISH", 150, false),
+        ] {
+            let message = format!(
+                "{method} sip:a SIP/2.0\r\nl: {length}\r\n\r\n{}",
+                "x".repeat(length)
+            );
+            let mut framer = StreamFramer::new(limits);
+            framer.push(message.as_bytes());
+            let frame = framer.next().expect("it can be framed");
+            assert_eq!(
+                matches!(frame, Some(Frame::Message(_))),
+                fits,
+                "{message:?}"
+            );
+            assert_eq!(
+                parse_datagram(message.clone().into_bytes(), &limits).is_ok(),
+                fits,
+                "{message:?}"
+            );
         }
     }
 
@@ -365,7 +468,7 @@ mod tests {
                 (400, "Bad Content-Length", uri.clone()),
             ),
             (
-                format!("{head}l: 41\r\n\r\nbody"),
+                format!("{head}l: 16777217\r\n\r\nbody"),
                 (413, "Body too large", uri.clone()),
             ),
             (

@@ -11,6 +11,8 @@ pub struct Limits {
     pub header_line_bytes: usize,
     /// Body. Answered 413.
     pub body_bytes: usize,
+    /// The same two of a NOTIFY, which is longer where it is made of many publications.
+    pub notify_bytes: usize,
 }
 
 impl Default for Limits {
@@ -20,6 +22,21 @@ impl Default for Limits {
             header_count: 128,
             header_line_bytes: 8_192,
             body_bytes: 65_535,
+            notify_bytes: 512 << 10,
+        }
+    }
+}
+
+impl Limits {
+    /// The limits of this very message, of which at least the start line is there.
+    pub(crate) fn of(&self, message: &[u8]) -> Limits {
+        if !message.starts_with(b"NOTIFY ") {
+            return *self;
+        }
+        Limits {
+            message_bytes: self.message_bytes.max(self.notify_bytes),
+            body_bytes: self.body_bytes.max(self.notify_bytes),
+            ..*self
         }
     }
 }

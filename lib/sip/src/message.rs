@@ -44,6 +44,7 @@ pub fn parse_datagram(mut bytes: Vec<u8>, limits: &Limits) -> Result<Message, Pa
     if u32::try_from(bytes.len()).is_err() {
         return Err(too_large);
     }
+    let limits = &limits.of(&bytes);
     let head = scan(&mut bytes, limits);
     let body = if bytes.len() > limits.message_bytes {
         Err(too_large)

@@ -37,6 +37,7 @@ mod tests {
             header_count: length,
             header_line_bytes: length,
             body_bytes: length,
+            notify_bytes: length,
         };
         let request = match parse_datagram(bytes, &limits) {
             Ok(Message::Request(request)) => request,

@@ -190,6 +190,7 @@ fn limits_are_kept() {
         header_count: 6,
         header_line_bytes: 60,
         body_bytes: 50,
+        notify_bytes: 0,
     };
     for (label, rest, status) in [
         ("within", format!("l: 50\r\n\r\n{}", "b".repeat(50)), None),

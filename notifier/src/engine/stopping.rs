@@ -38,7 +38,7 @@ impl Engine {
                 let letter = Letter {
                     key,
                     standing,
-                    may_connect: false,
+                    flow: None,
                 };
                 self.ended(letter, Ending::Interrupted);
             }

@@ -119,6 +119,8 @@ pub struct DialogVerdict {
     pub target_version: i32,
     /// What to do.
     pub verdict: Verdict,
+    /// Why the NOTIFY failed, in words, if it is to be tried again.
+    pub failure: String,
 }
 
 /// What to do with a dialog after its NOTIFY.
@@ -254,6 +256,10 @@ impl Subscriptions<'_> {
                 Verdict::Retry { after_s } => ("retry", after_s.into()),
             })
             .unzip();
+        let failure: Vec<&str> = verdicts
+            .iter()
+            .map(|verdict| verdict.failure.as_str())
+            .collect();
         self.0
             .execute(
                 &registry::SUBSCRIPTION_SETTLE_BATCH,
@@ -263,6 +269,7 @@ impl Subscriptions<'_> {
                     &target_version,
                     &name,
                     &after_s,
+                    &failure,
                     &self.0.now(),
                 ],
             )

@@ -2,7 +2,7 @@
 -- Purpose:    the subscriptions to a presentity in words, and what each is owed
 -- Called by:  cli/src/explain.rs
 -- Parameters: $1 presentity_uri text | $2 limit int8
--- Returns:    event text | watcher text | state text | reason text | owed text (nothing, decision, answer, state, again) | expires_s float8 (from now; Infinity = never) | notified int8 | failures int4 | retry_s float8 (from now; null = no failure) | user_agent text | contact text | by_flow bool | shows text | notified_s float8 (ago; null = never)
+-- Returns:    event text | watcher text | state text | reason text | owed text (nothing, decision, answer, state, again) | expires_s float8 (from now; Infinity = never) | notified int8 | failures int4 | retry_s float8 (from now; null = no failure) | user_agent text | contact text | by_flow bool | shows text | notified_s float8 (ago; null = never) | last_failure text (in words; null = the last one did not fail)
 -- Locks:      none
 -- Plan:       active_watchers_resource_idx, notify_queue_pkey
 -- Retry:      safe, reads only
@@ -12,7 +12,8 @@ SELECT s.event, s.watcher, s.state, s.reason, s.owed,
        s.notified, s.failures,
        extract(epoch FROM s.retry_at - now())::double precision AS retry_s,
        s.user_agent, s.contact, s.by_flow, s.shows,
-       extract(epoch FROM now() - s.notified_at)::double precision AS notified_s
+       extract(epoch FROM now() - s.notified_at)::double precision AS notified_s,
+       s.last_failure
 FROM presence_subscriptions AS s
 WHERE s.presentity_uri = $1::text
 ORDER BY s.event, s.id

@@ -12,7 +12,9 @@
 -- One that is behind by no more than cseq_offset is taken; it does not lower the stored CSeq.
 -- A dialog whose time is up is gone (481), although the sweep may not have come by yet.
 -- A change of contact or flow raises target_version: verdicts on NOTIFYs to the old target no longer apply, and take does not
--- wait for them. The route set stays (RFC 3261 section 12.2.2 refreshes the target only).
+-- wait for them. Not so where both flows lead to the same Contact by UDP (their Routes say connect, and not by=tcp): the phone has come
+-- to another server, and is where it was. Two NOTIFYs under way through two servers could overtake each other.
+-- The route set stays (RFC 3261 section 12.2.2 refreshes the target only).
 -- A dialog whose package came under rules since it was stored is undecided from now on; one whose package is free of them is free.
 WITH input AS MATERIALIZED (
     SELECT i.ord, i.callid, i.to_tag, i.from_tag, i.event, i.event_id, i.remote_cseq, i.contact, i.granted_s, i.flow,
@@ -30,6 +32,9 @@ locked AS MATERIALIZED (
         a.id,
         a.granted_s     AS granted_before_s,
         a.local_contact AS contact_before,
+        COALESCE(i.contact, a.contact) <> a.contact
+        OR (i.flow <> a.flow
+            AND NOT (i.flow LIKE '%;transport=tcp;connect=%' AND a.flow LIKE '%;transport=tcp;connect=%')) AS has_moved,
         CASE WHEN a.remote_cseq = i.remote_cseq THEN 'repeated'
              WHEN a.status = 3 OR NOT is_live(a.expires, i.now) THEN 'no_dialog'
              WHEN i.remote_cseq + $11::bigint < a.remote_cseq THEN 'out_of_order'
@@ -45,8 +50,7 @@ refreshed AS (
     SET remote_cseq    = GREATEST(a.remote_cseq, l.remote_cseq),
         contact        = COALESCE(l.contact, a.contact),
         flow           = l.flow,
-        target_version = a.target_version
-                         + CASE WHEN COALESCE(l.contact, a.contact) <> a.contact OR l.flow <> a.flow THEN 1 ELSE 0 END,
+        target_version = a.target_version + CASE WHEN l.has_moved THEN 1 ELSE 0 END,
         local_contact  = COALESCE(NULLIF(l.local_contact, ''), a.local_contact),
         granted_s      = l.granted_s,
         expires        = expiry_at(l.granted_s, l.now),
@@ -58,7 +62,7 @@ refreshed AS (
         view           = CASE WHEN l.under_rules OR a.decided_version IS NULL THEN a.view ELSE 'all' END,
         decided_version = CASE WHEN l.under_rules THEN COALESCE(a.decided_version, -1) END,
         -- What was on its way to the old target may not have arrived.
-        shown          = CASE WHEN COALESCE(l.contact, a.contact) <> a.contact OR l.flow <> a.flow THEN NULL ELSE a.shown END,
+        shown          = CASE WHEN l.has_moved THEN NULL ELSE a.shown END,
         updated        = 0,
         updated_winfo  = -1,
         retry_at       = 0,

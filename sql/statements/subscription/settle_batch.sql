@@ -1,7 +1,7 @@
 -- subscription.settle_batch
 -- Purpose:    write down what the answers to NOTIFYs mean for their dialogs
 -- Called by:  notifier/src/settle.rs, before the resources are settled
--- Parameters: $1 id int8[] | $2 remote_cseq int8[] | $3 target_version int4[] | $4 verdict text[] (delivered, ended, retry) | $5 after_s int8[] | $6 now timestamptz (tests only, else null)
+-- Parameters: $1 id int8[] | $2 remote_cseq int8[] | $3 target_version int4[] | $4 verdict text[] (delivered, ended, retry) | $5 after_s int8[] | $6 failure text[] (in words; empty but for retry) | $7 now timestamptz (tests only, else null)
 -- Returns:    nothing; the row count says how many dialogs were written
 -- Locks:      active_watchers rows by (uri, event, id), then notify_queue by key (by trigger, for retries)
 -- Plan:       active_watchers_pkey
@@ -13,10 +13,10 @@
 -- dialog was shown, also then.
 WITH locked AS MATERIALIZED (
     SELECT a.id, CASE WHEN a.remote_cseq = i.remote_cseq AND a.target_version = i.target_version THEN i.verdict ELSE 'void' END AS verdict,
-           i.after_s, t.now
-    FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::text[], $5::bigint[])
-             AS i (id, remote_cseq, target_version, verdict, after_s)
-    CROSS JOIN (SELECT COALESCE($6::timestamptz, now()) AS now) AS t
+           i.after_s, i.failure, t.now
+    FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::text[], $5::bigint[], $6::text[])
+             AS i (id, remote_cseq, target_version, verdict, after_s, failure)
+    CROSS JOIN (SELECT COALESCE($7::timestamptz, now()) AS now) AS t
     JOIN active_watchers AS a ON a.id = i.id
     WHERE ((a.remote_cseq = i.remote_cseq AND a.target_version = i.target_version) OR (i.verdict = 'retry' AND a.shown IS NOT NULL))
       AND NOT a.ended
@@ -29,6 +29,7 @@ SET updated  = CASE l.verdict WHEN 'retry' THEN 0 WHEN 'ended' THEN -1 ELSE a.up
     retry_at = CASE WHEN l.verdict = 'retry' THEN expiry_at(l.after_s, l.now) ELSE a.retry_at END,
     shown    = CASE WHEN l.verdict IN ('retry', 'void') THEN NULL ELSE a.shown END,
     failures = CASE l.verdict WHEN 'retry' THEN a.failures + 1 WHEN 'delivered' THEN 0 ELSE a.failures END,
+    failure  = CASE l.verdict WHEN 'retry' THEN l.failure WHEN 'delivered' THEN '' ELSE a.failure END,
     ended    = l.verdict = 'ended',
     status   = CASE WHEN l.verdict = 'ended' THEN 3 ELSE a.status END,
     sweep_at = CASE WHEN l.verdict = 'ended' THEN expiry_at(32, l.now) ELSE a.sweep_at END

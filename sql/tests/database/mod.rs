@@ -234,6 +234,10 @@ pub fn verdict(taken: &TakenDialog, verdict: Verdict) -> DialogVerdict {
         id: taken.id,
         remote_cseq: taken.remote_cseq,
         target_version: taken.target_version,
+        failure: match verdict {
+            Verdict::Retry { .. } => "no answer".to_owned(),
+            Verdict::Delivered | Verdict::Ended => String::new(),
+        },
         verdict,
     }
 }

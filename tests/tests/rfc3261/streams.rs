@@ -191,7 +191,7 @@ async fn a_malformed_second_message_loses_no_answer() {
         (second().encode_without_length(), 400, true),
         (with_length("-1"), 400, true),
         (with_length("99999999999"), 400, true),
-        (with_length("1000000"), 413, true),
+        (with_length("20000000"), 413, true),
         (second().set("CSeq", "1 PUBLISH").encode(), 400, false),
         (second().without("From").encode(), 400, false),
     ]
@@ -248,4 +248,82 @@ async fn a_client_that_sends_no_more_is_answered() {
     assert_eq!(response.status(), Some(200), "{response}");
     let end = timeout(Duration::from_secs(10), stream.read_to_end(&mut buffer)).await;
     assert!(matches!(end, Ok(Ok(0))), "{end:?}");
+}
+
+/// 21.4.11 and 21.5.7: what is too large is refused, and as long as its end is known the connection lives on behind it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_large_is_refused_and_skipped() {
+    let system = system::setup().notifiers(0).start();
+    let phone = Phone::tcp("bob", system.tcp(0)).await;
+    for octets in [66_000, 1_000_000] {
+        let document = pidf::document(BOB, "t", "open", &"x".repeat(octets));
+        let large = phone.publisher(BOB).draft(Some(&document), Some(60));
+        let response = phone.send(&large, system.tcp(0)).await;
+        assert_eq!(response.status(), Some(413), "{response}");
+        let mut publisher = phone.publisher(BOB);
+        publisher.show(system.tcp(0), "open", "small").await;
+        publisher.remove(system.tcp(0)).await;
+    }
+    // Head and body are allowed each, and not together.
+    let document = pidf::document(BOB, "t", "open", &"x".repeat(60_000));
+    let request = phone.publisher(BOB).draft(Some(&document), Some(60));
+    let request = (0..8).fold(request, |request, number| {
+        request.with(&format!("X-Long-{number}"), "x".repeat(1_000))
+    });
+    let response = phone.send(&request, system.tcp(0)).await;
+    assert_eq!(response.status(), Some(513), "{response}");
+    assert_eq!(
+        phone
+            .send(&phone.request("OPTIONS", BOB), system.tcp(0))
+            .await
+            .status(),
+        Some(200)
+    );
+}
+
+/// A server that stops has answered what it took, also a client that has not read yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_stops_writes_out_its_answers() {
+    const ASKED: usize = 1_200;
+    let mut system = system::setup().notifiers(0).start();
+    let phone = Phone::udp("bob").await;
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    // So that answers wait in the server, and not in the kernel.
+    socket.set_recv_buffer_size(4_096).unwrap();
+    let mut stream = socket.connect(system.tcp(0)).await.unwrap();
+    let mut asked = Vec::new();
+    for number in 0..ASKED {
+        let call_id = format!("asked{number}@call");
+        asked.extend(
+            phone
+                .request("OPTIONS", BOB)
+                .set("Call-ID", call_id)
+                .encode(),
+        );
+    }
+    let document = pidf::document(BOB, "t", "open", "last");
+    asked.extend(
+        phone
+            .publisher(BOB)
+            .draft(Some(&document), Some(60))
+            .encode(),
+    );
+    stream.write_all(&asked).await.unwrap();
+    let taken = "SELECT count(*) FROM presentity";
+    system.until(system::STARTUP, taken, 1).await;
+    system.servers[0]
+        .process
+        .signal(rustix::process::Signal::TERM);
+    let mut read = Vec::new();
+    let end = timeout(Duration::from_secs(10), stream.read_to_end(&mut read)).await;
+    assert!(matches!(end, Ok(Ok(_))), "{end:?}");
+    let mut answers = 0;
+    while let Some(length) = message::framed(&read).unwrap() {
+        let answer = message::parse(&read.drain(..length).collect::<Vec<u8>>()).unwrap();
+        assert_eq!(answer.status(), Some(200), "{answer}");
+        answers += 1;
+    }
+    assert_eq!((answers, read.len()), (ASKED + 1, 0));
+    let stopped = system.servers[0].process.wait(Duration::from_secs(10));
+    assert!(stopped.unwrap().success());
 }

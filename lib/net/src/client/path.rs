@@ -6,12 +6,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sip::{Response, Transport, ViaOut};
+use sip::{Limits, Message, Response, Transport, ViaOut};
 
 use super::relay;
 use super::table::{Branch, Open, Path};
 use super::{ClientRequest, Hop, Outcome, Shared, Unreachable};
-use crate::{FlowKey, Target};
+use crate::{FlowKey, PATH_BYTES, RefusedDatagram, Target};
 
 /// A Via for a socket of ours (an IPv6 host in brackets, fit for a Contact too), with a fresh branch (RFC 3261 section 8.1.1.7: unique over space and time).
 pub(super) fn via(transport: Transport, local: SocketAddr) -> ViaOut {
@@ -43,6 +43,11 @@ impl<K: Send + 'static> Shared<K> {
             Some(flow) => flow,
             None => self.endpoint.connect_tcp(target.addr).await?,
         };
+        Ok(self.via_by(&flow))
+    }
+
+    /// The Via of what goes by a TCP connection.
+    fn via_by(&self, flow: &FlowKey) -> ViaOut {
         // RFC 3261 section 18.1.1: sent-by names where a new connection would be accepted, if we listen at all.
         let listener = self.endpoint.local_addrs().iter().find(|listen| {
             let ip = listen.addr.ip();
@@ -51,7 +56,19 @@ impl<K: Send + 'static> Shared<K> {
                     || ip.is_unspecified() && ip.is_ipv4() == flow.local.is_ipv4())
         });
         let port = listener.map_or(flow.local.port(), |listen| listen.addr.port());
-        Ok(via(Transport::Tcp, SocketAddr::new(flow.local.ip(), port)))
+        via(Transport::Tcp, SocketAddr::new(flow.local.ip(), port))
+    }
+
+    /// The Via of what goes to a relay. It answers on the connection that the request came by, which `rport` names; nobody connects to
+    /// this address.
+    pub(super) fn via_to_relay(&self, to: SocketAddr) -> ViaOut {
+        let port = self.endpoint.local_addrs().first();
+        let port = port.map_or(Transport::Tcp.default_port(), |listen| listen.addr.port());
+        let ip = self.endpoint.source_ip_for(to.ip());
+        ViaOut {
+            rport: true,
+            ..via(Transport::Tcp, SocketAddr::new(ip, port))
+        }
     }
 
     fn reachable(&self, local: SocketAddr, to: SocketAddr) -> SocketAddr {
@@ -65,20 +82,38 @@ impl<K: Send + 'static> Shared<K> {
     /// Puts requests on their paths; those that need a connection first share one task per address.
     pub(super) fn begin(self: &Arc<Self>, requests: Vec<ClientRequest<K>>) {
         let mut connecting: HashMap<Target, Vec<Branch>> = HashMap::new();
+        let mut too_long = Vec::new();
         let mut ready = Vec::with_capacity(requests.len());
         {
             let mut table = self.table();
             let mut keys = self.keys();
             for request in requests {
                 let branch: Branch = request.branch.as_str().into();
-                let (target, relay, rest) = match request.next_hop {
-                    Hop::Relay(to) => (None, Some(to), VecDeque::new()),
+                let (mut target, relay, mut rest) = match request.next_hop {
+                    Hop::Relay { to, retransmits } => {
+                        (None, Some((to, retransmits)), VecDeque::new())
+                    }
                     Hop::Target(target) => (Some(target), None, VecDeque::new()),
                     Hop::Targets(targets) => {
                         let mut targets = table.best_first(&targets);
                         (targets.pop_front(), None, targets)
                     }
                 };
+                let stand_in = target.filter(|target| {
+                    request.may_go_by_tcp
+                        && request.bytes.len() > PATH_BYTES
+                        && target.transport == Transport::Udp
+                        && self.endpoint.may_take_tcp(target.addr)
+                });
+                if let Some(udp) = stand_in {
+                    rest.push_front(udp);
+                    let addr = udp.addr;
+                    target = Some(Target {
+                        transport: Transport::Tcp,
+                        addr,
+                    });
+                    too_long.push((Arc::clone(&branch), addr));
+                }
                 let (method, bytes, wire_branch) = (request.method, request.bytes, request.branch);
                 keys.insert(Arc::clone(&branch), request.key);
                 table.insert(
@@ -90,10 +125,12 @@ impl<K: Send + 'static> Shared<K> {
                         path: Path::Waiting,
                         target,
                         rest,
-                        sent: false,
+                        instead_of_udp: stand_in.is_some(),
                     },
                 );
-                ready.push((branch, target, relay));
+                if stand_in.is_none() {
+                    ready.push((branch, target, relay));
+                }
             }
         }
         for (branch, target, relay) in ready {
@@ -105,12 +142,19 @@ impl<K: Send + 'static> Shared<K> {
                     }
                 }
                 (Some(target), _) => self.depart_by_udp(&branch, target),
-                (None, Some(to)) => self.depart_by_relay(&branch, to),
+                (None, Some((to, retransmits))) => self.depart_by_relay(&branch, to, retransmits),
                 (None, None) => self.fail(&branch, Outcome::Unreachable(Unreachable::NoSocket)),
             }
         }
         for (target, branches) in connecting {
             self.connect_for(target, branches);
+        }
+        for (branch, addr) in too_long {
+            let shared = Arc::clone(self);
+            let closing = self.closing.clone();
+            tokio::spawn(closing.run_until_cancelled_owned(async move {
+                shared.go_by_tcp_instead(branch, addr).await
+            }));
         }
         let deadline_ms = self.table().next_deadline();
         self.timer.advance(deadline_ms);
@@ -172,15 +216,51 @@ impl<K: Send + 'static> Shared<K> {
         }
     }
 
-    fn depart_by_relay(self: &Arc<Self>, branch: &Branch, to: SocketAddr) {
-        match self.relay(to) {
-            Ok(relay) => {
-                let departed = self.table().depart(branch, Path::Relay(to));
-                if let Some(bytes) = departed {
-                    relay.send(branch, bytes);
-                }
-            }
-            Err(error) => self.fail(branch, Outcome::Unreachable(Unreachable::Io(error.kind()))),
+    fn depart_by_relay(self: &Arc<Self>, branch: &Branch, to: SocketAddr, retransmits: bool) {
+        let sent = {
+            // One hold of the lock: a relay that breaks fails all that departed on it before, and is not found after.
+            let mut table = self.table();
+            let relay = relay::find_or_open(self, &mut table, to);
+            let id = relay.id;
+            let path = Path::Relay {
+                to,
+                id,
+                retransmits,
+            };
+            let departed = table.depart(branch, path);
+            departed.map_or(Ok(()), |bytes| relay.send(bytes))
+        };
+        if sent.is_err() {
+            self.fail(branch, Outcome::Unreachable(Unreachable::Busy));
+        }
+    }
+
+    /// RFC 3261 section 18.1.1: a request that is too long for a datagram goes by TCP, and by UDP after all where that is refused.
+    async fn go_by_tcp_instead(self: Arc<Self>, branch: Branch, addr: SocketAddr) {
+        let Some(flow) = self.endpoint.connect_instead_of_udp(addr).await else {
+            let refused = Unreachable::Io(io::ErrorKind::ConnectionRefused);
+            return self.fail(&branch, Outcome::Unreachable(refused));
+        };
+        self.rewrite(&branch, &self.via_by(&flow));
+        self.depart_by_tcp(&branch, flow);
+        let deadline_ms = self.table().next_deadline();
+        self.timer.advance(deadline_ms);
+    }
+
+    /// Fails the transaction whose datagram the kernel did not take: at once, and that one alone.
+    pub(super) fn take_refused(self: &Arc<Self>, datagram: &RefusedDatagram) {
+        let Some(wire_branch) = branch_of(&datagram.bytes) else {
+            return;
+        };
+        let reason = match datagram.is_too_long() {
+            true => Unreachable::TooLong {
+                octets: datagram.bytes.len(),
+            },
+            false => Unreachable::Io(datagram.error.kind()),
+        };
+        let branch = self.table().by_wire_branch(&wire_branch);
+        if let Some(branch) = branch {
+            self.fail(&branch, Outcome::Unreachable(reason));
         }
     }
 
@@ -202,17 +282,6 @@ impl<K: Send + 'static> Shared<K> {
         }));
     }
 
-    /// The socket connected to a relay; opened at first use.
-    pub(super) fn relay(self: &Arc<Self>, to: SocketAddr) -> io::Result<Arc<relay::Relay>> {
-        let mut table = self.table();
-        if let Some(relay) = table.relays.get(&to).filter(|relay| relay.touch()) {
-            return Ok(Arc::clone(relay));
-        }
-        let relay = relay::open(self, to)?;
-        table.relays.insert(to, Arc::clone(&relay));
-        Ok(relay)
-    }
-
     pub(super) fn take_response(&self, response: Response, flow: FlowKey) {
         let ended = self.table().on_response(&response);
         if let Some(branch) = ended {
@@ -224,12 +293,14 @@ impl<K: Send + 'static> Shared<K> {
         let path = self.table().path(branch).cloned();
         match path {
             Some(Path::Udp { local, to }) => self.endpoint.send_udp(Some(local), to, bytes),
-            Some(Path::Relay(to)) => match self.relay(to) {
-                Ok(relay) => relay.send(branch, bytes),
-                Err(error) => {
-                    self.fail(branch, Outcome::Unreachable(Unreachable::Io(error.kind())))
+            Some(Path::Relay { to, id, .. }) => {
+                let table = self.table();
+                // Another connection than this one's carries nothing of it.
+                let relay = table.relays.get(&to).filter(|relay| relay.id == id);
+                if let Some(relay) = relay {
+                    relay.send_again(bytes);
                 }
-            },
+            }
             // Reliable transports are never retransmitted on (RFC 3261 section 17.1.2.2).
             Some(Path::Tcp(_) | Path::Waiting) | None => {}
         }
@@ -238,17 +309,30 @@ impl<K: Send + 'static> Shared<K> {
     /// A target failed: goes on to the next, or ends with `outcome`. RFC 3263 section 4.3.
     pub(super) fn fail(self: &Arc<Self>, branch: &Branch, outcome: Outcome) {
         let fallen = self.table().fall(branch);
-        match fallen {
-            None => {}
-            Some(None) => self.conclude(branch, outcome),
-            Some(Some(next)) => {
-                let (shared, branch) = (Arc::clone(self), Arc::clone(branch));
-                let closing = self.closing.clone();
-                tokio::spawn(closing.run_until_cancelled_owned(async move {
-                    shared.fail_over(branch, next).await
-                }));
-            }
+        let Some(fallen) = fallen else { return };
+        match fallen.failed {
+            // It may well answer by UDP.
+            Some(failed) if fallen.instead_of_udp => self.endpoint.takes_no_tcp(failed.addr),
+            Some(failed) if outcome.is_about_target() => self.table().suspect(failed.addr),
+            _ => {}
         }
+        let Some(next) = fallen.next else {
+            return self.conclude(branch, outcome);
+        };
+        let (shared, branch) = (Arc::clone(self), Arc::clone(branch));
+        let closing = self.closing.clone();
+        tokio::spawn(
+            closing.run_until_cancelled_owned(async move { shared.fail_over(branch, next).await }),
+        );
+    }
+
+    fn rewrite(&self, branch: &Branch, via: &ViaOut) {
+        self.table().rewrite(branch, |open| {
+            (
+                via.branch.clone(),
+                with_via(&open.bytes, &open.wire_branch, via),
+            )
+        });
     }
 
     async fn fail_over(self: Arc<Self>, branch: Branch, target: Target) {
@@ -258,12 +342,7 @@ impl<K: Send + 'static> Shared<K> {
                 return self.fail(&branch, Outcome::Unreachable(Unreachable::Io(error.kind())));
             }
         };
-        self.table().rewrite(&branch, |open| {
-            (
-                via.branch.clone(),
-                with_via(&open.bytes, &open.wire_branch, &via),
-            )
-        });
+        self.rewrite(&branch, &via);
         match target.transport {
             Transport::Tcp => match self.endpoint.open_tcp(target.addr) {
                 Some(flow) => self.depart_by_tcp(&branch, flow),
@@ -273,6 +352,19 @@ impl<K: Send + 'static> Shared<K> {
         }
         let deadline_ms = self.table().next_deadline();
         self.timer.advance(deadline_ms);
+    }
+}
+
+/// The branch of the topmost Via of a request, however long that is.
+fn branch_of(bytes: &Bytes) -> Option<String> {
+    let limits = Limits {
+        message_bytes: usize::MAX,
+        body_bytes: usize::MAX,
+        ..Limits::default()
+    };
+    match sip::parse_datagram(bytes.to_vec(), &limits) {
+        Ok(Message::Request(request)) => request.top_via().ok()?.branch,
+        _ => None,
     }
 }
 

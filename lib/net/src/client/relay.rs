@@ -1,205 +1,260 @@
-//! A UDP socket connected to one process of ours. Connected, so that the kernel reports when nobody listens there.
+//! The way to one process of ours: a connection that is kept open, on which requests go in line, many in one write.
+//!
+//! A stream, because a request may be longer than any datagram, and because one write carries many. The process at its end may send
+//! them on as datagrams, so they are repeated here as over UDP ([`super::Hop::Relay`]). When the connection breaks, or cannot be opened,
+//! all that is open on it fails at once, and nothing else does.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
-use sip::{Limits, Message, Transport};
-use tokio::net::UdpSocket;
+use sip::{Frame, Limits, Message, StreamFramer, Transport};
+use socket2::SockRef;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
-use super::table::Branch;
+use super::table::Table;
 use super::{Outcome, Shared, Unreachable};
 use crate::FlowKey;
-use crate::endpoint::{Outgoing, ReceiveBuffer, open_udp, receive, send};
 
-/// Servers come and go; a socket that nothing travels on is closed after this. Longer than any transaction lives, so that a
-/// Via that was made with it stays true.
+/// Servers come and go; a connection that nothing travels on is closed after this. Sooner than the process at its end would.
 const IDLE: Duration = Duration::from_secs(120);
-const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
-const SENT_TOGETHER: usize = 64;
-const CLOSED: u64 = u64::MAX;
+/// How long the connection may take to open.
+const OPENING: Duration = Duration::from_secs(4);
+/// How long what was written may stay without the other kernel's word, and a write without progress: a machine that is gone must
+/// not be taken for phones that are silent, which would be after 64*T1 = 32 s.
+const DEAD_AFTER: Duration = Duration::from_secs(10);
+/// Requests written by one call.
+const WRITTEN_TOGETHER: usize = 64;
+const READ_BYTES: usize = 64 * 1024;
+/// What may wait for one process. 8,000 requests of 8 kB; what is beyond fails, and is tried again later.
+const MAX_WAITING_BYTES: usize = 64 << 20;
+/// While so much waits, copies of what was sent before are of no use.
+const NO_COPIES_BYTES: usize = 1 << 20;
 
-/// The socket as senders see it.
+/// The connection as senders see it.
 pub(super) struct Relay {
-    pub(super) local: SocketAddr,
-    // Unbounded, but never longer than the number of open transactions.
-    queue: mpsc::UnboundedSender<(Branch, Bytes)>,
-    began: Instant,
-    /// Milliseconds since `began`, or `CLOSED`.
-    used_ms: AtomicU64,
+    /// Never used twice by a client.
+    pub(super) id: u64,
+    queue: mpsc::UnboundedSender<Bytes>,
+    waiting_bytes: Arc<AtomicUsize>,
 }
+
+/// There is no room.
+pub(super) struct Full;
 
 impl Relay {
-    pub(super) fn send(&self, branch: &Branch, bytes: Bytes) {
-        // A closed queue means that the client is ending.
-        let _ = self.queue.send((Arc::clone(branch), bytes));
+    pub(super) fn send(&self, bytes: Bytes) -> Result<(), Full> {
+        let length = bytes.len();
+        if self.waiting_bytes.load(Ordering::Relaxed) + length > MAX_WAITING_BYTES {
+            return Err(Full);
+        }
+        self.waiting_bytes.fetch_add(length, Ordering::Relaxed);
+        // Never closed while it stands in the table, whose lock the caller holds.
+        self.queue.send(bytes).map_err(|_| Full)
     }
 
-    /// Notes that the socket is wanted. False: it is closed, open another.
-    pub(super) fn touch(&self) -> bool {
-        let now_ms = self.now_ms();
-        self.used_ms
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |used| {
-                (used != CLOSED).then_some(now_ms)
-            })
-            .is_ok()
-    }
-
-    fn close_if_idle(&self) -> bool {
-        let long_ago = self
-            .now_ms()
-            .checked_sub(u64::try_from(IDLE.as_millis()).unwrap_or(u64::MAX));
-        let Some(long_ago) = long_ago else {
-            return false;
-        };
-        self.used_ms
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |used| {
-                (used <= long_ago).then_some(CLOSED)
-            })
-            .is_ok()
-    }
-
-    fn now_ms(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX - 1)
+    /// Sends a copy of what was sent before, if that can do any good.
+    pub(super) fn send_again(&self, bytes: Bytes) {
+        if self.waiting_bytes.load(Ordering::Relaxed) < NO_COPIES_BYTES {
+            // Without room it is as lost as a datagram.
+            let _ = self.send(bytes);
+        }
     }
 }
 
-/// Opens the socket and starts its task.
-pub(super) fn open<K: Send + 'static>(
+/// The connection to `to`; begins to open one if there is none.
+pub(super) fn find_or_open<K: Send + 'static>(
     shared: &Arc<Shared<K>>,
+    table: &mut Table,
     to: SocketAddr,
-) -> io::Result<Arc<Relay>> {
-    let any: SocketAddr = if to.is_ipv4() {
-        (Ipv4Addr::UNSPECIFIED, 0).into()
-    } else {
-        (Ipv6Addr::UNSPECIFIED, 0).into()
-    };
-    let socket = open_udp(any, RECEIVE_BUFFER_BYTES)?;
-    socket2::SockRef::from(&socket).connect(&to.into())?;
+) -> Arc<Relay> {
+    if let Some(relay) = table.relays.get(&to) {
+        return Arc::clone(relay);
+    }
     let (queue, queued) = mpsc::unbounded_channel();
     let relay = Arc::new(Relay {
-        local: socket.local_addr()?,
+        id: table.next_relay(),
         queue,
-        began: Instant::now(),
-        used_ms: AtomicU64::new(0),
+        waiting_bytes: Arc::default(),
     });
-    let task = run(
-        Arc::downgrade(shared),
-        Arc::downgrade(&relay),
-        socket,
+    table.relays.insert(to, Arc::clone(&relay));
+    let line = Line {
+        shared: Arc::downgrade(shared),
+        id: relay.id,
         to,
         queued,
-    );
-    tokio::spawn(shared.closing.clone().run_until_cancelled_owned(task));
-    Ok(relay)
+        waiting_bytes: Arc::clone(&relay.waiting_bytes),
+    };
+    tokio::spawn(shared.closing.clone().run_until_cancelled_owned(line.run()));
+    relay
 }
 
-async fn run<K: Send + 'static>(
+/// The connection as its task sees it.
+struct Line<K> {
     shared: Weak<Shared<K>>,
-    relay: Weak<Relay>,
-    socket: UdpSocket,
+    id: u64,
     to: SocketAddr,
-    mut queued: mpsc::UnboundedReceiver<(Branch, Bytes)>,
-) {
-    let mut buffer = ReceiveBuffer::new();
-    let mut datagrams = Vec::new();
-    let mut batch = Vec::new();
-    let flow = FlowKey {
-        transport: Transport::Udp,
-        local: socket.local_addr().unwrap_or(to),
-        remote: to,
-        connection: 0,
-    };
-    loop {
-        let event = tokio::select! {
-            received = receive(&socket, &mut buffer, &mut datagrams) => Event::Received(received),
-            count = queued.recv_many(&mut batch, SENT_TOGETHER) => if count > 0 { Event::Queued } else { return },
-            () = tokio::time::sleep(IDLE) => Event::Quiet,
+    queued: mpsc::UnboundedReceiver<Bytes>,
+    waiting_bytes: Arc<AtomicUsize>,
+}
+
+/// Why a connection ended.
+enum End {
+    /// Nothing travelled on it, and it is out of the table already.
+    Idle,
+    Broken(io::Error),
+}
+
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> End {
+        End::Broken(error)
+    }
+}
+
+// === impl Line ===
+
+impl<K: Send + 'static> Line<K> {
+    async fn run(mut self) {
+        let stream = match open(self.to).await {
+            Ok(stream) => stream,
+            Err(error) => return self.end(&error, Unreachable::Io(error.kind())),
         };
-        let Some(shared) = shared.upgrade() else {
+        let flow = FlowKey {
+            transport: Transport::Tcp,
+            local: stream.local_addr().unwrap_or(self.to),
+            remote: self.to,
+            connection: 0,
+        };
+        let (reading, writing) = stream.into_split();
+        let shared = Weak::clone(&self.shared);
+        let end = tokio::select! {
+            end = read(&shared, reading, &flow) => end,
+            end = self.write(writing) => end,
+        };
+        if let End::Broken(error) = end {
+            self.end(&error, Unreachable::FlowGone);
+        }
+    }
+
+    /// RFC 3261 section 17.1.4: all that is open on it has failed.
+    fn end(mut self, error: &io::Error, outcome: Unreachable) {
+        let Some(shared) = self.shared.upgrade() else {
             return;
         };
-        match event {
-            Event::Received(Ok(())) => datagrams
+        let branches = {
+            let mut table = shared.table();
+            self.queued.close();
+            table.relays.remove(&self.to);
+            table.on_relay(self.id)
+        };
+        tracing::debug!(relay = %self.to, %error, open = branches.len(), "relay is unreachable");
+        for branch in branches {
+            shared.fail(&branch, Outcome::Unreachable(outcome.clone()));
+        }
+    }
+
+    async fn write(&mut self, mut writing: OwnedWriteHalf) -> End {
+        let mut batch: Vec<Bytes> = Vec::with_capacity(WRITTEN_TOGETHER);
+        let mut joined = Vec::new();
+        loop {
+            match timeout(IDLE, self.queued.recv_many(&mut batch, WRITTEN_TOGETHER)).await {
+                Err(_) if self.close_if_idle() => return End::Idle,
+                Err(_) => continue,
+                // The client is gone.
+                Ok(0) => return End::Idle,
+                Ok(_) => {}
+            }
+            joined.clear();
+            batch
                 .drain(..)
-                .for_each(|(_, bytes)| take(&shared, &flow, bytes)),
-            Event::Received(Err(error)) => fail_sent(&shared, to, &error),
-            Event::Queued => deliver(&shared, &socket, to, &mut batch).await,
-            Event::Quiet => {
-                let mut table = shared.table();
-                if table.relay_is_idle(to)
-                    && relay.upgrade().is_none_or(|relay| relay.close_if_idle())
-                {
-                    table.relays.remove(&to);
-                    return;
+                .for_each(|bytes| joined.extend_from_slice(&bytes));
+            let mut rest = joined.as_slice();
+            while !rest.is_empty() {
+                match timeout(DEAD_AFTER, writing.write(rest)).await {
+                    Ok(Ok(0)) => return io::Error::from(io::ErrorKind::WriteZero).into(),
+                    Ok(Ok(count)) => rest = &rest[count..],
+                    Ok(Err(error)) => return error.into(),
+                    Err(_) => return io::Error::from(io::ErrorKind::TimedOut).into(),
                 }
             }
+            self.waiting_bytes
+                .fetch_sub(joined.len(), Ordering::Relaxed);
+        }
+    }
+
+    /// Whoever sends holds the table's lock, so nothing can come in between.
+    fn close_if_idle(&mut self) -> bool {
+        let Some(shared) = self.shared.upgrade() else {
+            return true;
+        };
+        let mut table = shared.table();
+        let is_idle = table.relay_is_idle(self.id) && self.queued.is_empty();
+        if is_idle {
+            self.queued.close();
+            table.relays.remove(&self.to);
+        }
+        is_idle
+    }
+}
+
+async fn open(to: SocketAddr) -> io::Result<TcpStream> {
+    let connecting = timeout(OPENING, TcpStream::connect(to)).await;
+    let stream = connecting.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+    // To a port of this host where nobody listens: the kernel may give us that very port, and connect us with ourselves.
+    if stream.local_addr()? == to {
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    }
+    stream.set_nodelay(true)?;
+    #[cfg(target_os = "linux")]
+    SockRef::from(&stream).set_tcp_user_timeout(Some(DEAD_AFTER))?;
+    Ok(stream)
+}
+
+async fn read<K: Send + 'static>(
+    shared: &Weak<Shared<K>>,
+    mut reading: OwnedReadHalf,
+    flow: &FlowKey,
+) -> End {
+    let limits = Limits::default();
+    let mut framer = StreamFramer::new(limits);
+    let mut buffer = vec![0; READ_BYTES];
+    loop {
+        match reading.read(&mut buffer).await {
+            Ok(0) => return io::Error::from(io::ErrorKind::UnexpectedEof).into(),
+            Ok(count) => framer.push(&buffer[..count]),
+            Err(error) => return error.into(),
+        }
+        let Some(shared) = shared.upgrade() else {
+            return End::Idle;
+        };
+        loop {
+            match framer.next() {
+                Ok(Some(Frame::Message(bytes))) => take(&shared, flow, bytes, &limits),
+                Ok(Some(Frame::Ping | Frame::TooLarge { .. })) => {}
+                Ok(None) => break,
+                Err(error) => return io::Error::other(error.reason).into(),
+            }
         }
     }
 }
 
-enum Event {
-    Received(io::Result<()>),
-    Queued,
-    Quiet,
-}
-
-fn take<K: Send + 'static>(shared: &Arc<Shared<K>>, flow: &FlowKey, bytes: Vec<u8>) {
-    match sip::parse_datagram(bytes, &Limits::default()) {
+fn take<K: Send + 'static>(
+    shared: &Arc<Shared<K>>,
+    flow: &FlowKey,
+    bytes: Vec<u8>,
+    limits: &Limits,
+) {
+    match sip::parse_datagram(bytes, limits) {
         Ok(Message::Response(response)) => shared.take_response(response, flow.clone()),
-        // Nobody sends requests to this socket: its port stands in no Contact.
+        // Nobody sends requests on this connection.
         Ok(Message::Request(_)) => {}
         Err(error) => tracing::debug!(%error, "relay sent something unreadable"),
-    }
-}
-
-async fn deliver<K: Send + 'static>(
-    shared: &Arc<Shared<K>>,
-    socket: &UdpSocket,
-    to: SocketAddr,
-    batch: &mut Vec<(Branch, Bytes)>,
-) {
-    let (branches, datagrams): (Vec<Branch>, Vec<Outgoing>) = batch
-        .drain(..)
-        .map(|(branch, bytes)| (branch, (None, bytes)))
-        .unzip();
-    let mut sent = 0;
-    let mut failed_before = false;
-    while sent < datagrams.len() {
-        match send(socket, &datagrams[sent..]).await {
-            Ok(count) => {
-                shared
-                    .table()
-                    .mark_sent(branches[sent..].iter().take(count));
-                sent += count.max(1);
-                failed_before = false;
-            }
-            Err(error) if !failed_before => {
-                // The error is about what was sent earlier; this datagram has not left yet and gets its own chance.
-                fail_sent(shared, to, &error);
-                failed_before = true;
-            }
-            Err(error) => {
-                shared.fail(
-                    &branches[sent],
-                    Outcome::Unreachable(Unreachable::Io(error.kind())),
-                );
-                sent += 1;
-                failed_before = false;
-            }
-        }
-    }
-}
-
-/// RFC 3261 section 17.1.4, RFC 3263 section 4.3: a fatal ICMP error is a transport failure.
-fn fail_sent<K: Send + 'static>(shared: &Arc<Shared<K>>, to: SocketAddr, error: &io::Error) {
-    let branches = shared.table().sent_to_relay(to);
-    tracing::debug!(relay = %to, %error, open = branches.len(), "relay is unreachable");
-    for branch in branches {
-        shared.fail(&branch, Outcome::Unreachable(Unreachable::Io(error.kind())));
     }
 }

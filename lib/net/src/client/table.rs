@@ -25,14 +25,19 @@ pub(super) enum Path {
         to: SocketAddr,
     },
     Tcp(FlowKey),
-    Relay(SocketAddr),
+    /// The number of the connection to the relay; `retransmits` as in [`super::Hop::Relay`].
+    Relay {
+        to: SocketAddr,
+        id: u64,
+        retransmits: bool,
+    },
 }
 
 /// What can break and take all transactions on it along.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Carrier {
     Connection(u64),
-    Relay(SocketAddr),
+    Relay(u64),
 }
 
 /// One open transaction.
@@ -47,8 +52,17 @@ pub(super) struct Open {
     pub(super) target: Option<Target>,
     /// Targets not tried yet.
     pub(super) rest: VecDeque<Target>,
-    /// Whether the kernel has taken it at least once (kept for relays only).
-    pub(super) sent: bool,
+    /// The target stands in for the next one, because the request is too long for a datagram.
+    pub(super) instead_of_udp: bool,
+}
+
+/// A transaction whose target has failed.
+pub(super) struct Fallen {
+    pub(super) failed: Option<Target>,
+    /// See [`Open::instead_of_udp`].
+    pub(super) instead_of_udp: bool,
+    /// Where it goes next.
+    pub(super) next: Option<Target>,
 }
 
 pub(super) struct Table {
@@ -58,6 +72,7 @@ pub(super) struct Table {
     /// Connections whose end somebody waits for.
     watched: HashSet<u64>,
     pub(super) relays: HashMap<SocketAddr, Arc<Relay>>,
+    last_relay: u64,
     suspects: HashMap<SocketAddr, Instant>,
     began: Instant,
 }
@@ -74,6 +89,7 @@ impl Table {
             carried: HashMap::new(),
             watched: HashSet::new(),
             relays: HashMap::new(),
+            last_relay: 0,
             suspects: HashMap::new(),
             began: Instant::now(),
         }
@@ -101,10 +117,13 @@ impl Table {
     pub(super) fn depart(&mut self, branch: &Branch, path: Path) -> Option<Bytes> {
         let now_ms = self.now_ms();
         let open = self.open.get_mut(branch)?;
-        let reliable = matches!(path, Path::Tcp(_));
+        let reliable = match path {
+            Path::Tcp(_) => true,
+            Path::Relay { retransmits, .. } => !retransmits,
+            Path::Waiting | Path::Udp { .. } => false,
+        };
         let carrier = carrier(&path);
         open.path = path;
-        open.sent = false;
         let bytes = open.bytes.clone();
         self.transactions.start(
             now_ms,
@@ -151,23 +170,30 @@ impl Table {
         }
     }
 
+    /// The transaction that travels under this branch.
+    pub(super) fn by_wire_branch(&self, wire_branch: &str) -> Option<Branch> {
+        self.transactions.key(wire_branch).cloned()
+    }
+
     /// Takes a transaction off its path after a failure. The next target, if one is left; the transaction then waits for
-    /// [`Table::depart`]. Otherwise it is gone. Outer `None`: it was not open.
-    pub(super) fn fall(&mut self, branch: &Branch) -> Option<Option<Target>> {
+    /// [`Table::depart`]. Otherwise it is gone. `None`: it was not open.
+    pub(super) fn fall(&mut self, branch: &Branch) -> Option<Fallen> {
         let open = self.open.get_mut(branch)?;
         self.transactions.fail(&open.wire_branch);
         let path = std::mem::replace(&mut open.path, Path::Waiting);
-        let (failed, next) = (open.target, open.rest.pop_front());
-        if next.is_some() {
-            open.target = next;
+        let instead_of_udp = std::mem::take(&mut open.instead_of_udp);
+        let fallen = Fallen {
+            failed: open.target,
+            instead_of_udp,
+            next: open.rest.pop_front(),
+        };
+        if fallen.next.is_some() {
+            open.target = fallen.next;
         } else {
             self.open.remove(branch);
         }
         self.unload(&path, branch);
-        if let Some(failed) = failed {
-            self.suspect(failed.addr);
-        }
-        Some(next)
+        Some(fallen)
     }
 
     /// Gives a transaction the bytes for its next target.
@@ -187,29 +213,20 @@ impl Table {
             .collect()
     }
 
-    /// All that a relay has been sent and has not answered; what still waits to be sent to it is not among them.
-    pub(super) fn sent_to_relay(&self, relay: SocketAddr) -> Vec<Branch> {
-        let carried = self
-            .carried
-            .get(&Carrier::Relay(relay))
-            .into_iter()
-            .flatten();
-        carried
-            .filter(|branch| self.open.get(*branch).is_some_and(|open| open.sent))
-            .cloned()
-            .collect()
+    /// A number for a connection to a relay.
+    pub(super) fn next_relay(&mut self) -> u64 {
+        self.last_relay += 1;
+        self.last_relay
     }
 
-    pub(super) fn mark_sent<'a>(&mut self, branches: impl Iterator<Item = &'a Branch>) {
-        for branch in branches {
-            if let Some(open) = self.open.get_mut(branch) {
-                open.sent = true;
-            }
-        }
+    /// All that travels on a broken connection to a relay.
+    pub(super) fn on_relay(&mut self, id: u64) -> Vec<Branch> {
+        let carried = self.carried.remove(&Carrier::Relay(id));
+        carried.into_iter().flatten().collect()
     }
 
-    pub(super) fn relay_is_idle(&self, relay: SocketAddr) -> bool {
-        !self.carried.contains_key(&Carrier::Relay(relay))
+    pub(super) fn relay_is_idle(&self, id: u64) -> bool {
+        !self.carried.contains_key(&Carrier::Relay(id))
     }
 
     /// An address that failed.
@@ -258,6 +275,6 @@ fn carrier(path: &Path) -> Option<Carrier> {
     match path {
         Path::Waiting | Path::Udp { .. } => None,
         Path::Tcp(flow) => Some(Carrier::Connection(flow.connection)),
-        Path::Relay(to) => Some(Carrier::Relay(*to)),
+        Path::Relay { id, .. } => Some(Carrier::Relay(*id)),
     }
 }

@@ -16,14 +16,14 @@ pub(super) const BATCH: usize = 32;
 const DATAGRAM_BYTES: usize = 65_535;
 
 /// A datagram to be sent: where to (`None` on a connected socket) and what.
-pub(crate) type Outgoing = (Option<SocketAddr>, Bytes);
+pub(super) type Outgoing = (Option<SocketAddr>, Bytes);
 
 /// The receive buffer of one socket, reused for its whole life.
-pub(crate) struct ReceiveBuffer(pub(super) Vec<u8>);
+pub(super) struct ReceiveBuffer(pub(super) Vec<u8>);
 
 impl ReceiveBuffer {
     /// Room for one batch. The pages are touched only as far as datagrams fill them.
-    pub(crate) fn new() -> ReceiveBuffer {
+    pub(super) fn new() -> ReceiveBuffer {
         ReceiveBuffer(vec![0; BATCH * DATAGRAM_BYTES])
     }
 }
@@ -31,8 +31,8 @@ impl ReceiveBuffer {
 /// Waits until something has arrived and hands over all that one system call gives (at most `BATCH` datagrams).
 ///
 /// # Errors
-/// What the socket reports: on a connected socket `ConnectionRefused` when an ICMP "port unreachable" came back.
-pub(crate) async fn receive(
+/// What the socket reports.
+pub(super) async fn receive(
     socket: &UdpSocket,
     buffer: &mut ReceiveBuffer,
     out: &mut Vec<(SocketAddr, Vec<u8>)>,
@@ -51,7 +51,7 @@ pub(crate) async fn receive(
 ///
 /// # Errors
 /// The error belongs to the first datagram: none was sent. The caller decides whether to skip it or to try it again.
-pub(crate) async fn send(socket: &UdpSocket, datagrams: &[Outgoing]) -> io::Result<usize> {
+pub(super) async fn send(socket: &UdpSocket, datagrams: &[Outgoing]) -> io::Result<usize> {
     socket
         .async_io(Interest::WRITABLE, || {
             send_now(

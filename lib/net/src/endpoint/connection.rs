@@ -22,6 +22,9 @@ const WRITTEN_TOGETHER: usize = 64;
 /// How long a peer may take to close its side after ours, and how much of what it still sends is read away meanwhile.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 1 << 20;
+/// The same when all of the endpoint ends: how long a peer may take to read what it is still sent, and then to close its side.
+const LAST_WRITES: Duration = Duration::from_secs(2);
+const LAST_LINGER: Duration = Duration::from_millis(200);
 /// RFC 5626 section 4.4.1: the pong is a single CRLF.
 const PONG: &[u8] = b"\r\n";
 
@@ -109,6 +112,13 @@ impl WriteQueue {
         }
     }
 
+    /// Returns when all that was queued has been written.
+    async fn written(&self) {
+        while self.waiting_bytes.load(Ordering::Acquire) > 0 {
+            self.written.notified().await;
+        }
+    }
+
     /// Ends the connection. Whether it was still open.
     pub(super) fn close(&self) -> bool {
         let was_open = !self.token.is_cancelled();
@@ -124,7 +134,8 @@ fn is_request(message: &[u8]) -> bool {
 }
 
 /// Reads and writes until one side has enough. A peer that sends no more, or nothing that can be framed, is still given the answers
-/// to what it sent before: it may have closed its own side right behind a request, or sent rubbish right behind one.
+/// to what it sent before: it may have closed its own side right behind a request, or sent rubbish right behind one. When the endpoint
+/// closes, what was queued until then is written out.
 pub(super) async fn run(
     table: &TcpTable,
     stream: TcpStream,
@@ -140,9 +151,11 @@ pub(super) async fn run(
         end = read(table, &mut reading, queue, origin) => (end, true),
         end = &mut writing => (end, false),
         () = queue.token().cancelled() => return,
+        () = table.closing.cancelled() => (End::Closing, true),
     };
-    let may_be_owed = can_write && matches!(end, End::Peer | End::Lost(_));
+    let may_be_owed = can_write && matches!(end, End::Peer | End::Lost(_) | End::Closing);
     match end {
+        End::Closing => {}
         End::Peer => tracing::trace!(remote = %flow.remote, "connection closed by its peer"),
         End::Io(error) => tracing::debug!(remote = %flow.remote, %error, "connection broke"),
         End::Ours(reason) | End::Lost(reason) => {
@@ -156,14 +169,20 @@ pub(super) async fn run(
     queue.ending.store(true, Ordering::Relaxed);
     tokio::select! {
         _ = timeout(table.options.answer_timeout, queue.settled()) => {}
+        // Whoever closes the endpoint has given all the answers that there will be.
+        _ = async { table.closing.cancelled().await; timeout(LAST_WRITES, queue.written()).await } => {}
         _ = &mut writing => {}
         () = async { read_away(&mut reading).await; std::future::pending().await } => {}
         () = queue.token().cancelled() => return,
     }
+    let linger = match table.closing.is_cancelled() {
+        true => LAST_LINGER,
+        false => LINGER,
+    };
     // Closes our side. What lies unread when a socket goes makes the kernel reset the connection, and the peer would lose what it
     // was sent last.
     drop(writing);
-    let _ = timeout(LINGER, read_away(&mut reading)).await;
+    let _ = timeout(linger, read_away(&mut reading)).await;
 }
 
 /// Reads until the peer has closed its side too, or has sent more than anybody waits for.
@@ -180,6 +199,8 @@ async fn read_away(reading: &mut OwnedReadHalf) {
 
 /// Why a connection ended.
 enum End {
+    /// The endpoint closes, or takes in no more.
+    Closing,
     Peer,
     Io(io::Error),
     Ours(&'static str),
@@ -227,8 +248,11 @@ async fn read(
                     batch.push(Packet {
                         bytes,
                         flow: queue.flow().clone(),
-                        lost: None,
+                        fault: None,
                     });
+                }
+                Ok(Some(Frame::TooLarge { head, error })) => {
+                    table.refuse(head, error, queue, origin, &mut batch);
                 }
                 Ok(Some(Frame::Ping)) => {
                     if queue.push(Bytes::from_static(PONG)).is_err() {
@@ -239,16 +263,7 @@ async fn read(
                 }
                 Ok(None) => break,
                 Err(error) => {
-                    let bytes = framer.lost();
-                    // Whether there is enough to answer it, says the parser. One that wants no answer is not looked at.
-                    if is_answerable(error, &bytes, table) {
-                        queue.owes(&bytes, origin);
-                        batch.push(Packet {
-                            bytes,
-                            flow: queue.flow().clone(),
-                            lost: Some(error),
-                        });
-                    }
+                    table.refuse(framer.lost(), error, queue, origin, &mut batch);
                     deliver(table, batch).await;
                     return End::Lost(error.reason);
                 }
@@ -257,7 +272,7 @@ async fn read(
         if !batch.is_empty() {
             due = None;
             if !deliver(table, batch).await {
-                return End::Ours("the endpoint is closed");
+                return End::Closing;
             }
         }
         // A message that trickles in gets one deadline from its first byte on, however often a byte comes.
@@ -272,13 +287,30 @@ async fn read(
     }
 }
 
-/// Whether what is left of a stream is a request that somebody waits for the answer of. Parsed twice, once in a connection's life, so
-/// that rubbish does not keep the connection open for an answer that never comes.
-fn is_answerable(error: FramingError, bytes: &[u8], table: &TcpTable) -> bool {
-    let fault = error.of_message(bytes.to_vec(), &table.limits);
-    fault
-        .answerable
-        .is_some_and(|request| *request.method() != Method::Ack)
+impl TcpTable {
+    /// Hands on what came of a message that the framing refuses, if that is a request that somebody waits for the answer of: whether there
+    /// is enough to answer it, says the parser. Rubbish must not keep the connection open for an answer that never comes.
+    fn refuse(
+        &self,
+        bytes: Vec<u8>,
+        error: FramingError,
+        queue: &WriteQueue,
+        origin: Origin,
+        batch: &mut Vec<Packet>,
+    ) {
+        let fault = error.of_message(bytes.clone(), &self.limits);
+        let is_answerable = fault
+            .answerable
+            .is_some_and(|request| *request.method() != Method::Ack);
+        if is_answerable {
+            queue.owes(&bytes, origin);
+            batch.push(Packet {
+                bytes,
+                flow: queue.flow().clone(),
+                fault: Some(error),
+            });
+        }
+    }
 }
 
 async fn deliver(table: &TcpTable, batch: Vec<Packet>) -> bool {

@@ -47,7 +47,7 @@ pub(super) struct TcpTable {
     pub(super) options: EndpointOptions,
     pub(super) packets: mpsc::Sender<Vec<Packet>>,
     pub(super) drops: Arc<Drops>,
-    closing: CancellationToken,
+    pub(super) closing: CancellationToken,
     tasks: TaskTracker,
     next: AtomicU64,
     open: Mutex<Open>,
@@ -173,7 +173,7 @@ impl TcpTable {
         let (queue, queued) = WriteQueue::new(
             flow.clone(),
             self.options.write_queue_bytes,
-            self.closing.child_token(),
+            CancellationToken::new(),
         );
         let queue = Arc::new(queue);
         {
@@ -211,6 +211,13 @@ impl TcpTable {
         })
     }
 
+    /// See [`super::Endpoint::offer_tcp`].
+    pub(super) fn offer(&self, to: SocketAddr, bytes: Bytes) -> Result<(), FlowGone> {
+        let open = self.open();
+        let queue = open.queue_to(to).ok_or(FlowGone)?;
+        queue.push(bytes)
+    }
+
     pub(super) fn open_to(&self, to: SocketAddr) -> Option<FlowKey> {
         self.open().flow_to(to)
     }
@@ -245,8 +252,12 @@ impl TcpTable {
 impl Open {
     /// RFC 3261 section 18.1.1: a connection that is open already is used again.
     fn flow_to(&self, to: SocketAddr) -> Option<FlowKey> {
-        let queue = self.connections.get(self.by_remote.get(&to)?)?;
+        let queue = self.queue_to(to)?;
         queue.is_open().then(|| queue.flow().clone())
+    }
+
+    fn queue_to(&self, to: SocketAddr) -> Option<&Arc<WriteQueue>> {
+        self.connections.get(self.by_remote.get(&to)?)
     }
 }
 

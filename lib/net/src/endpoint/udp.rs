@@ -12,12 +12,12 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::Drops;
 use super::batch::{BATCH, Outgoing, ReceiveBuffer, receive, send};
+use super::{Drops, Refusals};
 use crate::{FlowKey, Packet};
 
 /// Opens and binds a socket. IPv6 sockets take IPv6 alone, so that `0.0.0.0` and `[::]` can be listened on side by side.
-pub(crate) fn open(addr: SocketAddr, receive_buffer_bytes: usize) -> io::Result<UdpSocket> {
+pub(super) fn open(addr: SocketAddr, receive_buffer_bytes: usize) -> io::Result<UdpSocket> {
     UdpSocket::from_std(open_std(addr, receive_buffer_bytes)?)
 }
 
@@ -63,6 +63,7 @@ impl UdpSender {
         closing: &CancellationToken,
         tasks: &TaskTracker,
         drops: &Arc<Drops>,
+        refusals: &Arc<Refusals>,
     ) -> UdpSender {
         let socket = Arc::new(socket);
         let (queue, queued) = mpsc::channel(queue_count.max(1));
@@ -71,7 +72,11 @@ impl UdpSender {
             local,
             packets,
         )));
-        tasks.spawn(write(socket, queued, closing.clone(), Arc::clone(drops)));
+        let trouble = Trouble {
+            drops: Arc::clone(drops),
+            refusals: Arc::clone(refusals),
+        };
+        tasks.spawn(write(socket, queued, closing.clone(), trouble));
         UdpSender { local, queue }
     }
 
@@ -107,7 +112,7 @@ async fn read(socket: Arc<UdpSocket>, local: SocketAddr, packets: mpsc::Sender<V
                     remote,
                     connection: 0,
                 },
-                lost: None,
+                fault: None,
             })
             .collect();
         if !batch.is_empty() && packets.send(batch).await.is_err() {
@@ -116,11 +121,17 @@ async fn read(socket: Arc<UdpSocket>, local: SocketAddr, packets: mpsc::Sender<V
     }
 }
 
+/// Where it is noted what could not be sent.
+struct Trouble {
+    drops: Arc<Drops>,
+    refusals: Arc<Refusals>,
+}
+
 async fn write(
     socket: Arc<UdpSocket>,
     mut queued: mpsc::Receiver<Outgoing>,
     closing: CancellationToken,
-    drops: Arc<Drops>,
+    trouble: Trouble,
 ) {
     let mut batch = Vec::with_capacity(BATCH);
     loop {
@@ -136,20 +147,24 @@ async fn write(
         if count == 0 {
             return;
         }
-        send_all(&socket, &batch, &drops).await;
+        send_all(&socket, &batch, &trouble).await;
         batch.clear();
     }
 }
 
-async fn send_all(socket: &UdpSocket, batch: &[Outgoing], drops: &Drops) {
+async fn send_all(socket: &UdpSocket, batch: &[Outgoing], trouble: &Trouble) {
     let mut sent = 0;
     while sent < batch.len() {
         match send(socket, &batch[sent..]).await {
             Ok(count) => sent += count.max(1),
             Err(error) => {
                 // Only this one datagram is at fault (too long, no route, forbidden): the others go on.
-                tracing::debug!(to = ?batch[sent].0, %error, "datagram not sent");
-                drops.count_datagram();
+                let (to, bytes) = &batch[sent];
+                tracing::debug!(?to, octets = bytes.len(), %error, "datagram not sent");
+                trouble.drops.count_datagram();
+                if let Some(to) = to {
+                    trouble.refusals.note(*to, bytes, error);
+                }
                 sent += 1;
             }
         }

@@ -81,6 +81,18 @@ pub fn request(bytes: &[u8]) -> Request {
     }
 }
 
+/// A request of which only the head may be there.
+pub fn request_of(bytes: &[u8]) -> Request {
+    match sip::parse_datagram(bytes.to_vec(), &Limits::default()) {
+        Ok(Message::Request(request)) => request,
+        Err(sip::ParseError {
+            answerable: Some(request),
+            ..
+        }) => *request,
+        other => panic!("not a request: {other:?}"),
+    }
+}
+
 pub fn response(bytes: Vec<u8>) -> Response {
     match sip::parse_datagram(bytes, &Limits::default()) {
         Ok(Message::Response(response)) => response,

@@ -132,6 +132,13 @@ impl<K> ClientTransactions<K> {
         })
     }
 
+    /// The key of an open transaction.
+    pub fn key(&self, branch: &str) -> Option<&K> {
+        self.transactions
+            .get(branch)
+            .map(|transaction| &transaction.key)
+    }
+
     /// Ends a transaction whose request could not be sent.
     pub fn fail(&mut self, branch: &str) -> Option<K> {
         self.remove(branch).map(|transaction| transaction.key)

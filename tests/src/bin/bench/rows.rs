@@ -182,6 +182,32 @@ pub(crate) const ROWS: &[Row] = &[
         )],
     },
     Row {
+        name: "notify-direct",
+        title: "the same, phones that subscribed directly: through the server",
+        workload: "notify-100x100",
+        smoke_sets: &["presentities=5", "watchers=10"],
+        sets: &["presence.waitn_time=0", "server.notify_from_listener=1"],
+        length: Length::Asked,
+        // 0.8 of what it is without the way through the server.
+        goals: &[at_least(
+            "NOTIFY/s",
+            "/requests/notify/per_second",
+            20_000.0,
+        )],
+    },
+    Row {
+        name: "latency-direct",
+        title: "state latency, 50 PUBLISH/s on 100 x 10 watchers, through the server",
+        workload: "latency-100x10",
+        smoke_sets: &["presentities=20"],
+        sets: &["presence.waitn_time=1", "server.notify_from_listener=1"],
+        length: Length::Asked,
+        goals: &[
+            at_most("p50 ms", STATE_P50, 10.0),
+            at_most("p99 ms", STATE_P99, 40.0),
+        ],
+    },
+    Row {
         name: "subscribe",
         title: "SUBSCRIBE, initial",
         workload: "subscribe",
