@@ -616,18 +616,24 @@ async fn a_dead_server_holds_up_nobody() {
     assert_eq!(notify.from, system.udp(1));
 }
 
-/// Bob's only document, of any length, as if somebody had published it.
-async fn publish_by_hand(system: &system::System, note: &str) {
-    let body = pidf::document(BOB, "t", "open", note).into_bytes();
-    let sql = system.sql().await;
-    sql.execute("DELETE FROM presentity", &[]).await.unwrap();
-    sql.execute(
-        "INSERT INTO presentity (username, domain, event, etag, expires, received_time, body, sender) \
-         VALUES ('bob', 'example.org', 'presence', 'x', -1, 0, $1, '')",
-        &[&body],
-    )
-    .await
-    .unwrap();
+/// Bob's documents, as if somebody had published them, each with this note.
+async fn publish_by_hand(system: &system::System, documents: usize, note: &str) {
+    let mut sql = system.sql().await;
+    let change = sql.transaction().await.unwrap();
+    change.execute("DELETE FROM presentity", &[]).await.unwrap();
+    for number in 0..documents {
+        let tuple = format!("t{number}");
+        let body = pidf::document(BOB, &tuple, "open", note).into_bytes();
+        change
+            .execute(
+                "INSERT INTO presentity (username, domain, event, etag, expires, received_time, body, sender) \
+                 VALUES ('bob', 'example.org', 'presence', $1, -1, 0, $2, '')",
+                &[&tuple, &body],
+            )
+            .await
+            .unwrap();
+    }
+    change.commit().await.unwrap();
 }
 
 /// RFC 3261 18.1.1: a NOTIFY of more than 1,300 octets goes by TCP to a phone that takes connections at its Contact, and by UDP to one that
@@ -655,7 +661,7 @@ async fn long_notifies_go_by_tcp_where_the_phone_takes_it() {
         for dialog in [&dialog, &by_udp, &asks_for_udp] {
             dialog.notify(1).await;
         }
-        publish_by_hand(&system, &"long ".repeat(1_800)).await;
+        publish_by_hand(&system, 1, &"long ".repeat(1_800)).await;
         let (_phone, dialog) = connected(&by_tcp, &dialog).await;
         let is_long = |notify: &Notify| notify.message.body.len() > 8_000;
         let long = dialog.until("it by TCP", is_long).await;
@@ -696,7 +702,7 @@ async fn a_notify_that_no_datagram_holds() {
         by_tcp.notify(1).await;
         alice.tolerates(GAPS);
         let begin = Instant::now();
-        publish_by_hand(&system, &"very long ".repeat(8_000)).await;
+        publish_by_hand(&system, 2, &"very long ".repeat(4_000)).await;
         by_tcp
             .until("it by TCP", |notify| notify.message.body.len() > 70_000)
             .await;
@@ -711,7 +717,7 @@ async fn a_notify_that_no_datagram_holds() {
             explained.contains(&format!("failed in a row ({said}")),
             "{explained}"
         );
-        publish_by_hand(&system, "short").await;
+        publish_by_hand(&system, 1, "short").await;
         for dialog in [by_udp, by_tcp] {
             dialog
                 .until("the end of it", |notify| notify.note() == Some("short"))

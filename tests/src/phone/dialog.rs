@@ -207,11 +207,13 @@ impl Dialog {
         &self.call_id
     }
 
-    /// Lets another phone have all that this one knows of it.
+    /// Lets another phone have all that this one knows of it. Who is at the address of its Contact keeps that.
     pub(super) fn hand_over(&self, line: &Line) {
         let known = self.phone.line.inside().dialogs.remove(&self.call_id);
         let mut track = known.expect("a dialog of the other phone");
-        track.contact.clone_from(&line.contact);
+        if !track.contact.contains(&line.sent_by) {
+            track.contact.clone_from(&line.contact);
+        }
         line.inside().dialogs.insert(self.call_id.clone(), track);
     }
 
