@@ -13,17 +13,22 @@ use tokio::time::timeout_at;
 
 use crate::answer;
 use crate::front::{Arrival, Front};
+use crate::relay::Outbox;
 use crate::{publish, relay, subscribe};
 
-/// Handles one packet. A panic costs this packet its answer, and nobody else anything.
-pub(crate) fn receive(front: &Arc<Front>, packet: Packet) {
-    let remote = packet.flow.remote;
-    if catch_unwind(AssertUnwindSafe(|| parse(front, packet))).is_err() {
-        tracing::error!(%remote, "a message made its handler panic: a bug");
+/// Handles packets that came together. A panic costs its packet the answer, and nobody else anything.
+pub(crate) fn receive(front: &Arc<Front>, packets: Vec<Packet>) {
+    let mut outbox = Outbox::default();
+    for packet in packets {
+        let remote = packet.flow.remote;
+        if catch_unwind(AssertUnwindSafe(|| parse(front, packet, &mut outbox))).is_err() {
+            tracing::error!(%remote, "a message made its handler panic: a bug");
+        }
     }
+    outbox.flush(&front.endpoint);
 }
 
-fn parse(front: &Arc<Front>, packet: Packet) {
+fn parse(front: &Arc<Front>, packet: Packet, outbox: &mut Outbox) {
     let Packet { bytes, flow, fault } = packet;
     if let Some(error) = fault {
         return refuse(front, flow, error.of_message(bytes, &front.limits));
@@ -33,9 +38,9 @@ fn parse(front: &Arc<Front>, packet: Packet) {
     }
     match sip::parse_datagram(bytes, &front.limits) {
         Ok(Message::Request(request)) => {
-            with_secret(front, Work::Request(front.arrival(request, flow)))
+            with_secret(front, Work::Request(front.arrival(request, flow)), outbox)
         }
-        Ok(Message::Response(response)) => with_secret(front, Work::Response(response)),
+        Ok(Message::Response(response)) => with_secret(front, Work::Response(response), outbox),
         Err(error) => refuse(front, flow, error),
     }
 }
@@ -47,9 +52,9 @@ enum Work {
 }
 
 /// Goes on at once where the secret is known, which is always but at the start; else when the database has told it.
-fn with_secret(front: &Arc<Front>, work: Work) {
+fn with_secret(front: &Arc<Front>, work: Work, outbox: &mut Outbox) {
     if let Some(secret) = front.known_secret() {
-        return handle(front, work, secret);
+        return handle(front, work, secret, outbox);
     }
     let Work::Request(arrival) = work else {
         // Without the secret nothing was ever forwarded.
@@ -70,20 +75,24 @@ fn with_secret(front: &Arc<Front>, work: Work) {
         let secret = timeout_at(arrival.deadline, front.secret()).await;
         drop(admitted);
         match secret {
-            Ok(Ok(secret)) => handle(&front, Work::Request(arrival), secret),
+            Ok(Ok(secret)) => {
+                let mut outbox = Outbox::default();
+                handle(&front, Work::Request(arrival), secret, &mut outbox);
+                outbox.flush(&front.endpoint);
+            }
             Ok(Err(error)) => front.reply(&arrival, &answer::store_error(&error)),
             Err(_) => front.reply(&arrival, &answer::unavailable()),
         }
     });
 }
 
-fn handle(front: &Arc<Front>, work: Work, secret: &Secret) {
+fn handle(front: &Arc<Front>, work: Work, secret: &Secret, outbox: &mut Outbox) {
     let arrival = match work {
         Work::Request(arrival) => arrival,
-        Work::Response(response) => return relay::back(front, &response, secret),
+        Work::Response(response) => return relay::back(&response, secret, outbox),
     };
     if let Some(token) = relay::token(&arrival.request, secret) {
-        return relay::forward(front, &arrival, &token, secret);
+        return relay::forward(front, &arrival, &token, secret, outbox);
     }
     match &front.scripts {
         Some(scripts) if is_for_script(front, &arrival) => scripts.route(front, arrival),

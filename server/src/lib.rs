@@ -186,7 +186,11 @@ pub async fn run(
         http,
     });
 
-    receive(&front, incoming, &shutdown).await;
+    // On a thread of the sockets' tasks: on this one, each batch would have to wake it.
+    let received = tokio::spawn(receive(Arc::clone(&front), incoming, shutdown)).await;
+    if received.is_err() {
+        tracing::error!("taking in requests ended by a panic: a bug");
+    }
 
     front.drained().await;
     endpoint.close().await;
@@ -219,7 +223,7 @@ async fn reload_script(front: Arc<Front>, mut hangups: Hangups) {
 }
 
 /// Handles packets in order of arrival until the word to stop.
-async fn receive(front: &Arc<Front>, mut incoming: Incoming, shutdown: &Shutdown) {
+async fn receive(front: Arc<Front>, mut incoming: Incoming, shutdown: Shutdown) {
     loop {
         let batch = tokio::select! {
             biased;
@@ -227,9 +231,7 @@ async fn receive(front: &Arc<Front>, mut incoming: Incoming, shutdown: &Shutdown
             batch = incoming.recv_batch() => batch,
         };
         let Some(packets) = batch else { return };
-        for packet in packets {
-            dispatch::receive(front, packet);
-        }
+        dispatch::receive(&front, packets);
     }
 }
 

@@ -5,13 +5,14 @@
 //! retransmission for the phone too (RFC 3261 section 16.11), and a response proves by it that its request went through a
 //! server of this cluster. So nobody can use us to reach other addresses: not with requests, not with forged responses.
 //!
-//! Notifiers send over connections, on which they hear the answers. What cannot be sent to a phone, because it is too long for a datagram or
+//! Notifiers send over connections, on which they hear the answers. What came together leaves together ([`Outbox`]). What cannot be sent to a phone, because it is too long for a datagram or
 //! the kernel knows no way, is answered in the phone's place, at once.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use net::{FlowKey, RefusedDatagram};
+use net::{Endpoint, FlowKey, RefusedDatagram};
 use sip::token::Secret;
 use sip::{
     FlowToken, ForwardError, HeaderName, Host, Message, Request, Response, Transport, Uri, Via,
@@ -29,18 +30,49 @@ pub(crate) fn token(request: &Request, secret: &Secret) -> Option<FlowToken> {
     FlowToken::verify(routes.first()?.uri.user.as_deref()?, secret)
 }
 
+/// What is sent when a batch of packets is worked off: together it takes a system call, one by one it would take one each, and wake
+/// another thread for it.
+#[derive(Default)]
+pub(crate) struct Outbox {
+    datagrams: Vec<(FlowKey, Bytes)>,
+    answers: Vec<(SocketAddr, Bytes)>,
+}
+
+impl Outbox {
+    pub(crate) fn flush(&mut self, endpoint: &Endpoint) {
+        for (flow, bytes) in self.datagrams.drain(..) {
+            endpoint.send_udp(Some(flow.local), flow.remote, bytes);
+        }
+        for (notifier, bytes) in self.answers.drain(..) {
+            if endpoint.offer_tcp(notifier, bytes).is_err() {
+                // It repeats itself, on another connection if it has to, and so will the phone.
+                tracing::debug!(%notifier, "no connection for an answer");
+            }
+        }
+    }
+}
+
 /// Sends a request down the flow of its token. There is an answer only if that fails.
-pub(crate) fn forward(front: &Arc<Front>, arrival: &Arrival, token: &FlowToken, secret: &Secret) {
+pub(crate) fn forward(
+    front: &Arc<Front>,
+    arrival: &Arrival,
+    token: &FlowToken,
+    secret: &Secret,
+    outbox: &mut Outbox,
+) {
     let forwarded = Forwarding::new(front, arrival, token, secret).and_then(|forwarding| {
         let bytes = forwarding.encode(front, arrival)?;
         if !forwarding.is_for_tcp(front, arrival, &bytes) {
-            return forwarding.send(front, bytes);
+            return forwarding.send(front, bytes, outbox);
         }
         let (front, arrival) = (Arc::clone(front), arrival.clone_request());
         tokio::spawn(async move {
-            if let Err(answer) = forwarding.send_by_tcp(&front, &arrival, bytes).await {
+            let mut outbox = Outbox::default();
+            let sent = forwarding.send_by_tcp(&front, &arrival, bytes, &mut outbox);
+            if let Err(answer) = sent.await {
                 front.reply(&arrival, &answer);
             }
+            outbox.flush(&front.endpoint);
         });
         Ok(())
     });
@@ -52,6 +84,8 @@ pub(crate) fn forward(front: &Arc<Front>, arrival: &Arrival, token: &FlowToken, 
 /// A request on its way down a flow.
 struct Forwarding {
     flow: FlowKey,
+    /// The Via of who sent it.
+    below: Via,
     branch: String,
 }
 
@@ -87,6 +121,7 @@ impl Forwarding {
                 connection: token.connection,
             },
             branch: branch(&below, secret),
+            below,
         })
     }
 
@@ -100,14 +135,18 @@ impl Forwarding {
             branch: self.branch.clone(),
             rport: false,
         };
-        match sip::forward_request_from(&arrival.request, &via, arrival.flow.remote) {
+        match sip::forward_request_from(&arrival.request, &self.below, &via, arrival.flow.remote) {
             Ok(bytes) => Ok(Bytes::from(bytes)),
             Err(ForwardError::TooManyHops) => Err(answer::too_many_hops()),
             Err(ForwardError::Parse(error)) => Err(answer::malformed(&error)),
         }
     }
 
-    fn send(&self, front: &Front, bytes: Bytes) -> Result<(), Answer> {
+    fn send(self, front: &Front, bytes: Bytes, outbox: &mut Outbox) -> Result<(), Answer> {
+        if self.flow.transport == Transport::Udp {
+            outbox.datagrams.push((self.flow, bytes));
+            return Ok(());
+        }
         let sent = front.endpoint.send_flow(&self.flow, bytes);
         sent.map_err(|_| answer::flow_failed())
     }
@@ -125,14 +164,15 @@ impl Forwarding {
         front: &Front,
         arrival: &Arrival,
         by_udp: Bytes,
+        outbox: &mut Outbox,
     ) -> Result<(), Answer> {
         let endpoint = &front.endpoint;
         match endpoint.connect_instead_of_udp(self.flow.remote).await {
-            None => self.send(front, by_udp),
+            None => self.send(front, by_udp, outbox),
             Some(flow) => {
                 let by_tcp = Forwarding { flow, ..self };
                 let bytes = by_tcp.encode(front, arrival)?;
-                by_tcp.send(front, bytes)
+                by_tcp.send(front, bytes, outbox)
             }
         }
     }
@@ -150,7 +190,7 @@ fn may_be_connected_to(request: &Request) -> bool {
 
 /// Sends a response that came up a flow to whoever sent its request: down the connection that the next Via names. Anything else is
 /// dropped.
-pub(crate) fn back(front: &Front, response: &Response, secret: &Secret) {
+pub(crate) fn back(response: &Response, secret: &Secret, outbox: &mut Outbox) {
     let Ok(top) = response.top_via() else { return };
     let Ok((bytes, below)) = sip::forward_response(response) else {
         return;
@@ -159,16 +199,8 @@ pub(crate) fn back(front: &Front, response: &Response, secret: &Secret) {
         tracing::debug!("a response that is not the answer to anything forwarded; dropped");
         return;
     }
-    let Some(notifier) = below.target() else {
-        return;
-    };
-    if front
-        .endpoint
-        .offer_tcp(notifier, Bytes::from(bytes))
-        .is_err()
-    {
-        // It repeats itself, on another connection if it has to, and so will the phone.
-        tracing::debug!(%notifier, "no connection for an answer");
+    if let Some(notifier) = below.target() {
+        outbox.answers.push((notifier, Bytes::from(bytes)));
     }
 }
 
@@ -196,7 +228,9 @@ fn answer_in_place(front: &Front, datagram: &RefusedDatagram, secret: &Secret) {
         false => answer::flow_failed(),
     };
     if let Ok(Message::Response(response)) = parsed(answer.encode(&request, datagram.to)) {
-        back(front, &response, secret);
+        let mut outbox = Outbox::default();
+        back(&response, secret, &mut outbox);
+        outbox.flush(&front.endpoint);
     }
 }
 

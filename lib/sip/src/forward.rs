@@ -63,28 +63,29 @@ pub enum ForwardError {
 /// # Errors
 /// See [`ForwardError`].
 pub fn forward_request(request: &Request, via: &ViaOut) -> Result<Vec<u8>, ForwardError> {
+    request.top_via()?;
     forward(request, via, None)
 }
 
 /// The same, and notes in the previous Via where the request came from (`received`, `rport`), as a server that receives
-/// it must (RFC 3261 section 18.2.1, RFC 3581 section 4).
+/// it must (RFC 3261 section 18.2.1, RFC 3581 section 4). `below` is that Via ([`Request::top_via`]).
 ///
 /// # Errors
 /// See [`ForwardError`].
 pub fn forward_request_from(
     request: &Request,
+    below: &Via,
     via: &ViaOut,
     source: SocketAddr,
 ) -> Result<Vec<u8>, ForwardError> {
-    forward(request, via, Some(source))
+    forward(request, via, Some((below, source)))
 }
 
 fn forward(
     request: &Request,
     via: &ViaOut,
-    source: Option<SocketAddr>,
+    came_by: Option<(&Via, SocketAddr)>,
 ) -> Result<Vec<u8>, ForwardError> {
-    request.top_via()?;
     if request.max_forwards()? == Some(0) {
         return Err(ForwardError::TooManyHops);
     }
@@ -107,7 +108,7 @@ fn forward(
             }
             HeaderName::Via if is_top_via => {
                 is_top_via = false;
-                write_top_via(&mut out, value, source);
+                write_top_via(&mut out, value, came_by);
             }
             HeaderName::Route if is_top_route => {
                 is_top_route = false;
@@ -147,13 +148,13 @@ pub fn forward_response(response: &Response) -> Result<(Vec<u8>, Via), ParseErro
     Ok((out, next))
 }
 
-fn write_top_via(out: &mut Vec<u8>, value: &[u8], source: Option<SocketAddr>) {
-    let Some(source) = source else {
+fn write_top_via(out: &mut Vec<u8>, value: &[u8], came_by: Option<(&Via, SocketAddr)>) {
+    let Some((below, source)) = came_by else {
         return encode::header(out, "Via", value);
     };
     let top = split(value, b',').next().unwrap_or_default();
     out.extend_from_slice(b"Via: ");
-    write_as_received(out, top.trim_ascii(), source);
+    write_as_received(out, top.trim_ascii(), below.host.ip(), source);
     encode::text(out, &value[top.len()..]);
     out.extend_from_slice(b"\r\n");
 }
@@ -217,8 +218,10 @@ mod tests {
                 "abcd",
             ]
         );
+        let request = request(NOTIFY);
         let bytes = forward_request_from(
-            &request(NOTIFY),
+            &request,
+            &request.top_via().expect("a Via"),
             &via(),
             "192.0.2.1:4444".parse().expect("an address"),
         )

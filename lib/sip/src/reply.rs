@@ -3,7 +3,7 @@
 use crate::header::list::split;
 use crate::header::text::has_controls;
 use crate::header::via::write_as_received;
-use crate::{HeaderName, NameAddr, ParseError, Request, StatusCode, Transport, encode};
+use crate::{HeaderName, NameAddr, ParseError, Request, StatusCode, Transport, Via, encode};
 use core::net::{IpAddr, SocketAddr};
 
 /// A response under construction. What RFC 3261 section 8.2.6.2 wants mirrored is taken from the request.
@@ -99,7 +99,9 @@ impl<'a> Reply<'a> {
             }
             let top = split(line, b',').next().unwrap_or_default();
             out.extend_from_slice(b"Via: ");
-            write_as_received(out, top.trim_ascii(), source);
+            let sent_by = Via::parse(&String::from_utf8_lossy(top.trim_ascii()));
+            let sent_by = sent_by.ok().and_then(|via| via.host.ip());
+            write_as_received(out, top.trim_ascii(), sent_by, source);
             encode::text(out, &line[top.len()..]);
             out.extend_from_slice(b"\r\n");
         }

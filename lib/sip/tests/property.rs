@@ -228,7 +228,9 @@ fn look_at_everything(bytes: Vec<u8>) {
             branch: "b".into(),
             rport: true,
         };
-        let _ = sip::forward_request_from(request, &via, source);
+        if let Ok(below) = request.top_via() {
+            let _ = sip::forward_request_from(request, &below, &via, source);
+        }
         assert!(request.body().len() <= length && request.uri().len() <= length);
         // Compact names grow; nothing else does.
         assert!(request.encode().len() <= length * 8 + 64);

@@ -90,8 +90,13 @@ fn address(text: &str) -> Option<IpAddr> {
 
 /// Writes a Via value with `received` and `rport` as its receiver has to add them: `received` when sent-by is not the
 /// source address (RFC 3261 section 18.2.1) or `rport` was asked for, and then the source port as its value (RFC 3581
-/// section 4). What a sender claims in these two parameters is dropped.
-pub(crate) fn write_as_received(out: &mut Vec<u8>, value: &[u8], source: SocketAddr) {
+/// section 4). What a sender claims in these two parameters is dropped. `sent_by` is the address in it, if it is one.
+pub(crate) fn write_as_received(
+    out: &mut Vec<u8>,
+    value: &[u8],
+    sent_by: Option<IpAddr>,
+    source: SocketAddr,
+) {
     let ip = source.ip().to_canonical();
     let mut asked = false;
     for (index, piece) in split(value, b';').enumerate() {
@@ -115,9 +120,6 @@ pub(crate) fn write_as_received(out: &mut Vec<u8>, value: &[u8], source: SocketA
             out.extend_from_slice(piece);
         }
     }
-    let sent_by = Via::parse(&String::from_utf8_lossy(value))
-        .ok()
-        .and_then(|via| via.host.ip());
     if asked || sent_by != Some(ip) {
         out.extend_from_slice(format!(";received={ip}").as_bytes());
     }
@@ -236,9 +238,11 @@ mod tests {
             ),
         ] {
             let mut out = Vec::new();
+            let sent_by = Via::parse(value).expect("a Via").host.ip();
             write_as_received(
                 &mut out,
                 value.as_bytes(),
+                sent_by,
                 source.parse().expect("an address"),
             );
             assert_eq!(
