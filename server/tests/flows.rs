@@ -198,7 +198,7 @@ async fn a_phone_behind_a_nat_is_reached_from_the_socket_it_knows() {
     // Longer than any NOTIFY is allowed to be: the connection lives on.
     let endless = notify(&flow, "n4").body(&"x".repeat(600_000)).text();
     let answer = notifier.ask(endless).await;
-    assert_eq!(answer.status().code(), 413, "{}", answer.reason());
+    assert_eq!(answer.status().code(), 513, "{}", answer.reason());
     notifier.send(notify(&flow, "n5").text()).await;
     phone.receive().await;
     server.stop().await;

@@ -31,7 +31,7 @@ use refusal::Refusals;
 pub use refusal::{RefusedDatagram, RefusedDatagrams};
 use source_ip::SourceIps;
 use tcp::TcpTable;
-use udp::UdpSender;
+use udp::{Trouble, UdpSender};
 
 /// What may be tuned. The defaults suit a server with thousands of phones.
 #[derive(Clone, Debug)]
@@ -223,6 +223,10 @@ impl Endpoint {
             tasks.clone(),
             Arc::clone(&drops),
         );
+        let trouble = Trouble {
+            drops: Arc::clone(&drops),
+            refusals: Arc::clone(&refusals),
+        };
         let udp = sockets
             .into_iter()
             .map(|(socket, addr)| {
@@ -233,8 +237,7 @@ impl Endpoint {
                     packets.clone(),
                     &closing,
                     &tasks,
-                    &drops,
-                    &refusals,
+                    trouble.clone(),
                 )
             })
             .collect();

@@ -11,7 +11,7 @@ pub struct Limits {
     pub header_line_bytes: usize,
     /// Body. Answered 413.
     pub body_bytes: usize,
-    /// The same two of a NOTIFY, which is longer where it is made of many publications.
+    /// A whole NOTIFY, in place of the limits of message and body: it is longer where it is made of many publications. Answered 513.
     pub notify_bytes: usize,
 }
 
@@ -35,7 +35,7 @@ impl Limits {
         }
         Limits {
             message_bytes: self.message_bytes.max(self.notify_bytes),
-            body_bytes: self.body_bytes.max(self.notify_bytes),
+            body_bytes: usize::MAX,
             ..*self
         }
     }

@@ -62,8 +62,7 @@ impl UdpSender {
         packets: mpsc::Sender<Vec<Packet>>,
         closing: &CancellationToken,
         tasks: &TaskTracker,
-        drops: &Arc<Drops>,
-        refusals: &Arc<Refusals>,
+        trouble: Trouble,
     ) -> UdpSender {
         let socket = Arc::new(socket);
         let (queue, queued) = mpsc::channel(queue_count.max(1));
@@ -72,10 +71,6 @@ impl UdpSender {
             local,
             packets,
         )));
-        let trouble = Trouble {
-            drops: Arc::clone(drops),
-            refusals: Arc::clone(refusals),
-        };
         tasks.spawn(write(socket, queued, closing.clone(), trouble));
         UdpSender { local, queue }
     }
@@ -122,9 +117,10 @@ async fn read(socket: Arc<UdpSocket>, local: SocketAddr, packets: mpsc::Sender<V
 }
 
 /// Where it is noted what could not be sent.
-struct Trouble {
-    drops: Arc<Drops>,
-    refusals: Arc<Refusals>,
+#[derive(Clone)]
+pub(super) struct Trouble {
+    pub(super) drops: Arc<Drops>,
+    pub(super) refusals: Arc<Refusals>,
 }
 
 async fn write(
