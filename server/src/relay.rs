@@ -5,8 +5,8 @@
 //! retransmission for the phone too (RFC 3261 section 16.11), and a response proves by it that its request went through a
 //! server of this cluster. So nobody can use us to reach other addresses: not with requests, not with forged responses.
 //!
-//! Notifiers send over connections, on which they hear the answers. What came together leaves together ([`Outbox`]). What cannot be sent to a phone, because it is too long for a datagram or
-//! the kernel knows no way, is answered in the phone's place, at once.
+//! Notifiers send over connections, on which they hear the answers. What came together leaves together ([`Outbox`]). What cannot be sent to
+//! a phone, because it is too long for a datagram or the kernel knows no way, is answered in the phone's place, at once.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -106,7 +106,7 @@ impl Forwarding {
         } else {
             token.instance == endpoint.instance()
         };
-        // The answer will have to go back on a connection. What the request says otherwise is not looked at: whoever has a token is a notifier.
+        // The answer will have to go back on a connection. What the request says otherwise is not looked at: who has a token is a notifier.
         if !is_ours || !arrival.flow.transport.is_reliable() {
             return Err(answer::flow_failed());
         }
