@@ -139,14 +139,9 @@ pub(crate) fn of_script(code: u16, reason: Option<String>) -> Option<Answer> {
     })
 }
 
-/// The script names a watcher by something that is no URI.
-pub(crate) fn bad_watcher() -> Answer {
-    bad_request("Bad Watcher")
-}
-
-/// The guide's `handle_publish(sender_uri)` with what is no address.
-pub(crate) fn bad_sender() -> Answer {
-    bad_request("Bad Sender")
+/// The script names a watcher or a sender by something that is no URI, or too long.
+pub(crate) fn bad_name(reason: &'static str) -> Answer {
+    bad_request(reason)
 }
 
 // === rejections ===
@@ -156,6 +151,7 @@ pub(crate) fn publish_reject(reject: &PublishReject, registry: &Registry) -> Ans
     match reject {
         PublishReject::BadRequest(reason) => bad_request(reason),
         PublishReject::UnsupportedScheme => Answer::new(StatusCode::UNSUPPORTED_URI_SCHEME),
+        PublishReject::UriTooLong(reason) => uri_too_long(reason),
         PublishReject::UnknownEvent => bad_event(registry),
         PublishReject::BadExtension { unsupported } => bad_extension(unsupported),
         PublishReject::IntervalTooBrief { min_s } => interval_too_brief(*min_s),
@@ -171,6 +167,7 @@ pub(crate) fn subscribe_reject(reject: &SubscribeReject, registry: &Registry) ->
     match reject {
         SubscribeReject::BadRequest(reason) => bad_request(reason),
         SubscribeReject::UnsupportedScheme => Answer::new(StatusCode::UNSUPPORTED_URI_SCHEME),
+        SubscribeReject::UriTooLong(reason) => uri_too_long(reason),
         SubscribeReject::UnknownEvent => bad_event(registry),
         SubscribeReject::BadExtension { unsupported } => bad_extension(unsupported),
         SubscribeReject::IntervalTooBrief { min_s } => interval_too_brief(*min_s),
@@ -187,6 +184,10 @@ pub(crate) fn subscribe_reject(reject: &SubscribeReject, registry: &Registry) ->
 
 fn bad_request(reason: &'static str) -> Answer {
     Answer::new(StatusCode::BAD_REQUEST).reason(reason)
+}
+
+fn uri_too_long(reason: &'static str) -> Answer {
+    Answer::new(StatusCode::REQUEST_URI_TOO_LONG).reason(reason)
 }
 
 fn unsupported_body(accept: &str) -> Answer {
@@ -272,6 +273,7 @@ pub(crate) fn store_error(error: &StoreError) -> Answer {
             tracing::debug!(%error, "no database for a request");
             unavailable()
         }
+        StoreError::TooLong { reason } => bad_request(reason),
         // Class 22, a value that no column can hold: the sender's fault.
         StoreError::Conflict { sqlstate, .. } if sqlstate.starts_with("22") => {
             bad_request("Unacceptable Value")

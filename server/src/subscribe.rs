@@ -173,6 +173,7 @@ fn refresh_row(refresh: subscription::SubscriptionRefresh, reach: Reach) -> Subs
         event: refresh.event,
         event_id: refresh.event_id,
         remote_cseq: refresh.remote_cseq,
+        request: refresh.request,
         contact: refresh.contact,
         granted_s: refresh.granted_s,
         flow: reach.flow,

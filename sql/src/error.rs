@@ -33,6 +33,12 @@ pub enum StoreError {
         /// The constraint that was broken, or empty. Each is named with the sentence it enforces.
         constraint: String,
     },
+    /// A name is longer than the tables take: [`sip::bound`]. The database was not asked. Answer 400.
+    #[error("{reason}")]
+    TooLong {
+        /// Which, and how long it may be.
+        reason: &'static str,
+    },
     /// A stored row cannot be what it claims to be. Log it with its place, answer 500.
     #[error("inconsistent row {row} in {table}.{column}")]
     Inconsistent {

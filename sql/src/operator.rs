@@ -265,7 +265,7 @@ impl Operator<'_> {
     /// # Locks
     /// The row of `notify_queue`.
     /// # Errors
-    /// [`StoreError::Conflict`] if an argument makes no sense, or any other.
+    /// [`StoreError::TooLong`], [`StoreError::Conflict`] if an argument makes no sense, or any other.
     pub async fn refresh_watchers(
         &self,
         presentity_uri: &str,
@@ -273,6 +273,7 @@ impl Operator<'_> {
         kind: i32,
         file: Option<(&str, &str)>,
     ) -> Result<i64, StoreError> {
+        require_bounded(presentity_uri, event)?;
         let (file_uri, filename) = file.unzip();
         let rows = self
             .0
@@ -290,12 +291,13 @@ impl Operator<'_> {
     /// # Locks
     /// Rows of `active_watchers` by key, then the row of `notify_queue`.
     /// # Errors
-    /// [`StoreError::Conflict`] if an argument makes no sense, or any other.
+    /// [`StoreError::TooLong`], [`StoreError::Conflict`] if an argument makes no sense, or any other.
     pub async fn update_watchers(
         &self,
         presentity_uri: &str,
         event: &str,
     ) -> Result<Option<i64>, StoreError> {
+        require_bounded(presentity_uri, event)?;
         let rows = self
             .0
             .query(
@@ -551,4 +553,11 @@ fn no_row(statement: &'static str) -> StoreError {
         statement,
         reason: "returned no row".to_owned(),
     }
+}
+
+/// An order writes a row of the queue under these names.
+fn require_bounded(presentity_uri: &str, event: &str) -> Result<(), StoreError> {
+    sip::bound::check_uri(presentity_uri)
+        .and(sip::bound::EVENT.check(event))
+        .map_err(|reason| StoreError::TooLong { reason })
 }

@@ -4,8 +4,13 @@ mod input;
 mod mark;
 mod source;
 
-use bytes::Bytes;
+use std::time::SystemTime;
 
+use bytes::Bytes;
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+
+use crate::registry::Statement;
 use crate::{Resource, Store, StoreError, ordinal, registry, rounds};
 
 pub use input::DocumentSource;
@@ -224,6 +229,9 @@ pub struct DialogEnd {
     pub at_us: i64,
 }
 
+/// How often initial publications are tried whose rows are found, and gone when they are looked at.
+const ATTEMPTS: usize = 5;
+
 /// The statements of this area; see [`Store::publication`].
 #[derive(Clone, Copy, Debug)]
 pub struct Publications<'a>(pub(crate) &'a Store);
@@ -231,52 +239,46 @@ pub struct Publications<'a>(pub(crate) &'a Store);
 impl Publications<'_> {
     /// Stores initial publications, and says for each what to answer, in input order.
     ///
-    /// A repeated request finds its own row (`ruid`) and is answered as the first time. A batch stands or falls as a whole:
+    /// A copy of a request finds its own row (`ruid`) and is answered as the first time. The same request later than 64*T1 is another
+    /// one: what the row says is replaced, under a new entity-tag. A batch stands or falls as a whole:
     /// after [`StoreError::Conflict`] the caller tries the rows one by one.
     ///
     /// # Locks
-    /// New keys of `presentity` by (presentity_uri, event, ruid), then `notify_queue` by key through the trigger.
+    /// New keys of `presentity` by (presentity_uri, event, ruid), then `notify_queue` by key through the trigger. If some were found,
+    /// then rows of `presentity` by (presentity_uri, event, id) and `notify_queue` once more, in a transaction of its own.
     /// # Errors
     /// Any [`StoreError`].
     pub async fn create_batch(
         &self,
         rows: &[NewPublication],
     ) -> Result<Vec<PublishOutcome>, StoreError> {
-        let username: Vec<&str> = rows.iter().map(|row| row.username.as_str()).collect();
-        let domain: Vec<&str> = rows.iter().map(|row| row.domain.as_str()).collect();
-        let event: Vec<&str> = rows.iter().map(|row| row.event.as_str()).collect();
-        let entity_tag: Vec<&str> = rows.iter().map(|row| row.entity_tag.as_str()).collect();
-        let granted_s: Vec<i64> = rows.iter().map(|row| row.granted_s.into()).collect();
-        let content_type: Vec<&str> = rows.iter().map(|row| row.content_type.as_str()).collect();
-        let body: Vec<&[u8]> = rows.iter().map(|row| row.body.as_ref()).collect();
-        let sender: Vec<&str> = rows.iter().map(|row| row.sender.as_str()).collect();
-        let has_dialog: Vec<bool> = rows.iter().map(|row| row.note.has_dialog).collect();
-        let ended: Vec<Option<String>> = rows.iter().map(|row| row.note.ended_literal()).collect();
-        let (priority, by_age) = priorities(rows.iter().map(|row| row.priority));
-        self.0
-            .execute(
-                &registry::PUBLICATION_CREATE_BATCH,
-                &[
-                    &username,
-                    &domain,
-                    &event,
-                    &entity_tag,
-                    &granted_s,
-                    &content_type,
-                    &body,
-                    &sender,
-                    &has_dialog,
-                    &ended,
-                    &self.0.now(),
-                    &priority,
-                    &by_age,
-                ],
-            )
-            .await?;
-        Ok(rows
-            .iter()
-            .map(|row| stored(&row.entity_tag, row.granted_s))
-            .collect())
+        let columns = NewColumns::of(rows);
+        for _ in 0..ATTEMPTS {
+            let statement = &registry::PUBLICATION_CREATE_BATCH;
+            let created = columns.execute(self.0, statement).await?;
+            if created == rows.len() as u64 {
+                let first = |row: &NewPublication| stored(&row.entity_tag, row.granted_s);
+                return Ok(rows.iter().map(first).collect());
+            }
+            let answers = columns
+                .query(self.0, &registry::PUBLICATION_RENEW_BATCH)
+                .await?;
+            // One that was found may have been swept away meanwhile: then there is place for it now.
+            if answers.len() == rows.len() {
+                let mut outcomes = vec![PublishOutcome::ConditionFailed; rows.len()];
+                for answer in &answers {
+                    let index = ordinal(answer, "ord");
+                    if let (Some(row), Some(outcome)) = (rows.get(index), outcomes.get_mut(index)) {
+                        *outcome = stored(answer.get("entity_tag"), row.granted_s);
+                    }
+                }
+                return Ok(outcomes);
+            }
+        }
+        Err(StoreError::Unavailable {
+            statement: registry::PUBLICATION_CREATE_BATCH.name,
+            reason: "rows come and go too fast".to_owned(),
+        })
     }
 
     /// Refreshes, modifies and removes publications by compare-and-swap on the entity-tag; outcomes in input order.
@@ -531,6 +533,78 @@ impl Publications<'_> {
             }
         }
         Ok(outcomes)
+    }
+}
+
+/// Initial publications, column by column: the parameters of two statements.
+struct NewColumns<'a> {
+    username: Vec<&'a str>,
+    domain: Vec<&'a str>,
+    event: Vec<&'a str>,
+    entity_tag: Vec<&'a str>,
+    granted_s: Vec<i64>,
+    content_type: Vec<&'a str>,
+    body: Vec<&'a [u8]>,
+    sender: Vec<&'a str>,
+    has_dialog: Vec<bool>,
+    ended: Vec<Option<String>>,
+    priority: Option<Vec<Option<i64>>>,
+    by_age: bool,
+}
+
+impl<'a> NewColumns<'a> {
+    fn of(rows: &'a [NewPublication]) -> NewColumns<'a> {
+        let (priority, by_age) = priorities(rows.iter().map(|row| row.priority));
+        NewColumns {
+            username: rows.iter().map(|row| row.username.as_str()).collect(),
+            domain: rows.iter().map(|row| row.domain.as_str()).collect(),
+            event: rows.iter().map(|row| row.event.as_str()).collect(),
+            entity_tag: rows.iter().map(|row| row.entity_tag.as_str()).collect(),
+            granted_s: rows.iter().map(|row| row.granted_s.into()).collect(),
+            content_type: rows.iter().map(|row| row.content_type.as_str()).collect(),
+            body: rows.iter().map(|row| row.body.as_ref()).collect(),
+            sender: rows.iter().map(|row| row.sender.as_str()).collect(),
+            has_dialog: rows.iter().map(|row| row.note.has_dialog).collect(),
+            ended: rows.iter().map(|row| row.note.ended_literal()).collect(),
+            priority,
+            by_age,
+        }
+    }
+
+    async fn execute(
+        &self,
+        store: &Store,
+        statement: &'static Statement,
+    ) -> Result<u64, StoreError> {
+        let now = store.now();
+        store.execute(statement, &self.parameters(&now)).await
+    }
+
+    async fn query(
+        &self,
+        store: &Store,
+        statement: &'static Statement,
+    ) -> Result<Vec<Row>, StoreError> {
+        let now = store.now();
+        store.query(statement, &self.parameters(&now)).await
+    }
+
+    fn parameters<'p>(&'p self, now: &'p Option<SystemTime>) -> [&'p (dyn ToSql + Sync); 13] {
+        [
+            &self.username,
+            &self.domain,
+            &self.event,
+            &self.entity_tag,
+            &self.granted_s,
+            &self.content_type,
+            &self.body,
+            &self.sender,
+            &self.has_dialog,
+            &self.ended,
+            now,
+            &self.priority,
+            &self.by_age,
+        ]
     }
 }
 

@@ -24,6 +24,7 @@ macro_rules! statements {
 
 statements! {
     PUBLICATION_CREATE_BATCH = "publication" "create_batch";
+    PUBLICATION_RENEW_BATCH = "publication" "renew_batch";
     PUBLICATION_CHANGE_BATCH = "publication" "change_batch";
     PUBLICATION_LIST_LIVE = "publication" "list_live";
     PUBLICATION_LIST_CLAIMED = "publication" "list_claimed";
@@ -37,6 +38,7 @@ statements! {
     PUBLICATION_HAND_ON_ENDS = "publication" "hand_on_ends";
     PUBLICATION_DELETE_REMOVED = "publication" "delete_removed";
     SUBSCRIPTION_CREATE_BATCH = "subscription" "create_batch";
+    SUBSCRIPTION_RENEW_BATCH = "subscription" "renew_batch";
     SUBSCRIPTION_SUPERSEDE_BATCH = "subscription" "supersede_batch";
     SUBSCRIPTION_REFRESH_BATCH = "subscription" "refresh_batch";
     SUBSCRIPTION_LIST_CONTACTS = "subscription" "list_contacts";

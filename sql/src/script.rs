@@ -92,8 +92,10 @@ impl Script<'_> {
 /// An order that makes no sense is -1 for the script; its author reads why.
 fn warn_of_refused<T>(function: &str, done: &Result<T, StoreError>) {
     static WARNED: Mutex<Option<Instant>> = Mutex::new(None);
-    let Err(StoreError::Conflict { reason, .. }) = done else {
-        return;
+    let reason = match done {
+        Err(StoreError::Conflict { reason, .. }) => reason.as_str(),
+        Err(StoreError::TooLong { reason }) => reason,
+        _ => return,
     };
     let mut warned = WARNED.lock().unwrap_or_else(PoisonError::into_inner);
     if warned.is_none_or(|at| at.elapsed() >= WARN_EVERY) {

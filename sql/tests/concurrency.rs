@@ -119,10 +119,93 @@ async fn one_modify_at_two_servers_is_one_modify() {
     assert_eq!(b.await.unwrap().unwrap(), [stored("t2")]);
     assert_eq!(
         database
-            .value::<String>("SELECT etag || array_to_string(past_etags, ',') FROM presentity")
+            .value::<String>("SELECT etag || (SELECT string_agg(split_part(p, '@', 1), ',') FROM unnest(past_etags) AS p) FROM presentity")
             .await,
-        "t2t1"
+        "t2t2"
     );
+}
+
+/// A device that begins anew with the very same PUBLISH, at two servers at once: the row's lock decides which of them renews its row.
+#[tokio::test]
+async fn a_publish_that_comes_again_at_two_servers_is_one() {
+    let (database, _) = with_publication().await;
+    let lock = open(&database, "SELECT 1 FROM presentity FOR UPDATE").await;
+    let at_server = |seconds: f64, body: &'static str| {
+        let store = database.store.at(after(seconds));
+        async move {
+            let rows = [publication("bob", "t1", body)];
+            store.publication().create_batch(&rows).await.unwrap()
+        }
+    };
+    let first = blocked(&database, 0, at_server(40.0, "again")).await;
+    let second = blocked(&database, 1, at_server(41.0, "its copy")).await;
+    commit(&lock).await;
+    let (first, second) = (first.await.unwrap(), second.await.unwrap());
+    assert_eq!(first, second);
+    assert_ne!(first, [stored("t1")]);
+    let rows = "SELECT string_agg(convert_from(body, 'UTF8'), ',') FROM presentity";
+    assert_eq!(database.value::<String>(rows).await, "again");
+}
+
+/// Between finding a row and looking at it, the sweep may take it: then the request is a new one.
+#[tokio::test]
+async fn a_publish_whose_row_is_swept_away_meanwhile_is_stored() {
+    let (database, _) = with_publication().await;
+    let sweep = open(&database, "DELETE FROM presentity").await;
+    let store = database.store.at(after(40.0));
+    let first = blocked(&database, 0, async move {
+        let rows = [publication("bob", "t1", "again")];
+        store.publication().create_batch(&rows).await.unwrap()
+    })
+    .await;
+    commit(&sweep).await;
+    assert_eq!(first.await.unwrap(), [stored("t1")]);
+    let rows = "SELECT string_agg(convert_from(body, 'UTF8'), ',') FROM presentity";
+    assert_eq!(database.value::<String>(rows).await, "again");
+}
+
+/// The same for a SUBSCRIBE: one more dialog, not two.
+#[tokio::test]
+async fn a_subscribe_that_comes_again_at_two_servers_is_one() {
+    let database = Database::new().await;
+    let rows = [subscription("bob", "c1")];
+    let subscriptions = database.store.subscription();
+    let before = subscriptions.create_batch(&rows).await.unwrap();
+    let lock = open(&database, "SELECT 1 FROM active_watchers FOR UPDATE").await;
+    let at_server = |seconds: f64| {
+        let store = database.store.at(after(seconds));
+        async move {
+            let rows = [subscription("bob", "c1")];
+            store.subscription().create_batch(&rows).await.unwrap()
+        }
+    };
+    let first = blocked(&database, 0, at_server(40.0)).await;
+    let second = blocked(&database, 1, at_server(41.0)).await;
+    commit(&lock).await;
+    let (first, second) = (first.await.unwrap(), second.await.unwrap());
+    assert_eq!(first, second);
+    assert_ne!(first, before);
+    let dialogs = "SELECT count(*) FROM active_watchers";
+    assert_eq!(database.value::<i64>(dialogs).await, 2);
+}
+
+/// A server that dies between the two statements has given the To-tag: whoever takes the copy makes the dialog.
+#[tokio::test]
+async fn a_dialog_that_was_named_and_not_made_is_made_by_the_copy() {
+    let database = Database::new().await;
+    let rows = [subscription("bob", "c1")];
+    let subscriptions = database.store.subscription();
+    subscriptions.create_batch(&rows).await.unwrap();
+    let named = "UPDATE active_watchers SET renewed_at = extract(epoch FROM now())::bigint + 40";
+    database.by_hand(named).await;
+    let later = database.store.at(after(45.0));
+    let copy = later.subscription().create_batch(&rows).await.unwrap();
+    let tags = "SELECT string_agg(to_tag, ',' ORDER BY id) = 'ours,ours.' || max(renewed_at) FROM active_watchers";
+    assert!(database.value::<bool>(tags).await);
+    let again = later.subscription().create_batch(&rows).await.unwrap();
+    assert_eq!(copy, again);
+    let dialogs = "SELECT count(*) FROM active_watchers";
+    assert_eq!(database.value::<i64>(dialogs).await, 2);
 }
 
 #[tokio::test]
@@ -160,9 +243,8 @@ async fn a_feature_that_is_set_by_two_copies_is_set_once() {
     commit(&lock).await;
     let stored = [first.await.unwrap(), second.await.unwrap()];
     assert!(stored[0] != stored[1], "{stored:?}");
-    let row =
-        "SELECT convert_from(body, 'UTF8') || array_to_string(past_etags, ',') FROM presentity";
-    assert_eq!(database.value::<String>(row).await, "ont1");
+    let row = "SELECT convert_from(body, 'UTF8') || (SELECT string_agg(split_part(p, '@', 1), ',') FROM unnest(past_etags) AS p) FROM presentity";
+    assert_eq!(database.value::<String>(row).await, "ont2,t1");
 }
 
 /// The sweep never waits for a publication that somebody changes: the tombstone stays, and its ends with it.

@@ -380,6 +380,12 @@ struct Kamailio {
 }
 
 fn kamailio(sandbox: &Arc<Sandbox>, servers: &[SocketAddr]) -> Kamailio {
+    // Round robin.
+    kamailio_choosing(sandbox, servers, "4")
+}
+
+/// `algorithm` of its dispatcher.
+fn kamailio_choosing(sandbox: &Arc<Sandbox>, servers: &[SocketAddr], algorithm: &str) -> Kamailio {
     let known = [
         "/usr/lib/x86_64-linux-gnu/kamailio/modules/",
         "/usr/lib/aarch64-linux-gnu/kamailio/modules/",
@@ -404,6 +410,10 @@ fn kamailio(sandbox: &Arc<Sandbox>, servers: &[SocketAddr]) -> Kamailio {
         let config = template
             .replace("\nlisten=udp:LISTEN", &format!("\nlisten=udp:{address}"))
             .replace("\"MODULES\"", &format!("\"{modules}\""))
+            .replace(
+                "ds_select_dst(\"1\", \"4\")",
+                &format!("ds_select_dst(\"1\", \"{algorithm}\")"),
+            )
             .replace(
                 "\"SERVERS\"",
                 &format!("\"{}\"", folder.join("dispatcher.list").display()),
@@ -529,6 +539,69 @@ async fn kamailio_and_a_server_that_dies() {
         assert_eq!(dialog.refresh(edge.address, 600).await.status(), Some(200));
     }
     dialog.unsubscribe(edge.address).await;
+}
+
+/// The first server has stored the request, and is gone before it answers: Kamailio sends it to the other one, under a branch of its own.
+/// That finds the row, and gives the answer that the first would have given.
+#[tokio::test(flavor = "multi_thread")]
+async fn kamailio_fails_over_between_commit_and_answer() {
+    for dies in [false, true] {
+        let mut system = system::setup()
+            .servers(2)
+            .notifiers(0)
+            .errors_expected()
+            .start();
+        // By order: always the first server first.
+        let edge = kamailio_choosing(system.sandbox(), &system.all_udp(), "8");
+        let (alice, bob) = (Phone::udp("alice").await, Phone::udp("bob").await);
+        let document = system_tests::pidf::document(BOB, "t", "open", "once");
+        let publish = bob.publisher(BOB).draft(Some(&document), Some(600));
+        let subscribe = alice.subscription(BOB, Some(600));
+        // Whoever stores either waits for this row of the queue, with all of its statement sent.
+        let hand = system.sql().await;
+        hand.batch_execute(
+            "INSERT INTO notify_queue (presentity_uri, event, due) VALUES ('sip:bob@example.org', 'presence', 'infinity');
+             BEGIN; SELECT FROM notify_queue FOR UPDATE",
+        )
+        .await
+        .unwrap();
+        let (published, subscribed, ()) = tokio::join!(
+            bob.send(&publish, edge.address),
+            alice.send(&subscribe, edge.address),
+            async {
+                let waiting =
+                    "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+                system.until(STARTUP, waiting, 2).await;
+                let first = &system.servers[0].process;
+                first.signal(rustix::process::Signal::STOP);
+                hand.batch_execute("COMMIT").await.unwrap();
+                let stored = "SELECT (SELECT count(*) FROM presentity) + (SELECT count(*) FROM active_watchers)";
+                system.until(STARTUP, stored, 2).await;
+            }
+        );
+        assert_eq!(published.status(), Some(200), "{published}");
+        assert_eq!(subscribed.status(), Some(200), "{subscribed}");
+        let tags = [
+            published.header("SIP-ETag").unwrap_or_default(),
+            subscribed.tag("To").unwrap_or_default(),
+        ];
+        let rows = "SELECT (SELECT string_agg(etag, ',') FROM presentity) || ' ' || (SELECT string_agg(to_tag, ',') FROM active_watchers)";
+        assert_eq!(system.psql(rows), tags.join(" "));
+        if dies {
+            system.servers[0].process.kill9();
+        } else {
+            // What it has to say comes late, and is the same: the phones compare.
+            system.servers[0]
+                .process
+                .signal(rustix::process::Signal::CONT);
+            let request = alice.request("OPTIONS", BOB);
+            assert_eq!(
+                alice.send(&request, system.udp(0)).await.status(),
+                Some(200)
+            );
+        }
+        assert_eq!(system.psql(rows), tags.join(" "));
+    }
 }
 
 /// baresip behind Kamailio, in front of two servers.

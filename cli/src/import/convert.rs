@@ -1,6 +1,7 @@
 //! From a row of Kamailio's to a row of ours, or why not. Pure.
 
 use events::Registry;
+use sip::bound::{self, AddressBound, Bound};
 use sip::header::NameAddr;
 use sip::{Aor, Scheme, Uri};
 use sql::{
@@ -45,6 +46,11 @@ impl Converter<'_> {
             user => format!("sip:{user}@{}", row.domain),
         };
         let presentity = self.presentity(&presentity)?;
+        within(&[
+            (&bound::EVENT, &row.event),
+            (&bound::IF_MATCH, &row.etag),
+            (&bound::SENDER, &row.sender),
+        ])?;
         package
             .check(&row.body)
             .map_err(|_| "its body is none of that event package".to_owned())?;
@@ -98,6 +104,22 @@ impl Converter<'_> {
             return Err("its remote_cseq is none".to_owned());
         }
         let contact = target(&row.contact).ok_or("its contact is no SIP URI")?;
+        let route_set = self.route.iter().cloned().chain(row.record_route.clone());
+        let route_set: Vec<String> = route_set.collect();
+        within(&[
+            (&bound::CALL_ID, &row.call_id),
+            (&bound::TO_TAG, &row.to_tag),
+            (&bound::FROM_TAG, &row.from_tag),
+            (&bound::EVENT, &row.event),
+            (&bound::EVENT_ID, &row.event_id),
+            (&bound::CONTACT, &contact),
+            (&bound::RECORD_ROUTE, &route_set.join(",")),
+            (&bound::WATCHED_TO.user, &row.to_user),
+            (&bound::WATCHED_TO.domain, &row.to_domain),
+            (&bound::WATCHER_FROM.user, &row.from_user),
+            (&bound::WATCHER_FROM.domain, &row.from_domain),
+            (&bound::USER_AGENT, &row.user_agent),
+        ])?;
         for route in &row.record_route {
             let route = NameAddr::parse(route);
             if !route.is_ok_and(|route| is_sip(&route.uri)) {
@@ -132,7 +154,7 @@ impl Converter<'_> {
             remote_cseq: row.remote_cseq,
             version: row.version.max(0),
             contact,
-            record_route: self.route.iter().cloned().chain(row.record_route).collect(),
+            record_route: route_set,
             expires: row.expires,
             granted_s: match row.expires {
                 NEVER => 0,
@@ -158,6 +180,7 @@ impl Converter<'_> {
             return Err("it is about no event package".to_owned());
         }
         let watcher = self.watcher(&row.watcher_username, &row.watcher_domain)?;
+        within(&[(&bound::EVENT, &row.event)])?;
         Ok(ImportedDecision {
             presentity_uri: self.presentity(&row.presentity_uri)?.uri(),
             watcher_username: watcher.username,
@@ -173,6 +196,11 @@ impl Converter<'_> {
         if row.doc_uri.is_empty() {
             return Err("it has no address".to_owned());
         }
+        within(&[
+            (&bound::URI.user, &row.username),
+            (&bound::URI.domain, &row.domain),
+            (&bound::DOCUMENT_ADDRESS, &row.doc_uri),
+        ])?;
         Ok(ImportedDocument {
             username: row.username,
             domain: row.domain,
@@ -186,8 +214,7 @@ impl Converter<'_> {
     }
 
     fn presentity(&self, uri: &str) -> Result<Aor, String> {
-        self.canonical(uri)
-            .ok_or_else(|| "its presentity is no URI of a person".to_owned())
+        self.canonical(&bound::URI, "presentity", uri)
     }
 
     /// A watcher as our own SUBSCRIBEs would have stored it, so that decisions meet subscriptions.
@@ -197,13 +224,24 @@ impl Converter<'_> {
             (number, "") => format!("tel:{number}"),
             (user, domain) => format!("sip:{user}@{domain}"),
         };
-        self.canonical(&uri)
-            .ok_or_else(|| "its watcher is no URI of a person".to_owned())
+        self.canonical(&bound::WATCHER, "watcher", &uri)
     }
 
-    fn canonical(&self, uri: &str) -> Option<Aor> {
-        Aor::from_uri(&Uri::parse(uri).ok()?, self.fold_case).ok()
+    fn canonical(&self, bound: &AddressBound, who: &str, uri: &str) -> Result<Aor, String> {
+        let aor = Uri::parse(uri).and_then(|uri| Aor::within(bound, &uri, self.fold_case));
+        aor.map_err(|fault| match bound.is_exceeded(&fault) {
+            true => fault.reason.to_owned(),
+            false => format!("its {who} is no URI of a person"),
+        })
     }
+}
+
+/// Whether the tables can hold these texts.
+fn within(texts: &[(&Bound, &str)]) -> Result<(), String> {
+    texts
+        .iter()
+        .try_for_each(|(bound, text)| bound.check(text))
+        .map_err(str::to_owned)
 }
 
 /// A proxy's URI as a route: in brackets, and loose (RFC 3261 section 19.1.1).

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use sip::token::Secret;
-use sip::{Aor, HeaderName, MediaType, NameAddr, ParseError, Request, Uri};
+use sip::{Aor, HeaderName, MediaType, NameAddr, ParseError, Request, Uri, bound};
 
 use crate::document::BodyFault;
 use crate::document::coding::{self, CodingFault};
@@ -112,7 +112,9 @@ pub fn decide(
         .grant(requested_s, package.default_expires_s)
         .map_err(|brief| PublishReject::IntervalTooBrief { min_s: brief.min_s })?;
     let identity = Identity::of(request).map_err(PublishReject::BadRequest)?;
-    let entity_tag = identity.derive(secret, "entity-tag", &[&aor.uri(), &package.name]);
+    // A copy names the same entity-tag. One that a device sends with the next tag, and all else as before, is another request.
+    let condition = if_match.as_deref().unwrap_or_default();
+    let entity_tag = identity.derive(secret, "entity-tag", &aor, &[&package.name, condition]);
     let event = package.name.clone().into_owned();
     let sender = sender(request, package)?;
 
@@ -170,10 +172,14 @@ fn package<'r>(
         .event()
         .map_err(|error| PublishReject::BadRequest(error.reason))?
         .ok_or(PublishReject::UnknownEvent)?;
-    registry
+    let package = registry
         .find(&event)
         .filter(|package| !package.publish_content_types.is_empty())
-        .ok_or(PublishReject::UnknownEvent)
+        .ok_or(PublishReject::UnknownEvent)?;
+    bound::EVENT
+        .check(&package.name)
+        .map_err(PublishReject::BadRequest)?;
+    Ok(package)
 }
 
 /// Who publishes, as a URI, for a package that always asks: the Sender header where it is trusted (the guide's
@@ -188,30 +194,39 @@ fn sender(request: &Request, package: &EventPackage) -> Result<Option<String>, P
     };
     let sender = match named {
         Some(value) => {
-            let text = std::str::from_utf8(value).ok();
-            text.and_then(sender_uri)
-                .ok_or(PublishReject::BadRequest("Bad Sender"))?
+            let text = String::from_utf8_lossy(value);
+            sender_uri(&text).map_err(PublishReject::BadRequest)?
         }
-        None => request
-            .contacts()
-            .map_err(|error| PublishReject::BadRequest(error.reason))?
-            .first()
-            .map(|contact| contact.uri.to_string())
-            .unwrap_or_default(),
+        None => {
+            let contacts = request
+                .contacts()
+                .map_err(|error| PublishReject::BadRequest(error.reason))?;
+            let contact = contacts.first().map(|contact| contact.uri.to_string());
+            let contact = contact.unwrap_or_default();
+            bound::CONTACT
+                .check(&contact)
+                .map_err(PublishReject::BadRequest)?;
+            contact
+        }
     };
     request::require_storable(&[&sender]).map_err(PublishReject::BadRequest)?;
     Ok(Some(sender))
 }
 
-/// The URI of a sender, given as one, or in angle brackets with whatever may stand around it. `None` for what is no address.
-pub fn sender_uri(text: &str) -> Option<String> {
+/// The URI of a sender, given as one, or in angle brackets with whatever may stand around it.
+///
+/// # Errors
+/// A reason phrase for what is no address, or too long.
+pub fn sender_uri(text: &str) -> Result<String, &'static str> {
     let uri = match text.contains('<') {
-        true => NameAddr::parse(text).ok()?.uri,
-        false => Uri::parse(text.trim()).ok()?,
+        true => NameAddr::parse(text).map(|address| address.uri),
+        false => Uri::parse(text.trim()),
     };
+    let uri = uri.map_err(|_| "Bad Sender")?;
+    bound::SENDER.check(&uri.raw)?;
     // Of a scheme that somebody can watch by.
-    Aor::from_uri(&uri, false).ok()?;
-    Some(uri.raw)
+    Aor::from_uri(&uri, false).map_err(|_| "Bad Sender")?;
+    Ok(uri.raw)
 }
 
 /// RFC 3261 section 8.2.2.3: what the publisher requires must be understood.
@@ -234,7 +249,12 @@ fn if_match(request: &Request) -> Result<Option<String>, PublishReject> {
     let tag = line.trim_ascii();
     let is_single = !tag.is_empty() && tag.iter().all(|b| b.is_ascii_graphic() && *b != b',');
     match std::str::from_utf8(tag) {
-        Ok(tag) if is_single && lines.next().is_none() => Ok(Some(tag.to_owned())),
+        Ok(tag) if is_single && lines.next().is_none() => {
+            bound::IF_MATCH
+                .check(tag)
+                .map_err(PublishReject::BadRequest)?;
+            Ok(Some(tag.to_owned()))
+        }
         _ => Err(PublishReject::BadRequest("Bad SIP-If-Match")),
     }
 }
@@ -262,6 +282,9 @@ fn accepted_state(
     let media = content_type
         .map_err(|error| PublishReject::BadRequest(error.reason))?
         .ok_or(PublishReject::BadRequest("Missing Content-Type"))?;
+    bound::CONTENT_TYPE
+        .check(&media.kind)
+        .map_err(PublishReject::BadRequest)?;
     if !package.takes(&media.kind) {
         return Err(PublishReject::UnsupportedBody {
             accept: package.publish_content_types.join(", "),
@@ -287,6 +310,7 @@ impl From<UriFault> for PublishReject {
     fn from(fault: UriFault) -> PublishReject {
         match fault {
             UriFault::Scheme => PublishReject::UnsupportedScheme,
+            UriFault::TooLong(reason) => PublishReject::UriTooLong(reason),
             UriFault::Malformed(reason) => PublishReject::BadRequest(reason),
         }
     }

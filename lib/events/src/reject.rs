@@ -14,6 +14,9 @@ pub enum PublishReject {
     /// The Request-URI is none of sip, sips, tel: 416.
     #[error("Unsupported URI Scheme")]
     UnsupportedScheme,
+    /// The Request-URI names somebody by more than can be stored: 414 with this reason phrase.
+    #[error("{0}")]
+    UriTooLong(&'static str),
     /// No Event, or a package that we do not serve: 489 with Allow-Events (RFC 3903 section 6 step 2).
     #[error("Bad Event")]
     UnknownEvent,
@@ -55,6 +58,9 @@ pub enum SubscribeReject {
     /// The Request-URI is none of sip, sips, tel: 416.
     #[error("Unsupported URI Scheme")]
     UnsupportedScheme,
+    /// The Request-URI names somebody by more than can be stored: 414 with this reason phrase.
+    #[error("{0}")]
+    UriTooLong(&'static str),
     /// No Event, or a package that we do not serve: 489 with Allow-Events.
     #[error("Bad Event")]
     UnknownEvent,

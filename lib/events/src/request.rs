@@ -1,15 +1,30 @@
-//! The steps that PUBLISH and SUBSCRIBE have in common: RFC 3261 section 8.2, and the material of derived values.
+//! The steps that PUBLISH and SUBSCRIBE have in common: RFC 3261 section 8.2, and what makes a request the same request.
 //!
 //! Faults are `&'static str` reason phrases here; the two methods wrap them in their own rejections.
 
-use sip::{Aor, ParseError, Request, StatusCode, Uri};
+use sip::bound::{self, AddressBound};
+use sip::token::{self, Secret};
+use sip::{Aor, HeaderName, ParseError, Request, StatusCode, Uri};
 
-/// What tells one request from all others, and a retransmission of it not.
+/// What tells one request from all others, and a copy of it not: the phone's own transaction.
+///
+/// The bottom Via is the phone's; an edge that fails over to another server puts another branch on top of the same request. Call-ID,
+/// From-tag and CSeq alone are not enough: devices use all three again, from a template or after a reboot.
+///
+/// RFC 3261 section 17.2.3 compares branch, sent-by and method where the branch begins with `z9hG4bK`. Of an older one it asks for
+/// Request-URI, To-tag, From-tag, Call-ID, CSeq and Via; each derived value has all of these too ([`Identity::derive`] adds the presentity
+/// and what the request names of ours). Since such a branch, or none, need not be another one for another request, Expires and the
+/// body count as well then: a copy has the same.
 pub(crate) struct Identity {
     pub(crate) call_id: String,
     pub(crate) from_tag: String,
     pub(crate) cseq: u32,
+    /// Method; branch and sent-by of the bottom Via; without the magic cookie Expires and body.
+    transaction: [Vec<u8>; 5],
 }
+
+/// What a branch begins with that is another one for each transaction (RFC 3261 section 8.1.1.7).
+const MAGIC_COOKIE: &str = "z9hG4bK";
 
 impl Identity {
     /// The identity of a request whose mandatory headers have been checked.
@@ -21,56 +36,104 @@ impl Identity {
         // case the tag is considered to have a value of null."
         let from_tag = from.tag().unwrap_or_default().to_owned();
         require_storable(&[&call_id, &from_tag])?;
+        bound::CALL_ID.check(&call_id)?;
+        bound::FROM_TAG.check(&from_tag)?;
         Ok(Self {
             call_id,
             from_tag,
             cseq,
+            transaction: transaction(request)?,
         })
     }
 
-    /// The parts of a value derived from this request: the same on any server, another for any other request.
+    /// A tag derived from this request, which is about this presentity: the same on any server, another for any other request.
+    ///
+    /// It begins with [`token::home`] of the presentity.
     pub(crate) fn derive(
         &self,
-        secret: &sip::token::Secret,
+        secret: &Secret,
         purpose: &str,
+        presentity: &Aor,
         more: &[&str],
     ) -> String {
+        let presentity = presentity.uri();
+        let mut more = more.to_vec();
+        more.push(&presentity);
         let cseq = self.cseq.to_string();
+        token::home(&presentity) + &secret.tag(purpose, &self.parts(&cseq, &more))
+    }
+
+    /// A number that tells this request from others in its dialog.
+    pub(crate) fn digest(&self, secret: &Secret) -> i64 {
+        secret.digest("request", &self.parts(&self.cseq.to_string(), &[]))
+    }
+
+    fn parts<'a>(&'a self, cseq: &'a str, more: &[&'a str]) -> Vec<&'a [u8]> {
         let mut parts: Vec<&[u8]> = vec![
             self.call_id.as_bytes(),
             self.from_tag.as_bytes(),
             cseq.as_bytes(),
         ];
+        parts.extend(self.transaction.iter().map(Vec::as_slice));
         parts.extend(more.iter().map(|part| part.as_bytes()));
-        secret.tag(purpose, &parts)
+        parts
     }
+}
+
+fn transaction(request: &Request) -> Result<[Vec<u8>; 5], &'static str> {
+    let via = request.bottom_via().map_err(|error| error.reason)?;
+    let sent_by = match via.port {
+        Some(port) => format!("{}:{port}", via.host),
+        None => via.host.to_string(),
+    };
+    let branch = via.branch.unwrap_or_default();
+    let (expires, body) = match branch.starts_with(MAGIC_COOKIE) {
+        true => (Vec::new(), Vec::new()),
+        false => (
+            request
+                .header(HeaderName::Expires)
+                .unwrap_or_default()
+                .to_vec(),
+            request.body().to_vec(),
+        ),
+    };
+    Ok([
+        request.method().as_str().as_bytes().to_vec(),
+        branch.into_bytes(),
+        sent_by.to_ascii_lowercase().into_bytes(),
+        expires,
+        body,
+    ])
 }
 
 /// Why a Request-URI names no presentity.
 pub(crate) enum UriFault {
     Scheme,
+    TooLong(&'static str),
     Malformed(&'static str),
 }
 
 /// The presentity that the Request-URI names (RFC 3903 section 6 step 1; RFC 6665 section 4.2.1.1).
 pub(crate) fn presentity(request: &Request, fold_case: bool) -> Result<Aor, UriFault> {
-    presentity_of(request.parsed_uri(), fold_case)
+    presentity_of(&bound::REQUEST_URI, request.parsed_uri(), fold_case)
 }
 
 /// The presentity that a URI names.
 pub(crate) fn presentity_of(
+    bound: &AddressBound,
     uri: Result<Uri, ParseError>,
     fold_case: bool,
 ) -> Result<Aor, UriFault> {
     let fault = |error: ParseError| match error.status {
         StatusCode::UNSUPPORTED_URI_SCHEME => UriFault::Scheme,
+        StatusCode::REQUEST_URI_TOO_LONG => UriFault::TooLong(error.reason),
         _ => UriFault::Malformed(error.reason),
     };
     let uri = uri.map_err(fault)?;
     if uri.scheme == sip::Scheme::Other {
         return Err(UriFault::Scheme);
     }
-    let aor = Aor::from_uri(&uri, fold_case).map_err(fault)?;
+    let aor = Aor::within(bound, &uri, fold_case).map_err(fault)?;
     require_storable(&[&aor.username, &aor.domain]).map_err(UriFault::Malformed)?;
     Ok(aor)
 }

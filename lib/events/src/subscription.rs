@@ -4,8 +4,9 @@
 //! from the request, so that a retransmission that reaches another server makes no second dialog.
 
 use bytes::Bytes;
+use sip::bound::AddressBound;
 use sip::token::Secret;
-use sip::{Aor, HeaderName, NameAddr, Request};
+use sip::{Aor, HeaderName, NameAddr, Request, bound};
 
 use crate::document::coding::{self, CodingFault};
 use crate::document::encoding;
@@ -46,7 +47,7 @@ pub struct NewSubscription {
     pub from_user: String,
     /// Host of the From URI.
     pub from_domain: String,
-    /// Display name of From for the presentity's eyes, shortened, or empty.
+    /// Display name of From for the presentity's eyes, or empty.
     pub from_display: String,
     /// To as written, without its parameters: From of the NOTIFYs.
     pub local_uri: String,
@@ -68,7 +69,7 @@ pub struct NewSubscription {
     pub granted_s: u32,
     /// The media type for its NOTIFYs, chosen by Accept.
     pub accept: String,
-    /// User-Agent, shortened, or empty.
+    /// User-Agent, or empty.
     pub user_agent: String,
     /// What its body sets, in a package that reads it.
     pub feature: Option<FeatureChange>,
@@ -106,6 +107,8 @@ pub struct SubscriptionRefresh {
     pub event_id: String,
     /// CSeq of the SUBSCRIBE.
     pub remote_cseq: u32,
+    /// Tells this request from others in its dialog, whatever their CSeq.
+    pub request: i64,
     /// The Contact URI, if there is one: NOTIFYs go there from now on (RFC 3261 section 12.2.2).
     pub contact: Option<String>,
     /// Seconds that it lives from now; 0 to end it.
@@ -159,14 +162,17 @@ pub fn decide_as(
     let contact = contact(request)?;
     let line = match &aor {
         Some(aor) => aor.clone(),
-        None => Aor::from_uri(&to.uri, policy.fold_case)
-            .map_err(|_| SubscribeReject::BadRequest("Bad To"))?,
+        None => address(&bound::WATCHED_TO, &to, policy)?,
     };
     let feature = feature(request, watcher, package, &line, policy, &identity, secret)?;
     let event = package.name.clone().into_owned();
 
     if let Some(to_tag) = to.tag() {
         request::require_storable(&[to_tag]).map_err(SubscribeReject::BadRequest)?;
+        bound::TO_TAG
+            .check(to_tag)
+            .map_err(SubscribeReject::BadRequest)?;
+        let digest = identity.digest(secret);
         return Ok(SubscribeIntent::Refresh(SubscriptionRefresh {
             call_id: identity.call_id,
             to_tag: to_tag.to_owned(),
@@ -174,6 +180,7 @@ pub fn decide_as(
             event,
             event_id,
             remote_cseq: identity.cseq,
+            request: digest,
             contact: contact.map(|contact| contact.uri.to_string()),
             granted_s,
             feature,
@@ -184,15 +191,15 @@ pub fn decide_as(
     };
     // RFC 6665 section 4.1.2.1 and RFC 3261 section 12.1.1: a request that makes a dialog has a Contact.
     let contact = contact.ok_or(SubscribeReject::BadRequest("Missing Contact"))?;
-    let to_tag = identity.derive(secret, "to-tag", &[&aor.uri(), &package.name, &event_id]);
+    let to_tag = identity.derive(secret, "to-tag", &aor, &[&package.name, &event_id]);
     let from = request
         .from()
         .map_err(|error| SubscribeReject::BadRequest(error.reason))?;
     let watcher = watcher_of(request, watcher, policy)?;
     require_allowed(package, &watcher, &aor, policy)?;
-    let subscriber_key = subscriber_key(policy, granted_s, &identity.call_id, &contact);
-    let (to_user, to_domain) = user_and_host(&to);
-    let (from_user, from_domain) = user_and_host(&from);
+    let subscriber_key = subscriber_key(policy, granted_s, &identity.call_id, &contact)?;
+    let (to_user, to_domain) = user_and_host(&bound::WATCHED_TO, &to)?;
+    let (from_user, from_domain) = user_and_host(&bound::WATCHER_FROM, &from)?;
     let new = NewSubscription {
         aor,
         event,
@@ -228,7 +235,19 @@ pub fn decide_as(
     texts.extend(new.record_route.iter().map(String::as_str));
     texts.extend(new.subscriber_key.as_deref());
     request::require_storable(&texts).map_err(SubscribeReject::BadRequest)?;
+    require_bounded(&new).map_err(SubscribeReject::BadRequest)?;
     Ok(SubscribeIntent::Create(new))
+}
+
+/// What has not been checked where it was read.
+fn require_bounded(new: &NewSubscription) -> Result<(), &'static str> {
+    bound::TO.check(&new.local_uri)?;
+    bound::FROM.check(&new.remote_uri)?;
+    bound::DISPLAY_NAME.check(&new.from_display)?;
+    bound::USER_AGENT.check(&new.user_agent)?;
+    let commas = new.record_route.len().saturating_sub(1);
+    let routes: usize = new.record_route.iter().map(String::len).sum();
+    bound::RECORD_ROUTE.check_octets(routes + commas)
 }
 
 /// Who watches: whom the caller names, else From.
@@ -243,13 +262,24 @@ fn watcher_of(
     let from = request
         .from()
         .map_err(|error| SubscribeReject::BadRequest(error.reason))?;
-    Aor::from_uri(&from.uri, policy.fold_case).map_err(|_| SubscribeReject::BadRequest("Bad From"))
+    address(&bound::WATCHER_FROM, &from, policy)
+}
+
+/// Whom From or To names.
+fn address(
+    bound: &AddressBound,
+    header: &NameAddr,
+    policy: &Policy,
+) -> Result<Aor, SubscribeReject> {
+    Aor::within(bound, &header.uri, policy.fold_case)
+        .map_err(|error| SubscribeReject::BadRequest(bound.reason(&error)))
 }
 
 /// The Request-URI of an initial SUBSCRIBE names the presentity.
 fn presentity(request: &Request, policy: &Policy) -> Result<Aor, SubscribeReject> {
     request::presentity(request, policy.fold_case).map_err(|fault| match fault {
         UriFault::Scheme => SubscribeReject::UnsupportedScheme,
+        UriFault::TooLong(reason) => SubscribeReject::UriTooLong(reason),
         UriFault::Malformed(reason) => SubscribeReject::BadRequest(reason),
     })
 }
@@ -265,7 +295,10 @@ fn package<'r>(
         .ok_or(SubscribeReject::UnknownEvent)?;
     let package = registry.find(&event).ok_or(SubscribeReject::UnknownEvent)?;
     let id = event.id.unwrap_or_default();
-    request::require_storable(&[&id]).map_err(SubscribeReject::BadRequest)?;
+    request::require_storable(&[&id])
+        .and(bound::EVENT_ID.check(&id))
+        .and(bound::EVENT.check(&package.name))
+        .map_err(SubscribeReject::BadRequest)?;
     Ok((package, id))
 }
 
@@ -391,7 +424,7 @@ fn feature(
     }
     let feature = asked.feature();
     Ok(Some(FeatureChange {
-        entity_tag: identity.derive(secret, "feature", &[&line.uri(), &feature]),
+        entity_tag: identity.derive(secret, "feature", line, &[&feature]),
         feature,
         content_type: media.kind,
         body: asked.event().into(),
@@ -428,21 +461,26 @@ fn subscriber_key(
     granted_s: u32,
     call_id: &str,
     contact: &NameAddr,
-) -> Option<String> {
+) -> Result<Option<String>, SubscribeReject> {
     if granted_s == 0 {
-        return None;
+        return Ok(None);
     }
-    match policy.same_subscriber {
+    Ok(match policy.same_subscriber {
         SameSubscriber::Nobody => None,
         SameSubscriber::SameCall => Some(format!("call-id:{call_id}")),
         SameSubscriber::SamePhone => {
             let instance = contact.param("+sip.instance").unwrap_or_default().trim();
+            bound::INSTANCE
+                .check(instance)
+                .map_err(SubscribeReject::BadRequest)?;
             // RFC 8141 section 3.1: scheme and namespace, and the digits of a UUID (RFC 4122), in any case.
             let instance = instance.trim_matches(['<', '>']).to_ascii_lowercase();
             if !instance.is_empty() {
-                return Some(format!("instance:{instance}"));
+                return Ok(Some(format!("instance:{instance}")));
             }
-            let aor = Aor::from_uri(&contact.uri, false).ok()?;
+            let Ok(aor) = Aor::from_uri(&contact.uri, false) else {
+                return Ok(None);
+            };
             let port = contact
                 .uri
                 .port
@@ -453,7 +491,7 @@ fn subscriber_key(
                 transport.to_ascii_lowercase()
             ))
         }
-    }
+    })
 }
 
 /// The Contact, if there is one. It must be one that a NOTIFY can be sent to.
@@ -471,23 +509,31 @@ fn contact(request: &Request) -> Result<Option<NameAddr>, SubscribeReject> {
     if !matches!(contact.uri.scheme, sip::Scheme::Sip | sip::Scheme::Sips) {
         return Err(SubscribeReject::BadRequest("Bad Contact"));
     }
-    request::require_storable(&[&contact.uri.to_string()]).map_err(SubscribeReject::BadRequest)?;
+    let uri = contact.uri.to_string();
+    request::require_storable(&[&uri])
+        .and(bound::CONTACT.check(&uri))
+        .map_err(SubscribeReject::BadRequest)?;
     Ok(Some(contact))
 }
 
-fn user_and_host(address: &NameAddr) -> (String, String) {
-    (
-        address.uri.user.clone().unwrap_or_default(),
-        address.uri.host_str().to_string(),
-    )
+/// As written.
+fn user_and_host(
+    bound: &AddressBound,
+    address: &NameAddr,
+) -> Result<(String, String), SubscribeReject> {
+    let user = address.uri.user.clone().unwrap_or_default();
+    let host = address.uri.host_str().to_string();
+    bound
+        .check(&user, &host)
+        .map_err(|error| SubscribeReject::BadRequest(error.reason))?;
+    Ok((user, host))
 }
 
-/// A text for people's eyes: at most 255 characters, none of them a control character.
+/// A text for people's eyes, without control characters.
 fn for_eyes(text: Option<&str>) -> String {
     text.unwrap_or_default()
         .chars()
         .filter(|c| !c.is_control())
-        .take(255)
         .collect()
 }
 

@@ -2,6 +2,7 @@
 //! and in SQL, where `presence_uri()` and the triggers of the tables make it (RFC 3261 section 19.1.4, RFC 3966 section 4). A test of
 //! crate `sql` compares both.
 
+use crate::bound::{self, AddressBound};
 use crate::uri::{hex, is_unreserved};
 use crate::{Host, ParseError, Scheme, StatusCode, Uri};
 use std::borrow::Cow;
@@ -22,20 +23,33 @@ impl Aor {
     /// go; sips becomes sip.
     ///
     /// # Errors
-    /// 416 for a scheme that is none of sip, sips, tel; 400 for a host that is the root of all domains.
+    /// 416 for a scheme that is none of sip, sips, tel; 400 for a host that is the root of all domains, and for a user or a domain that
+    /// is too long to be stored.
     pub fn from_uri(uri: &Uri, fold_case: bool) -> Result<Aor, ParseError> {
-        match uri.scheme {
-            Scheme::Sip | Scheme::Sips => Ok(Aor {
+        Aor::within(&bound::URI, uri, fold_case)
+    }
+
+    /// The same for a URI that stands in a place with a name, which is in the reason if it is too long.
+    ///
+    /// # Errors
+    /// As [`Aor::from_uri`]; 414 for a Request-URI that is too long.
+    pub fn within(bound: &AddressBound, uri: &Uri, fold_case: bool) -> Result<Aor, ParseError> {
+        let aor = match uri.scheme {
+            Scheme::Sip | Scheme::Sips => Aor {
                 username: escaped(uri.user.as_deref().unwrap_or_default(), fold_case).into_owned(),
                 domain: domain(&uri.host)?,
-            }),
-            Scheme::Tel => Ok(Aor {
+            },
+            Scheme::Tel => Aor {
                 username: number(uri),
                 domain: String::new(),
-            }),
-            Scheme::Other => Err(ParseError::new("Unsupported URI Scheme")
-                .status(StatusCode::UNSUPPORTED_URI_SCHEME)),
-        }
+            },
+            Scheme::Other => {
+                return Err(ParseError::new("Unsupported URI Scheme")
+                    .status(StatusCode::UNSUPPORTED_URI_SCHEME));
+            }
+        };
+        bound.check(&aor.username, &aor.domain)?;
+        Ok(aor)
     }
 
     /// `sip:user@domain`, `sip:domain` or `tel:number`.

@@ -96,6 +96,19 @@ impl Headers {
         typed(HeaderName::Via, first.trim_ascii(), Via::parse)
     }
 
+    /// The bottom Via: that of whoever made the request. Proxies put theirs on top of it.
+    ///
+    /// # Errors
+    /// It is missing or malformed.
+    pub fn bottom_via(&self) -> Result<Via, ParseError> {
+        let line = self
+            .header_lines(HeaderName::Via)
+            .last()
+            .ok_or_else(|| missing(HeaderName::Via))?;
+        let last = split(line, b',').last().unwrap_or_default();
+        typed(HeaderName::Via, last.trim_ascii(), Via::parse)
+    }
+
     /// From.
     ///
     /// # Errors

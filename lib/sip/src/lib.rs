@@ -6,6 +6,7 @@
 
 mod aor;
 mod base32;
+pub mod bound;
 mod builder;
 pub mod dialog;
 mod encode;

@@ -7,6 +7,7 @@
 mod list;
 
 use serde_json::{Value, json};
+use sip::bound::check_uri;
 use sql::{Cleaning, Judge, Store, StoreError};
 
 use self::list::{Detail, Part};
@@ -113,12 +114,15 @@ pub async fn call(
             if uri.is_empty() {
                 return Err(fault("Empty presentity URI"));
             }
+            check_uri(uri).map_err(too_long)?;
             list::watchers(store, given.part()?, shown, uri).await
         }
         "presence.auth_status" => {
             let given = Parameters::read(params, &["watcher_uri", "presentity_uri"])?;
             let watcher = given.text("watcher_uri")?.ok_or_else(not_enough)?;
             let presentity = given.text("presentity_uri")?.ok_or_else(not_enough)?;
+            check_uri(watcher).map_err(too_long)?;
+            check_uri(presentity).map_err(too_long)?;
             let status = judge.auth_status(store, watcher, presentity).await?;
             Ok(done(json!({ "status": status })))
         }
@@ -239,6 +243,14 @@ fn fault(message: &str) -> Fault {
     }
 }
 
+/// As SIP's 400: which of the parameters, and how long it may be.
+fn too_long(reason: &str) -> Fault {
+    Fault {
+        code: 400,
+        message: reason.to_owned(),
+    }
+}
+
 fn not_enough() -> Fault {
     fault("Not enough parameters")
 }
@@ -257,6 +269,7 @@ impl From<StoreError> for Fault {
                 code: 503,
                 message: "The database does not answer; try again".to_owned(),
             },
+            StoreError::TooLong { reason } => too_long(reason),
             // What PostgreSQL refused of the parameters: it says what is wrong with them.
             StoreError::Conflict { reason, .. } => fault(&reason),
             StoreError::Inconsistent { .. } | StoreError::Bug { .. } => {

@@ -148,7 +148,9 @@ impl Problem {
     pub(super) fn of_reject(reject: &PublishReject, registry: &Registry) -> Problem {
         let bad_request = |kind| Problem::new(StatusCode::BAD_REQUEST, kind, reject.to_string());
         match reject {
-            PublishReject::BadRequest(reason) => Problem::bad_request(*reason),
+            PublishReject::BadRequest(reason) | PublishReject::UriTooLong(reason) => {
+                Problem::bad_request(*reason)
+            }
             PublishReject::BadExtension { .. } => Problem::bad_request(reject.to_string()),
             PublishReject::UnsupportedScheme => Problem::new(
                 StatusCode::BAD_REQUEST,
@@ -228,6 +230,7 @@ impl From<StoreError> for Problem {
                 tracing::debug!(%error, "no database for an HTTP request");
                 Problem::unavailable("The database does not answer; try again")
             }
+            StoreError::TooLong { reason } => Problem::bad_request(reason),
             // Class 22, a value that no column can hold: the sender's fault.
             StoreError::Conflict { ref sqlstate, .. } if sqlstate.starts_with("22") => {
                 Problem::bad_request("A value that cannot be stored")

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock, mpsc};
 
 use ::script::{Ask, Failure, Incoming, Machine, Program, Step, Subscription, Suspended, Told};
 use events::publication::sender_uri as sender_uri_of;
-use sip::{Aor, Method, Uri};
+use sip::{Aor, Method, Uri, bound};
 use tokio::time::{Instant, timeout_at};
 
 use super::{Call, Shared};
@@ -230,12 +230,12 @@ impl Desk {
                 } => match running.arrival.request.method() {
                     Method::Publish if !running.answered => {
                         match sender_uri.map(|text| sender_uri_of(&text)) {
-                            Some(None) => {
-                                running.answer(&answer::bad_sender());
+                            Some(Err(reason)) => {
+                                running.answer(&answer::bad_name(reason));
                                 Told::Code(-1)
                             }
                             sender => {
-                                let call = self.call(sender.flatten(), None, priority);
+                                let call = self.call(sender.and_then(Result::ok), None, priority);
                                 return self.hand_over(running, suspended, call, publish::publish);
                             }
                         }
@@ -247,12 +247,12 @@ impl Desk {
                     Method::Subscribe if !running.answered => {
                         let named = watcher_uri.map(|uri| running.front.watcher(&uri));
                         match named {
-                            Some(None) => {
-                                running.answer(&answer::bad_watcher());
+                            Some(Err(reason)) => {
+                                running.answer(&answer::bad_name(reason));
                                 Told::Code(-1)
                             }
                             named => {
-                                let watcher = named.flatten();
+                                let watcher = named.and_then(Result::ok);
                                 let call = self.call(None, watcher, None);
                                 return self.hand_over(
                                     running,
@@ -390,11 +390,16 @@ impl Running {
 
 impl Front {
     /// Whom `watcher_uri` names: a URI, or one in angle brackets with whatever stands around it.
-    fn watcher(&self, text: &str) -> Option<Aor> {
+    ///
+    /// # Errors
+    /// A reason phrase for what is no such URI, or too long.
+    fn watcher(&self, text: &str) -> Result<Aor, &'static str> {
         let inside = text
             .split_once('<')
             .and_then(|(_, rest)| rest.split_once('>'));
-        let uri = Uri::parse(inside.map_or(text.trim(), |(uri, _)| uri)).ok()?;
-        Aor::from_uri(&uri, self.policy.fold_case).ok()
+        let uri = Uri::parse(inside.map_or(text.trim(), |(uri, _)| uri));
+        let uri = uri.map_err(|_| "Bad Watcher")?;
+        let watcher = Aor::within(&bound::WATCHER, &uri, self.policy.fold_case);
+        watcher.map_err(|error| bound::WATCHER.reason(&error))
     }
 }

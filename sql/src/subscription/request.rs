@@ -89,6 +89,8 @@ pub struct SubscriptionRefresh {
     pub event_id: String,
     /// CSeq of this SUBSCRIBE.
     pub remote_cseq: u32,
+    /// Digest of it: a copy has the same, another request with the same CSeq has not.
+    pub request: i64,
     /// New remote target; `None` keeps the old one.
     pub contact: Option<String>,
     /// Lifetime in seconds; 0 = unsubscribe.
@@ -122,14 +124,65 @@ pub enum SubscribeOutcome {
 impl Subscriptions<'_> {
     /// Stores new dialogs (and fetches, `granted_s` 0), each owed a NOTIFY at once; outcomes in input order.
     ///
+    /// A copy of a request finds its own dialog. The same request later than 64*T1 is another one, and gets a dialog of its own, whose
+    /// To-tag is that of the first and the time.
+    ///
     /// # Locks
-    /// New keys of `active_watchers` in key order, then `notify_queue` by key through the trigger.
+    /// New keys of `active_watchers` in key order, then `notify_queue` by key through the trigger. If some To-tags are in use, then their
+    /// rows of `active_watchers` by (presentity_uri, event, id), and new keys once more, each in a transaction of its own.
     /// # Errors
     /// Any [`StoreError`].
     pub async fn create_batch(
         &self,
         rows: &[NewSubscription],
     ) -> Result<Vec<SubscribeOutcome>, StoreError> {
+        let mut outcomes = Vec::with_capacity(rows.len());
+        let mut in_use = Vec::new();
+        for (index, (outcome, is_in_use)) in self.create_once(rows).await?.into_iter().enumerate() {
+            outcomes.push(outcome);
+            if is_in_use {
+                in_use.push(index);
+            }
+        }
+        if in_use.is_empty() {
+            return Ok(outcomes);
+        }
+        let mut again: Vec<NewSubscription> =
+            in_use.iter().map(|&index| rows[index].clone()).collect();
+        self.rename(&mut again).await?;
+        for (index, (outcome, _)) in in_use.into_iter().zip(self.create_once(&again).await?) {
+            outcomes[index] = outcome;
+        }
+        Ok(outcomes)
+    }
+
+    /// Gives those whose To-tag is in use the one that they get in its place.
+    async fn rename(&self, rows: &mut [NewSubscription]) -> Result<(), StoreError> {
+        let answers = {
+            let call_id = texts(rows, |row| &row.call_id);
+            let to_tag = texts(rows, |row| &row.to_tag);
+            let from_tag = texts(rows, |row| &row.from_tag);
+            self.0
+                .query(
+                    &registry::SUBSCRIPTION_RENEW_BATCH,
+                    &[&call_id, &to_tag, &from_tag, &self.0.now()],
+                )
+                .await?
+        };
+        // Of one that is gone meanwhile the tag is free.
+        for answer in &answers {
+            if let Some(row) = rows.get_mut(ordinal(answer, "ord")) {
+                row.to_tag = answer.get("to_tag");
+            }
+        }
+        Ok(())
+    }
+
+    /// Says of each also whether its To-tag is in use by a dialog of the time before.
+    async fn create_once(
+        &self,
+        rows: &[NewSubscription],
+    ) -> Result<Vec<(SubscribeOutcome, bool)>, StoreError> {
         let presentity_uri = texts(rows, |row| &row.presentity_uri);
         let event = texts(rows, |row| &row.event);
         let event_id = texts(rows, |row| &row.event_id);
@@ -209,7 +262,7 @@ impl Subscriptions<'_> {
             .await?;
         rows.iter()
             .zip(answers)
-            .map(|(row, answer)| accepted(&row.to_tag, &answer))
+            .map(|(row, answer)| Ok((accepted(&row.to_tag, &answer)?, answer.get("in_use"))))
             .collect()
     }
 
@@ -251,7 +304,7 @@ impl Subscriptions<'_> {
 
     /// Refreshes and ends dialogs; outcomes in input order. Each accepted one is owed a NOTIFY at once.
     ///
-    /// The stored CSeq again is a retransmission: same answer, nothing changes. A lower one is accepted only within
+    /// The same request again is a copy: same answer, nothing changes. Another one with the stored CSeq is accepted, a lower one only within
     /// `cseq_offset`. Two requests of one dialog in one slice are carried out one after the other.
     ///
     /// # Locks
@@ -291,6 +344,7 @@ impl Subscriptions<'_> {
         let event: Vec<&str> = rows.iter().map(|row| row.event.as_str()).collect();
         let event_id: Vec<&str> = rows.iter().map(|row| row.event_id.as_str()).collect();
         let remote_cseq: Vec<i64> = rows.iter().map(|row| row.remote_cseq.into()).collect();
+        let request: Vec<i64> = rows.iter().map(|row| row.request).collect();
         let contact: Vec<Option<&str>> = rows.iter().map(|row| row.contact.as_deref()).collect();
         let granted_s: Vec<i64> = rows.iter().map(|row| row.granted_s.into()).collect();
         let flow: Vec<&str> = rows.iter().map(|row| row.flow.as_str()).collect();
@@ -318,6 +372,7 @@ impl Subscriptions<'_> {
                     &cseq_offset,
                     &self.0.now(),
                     &under_rules,
+                    &request,
                 ],
             )
             .await?;

@@ -9,9 +9,10 @@
 -- RFC:        3903 section 6 steps 2-6: a SIP-If-Match that matches no live publication is 412
 --
 -- A copy of the request on another server waits at the row's lock, and then sees the row as the first copy left it: its own
--- tag is the current one, or one of the last four if later changes came in between. That is success without a change.
+-- tag is among those of the last five requests, with the second at which it came. That is success without a change, for 64*T1 = 32 s. The
+-- same request later is another one: 412, because the tag that it names is not the current one.
 -- Where the package keeps the entity-tag (dialog;sla), the tag that names the request is remembered all the same, so that its copy
--- is known there too. It does not undo what another phone has published meanwhile.
+-- is known there too. It does not undo what another phone has published meanwhile. The same request later is another change.
 -- A body without a dialog does not replace another sender's body that has one (has_dialog): success without a change, also of
 -- expires, so that an idle phone does not keep the call of one that is gone.
 -- ended: what the new body calls terminated is remembered from now on, newest first, 128 keys at most. A key that comes again
@@ -23,7 +24,8 @@
 -- Never two inputs with one if_match of one resource: the caller (rounds.rs) sees to that.
 WITH input AS MATERIALIZED (
     SELECT i.ord, i.presentity_uri, i.event, i.if_match, i.entity_tag, i.kind, i.granted_s, i.content_type, i.body, i.sender,
-           i.keeps_tag, i.has_dialog, i.ended::bigint[] AS ended, i.priority, t.now
+           i.keeps_tag, i.has_dialog, i.ended::bigint[] AS ended, i.priority,
+           t.now, floor(extract(epoch FROM t.now))::bigint AS now_s
     FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::bytea[], $9::text[],
                 $10::boolean[], $11::boolean[], $12::text[], $14::bigint[])
              WITH ORDINALITY
@@ -34,21 +36,25 @@ WITH input AS MATERIALIZED (
 locked AS MATERIALIZED (
     SELECT
         i.ord, i.entity_tag, i.kind, i.granted_s, i.content_type, i.body, i.sender, i.keeps_tag, i.has_dialog, i.ended, i.priority,
-        i.now,
+        i.now, i.now_s,
         p.id,
         p.etag = i.if_match AND NOT p.removed AND is_live(p.expires, i.now) AS applies,
-        p.etag = i.entity_tag OR i.entity_tag = ANY (p.past_etags) AS repeated,
+        CASE WHEN p.etag = i.if_match AND NOT i.keeps_tag THEN false
+             ELSE EXISTS (SELECT
+                          FROM unnest(p.past_etags) AS past (tag)
+                          WHERE split_part(past.tag, '@', 1) = i.entity_tag
+                            AND NULLIF(split_part(past.tag, '@', 2), '')::bigint >= i.now_s - 32) END AS repeated,
         p.has_dialog AND i.kind = 'modify' AND NOT i.has_dialog AND p.sender <> COALESCE(i.sender, p.sender) AS outranked
     FROM input AS i
     JOIN presentity AS p ON p.presentity_uri = i.presentity_uri AND p.event = i.event
-    WHERE p.etag = i.if_match OR p.etag = i.entity_tag OR i.entity_tag = ANY (p.past_etags)
+    WHERE p.etag = i.if_match OR strpos(array_to_string(p.past_etags, ' '), i.entity_tag || '@') > 0
     ORDER BY p.presentity_uri, p.event, p.id
     FOR UPDATE OF p
 ),
 changed AS (
     UPDATE presentity AS p
     SET etag          = CASE WHEN l.keeps_tag THEN p.etag ELSE l.entity_tag END,
-        past_etags    = (ARRAY[CASE WHEN l.keeps_tag THEN l.entity_tag ELSE p.etag END] || p.past_etags)[1:4],
+        past_etags    = (ARRAY[l.entity_tag || '@' || l.now_s] || p.past_etags)[1:5],
         expires       = CASE WHEN l.kind = 'remove' THEN floor(extract(epoch FROM l.now))::bigint
                              ELSE expiry_at(l.granted_s, l.now) END,
         body          = COALESCE(l.body, p.body),

@@ -1,8 +1,8 @@
 -- publication.create_batch
--- Purpose:    store initial publications; a repeated request finds its own row and stores nothing
+-- Purpose:    store initial publications; a request that finds its own row stores nothing
 -- Called by:  server/src/publish.rs through write_batch.rs, once per batch
 -- Parameters: $1 username text[] | $2 domain text[] | $3 event text[] | $4 entity_tag text[] | $5 granted_s int8[] | $6 content_type text[] | $7 body bytea[] | $8 sender text[] | $9 has_dialog bool[] | $10 ended text[] (each an int8[] literal, null if none) | $11 now timestamptz (tests only, else null) | $12 priority int8[] (null = none is given) | $13 by_age bool (what is not given is the time)
--- Returns:    nothing; every row is stored, now or before
+-- Returns:    nothing; the row count is lower than that of the inputs if some have found their own row (see publication.renew_batch)
 -- Locks:      new keys of presentity in one order (only statements like this one wait for each other there), then notify_queue by key (by trigger)
 -- Plan:       no table is read
 -- Retry:      safe, the entity-tag is derived from the request
@@ -14,7 +14,7 @@
 -- The caller's names are canonical, and so is the URI that is put together here: a session that says so is believed (V18).
 -- Without priorities $12 is null as a whole, which costs nothing.
 INSERT INTO presentity (presentity_uri, username, domain, event, etag, ruid, expires, received_time, content_type, body, sender,
-                        has_dialog, ended, ended_at, modified, priority, sweep_at)
+                        has_dialog, ended, ended_at, modified, priority, sweep_at, created_time)
 SELECT
     CASE WHEN i.domain = ''   THEN 'tel:' || i.username
          WHEN i.username = '' THEN 'sip:' || i.domain
@@ -36,7 +36,8 @@ SELECT
     t.now,
     -- 2015-01-01, as Kamailio counts.
     COALESCE(i.priority, CASE WHEN $13::boolean THEN floor(extract(epoch FROM t.now))::bigint - 1420070400 ELSE 0 END),
-    expiry_at(i.granted_s, t.now)
+    expiry_at(i.granted_s, t.now),
+    floor(extract(epoch FROM t.now))::bigint
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::bytea[], $8::text[],
             $9::boolean[], $10::text[], $12::bigint[])
          AS i (username, domain, event, entity_tag, granted_s, content_type, body, sender, has_dialog, ended, priority)

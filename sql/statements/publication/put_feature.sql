@@ -5,7 +5,7 @@
 -- Returns:    nothing; the row count is 0 if there is no such dialog of the line itself, if the request is older than another in that dialog, or for a copy
 -- Locks:      one presentity row, then one of notify_queue (by trigger); active_watchers is read without a lock
 -- Plan:       active_watchers_dialog_idx, presentity_resource_idx
--- Retry:      safe, a copy finds its tag
+-- Retry:      safe, a copy finds its tag, for 64*T1 = 32 s: later the same request sets the feature anew
 -- RFC:        none (device feature key synchronization); 3261 section 12.2.2 for the order of CSeq
 --
 -- Within a dialog the line is the one that the dialog was made for, whatever the request says: else anybody could set the features of
@@ -23,9 +23,10 @@ WITH line AS MATERIALIZED (
       AND a.status <> 3 AND is_live(a.expires, COALESCE($13::timestamptz, now()))
       AND a.presentity_uri = presence_join_uri(a.watcher_username, a.watcher_domain)
 )
-INSERT INTO presentity AS p (username, domain, event, etag, ruid, expires, received_time, content_type, body, modified, sweep_at)
+INSERT INTO presentity AS p (username, domain, event, etag, ruid, past_etags, expires, received_time, content_type, body, modified, sweep_at)
 SELECT
     l.username, l.domain, $3::text, $9::text, $8::text,
+    ARRAY[$9::text || '@' || floor(extract(epoch FROM t.now))::bigint],
     COALESCE(expiry_at($12::bigint, t.now), -1),
     floor(extract(epoch FROM t.now))::bigint,
     $10::text, $11::bytea, t.now,
@@ -34,7 +35,7 @@ FROM line AS l
 CROSS JOIN (SELECT COALESCE($13::timestamptz, now()) AS now) AS t
 ON CONFLICT (presentity_uri, event, ruid) DO UPDATE
 SET etag          = EXCLUDED.etag,
-    past_etags    = (ARRAY[p.etag] || p.past_etags)[1:4],
+    past_etags    = (EXCLUDED.past_etags || p.past_etags)[1:5],
     expires       = EXCLUDED.expires,
     content_type  = EXCLUDED.content_type,
     body          = EXCLUDED.body,
@@ -42,4 +43,8 @@ SET etag          = EXCLUDED.etag,
     modified      = CASE WHEN p.body <> EXCLUDED.body OR p.removed THEN EXCLUDED.modified ELSE p.modified END,
     removed       = false,
     sweep_at      = EXCLUDED.sweep_at
-WHERE p.etag <> EXCLUDED.etag AND EXCLUDED.etag <> ALL (p.past_etags)
+-- received_time of the row that is not stored is now.
+WHERE NOT EXISTS (SELECT
+                  FROM unnest(p.past_etags) AS past (tag)
+                  WHERE split_part(past.tag, '@', 1) = EXCLUDED.etag
+                    AND NULLIF(split_part(past.tag, '@', 2), '')::bigint >= EXCLUDED.received_time - 32)

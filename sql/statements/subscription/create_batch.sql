@@ -1,14 +1,14 @@
 -- subscription.create_batch
--- Purpose:    store new dialogs and fetches, each owed a NOTIFY at once; a repeated request finds its own dialog
+-- Purpose:    store new dialogs and fetches, each owed a NOTIFY at once; a copy of a request finds its own dialog
 -- Called by:  server/src/subscribe.rs through write_batch.rs, once per batch
 -- Parameters: $1 presentity_uri text[] | $2 event text[] | $3 event_id text[] | $4 watcher_username text[] | $5 watcher_domain text[] | $6 to_user text[] | $7 to_domain text[] | $8 from_user text[] | $9 from_domain text[] | $10 local_uri text[] | $11 remote_uri text[] | $12 to_tag text[] | $13 from_tag text[] | $14 callid text[] | $15 remote_cseq int8[] | $16 contact text[] | $17 record_route text[] | $18 granted_s int8[] (0 = fetch) | $19 accept text[] | $20 user_agent text[] | $21 flow text[] | $22 local_contact text[] | $23 socket_info text[] | $24 now timestamptz (tests only, else null) | $25 under_rules bool[] (the package is) | $26 allowed bool[] (by default, without a document) | $27 from_display text[] | $28 subscriber_key text[] (shorter than the others, or null: the rest has none)
--- Returns:    one row per input, input order: granted_s int8 | local_contact text
+-- Returns:    one row per input, input order: granted_s int8 | local_contact text | in_use bool (its To-tag is that of a dialog of the time before: see subscription.renew_batch)
 -- Locks:      new keys of active_watchers by (callid, to_tag, from_tag) (only statements like this one wait for each other there), then notify_queue by key (by trigger)
 -- Plan:       active_watchers_dialog_idx, xcap_rules_idx
 -- Retry:      safe, the To-tag is derived from the request
 -- RFC:        6665 section 4.2.1; a fetch (4.4.3) is a dialog that is born terminated
 --
--- The answer to a repeated request comes from the stored row. A row that this statement's snapshot cannot see was inserted
+-- The answer to a copy comes from the stored row. A row that this statement's snapshot cannot see was inserted
 -- here, or at this moment by a copy of the request: the same input gives the same answer.
 -- Nothing is decided here but that there is nothing to be decided: the presentity has no rules document, and without one everybody
 -- is let in. Else the dialog is stored undecided and shows nothing. A document that is being stored at this moment is seen by the
@@ -66,7 +66,8 @@ created AS (
 )
 SELECT
     CASE WHEN a.remote_cseq = i.remote_cseq THEN a.granted_s ELSE i.granted_s END AS granted_s,
-    COALESCE(a.local_contact, i.local_contact) AS local_contact
+    COALESCE(a.local_contact, i.local_contact) AS local_contact,
+    COALESCE(a.renewed_at > 0 OR a.created_time < floor(extract(epoch FROM i.now))::bigint - 32, false) AS in_use
 FROM input AS i
 LEFT JOIN active_watchers AS a ON a.callid = i.callid AND a.to_tag = i.to_tag AND a.from_tag = i.from_tag
 ORDER BY i.ord

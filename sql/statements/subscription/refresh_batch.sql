@@ -1,14 +1,16 @@
 -- subscription.refresh_batch
 -- Purpose:    refresh and end dialogs; each accepted request is owed a NOTIFY at once
 -- Called by:  server/src/subscribe.rs through write_batch.rs, once per batch
--- Parameters: $1 callid text[] | $2 to_tag text[] | $3 from_tag text[] | $4 event text[] | $5 event_id text[] | $6 remote_cseq int8[] | $7 contact text[] (null keeps the old one) | $8 granted_s int8[] (0 = unsubscribe) | $9 flow text[] | $10 local_contact text[] (empty keeps the old one) | $11 cseq_offset int8 | $12 now timestamptz (tests only, else null) | $13 under_rules bool[] (the package is)
+-- Parameters: $1 callid text[] | $2 to_tag text[] | $3 from_tag text[] | $4 event text[] | $5 event_id text[] | $6 remote_cseq int8[] | $7 contact text[] (null keeps the old one) | $8 granted_s int8[] (0 = unsubscribe) | $9 flow text[] | $10 local_contact text[] (empty keeps the old one) | $11 cseq_offset int8 | $12 now timestamptz (tests only, else null) | $13 under_rules bool[] (the package is) | $14 request int8[] (digest: tells a copy from another request with the same CSeq)
 -- Returns:    ord int8 (from 1: an input whose dialog is known) | outcome text (accepted, no_dialog, out_of_order) | granted_s int8 | local_contact text
 -- Locks:      active_watchers rows by (uri, event, id), then notify_queue by key (by trigger)
 -- Plan:       active_watchers_dialog_idx, active_watchers_pkey
 -- Retry:      safe, a second run finds its own CSeq
 -- RFC:        6665 sections 4.2.1.1 and 4.2.1.4; 3261 section 12.2.2: a lower CSeq is out of order
 --
--- The stored CSeq again is a copy of a request that was answered: same answer, no change, also after the dialog has ended.
+-- The same request again is a copy of one that was answered: same answer, no change, also after the dialog has ended. After 64*T1 = 32 s
+-- it is no copy any more; when the last one came, expires and granted_s say. The stored CSeq with another request is not lower than
+-- itself, and is taken: some phones use one CSeq for all (RFC 3261 section 12.2.2 rejects lower ones only).
 -- One that is behind by no more than cseq_offset is taken; it does not lower the stored CSeq.
 -- A dialog whose time is up is gone (481), although the sweep may not have come by yet.
 -- A change of contact or flow raises target_version: verdicts on NOTIFYs to the old target no longer apply, and take does not
@@ -18,24 +20,25 @@
 -- A dialog whose package came under rules since it was stored is undecided from now on; one whose package is free of them is free.
 WITH input AS MATERIALIZED (
     SELECT i.ord, i.callid, i.to_tag, i.from_tag, i.event, i.event_id, i.remote_cseq, i.contact, i.granted_s, i.flow,
-           i.local_contact, i.under_rules, t.now
+           i.local_contact, i.under_rules, i.request, t.now
     FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::bigint[],
-                $9::text[], $10::text[], $13::boolean[])
+                $9::text[], $10::text[], $13::boolean[], $14::bigint[])
              WITH ORDINALITY
              AS i (callid, to_tag, from_tag, event, event_id, remote_cseq, contact, granted_s, flow, local_contact,
-                   under_rules, ord)
+                   under_rules, request, ord)
     CROSS JOIN (SELECT COALESCE($12::timestamptz, now()) AS now) AS t
 ),
 locked AS MATERIALIZED (
     SELECT
-        i.ord, i.remote_cseq, i.contact, i.granted_s, i.flow, i.local_contact, i.under_rules, i.now,
+        i.ord, i.remote_cseq, i.contact, i.granted_s, i.flow, i.local_contact, i.under_rules, i.request, i.now,
         a.id,
         a.granted_s     AS granted_before_s,
         a.local_contact AS contact_before,
         COALESCE(i.contact, a.contact) <> a.contact
         OR (i.flow <> a.flow
             AND NOT (i.flow LIKE '%;transport=tcp;connect=%' AND a.flow LIKE '%;transport=tcp;connect=%')) AS has_moved,
-        CASE WHEN a.remote_cseq = i.remote_cseq THEN 'repeated'
+        CASE WHEN a.remote_cseq = i.remote_cseq AND a.remote_request = i.request
+                  AND floor(extract(epoch FROM i.now)) <= a.expires - a.granted_s + 32 THEN 'repeated'
              WHEN a.status = 3 OR NOT is_live(a.expires, i.now) THEN 'no_dialog'
              WHEN i.remote_cseq + $11::bigint < a.remote_cseq THEN 'out_of_order'
              ELSE 'applies' END AS verdict
@@ -48,6 +51,7 @@ locked AS MATERIALIZED (
 refreshed AS (
     UPDATE active_watchers AS a
     SET remote_cseq    = GREATEST(a.remote_cseq, l.remote_cseq),
+        remote_request = CASE WHEN l.remote_cseq >= a.remote_cseq THEN l.request ELSE a.remote_request END,
         contact        = COALESCE(l.contact, a.contact),
         flow           = l.flow,
         target_version = a.target_version + CASE WHEN l.has_moved THEN 1 ELSE 0 END,

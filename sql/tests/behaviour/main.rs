@@ -5,6 +5,7 @@
 mod database;
 
 mod api;
+mod bounds;
 mod by_hand;
 mod cleaning;
 mod document;
@@ -15,6 +16,7 @@ mod import;
 mod node;
 mod publication;
 mod queue;
+mod repeats;
 mod rules;
 mod script;
 mod served;

@@ -206,7 +206,7 @@ async fn refresh_outcomes() {
         row
     };
     let table = [
-        ("same CSeq", refresh("c1", 10, 60), 0, accepted(600)),
+        ("same CSeq", refresh("c1", 10, 63), 0, accepted(63)),
         (
             "lower",
             refresh("c1", 9, 60),

@@ -92,6 +92,7 @@ async fn watcher_uri_replaces_from() {
     );
     let mut system = script.setup().notifiers(0).start();
     let alice = Phone::udp("alice").await;
+    let long = format!("sip:{}@example.org", "x".repeat(256));
     for (identity, status, watcher) in [
         (
             "\"Carol\" <sip:carol@Example.ORG:5060;x=y>",
@@ -100,12 +101,17 @@ async fn watcher_uri_replaces_from() {
         ),
         ("sip:dave@example.org", 200, "dave@example.org alice"),
         ("garbage", 400, "dave@example.org alice"),
+        (&long, 400, "dave@example.org alice"),
     ] {
         let request = alice
             .subscription(BOB, Some(600))
             .with("P-Asserted-Identity", identity);
         let response = alice.send(&request, system.udp(0)).await;
         assert_eq!(response.status(), Some(status), "{identity}");
+        if identity == long {
+            let reason = "User Of Watcher Longer Than 255 Octets";
+            assert_eq!(response.reason(), reason);
+        }
         let stored = system.psql(
             "SELECT watcher_username || '@' || watcher_domain || ' ' || from_user FROM active_watchers ORDER BY id DESC LIMIT 1",
         );

@@ -2,6 +2,9 @@
 //!
 //! Words with one blank between them, in a fixed order, so that equal views are equal texts:
 //! `services services:class=friend persons activities user-input=bare unknown=foo,urn:x`. `all` and `nothing` stand alone.
+//!
+//! What rules select by hundreds of words is no text that an index takes: `nothing` then, which shows less than the rules allow, and
+//! never more.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +19,7 @@ const LEVELS: [(UserInput, &str); 3] = [
 ];
 
 impl View {
-    /// The text of the view; equal for equal views.
+    /// The text of the view; equal for equal views. `nothing` for one that is too long to be stored.
     pub fn encode(&self) -> String {
         if self.is_everything() {
             return ALL.to_owned();
@@ -58,7 +61,11 @@ impl View {
         if words.is_empty() {
             return NOTHING.to_owned();
         }
-        words.join(" ")
+        let text = words.join(" ");
+        match sip::bound::VIEW.check(&text) {
+            Ok(()) => text,
+            Err(_) => NOTHING.to_owned(),
+        }
     }
 
     /// The view of a text; nothing if any of it is not understood. Show nothing then.

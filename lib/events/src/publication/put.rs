@@ -1,7 +1,7 @@
 //! What a program that speaks no SIP publishes: a document for an address, behind the same checks as a PUBLISH.
 
 use bytes::Bytes;
-use sip::{Aor, MediaType, Uri};
+use sip::{Aor, MediaType, Uri, bound};
 
 use super::accepted_state;
 use crate::package::{BodyNote, EventPackage, Registry};
@@ -46,10 +46,13 @@ pub fn find_resource<'r>(
     registry: &'r Registry,
     policy: &Policy,
 ) -> Result<(Aor, &'r EventPackage), PublishReject> {
-    let aor = presentity_of(Uri::parse(uri), policy.fold_case)?;
+    let aor = presentity_of(&bound::URI, Uri::parse(uri), policy.fold_case)?;
     let package = registry
         .find_name(event)
         .ok_or(PublishReject::UnknownEvent)?;
+    bound::EVENT
+        .check(&package.name)
+        .map_err(PublishReject::BadRequest)?;
     Ok((aor, package))
 }
 

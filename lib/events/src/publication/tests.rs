@@ -508,13 +508,22 @@ fn the_entity_tag_is_the_same_for_a_retransmission_and_for_nothing_else() {
     assert_eq!(first, tag(&base, b"s"));
     // It may come by another way, through another server's name.
     for (from, to) in [
-        ("branch=z9hG4bK1", "branch=z9hG4bK2"),
+        ("Via: ", "Via: SIP/2.0/TCP edge;branch=z9hG4bKe1\r\nVia: "),
+        ("Via: ", "Via: SIP/2.0/TCP edge;branch=z9hG4bKe2, "),
+        (
+            ";branch=z9hG4bK1",
+            ";rport=9;received=192.0.2.7;branch=z9hG4bK1",
+        ),
         ("sip:bob@example.org SIP", "sip:bob@EXAMPLE.org;x SIP"),
     ] {
         assert_eq!(first, tag(&base.replacen(from, to, 1), b"s"), "{from}");
     }
     let mut others = vec![first, tag(&base, b"another secret")];
     for (from, to) in [
+        ("branch=z9hG4bK1", "branch=z9hG4bK2"),
+        ("branch=z9hG4bK1", "branch=z9hg4bk1"),
+        ("192.0.2.1:5060", "192.0.2.1:5062"),
+        ("192.0.2.1:5060", "192.0.2.2:5060"),
         ("CSeq: 7", "CSeq: 8"),
         ("tag=f1", "tag=f2"),
         ("c1@", "c2@"),
@@ -527,4 +536,106 @@ fn the_entity_tag_is_the_same_for_a_retransmission_and_for_nothing_else() {
     others.sort();
     others.dedup();
     assert_eq!(others.len(), count);
+}
+
+/// RFC 3261 section 17.2.3: the sent-by is compared as a host, and the branch as it is.
+#[test]
+fn a_host_is_the_same_in_any_case() {
+    let named = |host: &str| {
+        let bytes = raw(
+            "sip:bob@example.org",
+            &format!("Event: presence\r\n{PIDF}"),
+            BODY,
+        );
+        let text = String::from_utf8(bytes).unwrap();
+        text.replacen("192.0.2.1:5060", host, 1).into_bytes()
+    };
+    let tag = |host| match decide_by(&Policy::default(), named(host)) {
+        Ok(PublishIntent::Create(new)) => new.entity_tag,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(tag("Phone.example.org"), tag("phone.EXAMPLE.org"));
+    assert_ne!(tag("phone.example.org"), tag("phone.example.com"));
+}
+
+/// A branch from before RFC 3261, or none, may come again for another request: its words count as well.
+#[test]
+fn without_the_magic_cookie_the_body_and_expires_count() {
+    for branch in [";branch=1", ""] {
+        let tag = |expires: &str, body: &str| {
+            let headers = format!("Event: presence\r\n{PIDF}Expires: {expires}\r\n");
+            let text = String::from_utf8(raw("sip:bob@example.org", &headers, body)).unwrap();
+            let text = text.replacen(";branch=z9hG4bK1", branch, 1);
+            match decide_by(&Policy::default(), text.into_bytes()) {
+                Ok(PublishIntent::Create(new)) => new.entity_tag,
+                other => panic!("{other:?}"),
+            }
+        };
+        let first = tag("600", BODY);
+        assert_eq!(first, tag("600", BODY), "{branch}");
+        let other = BODY.replace("\"t\"", "\"u\"");
+        assert_ne!(first, tag("600", &other), "{branch}");
+        assert_ne!(first, tag("601", BODY), "{branch}");
+    }
+}
+
+/// A device may send all of its changes from one template: what it changes makes them different.
+#[test]
+fn the_entity_tag_of_a_change_depends_on_the_one_before() {
+    let tag =
+        |if_match: &str| changed(&format!("SIP-If-Match: {if_match}\r\n{PIDF}"), BODY).entity_tag;
+    assert_eq!(tag("e1"), tag("e1"));
+    assert_ne!(tag("e1"), tag("e2"));
+}
+
+#[test]
+fn a_tag_begins_with_the_home_of_its_presentity() {
+    for uri in ["sip:bob@example.org", "sip:eve@example.org", "tel:+441234"] {
+        let tag = created(uri, "").entity_tag;
+        assert!(tag.starts_with(&sip::token::home(uri)), "{uri} {tag}");
+    }
+}
+
+#[test]
+fn what_is_too_long_is_named() {
+    let long = |count| "x".repeat(count);
+    let reject = |uri: &str, headers: &str| {
+        let headers = format!("Event: presence\r\n{headers}");
+        decide_by(&Policy::default(), raw(uri, &headers, BODY)).map(|_| ())
+    };
+    for (uri, reason) in [
+        (
+            format!("sip:{}@h", long(256)),
+            "User Of Request-URI Longer Than 255 Octets",
+        ),
+        (
+            format!("sip:a@{}", long(256)),
+            "Domain Of Request-URI Longer Than 255 Octets",
+        ),
+    ] {
+        assert_eq!(reject(&uri, PIDF), Err(PublishReject::UriTooLong(reason)));
+    }
+    assert_eq!(
+        reject(&format!("sip:{0}@{0}", long(255)), PIDF),
+        Ok(()),
+        "within the bounds"
+    );
+    let bob = "sip:bob@example.org";
+    for (headers, reason) in [
+        (
+            format!("SIP-If-Match: {}\r\n{PIDF}", long(256)),
+            "SIP-If-Match Longer Than 255 Octets",
+        ),
+        (
+            format!("Content-Type: a/{}\r\n", long(254)),
+            "Content-Type Longer Than 255 Octets",
+        ),
+    ] {
+        assert_eq!(
+            reject(bob, &headers),
+            Err(PublishReject::BadRequest(reason))
+        );
+    }
+    let sender = format!("sip:a@h;p={}", long(1024));
+    assert_eq!(sender_uri(&sender), Err("Sender Longer Than 1024 Octets"));
 }

@@ -133,6 +133,7 @@ fn a_subscribe_with_our_tag_refreshes() {
             event: "presence".to_owned(),
             event_id: "a1".to_owned(),
             remote_cseq: 7,
+            request: refresh.request,
             contact: Some("sip:alice@192.0.2.1:5070;transport=tcp".to_owned()),
             granted_s: 600,
             feature: None,
@@ -412,9 +413,17 @@ fn the_to_tag_is_the_same_for_a_retransmission_and_for_nothing_else() {
         other => panic!("{other:?}"),
     };
     let first = tag(&base);
-    assert_eq!(first, tag(&base.replacen("z9hG4bK1", "z9hG4bK2", 1)));
+    for by_an_edge in [
+        "Via: SIP/2.0/UDP edge;branch=z9hG4bKe1\r\nVia: ",
+        "Via: SIP/2.0/UDP edge;branch=z9hG4bKe2\r\nVia: ",
+    ] {
+        assert_eq!(first, tag(&base.replacen("Via: ", by_an_edge, 1)));
+    }
+    assert!(first.starts_with(&sip::token::home("sip:bob@example.org")));
     let mut others = vec![first];
     for (from, to) in [
+        ("z9hG4bK1", "z9hG4bK2"),
+        ("192.0.2.1:5070", "192.0.2.1:5071"),
         ("CSeq: 7", "CSeq: 8"),
         ("tag=f1", "tag=f2"),
         ("c1@", "c2@"),
@@ -431,13 +440,135 @@ fn the_to_tag_is_the_same_for_a_retransmission_and_for_nothing_else() {
     assert_eq!(others.len(), count);
 }
 
+/// Inside a dialog too, a copy is the same request, and one with the same CSeq and another branch is not.
 #[test]
-fn what_an_operator_reads_is_clean() {
-    let agent = "x".repeat(300);
+fn a_refresh_is_told_apart_by_its_branch() {
+    let base = raw(
+        "sip:192.0.2.9",
+        "<sip:bob@example.org>;tag=t1",
+        &format!("Event: presence\r\n{CONTACT}"),
+    );
+    let request = |text: &str| match decide_by(&Policy::default(), text) {
+        Ok(SubscribeIntent::Refresh(refresh)) => refresh.request,
+        other => panic!("{other:?}"),
+    };
+    let first = request(&base);
+    let by_an_edge = base.replacen("Via: ", "Via: SIP/2.0/UDP edge;branch=z9hG4bKe\r\nVia: ", 1);
+    assert_eq!(first, request(&by_an_edge));
+    for (from, to) in [("z9hG4bK1", "z9hG4bK2"), ("CSeq: 7", "CSeq: 8")] {
+        assert_ne!(first, request(&base.replacen(from, to, 1)), "{to}");
+    }
+}
+
+#[test]
+fn what_is_too_long_is_named() {
+    let long = |count| "x".repeat(count);
+    let bob = "<sip:bob@example.org>";
+    let headers = format!("Event: presence\r\n{CONTACT}");
+    let base = raw("sip:bob@example.org", bob, &headers);
+    let refused = |from: &str, to: &str| {
+        assert!(base.contains(from), "{from}");
+        let text = base.replacen(from, to, 1);
+        match decide_by(&Policy::default(), &text) {
+            Err(SubscribeReject::BadRequest(reason) | SubscribeReject::UriTooLong(reason)) => {
+                reason
+            }
+            other => panic!("{from}: {other:?}"),
+        }
+    };
+    for (from, to, reason) in [
+        (
+            "sip:bob@example.org SIP",
+            format!("sip:{}@h SIP", long(256)),
+            "User Of Request-URI Longer Than 255 Octets",
+        ),
+        ("c1@192.0.2.1", long(256), "Call-ID Longer Than 255 Octets"),
+        (
+            "tag=f1",
+            format!("tag={}", long(256)),
+            "From Tag Longer Than 255 Octets",
+        ),
+        (
+            "%61lice@Example.ORG",
+            format!("{}@h", long(256)),
+            "User Of From Longer Than 255 Octets",
+        ),
+        (
+            "%61lice@Example.ORG",
+            format!("a@{}", long(256)),
+            "Domain Of From Longer Than 255 Octets",
+        ),
+        // Shorter in its canonical form, but it is stored as written, too.
+        (
+            "%61lice@Example.ORG",
+            format!("{}@h", "%61".repeat(86)),
+            "User Of From Longer Than 255 Octets",
+        ),
+        (
+            bob,
+            format!("<sip:{}@h>", long(256)),
+            "User Of To Longer Than 255 Octets",
+        ),
+        (
+            bob,
+            format!("<sip:b@h;p={}>", long(2048)),
+            "To Longer Than 2048 Octets",
+        ),
+        (
+            ";x=y>",
+            format!(";x={}>", long(2048)),
+            "From Longer Than 2048 Octets",
+        ),
+        (
+            "Alice, A.",
+            long(1025),
+            "Display Name Of From Longer Than 1024 Octets",
+        ),
+        (
+            "presence\r\n",
+            format!("presence;id={}\r\n", long(256)),
+            "Event ID Longer Than 255 Octets",
+        ),
+        (
+            CONTACT,
+            format!("Contact: <sip:a@h;p={}>\r\n", long(1015)),
+            "Contact Longer Than 1024 Octets",
+        ),
+        (
+            CONTACT,
+            format!(
+                "{CONTACT}Record-Route: <sip:{}>, <sip:{};lr>\r\n",
+                long(2041),
+                long(2041)
+            ),
+            "Record-Route Longer Than 4096 Octets",
+        ),
+        (
+            CONTACT,
+            format!("{CONTACT}User-Agent: {}\r\n", long(1025)),
+            "User-Agent Longer Than 1024 Octets",
+        ),
+    ] {
+        assert_eq!(refused(from, &to), reason);
+    }
+    let within = raw(
+        "sip:192.0.2.9",
+        &format!("{bob};tag={}", long(256)),
+        &headers,
+    );
+    assert_eq!(
+        decide_by(&Policy::default(), &within),
+        Err(SubscribeReject::BadRequest("To Tag Longer Than 255 Octets"))
+    );
+}
+
+#[test]
+fn what_an_operator_reads_is_whole_and_clean() {
+    let agent = "x".repeat(1024);
     let new = created(&format!(
         "Event: presence\r\n{CONTACT}User-Agent: {agent}\r\n"
     ));
-    assert_eq!(new.user_agent.len(), 255);
+    assert_eq!(new.user_agent, agent);
 }
 
 // === bodies that ask for something ===

@@ -208,7 +208,11 @@ fn change(
         event: target.package.name.clone().into_owned(),
         source: source.to_owned(),
         // Each request is one of its own: HTTP repeats nothing by itself.
-        entity_tag: format!("{:032x}", rand::random::<u128>()),
+        entity_tag: format!(
+            "{}{:032x}",
+            sip::token::home(&target.aor.uri()),
+            rand::random::<u128>()
+        ),
         verb,
         precondition,
     }

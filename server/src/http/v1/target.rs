@@ -2,14 +2,11 @@
 
 use ::events::EventPackage;
 use ::events::publication::find_resource;
-use sip::Aor;
+use sip::{Aor, bound};
 use sql::Resource;
 
 use crate::http::Http;
 use crate::http::reply::Problem;
-
-/// Longest name of a source, in octets.
-const LONGEST_SOURCE: usize = 128;
 
 /// A presentity and an event package that is served.
 #[derive(Debug)]
@@ -87,10 +84,12 @@ impl Query {
     /// 400 for a name that is empty or too long.
     pub(super) fn source(&self) -> Result<Option<&str>, Problem> {
         match self.find("source") {
-            Some(source) if source.is_empty() || source.len() > LONGEST_SOURCE => Err(
-                Problem::bad_request(format!("source has 1 to {LONGEST_SOURCE} octets")),
-            ),
-            source => Ok(source),
+            Some("") => Err(Problem::bad_request("source is empty")),
+            Some(source) => match bound::SOURCE.check(source) {
+                Ok(()) => Ok(Some(source)),
+                Err(reason) => Err(Problem::bad_request(reason)),
+            },
+            None => Ok(None),
         }
     }
 
