@@ -227,3 +227,54 @@ fn first_difference(found: &str, expected: &str) -> String {
         None => "the golden file goes on after the end of the dump".to_owned(),
     }
 }
+
+/// Rows of an older version that are longer than the tables take now: they are ended, and nothing else is.
+#[tokio::test]
+async fn what_is_too_long_is_ended() {
+    let cluster = Cluster::start_throwaway().unwrap();
+    cluster.create_database("old").unwrap();
+    let url = cluster.url("old");
+    schema::migrate(&url).await.unwrap();
+    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls)
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    let as_it_was = "DO $$ DECLARE r record; BEGIN
+        FOR r IN SELECT conrelid::regclass AS at, conname FROM pg_constraint WHERE conname LIKE '%octets%' LOOP
+            EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', r.at, r.conname);
+        END LOOP; END $$";
+    client.batch_execute(as_it_was).await.unwrap();
+    for user in ["bob", "x' || repeat('x', 300) || '"] {
+        let rows = format!(
+            "INSERT INTO presentity (username, domain, event, expires, body) VALUES ('{user}', 'h', 'presence', -1, 'x');
+             INSERT INTO active_watchers (presentity_uri, watcher_username, watcher_domain, to_user, to_domain, from_user, from_domain,
+                                          to_tag, from_tag, callid, remote_cseq, contact, expires)
+             VALUES ('sip:bob@h', 'al', 'h', 'bob', 'h', 'al', 'h', 't', 'f', '{user}', 1, 'sip:al@h', -1);
+             INSERT INTO watchers (presentity_uri, watcher_username, watcher_domain, event, status, inserted_time)
+             VALUES ('sip:bob@h', '{user}', 'h', 'presence', 1, 0);
+             INSERT INTO xcap (username, domain, doc, doc_type, etag, doc_uri) VALUES ('{user}', 'h', 'x', 2, 'e', '{user}')"
+        );
+        client.batch_execute(&rows).await.unwrap();
+    }
+    client
+        .batch_execute(
+            "UPDATE active_watchers SET view = repeat('services ', 200) WHERE callid = 'bob'",
+        )
+        .await
+        .unwrap();
+    let migration = include_str!("../migrations/V28__bounds_and_repeats.sql");
+    let (_, rest) = migration.split_once("DO $$").unwrap();
+    let (bounds, _) = rest.split_once("-- === What makes").unwrap();
+    client
+        .batch_execute(&format!("DO $${bounds}"))
+        .await
+        .unwrap();
+    let left = "SELECT (SELECT string_agg(username, ',') FROM presentity) || ' ' ||
+                       (SELECT string_agg(callid || ' ' || view, ',') FROM active_watchers) || ' ' ||
+                       (SELECT string_agg(watcher_username, ',') FROM watchers) || ' ' || (SELECT count(*) FROM xcap)";
+    let left: String = client.query_one(left, &[]).await.unwrap().get(0);
+    assert_eq!(left, "bob bob nothing bob 2");
+    let queue = "SELECT count(*) FROM notify_queue WHERE octet_length(presentity_uri) > 515";
+    let queue: i64 = client.query_one(queue, &[]).await.unwrap().get(0);
+    assert_eq!(queue, 0);
+}

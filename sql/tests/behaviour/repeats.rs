@@ -114,8 +114,8 @@ async fn a_batch_may_have_all_kinds() {
     ];
     let outcomes = publications.create_batch(&batch).await.unwrap();
     let tags: Vec<String> = outcomes
-        .chunks(1)
-        .map(|outcome| entity_tag(outcome))
+        .into_iter()
+        .map(|outcome| entity_tag(&[outcome]))
         .collect();
     assert_eq!((tags[0].as_str(), tags[2].as_str()), ("a1", "c1"));
     assert!(tags[1].starts_with("t1."), "{tags:?}");
@@ -231,7 +231,7 @@ async fn an_ended_dialog_stays_while_copies_of_what_came_again_may_come() {
     let again = subscribe(&database, 40.0).await;
     let sweep = async |seconds: f64| {
         let store = database.store.at(after(seconds));
-        store.subscription().expire_batch(10).await.unwrap()
+        store.subscription().forget_batch(10).await.unwrap()
     };
     assert_eq!(sweep(60.0).await, 0);
     assert_eq!(subscribe(&database, 70.0).await, again, "a copy");
