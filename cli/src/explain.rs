@@ -16,7 +16,7 @@ use crate::configuration::{Role, load};
 use crate::packages;
 use crate::rpc::open;
 use crate::say;
-use crate::status::duration;
+use crate::status::{duration, set_aside_line};
 
 /// What has been due for so long, nobody is taking.
 const LATE_S: f64 = 10.0;
@@ -39,6 +39,7 @@ pub(crate) async fn run(settings: &Settings, args: &ExplainArgs) -> anyhow::Resu
     let is_cut = watchers.len() > args.watchers as usize;
     watchers.truncate(args.watchers as usize);
     let owed = operator.list_backlog(&uri).await?;
+    let (set_aside, _) = operator.list_set_aside(Some(&uri), args.watchers).await?;
     say(&uri);
     for event in names {
         let resource = Resource {
@@ -61,6 +62,11 @@ pub(crate) async fn run(settings: &Settings, args: &ExplainArgs) -> anyhow::Resu
         explain_state(&registry, &resource, &listed);
         let debt = owed.iter().find(|debt| debt.event == resource.event);
         explain_watchers(&mine, debt);
+        for one in &set_aside {
+            if one.resource.event == resource.event {
+                say(format_args!("  {}", set_aside_line(one)));
+            }
+        }
     }
     if is_cut {
         say(format_args!(
@@ -231,6 +237,7 @@ fn waits_for(debt: Option<&OwedResource>) -> String {
     let holder = debt.holder.as_deref().unwrap_or("a notifier");
     match debt.state.as_str() {
         "being sent" => format!("{holder} is sending it"),
+        "set aside" => "the database refuses its data, see below".to_owned(),
         "left behind" => format!("{holder} died with it, the next notifier sends it anew"),
         "paced" => format!(
             "waitn_time holds it back for another {}",
@@ -260,7 +267,7 @@ fn input(row: &Publication) -> events::Publication<'_> {
 }
 
 /// What phones sent must not steer the terminal that it is shown on.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let shown = |c: char| {
         if c.is_control() && c != '\t' {
             '\u{fffd}'
@@ -313,6 +320,7 @@ mod tests {
         for (state, due_s, part) in [
             ("being sent", 5.0, "notifier 7 on h is sending"),
             ("left behind", -1.0, "died"),
+            ("set aside", -1.0, "refuses"),
             ("paced", 3.0, "waitn_time holds it back for another 3.0 s"),
             ("due", -0.1, "next free notifier"),
             ("due", -60.0, "pgpresence status"),

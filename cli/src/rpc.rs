@@ -22,7 +22,7 @@ pub(crate) async fn run(settings: &Settings, args: &RpcArgs) -> anyhow::Result<E
     }
     let config = load(settings, Role::Other)?;
     let store = open(&config).await?;
-    let judge = server::judge(&config.presence, packages::registry(&config)?);
+    let judge = sql::Judge::new(&config.presence, packages::registry(&config)?);
     let parameters: Value = args.parameters.iter().map(String::as_str).collect();
     let answer = call(
         &store,
@@ -57,6 +57,7 @@ pub(crate) async fn open(config: &Config) -> anyhow::Result<Store> {
         statement_timeout: config.database.statement_timeout_ms.milliseconds(),
         tables: wanted.tables,
         hard_state: config.presence.pidf_manipulation,
+        lock_timeout: None,
         uri_match: config.presence.sip_uri_match.into(),
     };
     Store::connect(url, &options).context("presence.db_url")

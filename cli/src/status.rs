@@ -1,16 +1,20 @@
-//! `status`: processes, backlog, phones that do not answer; and whether all is well.
+//! `status`: processes, backlog, phones that do not answer, what was set aside; and whether all is well.
 
 use std::process::ExitCode;
 
-use sql::{Backlog, Process};
+use sql::{Backlog, Part, Process, SetAside};
 
 use crate::arguments::Settings;
 use crate::configuration::{Role, load};
+use crate::explain::printable;
 use crate::rpc::open;
 use crate::say;
 
 /// What has been due for so long, nobody is taking. (A notifier looks ten times a second.)
 const LATE_S: f64 = 10.0;
+
+/// So much of what was set aside is shown.
+const SHOWN: u32 = 10;
 
 pub(crate) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     let store = open(&load(settings, Role::Other)?).await?;
@@ -37,7 +41,11 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
             failing.worst
         ),
     });
-    let complaints = complaints(&processes, &backlog);
+    let (set_aside, total) = operator.list_set_aside(None, SHOWN).await?;
+    for one in &set_aside {
+        say(set_aside_line(one));
+    }
+    let complaints = complaints(&processes, &backlog, total);
     for complaint in &complaints {
         say(format_args!("not well: {complaint}"));
     }
@@ -70,9 +78,33 @@ fn line(process: &Process) -> String {
     )
 }
 
-/// Without a server or a notifier nothing works; with both, NOTIFYs must not lie about. Phones that do not answer are no fault of
-/// ours.
-fn complaints(processes: &[Process], backlog: &Backlog) -> Vec<String> {
+/// What cannot be worked on, and why.
+pub(crate) fn set_aside_line(one: &SetAside) -> String {
+    let part = match one.part {
+        Part::Whole => String::new(),
+        Part::Dialog(id) => format!(", subscription {id}"),
+        Part::Decision => ", a decision about a watcher".to_owned(),
+    };
+    let next = match one.retry_s {
+        s if s > 0.0 => format!("tried again in {}", duration(s)),
+        _ => "being tried again".to_owned(),
+    };
+    let text = format!(
+        "set aside: {} {}{part}, for {}: {} failed ({} {}), {} times so far, {next}",
+        one.resource.presentity_uri,
+        one.resource.event,
+        duration(one.since_s),
+        one.step,
+        one.sqlstate,
+        one.message,
+        one.tries
+    );
+    printable(&text)
+}
+
+/// Without a server or a notifier nothing works; with both, NOTIFYs must not lie about, and nothing be set aside. Phones that do not answer
+/// are no fault of ours.
+fn complaints(processes: &[Process], backlog: &Backlog, set_aside: i64) -> Vec<String> {
     let mut found = Vec::new();
     for kind in ["server", "notifier"] {
         let is_one_alive = processes
@@ -86,6 +118,11 @@ fn complaints(processes: &[Process], backlog: &Backlog) -> Vec<String> {
         let late = duration(late_s);
         found.push(format!(
             "what is due has been so for up to {late}, and no notifier takes it"
+        ));
+    }
+    if set_aside > 0 {
+        found.push(format!(
+            "{set_aside} resources or subscriptions are set aside, because the database refuses their data: see docs/OPERATIONS.md"
         ));
     }
     found
@@ -145,8 +182,38 @@ mod tests {
             (&both[..1], late, 2),
             (&[], idle, 2),
         ] {
-            assert_eq!(complaints(processes, &backlog).len(), expected);
+            assert_eq!(complaints(processes, &backlog, 0).len(), expected);
         }
+    }
+
+    #[test]
+    fn what_is_set_aside_is_not_well_and_says_why() {
+        let idle = Backlog {
+            resources: 0,
+            due: 0,
+            oldest_s: None,
+            late_s: None,
+        };
+        let both = [process("server", true), process("notifier", true)];
+        assert_eq!(complaints(&both, &idle, 2).len(), 1);
+        let line = set_aside_line(&SetAside {
+            resource: sql::Resource {
+                presentity_uri: "sip:bob@example.org".to_owned(),
+                event: "presence".to_owned(),
+            },
+            part: Part::Dialog(7),
+            step: "take".to_owned(),
+            sqlstate: "P0001".to_owned(),
+            message: "no\u{1b}[2J".to_owned(),
+            since_s: 300.0,
+            retry_s: 4.0,
+            tries: 3,
+        });
+        assert_eq!(
+            line,
+            "set aside: sip:bob@example.org presence, subscription 7, for 5 min: take failed (P0001 no\u{fffd}[2J), \
+             3 times so far, tried again in 4.0 s"
+        );
     }
 
     #[test]

@@ -13,10 +13,10 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
     rustdoc::broken_intra_doc_links,
     reason = "only what a NOTIFY's usual way needs is used here"
 )]
-#[path = "../src/in_flight.rs"]
-mod in_flight;
+#[path = "../src/ledger.rs"]
+mod ledger_alone;
 
-use in_flight::{FlightKey, Guard, Ledger};
+use ledger_alone::{Guard, Ledger, NotifyKey};
 
 const RESOURCES: usize = 500;
 const LEASE: Duration = Duration::from_secs(10);
@@ -40,7 +40,7 @@ fn one_round(resources: Vec<Resource>, watchers: i64, now: Instant) -> usize {
     }
     let works = ledger.begin_take(RESOURCES);
     let mut cancelled = Vec::new();
-    let mut keys: Vec<FlightKey> =
+    let mut keys: Vec<NotifyKey> =
         Vec::with_capacity(works.len() * usize::try_from(watchers).unwrap());
     let guard = Guard {
         target_version: 0,
@@ -49,7 +49,7 @@ fn one_round(resources: Vec<Resource>, watchers: i64, now: Instant) -> usize {
     for (number, work) in (0..).zip(&works) {
         for watcher in 0..watchers {
             let dialog: i64 = number * watchers + watcher;
-            keys.extend(ledger.take_off(work, dialog, guard, &mut cancelled));
+            keys.extend(ledger.begin_notify(work, dialog, guard, &mut cancelled));
         }
     }
     ledger.taken(&works, true);
@@ -58,11 +58,11 @@ fn one_round(resources: Vec<Resource>, watchers: i64, now: Instant) -> usize {
         .filter(|key| ledger.may_send(**key, "z9hG4bKk7q2m9x4v1z8c3b6n5", now, MARGIN))
         .count();
     for key in keys {
-        ledger.landed(key);
+        ledger.over(key);
     }
     let drained = ledger.begin_settle(RESOURCES);
     ledger.settled(&drained);
-    assert!(ledger.is_empty() && ledger.flight_count() == 0);
+    assert!(ledger.is_empty() && ledger.notify_count() == 0);
     sent
 }
 

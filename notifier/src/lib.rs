@@ -5,35 +5,37 @@
 //! (`sweep`). It has no state that matters: everything it holds is a lease in PostgreSQL, and whoever claims after the lease
 //! repeats what may have been lost. Any number of notifiers work side by side.
 //!
-//! The walk of one NOTIFY: `claim`, `engine`, `decide` (if rules are concerned), `render`, `send`, `settle`; `in_flight` keeps the books.
+//! The walk of one NOTIFY: `step/claim`, `step/decide` (if rules are concerned), `step/take`, `render`, `send`, `failure`, `step/verdicts`,
+//! `step/settle`; `engine` starts the steps, `ledger` keeps the books.
 
-mod claim;
-mod decide;
+mod decider;
 mod direct;
 mod engine;
+mod failure;
 mod heartbeat;
-mod in_flight;
+mod isolation;
+mod ledger;
 mod notify_log;
 mod outage;
+mod pace;
 mod portion;
 mod render;
 mod script;
 mod seen;
 mod send;
-mod settle;
-mod statement;
+mod step;
 mod sweep;
 mod watchers;
 mod witness;
 
-use decide::Decider;
+use decider::Decider;
 use engine::{Engine, Inputs};
 use events::Registry;
+use failure::FailurePolicy;
 use net::{Client, Endpoint, EndpointOptions, Incoming, ListenAddr, Resolver};
 use notify_log::NotifyLog;
 use seen::Manner;
 use send::Sender;
-use settle::FailurePolicy;
 use sip::{Limits, Message};
 use sql::{Store, StoreError, StoreOptions, Tables};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -116,6 +118,9 @@ impl Settings {
         self.lease / 5
     }
 }
+
+/// How long a statement waits for a row that somebody holds, where it cannot pass it by: what is done in common then goes on without it.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// After this time without its database a notifier calls itself ready all the same: all that is missing is the database.
 const READY_WITHOUT_DATABASE: Duration = Duration::from_secs(1);
@@ -268,6 +273,7 @@ fn connect(config: &node::Config) -> Result<Store, RunError> {
             config.presence.watchers_table.as_str(),
         ),
         hard_state: config.presence.pidf_manipulation,
+        lock_timeout: Some(LOCK_TIMEOUT),
         uri_match: config.presence.sip_uri_match.into(),
     };
     Ok(Store::connect(url.expose(), &options)?)
@@ -286,7 +292,7 @@ async fn reload(script: Option<Arc<script::Thread>>, hangups: Option<node::Hangu
 }
 
 /// Hands responses to their transactions. A notifier takes no requests; stray ones are dropped.
-async fn receive(mut incoming: Incoming, client: Client<send::Letter>) {
+async fn receive(mut incoming: Incoming, client: Client<send::Notify>) {
     let limits = Limits::default();
     while let Some(batch) = incoming.recv_batch().await {
         for packet in batch {

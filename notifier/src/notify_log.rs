@@ -3,8 +3,8 @@
 //! What the lines say of a NOTIFY is put down when it is taken and kept until it is over. With the lines off there is no
 //! [`NotifyLog`] at all.
 
-use crate::in_flight::FlightKey;
-use crate::settle::Ending;
+use crate::failure::Ending;
+use crate::ledger::NotifyKey;
 use node::{Config, Severity, Syslog};
 use sql::{Resource, TakenDialog};
 use std::collections::HashMap;
@@ -19,7 +19,7 @@ const SLACK: usize = 1000;
 pub(crate) struct NotifyLog {
     way: Way,
     severity: Severity,
-    texts: HashMap<FlightKey, String>,
+    texts: HashMap<NotifyKey, String>,
 }
 
 /// Where the lines go.
@@ -50,10 +50,10 @@ impl NotifyLog {
     /// A NOTIFY has its CSeq. `in_flight` tells whether somebody still waits for the end of one.
     pub(crate) fn taken(
         &mut self,
-        key: FlightKey,
+        key: NotifyKey,
         dialog: &TakenDialog,
         resource: &Resource,
-        in_flight: impl Fn(FlightKey) -> bool,
+        in_flight: impl Fn(NotifyKey) -> bool,
     ) {
         if self.texts.len() >= SLACK && self.texts.len() == self.texts.capacity() {
             self.texts.retain(|key, _| in_flight(*key));
@@ -65,13 +65,13 @@ impl NotifyLog {
         self.texts.insert(key, text);
     }
 
-    pub(crate) fn sent(&self, key: FlightKey) {
+    pub(crate) fn sent(&self, key: NotifyKey) {
         if let Some(text) = self.texts.get(&key) {
             self.write(key, &format!("NOTIFY sent to {text}"));
         }
     }
 
-    pub(crate) fn ended(&mut self, key: FlightKey, ending: Ending) {
+    pub(crate) fn ended(&mut self, key: NotifyKey, ending: Ending) {
         let Some(text) = self.texts.remove(&key) else {
             return;
         };
@@ -88,7 +88,7 @@ impl NotifyLog {
         self.write(key, &format!("NOTIFY {what} {text}"));
     }
 
-    fn write(&self, key: FlightKey, line: &str) {
+    fn write(&self, key: NotifyKey, line: &str) {
         let id = key.dialog;
         match &self.way {
             Way::System(syslog) => syslog.write(self.severity, line),

@@ -1,8 +1,7 @@
 //! The pause after failed statements: a database that comes back isn't met by a storm.
 
-use sql::StoreError;
+use crate::step::Fault;
 use std::time::{Duration, Instant};
-use tokio::task::JoinError;
 
 /// A pause after failed statements, growing while they fail: a database that comes back isn't met by a storm.
 #[derive(Debug, Default)]
@@ -25,26 +24,20 @@ impl Outage {
         *self = Outage::default();
     }
 
-    pub(crate) fn note(
-        &mut self,
-        now: Instant,
-        what: &'static str,
-        error: Result<Option<StoreError>, JoinError>,
-    ) {
+    pub(crate) fn note(&mut self, now: Instant, step: &'static str, fault: &Fault) {
         let pause = Duration::from_millis(50 << self.failures.min(4))
             .mul_f64(0.75 + 0.5 * rand::random::<f64>());
         self.until = Some(now + pause);
         self.failures += 1;
-        match error {
-            Ok(Some(error)) if error.is_outage() && self.failures > 1 => {
-                tracing::debug!(what, %error, "statement failed again")
+        match fault {
+            Fault::Store(error) if error.is_outage() && self.failures > 1 => {
+                tracing::debug!(step, %error, "statement failed again")
             }
-            Ok(Some(error)) if error.is_outage() => {
-                tracing::warn!(what, %error, "statement failed")
+            Fault::Store(error) if error.is_outage() => {
+                tracing::warn!(step, %error, "statement failed")
             }
-            Ok(Some(error)) => tracing::error!(what, %error, "statement failed"),
-            Ok(None) => tracing::error!(what, "statement gave the wrong result"),
-            Err(error) => tracing::error!(what, %error, "statement panicked"),
+            Fault::Store(error) => tracing::error!(step, %error, "statement failed"),
+            Fault::Panicked => tracing::error!(step, "a step panicked"),
         }
     }
 }

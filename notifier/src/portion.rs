@@ -4,7 +4,7 @@
 //! Taking a dialog costs PostgreSQL some 30 us, sending its NOTIFY costs us about as much: with both at work side by side a
 //! fan-out takes half the time. Measured with 2,000 watchers: all notified after 233 ms when they were taken together.
 
-use crate::in_flight::Work;
+use crate::ledger::Work;
 
 /// Dialogs of the first takes of a fan-out: 15 ms of PostgreSQL's time.
 const FIRST: usize = 512;
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     fn work(cuts: u32) -> Work<()> {
-        let mut ledger = crate::in_flight::Ledger::new();
+        let mut ledger = crate::ledger::Ledger::new();
         let now = std::time::Instant::now();
         ledger.claimed((), 1, 1, true, now);
         let mut work = ledger.begin_take(1).remove(0);

@@ -139,6 +139,12 @@ impl Rendered {
         self.after.extend(views.chain(others));
     }
 
+    /// Adds the documents of other resources, or of these as of after the take.
+    pub(crate) fn add(&mut self, other: Rendered) {
+        self.before.extend(other.before);
+        self.after.extend(other.after);
+    }
+
     /// Sees to it that there is what a taken dialog of this resource is shown.
     pub(crate) fn show(&mut self, registry: &Registry, resource: &Resource, dialog: &TakenDialog) {
         let views = match dialog.is_known {

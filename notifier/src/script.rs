@@ -18,7 +18,7 @@ use net::Outcome;
 use sql::{DialogVerdict, Judge, Resource, Store, TakenDialog, Verdict};
 use tokio::runtime::Handle;
 
-use crate::in_flight::{FlightKey, Guard};
+use crate::ledger::{Guard, NotifyKey};
 
 /// Events that wait for the script, at most.
 const WAITING: usize = 10_000;
@@ -31,7 +31,7 @@ const COMPLAIN_EVERY: Duration = Duration::from_secs(1);
 pub(crate) struct NotifyEvents {
     thread: Arc<Thread>,
     /// Subscriptions whose NOTIFY is on its way, and what makes a verdict on it void.
-    noted: HashMap<FlightKey, (Guard, Option<Box<Subscription>>)>,
+    noted: HashMap<NotifyKey, (Guard, Option<Box<Subscription>>)>,
 }
 
 /// The way to the script's thread.
@@ -159,11 +159,11 @@ impl NotifyEvents {
     /// A NOTIFY of this dialog is to be sent. `is_open` says of others whether theirs still are.
     pub(crate) fn note(
         &mut self,
-        key: FlightKey,
+        key: NotifyKey,
         guard: Guard,
         resource: &Resource,
         dialog: &TakenDialog,
-        is_open: impl Fn(FlightKey) -> bool,
+        is_open: impl Fn(NotifyKey) -> bool,
     ) {
         let hears = |what: &AtomicBool| what.load(Ordering::Relaxed);
         if !hears(&self.thread.hears_requests) && !hears(&self.thread.hears_replies) {
@@ -179,7 +179,7 @@ impl NotifyEvents {
     }
 
     /// It goes out now.
-    pub(crate) fn sent(&self, key: FlightKey) {
+    pub(crate) fn sent(&self, key: NotifyKey) {
         if self.thread.hears_requests.load(Ordering::Relaxed)
             && let Some((_, subscription)) = self.noted.get(&key)
         {
@@ -188,7 +188,7 @@ impl NotifyEvents {
     }
 
     /// It has come to an end. What never reached the network is no answer.
-    pub(crate) fn ended(&mut self, key: FlightKey, outcome: &Outcome) {
+    pub(crate) fn ended(&mut self, key: NotifyKey, outcome: &Outcome) {
         let Some((guard, subscription)) = self.noted.remove(&key) else {
             return;
         };
@@ -354,6 +354,12 @@ fn delete(dialog: i64, guard: Guard, database: &Database) {
         .runtime
         .block_on(async { database.store.subscription().settle_batch(&[verdict]).await });
     match stored {
+        Ok(written) if !written.left_behind.is_empty() => {
+            tracing::warn!(
+                subscription.id = dialog,
+                "a subscription cannot be deleted for the script: somebody holds its row"
+            );
+        }
         Ok(_) => tracing::debug!(subscription.id = dialog, "deleted by the script"),
         Err(error) => {
             tracing::warn!(subscription.id = dialog, %error, "a subscription cannot be deleted for the script");

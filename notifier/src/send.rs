@@ -5,9 +5,9 @@
 //! whose next hop needs a DNS answer or a connection waits for it alone; the rest of its batch doesn't.
 
 use crate::direct::{self, FlowDigest, GoneFlows};
-use crate::in_flight::FlightKey;
+use crate::failure::{Ending, Standing};
+use crate::ledger::NotifyKey;
 use crate::render::{Rendered, body_of};
-use crate::settle::{Ending, Standing};
 use events::Document;
 use events::notification::{SubscriptionStatus, event_value, subscription_state};
 use futures_util::StreamExt as _;
@@ -23,8 +23,8 @@ use tokio::sync::mpsc;
 
 /// Names a NOTIFY on its way and what must be known to judge its end. The key of the client transactions.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Letter {
-    pub(crate) key: FlightKey,
+pub(crate) struct Notify {
+    pub(crate) key: NotifyKey,
     pub(crate) standing: Standing,
     /// The flow that it goes down, if the phone can be reached without it should it be gone ([`direct`]).
     pub(crate) flow: Option<FlowDigest>,
@@ -32,18 +32,18 @@ pub(crate) struct Letter {
 
 /// A taken dialog as the engine hands it over.
 #[derive(Debug)]
-pub(crate) struct Taken {
-    pub(crate) letter: Letter,
+pub(crate) struct Draft {
+    pub(crate) notify: Notify,
     pub(crate) dialog: TakenDialog,
     pub(crate) resource: Arc<Resource>,
 }
 
 /// A NOTIFY ready to leave, or the reason why it never will.
-pub(crate) type Prepared = (Letter, Result<ClientRequest<Letter>, Ending>);
+pub(crate) type Prepared = (Notify, Result<ClientRequest<Notify>, Ending>);
 
 /// What building requests needs; one per engine.
 pub(crate) struct Sender {
-    client: Client<Letter>,
+    client: Client<Notify>,
     resolver: Resolver,
     gone: GoneFlows,
     prepared: mpsc::UnboundedSender<Vec<Prepared>>,
@@ -67,7 +67,7 @@ const MAX_FORWARDS: &str = "70";
 
 impl Sender {
     pub(crate) fn new(
-        client: Client<Letter>,
+        client: Client<Notify>,
         resolver: Resolver,
         prepared: mpsc::UnboundedSender<Vec<Prepared>>,
     ) -> Sender {
@@ -95,17 +95,17 @@ impl Sender {
     /// Builds the requests of one take and hands them to the engine; ends when the last one is handed over.
     ///
     /// Memory is bounded by the engine, which takes no more dialogs than it has permits for.
-    pub(crate) async fn prepare(&self, taken: Vec<Taken>, rendered: Rendered) {
+    pub(crate) async fn prepare(&self, drafts: Vec<Draft>, rendered: Rendered) {
         let mut slow = FuturesUnordered::new();
         let mut ready = Vec::with_capacity(HANDED_TOGETHER);
-        for taken in taken {
-            let (resource, dialog) = (&taken.resource, &taken.dialog);
+        for draft in drafts {
+            let (resource, dialog) = (&draft.resource, &draft.dialog);
             if is_first_of_nothing(resource, dialog, &rendered) {
-                ready.push((taken.letter, Err(Ending::Skipped)));
+                ready.push((draft.notify, Err(Ending::Skipped)));
                 continue;
             }
             let document = rendered.document(resource, dialog);
-            let mut request = Box::pin(self.request(taken, document));
+            let mut request = Box::pin(self.request(draft, document));
             // A numeric next hop over UDP is ready at the first poll.
             match poll_immediate(&mut request).await {
                 Some(prepared) => ready.push(prepared),
@@ -128,24 +128,24 @@ impl Sender {
         }
     }
 
-    async fn request(&self, taken: Taken, document: Option<Arc<Document>>) -> Prepared {
-        let mut letter = taken.letter;
-        let request = self.build(&taken, document.as_deref(), &mut letter).await;
-        (letter, request)
+    async fn request(&self, draft: Draft, document: Option<Arc<Document>>) -> Prepared {
+        let mut notify = draft.notify;
+        let request = self.build(&draft, document.as_deref(), &mut notify).await;
+        (notify, request)
     }
 
     async fn build(
         &self,
-        taken: &Taken,
+        draft: &Draft,
         document: Option<&Document>,
-        letter: &mut Letter,
-    ) -> Result<ClientRequest<Letter>, Ending> {
-        let dialog = &taken.dialog;
+        notify: &mut Notify,
+    ) -> Result<ClientRequest<Notify>, Ending> {
+        let dialog = &draft.dialog;
         let Path {
             route_set,
             hop,
             may_go_by_tcp,
-        } = self.path(dialog, letter).await?;
+        } = self.path(dialog, notify).await?;
         let via = self.client.via_for(&hop).await.map_err(|error| {
             tracing::debug!(subscription.id = dialog.id, error = %error, "next hop can't be reached");
             Ending::Unreachable
@@ -155,7 +155,7 @@ impl Sender {
             contact => contact.to_owned(),
         };
         let view = view(dialog, &route_set, &contact);
-        let event = event_value(&taken.resource.event, &dialog.event_id);
+        let event = event_value(&draft.resource.event, &dialog.event_id);
         let state = state_value(dialog);
         let headers = [
             ("Max-Forwards", MAX_FORWARDS),
@@ -173,7 +173,7 @@ impl Sender {
         );
         let built = built.map_err(|error| unsendable(dialog, &error))?;
         Ok(ClientRequest {
-            key: *letter,
+            key: *notify,
             branch: via.branch,
             method: Method::Notify,
             bytes: built.bytes.into(),
@@ -184,7 +184,7 @@ impl Sender {
 
     /// RFC 3261 section 12.2.1.1 for the URI, RFC 3263 for the address. A flow leads through the server that holds it; one that is
     /// known to be gone leads nowhere, and the phone may be connected to.
-    async fn path(&self, dialog: &TakenDialog, letter: &mut Letter) -> Result<Path, Ending> {
+    async fn path(&self, dialog: &TakenDialog, notify: &mut Notify) -> Result<Path, Ending> {
         let flow = (!dialog.flow.is_empty()).then(|| dialog.flow.clone());
         let is_flow = flow.is_some();
         let route_set: Vec<String> = flow
@@ -199,7 +199,7 @@ impl Sender {
             if self.gone.has(dialog.id, flow, by) {
                 return self.path_to_contact(dialog, by, seen_at).await;
             }
-            letter.flow = Some(flow);
+            notify.flow = Some(flow);
         }
         let relay = |to| Hop::Relay {
             to,

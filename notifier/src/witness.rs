@@ -4,10 +4,10 @@
 use net::Outcome;
 use sql::{Resource, TakenDialog};
 
-use crate::in_flight::{FlightKey, Guard};
+use crate::failure::Ending;
+use crate::ledger::{Guard, NotifyKey};
 use crate::notify_log::NotifyLog;
 use crate::script::NotifyEvents;
-use crate::settle::Ending;
 
 /// The onlookers that the configuration asks for.
 pub(crate) struct Witnesses {
@@ -21,11 +21,11 @@ impl Witnesses {
     /// A NOTIFY of this dialog is to be sent. `is_open` says of others whether theirs still are.
     pub(crate) fn taken(
         &mut self,
-        key: FlightKey,
+        key: NotifyKey,
         guard: Guard,
         resource: &Resource,
         dialog: &TakenDialog,
-        is_open: impl Fn(FlightKey) -> bool,
+        is_open: impl Fn(NotifyKey) -> bool,
     ) {
         if let Some(log) = &mut self.notify_log {
             log.taken(key, dialog, resource, &is_open);
@@ -36,7 +36,7 @@ impl Witnesses {
     }
 
     /// It goes out now.
-    pub(crate) fn sent(&self, key: FlightKey) {
+    pub(crate) fn sent(&self, key: NotifyKey) {
         if let Some(log) = &self.notify_log {
             log.sent(key);
         }
@@ -46,14 +46,14 @@ impl Witnesses {
     }
 
     /// The network has an answer to it, or none.
-    pub(crate) fn answered(&mut self, key: FlightKey, outcome: &Outcome) {
+    pub(crate) fn answered(&mut self, key: NotifyKey, outcome: &Outcome) {
         if let Some(script) = &mut self.script {
             script.ended(key, outcome);
         }
     }
 
     /// It is over, one way or another.
-    pub(crate) fn ended(&mut self, key: FlightKey, ending: Ending) {
+    pub(crate) fn ended(&mut self, key: NotifyKey, ending: Ending) {
         if let Some(log) = &mut self.notify_log {
             log.ended(key, ending);
         }

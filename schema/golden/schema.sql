@@ -866,7 +866,7 @@ BEGIN
         -- RPC: cleanup removes, gives up on watchers and forgets them; lists read, updateWatchers reads decisions.
         GRANT SELECT, INSERT, UPDATE, DELETE ON presentity, active_watchers, notify_queue, node TO pgpresence_server;
         GRANT SELECT, UPDATE, DELETE ON watchers TO pgpresence_server;
-        GRANT SELECT ON xcap, cluster, refinery_schema_history TO pgpresence_server;
+        GRANT SELECT ON xcap, cluster, quarantine, refinery_schema_history TO pgpresence_server;
         GRANT USAGE ON SEQUENCE notify_version TO pgpresence_server;
         GRANT SELECT ON presence_publications, presence_subscriptions, presence_decisions, presence_watcher_states, presence_backlog,
             presence_processes, presence_usage, presence_gone_phones, presence_hard_state TO pgpresence_server;
@@ -874,14 +874,14 @@ BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'pgpresence_notifier') THEN
         -- Not the secret of cluster: a notifier derives nothing.
         GRANT SELECT, UPDATE, DELETE ON presentity, active_watchers TO pgpresence_notifier;
-        GRANT SELECT, INSERT, UPDATE, DELETE ON notify_queue, watchers, node TO pgpresence_notifier;
+        GRANT SELECT, INSERT, UPDATE, DELETE ON notify_queue, watchers, node, quarantine TO pgpresence_notifier;
         GRANT SELECT ON xcap, refinery_schema_history TO pgpresence_notifier;
         GRANT USAGE ON SEQUENCE notify_version TO pgpresence_notifier;
     END IF;
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'pgpresence_reader') THEN
         GRANT SELECT ON presence_publications, presence_subscriptions, presence_decisions, presence_watcher_states, presence_backlog,
             presence_processes, presence_usage, presence_gone_phones, presence_hard_state, presentity, active_watchers, watchers,
-            notify_queue, node TO pgpresence_reader;
+            notify_queue, node, quarantine TO pgpresence_reader;
     END IF;
     -- Tables may be in schemas of their own (presentity_table and its like).
     FOR place IN
@@ -1102,6 +1102,33 @@ END
 $$;
 
 COMMENT ON FUNCTION public.presence_refresh_watchers(presentity_uri text, event text, type integer, file_uri text, filename text) IS 'Sends all watchers of a resource a NOTIFY, at the pace of waitn_time; returns how many there are. type: 1 state, 2 the pidf-manipulation document with the address file_uri changed; with 0, rules changed, only those are told for whom it makes a difference. As pres_refresh_watchers of Kamailio.';
+
+CREATE FUNCTION public.presence_release(presentity_uri text, event text) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+DECLARE
+    watched  text := presence_uri(presence_release.presentity_uri);
+    deciding boolean;
+    released bigint;
+BEGIN
+    WITH gone AS (
+        DELETE FROM quarantine AS x
+        WHERE x.presentity_uri = watched AND x.event = presence_release.event
+        RETURNING x.step
+    )
+    SELECT count(*), COALESCE(bool_or(g.step = 'decide'), false) INTO released, deciding FROM gone AS g;
+    IF deciding THEN
+        PERFORM presence_decide(watched);
+    END IF;
+    IF released > 0 THEN
+        PERFORM queue_state_changes(ARRAY[watched], ARRAY[presence_release.event]);
+    END IF;
+    RETURN released;
+END
+$$;
+
+COMMENT ON FUNCTION public.presence_release(presentity_uri text, event text) IS 'Has a notifier try again at once what it has set aside of a resource, and all its watchers told; returns how much that was. What the database still refuses is set aside again.';
 
 CREATE FUNCTION public.presence_require_served(event text) RETURNS void
     LANGUAGE plpgsql STABLE
@@ -2021,6 +2048,38 @@ CREATE SEQUENCE public.notify_version
 
 COMMENT ON SEQUENCE public.notify_version IS 'Numbers of state changes and of claims. CACHE 1: they must ascend over all sessions.';
 
+CREATE TABLE public.quarantine (
+    presentity_uri text NOT NULL COLLATE pg_catalog."C",
+    event text NOT NULL COLLATE pg_catalog."C",
+    dialog bigint DEFAULT 0 NOT NULL,
+    step text NOT NULL,
+    sqlstate text NOT NULL,
+    message text NOT NULL,
+    since timestamp with time zone DEFAULT public.presence_now() NOT NULL,
+    tries integer DEFAULT 1 NOT NULL,
+    retry_at timestamp with time zone NOT NULL
+);
+
+COMMENT ON TABLE public.quarantine IS 'What a notifier could not work on, because the database refused its data. Written by notifiers; presence_release() lets go.';
+
+COMMENT ON COLUMN public.quarantine.presentity_uri IS 'Canonical URI of the presentity, as in notify_queue. Written once, by a notifier.';
+
+COMMENT ON COLUMN public.quarantine.event IS 'Event package, as in notify_queue; presence for decisions. Written once, by a notifier.';
+
+COMMENT ON COLUMN public.quarantine.dialog IS 'active_watchers.id of the dialog that is set aside; 0 = the whole resource; -1 = what is decided about a watcher who has no dialog. Written once, by a notifier.';
+
+COMMENT ON COLUMN public.quarantine.step IS 'What could not be done: claim, take, decide, verdicts, settle. Written by notifiers.';
+
+COMMENT ON COLUMN public.quarantine.sqlstate IS 'The error of PostgreSQL. Written by notifiers.';
+
+COMMENT ON COLUMN public.quarantine.message IS 'What PostgreSQL said. Written by notifiers.';
+
+COMMENT ON COLUMN public.quarantine.since IS 'When it was set aside first. Written once, by a notifier.';
+
+COMMENT ON COLUMN public.quarantine.tries IS 'How often it was tried in vain. Written by notifiers.';
+
+COMMENT ON COLUMN public.quarantine.retry_at IS 'When it is tried again: 5 s after the first time, then twice as long each time, up to 5 minutes. Written by notifiers.';
+
 CREATE VIEW public.presence_backlog AS
  SELECT q.presentity_uri,
     q.event,
@@ -2032,6 +2091,9 @@ CREATE VIEW public.presence_backlog AS
         END AS owed,
     q.owed_since,
         CASE
+            WHEN (EXISTS ( SELECT
+               FROM public.quarantine x
+              WHERE ((x.presentity_uri = q.presentity_uri) AND (x.event = q.event) AND (x.dialog = 0) AND (x.retry_at > public.presence_now())))) THEN 'set aside'::text
             WHEN ((q.owner IS NOT NULL) AND (q.lease_until > public.presence_now())) THEN 'being sent'::text
             WHEN (q.owner IS NOT NULL) THEN 'left behind'::text
             WHEN (q.due <= public.presence_now()) THEN 'due'::text
@@ -2048,7 +2110,7 @@ CREATE VIEW public.presence_backlog AS
    FROM public.notify_queue q
   WHERE (q.owed_since IS NOT NULL);
 
-COMMENT ON VIEW public.presence_backlog IS 'What is waiting to be sent, and since when. state: due = the next free notifier takes it; being sent = by holder; paced = waitn_time holds it until due; again = after a failure, at due; left behind = its holder died, the next notifier sends all of it.';
+COMMENT ON VIEW public.presence_backlog IS 'What is waiting to be sent, and since when. state: due = the next free notifier takes it; being sent = by holder; paced = waitn_time holds it until due; again = after a failure, at due; left behind = its holder died, the next notifier sends all of it; set aside = the database refuses its data: see quarantine.';
 
 CREATE TABLE public.watchers (
     id bigint NOT NULL,
@@ -2430,6 +2492,9 @@ ALTER TABLE ONLY public.notify_queue
 ALTER TABLE ONLY public.presentity
     ADD CONSTRAINT presentity_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.quarantine
+    ADD CONSTRAINT quarantine_pkey PRIMARY KEY (presentity_uri, event, dialog);
+
 ALTER TABLE ONLY public.watchers
     ADD CONSTRAINT watchers_pkey PRIMARY KEY (id);
 
@@ -2450,11 +2515,17 @@ CREATE INDEX active_watchers_sweep_idx ON public.active_watchers USING btree (sw
 
 CREATE INDEX active_watchers_view_idx ON public.active_watchers USING btree (presentity_uri, event, view) WHERE (view <> 'all'::text);
 
-CREATE INDEX notify_queue_due_idx ON public.notify_queue USING btree (due);
+CREATE INDEX notify_queue_decide_idx ON public.notify_queue USING btree (due) WHERE ((decide_at <= due) AND (due < 'infinity'::timestamp with time zone));
+
+CREATE INDEX notify_queue_idle_idx ON public.notify_queue USING btree (not_before) WHERE (due = 'infinity'::timestamp with time zone);
+
+CREATE INDEX notify_queue_told_idx ON public.notify_queue USING btree (due) WHERE (due < decide_at);
 
 CREATE UNIQUE INDEX presentity_resource_idx ON public.presentity USING btree (presentity_uri, event, ruid);
 
 CREATE INDEX presentity_sweep_idx ON public.presentity USING btree (sweep_at);
+
+CREATE INDEX quarantine_retry_idx ON public.quarantine USING btree (retry_at);
 
 CREATE INDEX watchers_pending_idx ON public.watchers USING btree (presentity_uri) WHERE (status = 2);
 

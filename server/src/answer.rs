@@ -269,7 +269,7 @@ pub(crate) fn write_error(error: &WriteError) -> Answer {
 /// See [`write_error`].
 pub(crate) fn store_error(error: &StoreError) -> Answer {
     match error {
-        StoreError::Unavailable { .. } | StoreError::Deadline { .. } => {
+        StoreError::Unavailable { .. } | StoreError::Deadline { .. } | StoreError::Held { .. } => {
             tracing::debug!(%error, "no database for a request");
             unavailable()
         }

@@ -88,7 +88,7 @@ impl Front {
         Self {
             endpoint,
             limits,
-            judge: crate::judge(&config.presence, registry.clone()),
+            judge: sql::Judge::new(&config.presence, registry.clone()),
             registry,
             policy,
             addresses,

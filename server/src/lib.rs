@@ -22,13 +22,11 @@ pub mod write_batch;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use events::authorization::AuthorizationPolicy;
-use events::authorization::ruleset::SubHandling;
 use events::{MinExpiresAction, Policy, Registry, SameSubscriber};
 use net::{Endpoint, EndpointOptions, Incoming, ListenAddr};
 use node::{Config, Hangups, PresenceConfig, Shutdown};
 use sip::{Limits, Transport};
-use sql::{Judge, LargeDocuments, Store, StoreError, StoreOptions, Tables};
+use sql::{Store, StoreError, StoreOptions, Tables};
 use thiserror::Error;
 use tokio::task::JoinHandle;
 
@@ -253,6 +251,7 @@ fn store_options(config: &Config, pool_size: usize) -> StoreOptions {
         statement_timeout: config.database.statement_timeout_ms.milliseconds(),
         tables: tables(&config.presence),
         hard_state: config.presence.pidf_manipulation,
+        lock_timeout: None,
         uri_match: config.presence.sip_uri_match.into(),
     }
 }
@@ -264,21 +263,6 @@ pub fn tables(presence: &PresenceConfig) -> Tables {
         presence.active_watchers_table.as_str(),
         presence.watchers_table.as_str(),
     )
-}
-
-/// Who may watch whom, by what the operator says: what notifiers decide by as well.
-pub fn judge(config: &PresenceConfig, registry: Registry) -> Judge {
-    Judge {
-        registry,
-        policy: AuthorizationPolicy {
-            default_handling: SubHandling::read(config.default_policy.as_str()),
-            force_active: config.force_active,
-        },
-        removed_reason: config.xcapauth_userdel_reason.clone(),
-        sphere_check: config.enable_sphere_check,
-        fold_case: config.sip_uri_match.folds_case(),
-        large: LargeDocuments::default(),
-    }
 }
 
 fn policy(config: &Config) -> Policy {

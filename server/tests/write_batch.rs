@@ -408,6 +408,7 @@ async fn a_request_is_pending_until_its_outcome() {
 
 fn bug() -> StoreError {
     StoreError::Bug {
+        sqlstate: String::new(),
         statement: "scripted",
         reason: "a bad row".to_owned(),
     }

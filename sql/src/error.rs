@@ -20,8 +20,15 @@ pub enum StoreError {
         /// Name of the statement.
         statement: &'static str,
     },
-    /// The database refused the data (SQLSTATE class 22 or 23: a NUL byte in a text, a broken constraint). It will refuse
-    /// them again; in a batch, one row is to blame and the others will pass when they come alone.
+    /// Somebody holds a row that the statement would lock, for longer than this session waits. It did nothing.
+    #[error("a row that {statement} needs is held by somebody")]
+    Held {
+        /// Name of the statement.
+        statement: &'static str,
+    },
+    /// The database refused the data (SQLSTATE classes 22, 23, 54 and the like: a NUL byte in a text, a broken constraint, a value too
+    /// long for an index, an error that a trigger raised). It will refuse them again; in a batch, one row is to blame and the others
+    /// will pass when they come alone.
     #[error("data refused by {statement}: {sqlstate} {reason}")]
     Conflict {
         /// Name of the statement.
@@ -50,10 +57,12 @@ pub enum StoreError {
         row: i64,
     },
     /// Our fault: a statement that does not fit the schema, a deadlock that survived every retry. Log it, answer 500.
-    #[error("bug in {statement}: {reason}")]
+    #[error("bug in {statement}: {sqlstate} {reason}")]
     Bug {
         /// Name of the statement.
         statement: &'static str,
+        /// Five characters from PostgreSQL, or `""`: the driver found it.
+        sqlstate: String,
         /// What PostgreSQL said.
         reason: String,
     },
@@ -66,6 +75,17 @@ impl StoreError {
             self,
             StoreError::Unavailable { .. } | StoreError::Deadline { .. }
         )
+    }
+
+    /// The five characters that PostgreSQL has for what went wrong with the data or the statement; `""` if it did not say.
+    pub fn sqlstate(&self) -> &str {
+        match self {
+            StoreError::Conflict { sqlstate, .. } | StoreError::Bug { sqlstate, .. } => sqlstate,
+            StoreError::Inconsistent { .. } => SqlState::DATA_CORRUPTED.code(),
+            StoreError::Unavailable { .. }
+            | StoreError::Deadline { .. }
+            | StoreError::Held { .. } => "",
+        }
     }
 }
 
@@ -105,23 +125,33 @@ pub(crate) fn translate(statement: &'static str, error: &tokio_postgres::Error) 
     let Some(db) = error.as_db_error() else {
         let reason = with_source(error);
         return if is_value_error(error) {
-            StoreError::Bug { statement, reason }
+            StoreError::Bug {
+                statement,
+                sqlstate: String::new(),
+                reason,
+            }
         } else {
             StoreError::Unavailable { statement, reason }
         };
     };
     let code = db.code();
     let reason = db.message().to_owned();
-    if *code == SqlState::QUERY_CANCELED || *code == SqlState::LOCK_NOT_AVAILABLE {
+    if *code == SqlState::QUERY_CANCELED {
         return StoreError::Deadline { statement };
     }
+    if *code == SqlState::LOCK_NOT_AVAILABLE {
+        return StoreError::Held { statement };
+    }
     match &code.code()[..2] {
-        "22" | "23" => StoreError::Conflict {
-            statement,
-            sqlstate: code.code().to_owned(),
-            reason,
-            constraint: db.constraint().unwrap_or_default().to_owned(),
-        },
+        // Cardinality, data, constraint, WITH CHECK OPTION, limits of the program; what functions and triggers raise.
+        "21" | "22" | "23" | "44" | "54" | "P0" | "2F" | "38" | "39" => {
+            refused(statement, code, reason, db)
+        }
+        _ if *code == SqlState::DATA_CORRUPTED => refused(statement, code, reason, db),
+        // Nobody granted it yet.
+        _ if *code == SqlState::INSUFFICIENT_PRIVILEGE => {
+            StoreError::Unavailable { statement, reason }
+        }
         // Connection, authorisation, resources, operator intervention, system error; read-only after a failover; no such
         // database. An operator can cure all of them without touching us.
         "08" | "28" | "53" | "57" | "58" | "3D" => StoreError::Unavailable { statement, reason },
@@ -132,8 +162,23 @@ pub(crate) fn translate(statement: &'static str, error: &tokio_postgres::Error) 
         _ if *code == SqlState::UNDEFINED_TABLE => StoreError::Unavailable { statement, reason },
         _ => StoreError::Bug {
             statement,
-            reason: format!("{} {reason}", code.code()),
+            sqlstate: code.code().to_owned(),
+            reason,
         },
+    }
+}
+
+fn refused(
+    statement: &'static str,
+    code: &SqlState,
+    reason: String,
+    error: &tokio_postgres::error::DbError,
+) -> StoreError {
+    StoreError::Conflict {
+        statement,
+        sqlstate: code.code().to_owned(),
+        reason,
+        constraint: error.constraint().unwrap_or_default().to_owned(),
     }
 }
 

@@ -6,13 +6,14 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use events::Registry;
 use events::authorization::auth_status::StoredStatus;
 use events::authorization::lists::document_path;
 use events::authorization::reevaluation::Ground;
+use events::authorization::ruleset::SubHandling;
 use events::authorization::sphere::sphere_of;
 use events::authorization::{AuthorizationPolicy, Lists, Moment, Rules, Watcher};
 use events::package::Authorization;
-use events::{MergeInput, Registry};
 use sip::{Aor, Uri};
 use tokio::sync::Semaphore;
 
@@ -45,6 +46,17 @@ pub struct Judge {
     pub fold_case: bool,
     /// Whose turn it is to read large documents.
     pub large: LargeDocuments,
+}
+
+/// A presentity and her rules, of which [`Judge::grounds`] makes what her watchers are judged by.
+#[derive(Clone, Debug)]
+pub struct Ruled<'a> {
+    /// Canonical URI of the presentity.
+    pub presentity_uri: &'a str,
+    /// Her rules documents.
+    pub documents: Vec<Vec<u8>>,
+    /// The time by the database's clock: microseconds since the epoch.
+    pub now_us: i64,
 }
 
 /// One at a time reads large documents, on a thread of its own: whoever stores such documents holds up nobody else's requests.
@@ -101,33 +113,52 @@ impl LargeDocuments {
 // === impl Judge ===
 
 impl Judge {
-    /// What this presentity's watchers are judged by, given her rules documents and the time.
+    /// A judge who goes by this configuration: servers and notifiers alike.
+    pub fn new(config: &node::PresenceConfig, registry: Registry) -> Judge {
+        Judge {
+            registry,
+            policy: AuthorizationPolicy {
+                default_handling: SubHandling::read(config.default_policy.as_str()),
+                force_active: config.force_active,
+            },
+            removed_reason: config.xcapauth_userdel_reason.clone(),
+            sphere_check: config.enable_sphere_check,
+            fold_case: config.sip_uri_match.folds_case(),
+            large: LargeDocuments::default(),
+        }
+    }
+
+    /// What the watchers of presentities are judged by, given their rules documents and the time. Asks for all of them together.
     ///
     /// # Errors
     /// Any [`StoreError`].
     pub async fn grounds(
         &self,
         store: &Store,
-        presentity_uri: &str,
-        documents: Vec<Vec<u8>>,
-        now_us: i64,
-    ) -> Result<Grounds, StoreError> {
-        let now = Moment::from_epoch_us(now_us);
-        let bytes = documents.iter().map(Vec::len).sum();
-        let fold_case = self.fold_case;
-        let read = move || Rules::read(documents.iter().map(Vec::as_slice), fold_case);
-        let rules = self.large.read(bytes, read).await;
-        let lists = self.lists(store, &rules).await?;
-        let sphere = match self.sphere_counts(&rules) {
-            true => self.sphere(store, presentity_uri, now).await?,
-            false => None,
-        };
-        Ok(Grounds {
-            rules,
-            lists,
-            now,
-            sphere,
-        })
+        ruled: Vec<Ruled<'_>>,
+    ) -> Result<Vec<Grounds>, StoreError> {
+        let mut uris = Vec::with_capacity(ruled.len());
+        let mut grounds = Vec::with_capacity(ruled.len());
+        for Ruled {
+            presentity_uri,
+            documents,
+            now_us,
+        } in ruled
+        {
+            let bytes = documents.iter().map(Vec::len).sum();
+            let fold_case = self.fold_case;
+            let read = move || Rules::read(documents.iter().map(Vec::as_slice), fold_case);
+            uris.push(presentity_uri);
+            grounds.push(Grounds {
+                rules: self.large.read(bytes, read).await,
+                lists: Lists::default(),
+                now: Moment::from_epoch_us(now_us),
+                sphere: None,
+            });
+        }
+        self.find_lists(store, &mut grounds).await?;
+        self.find_spheres(store, &uris, &mut grounds).await?;
+        Ok(grounds)
     }
 
     /// Whether these rules ask for the sphere, and it is looked at.
@@ -192,10 +223,16 @@ impl Judge {
         });
         let documents = rows.iter().filter_map(|row| row.get("doc")).collect();
         let now_us = first.get("now_us");
-        let grounds = self
-            .grounds(store, &presentity_uri, documents, now_us)
-            .await?;
-        let ground = self.ground(&grounds);
+        let ruled = Ruled {
+            presentity_uri: &presentity_uri,
+            documents,
+            now_us,
+        };
+        let grounds = self.grounds(store, vec![ruled]).await?;
+        let Some(grounds) = grounds.first() else {
+            return Ok(-1);
+        };
+        let ground = self.ground(grounds);
         Ok(ground.auth_status(&Watcher::of(watcher), stored))
     }
 
@@ -215,64 +252,133 @@ impl Judge {
         Aor::from_uri(&uri.ok()?, self.fold_case).ok()
     }
 
-    /// The lists that rules refer to, and those that these refer to, owner by owner.
-    async fn lists(&self, store: &Store, rules: &Rules) -> Result<Lists, StoreError> {
-        let Rules::Stored(rules) = rules else {
-            return Ok(Lists::default());
-        };
-        let anchors: Arc<[String]> = rules.anchors().map(str::to_owned).collect();
-        if anchors.is_empty() {
-            return Ok(Lists::default());
-        }
-        let mut documents = Arc::new(HashMap::new());
-        let mut lists = Lists::default();
-        let mut asked = BTreeSet::new();
+    /// The lists that rules refer to, and those that these refer to, round after round.
+    async fn find_lists(&self, store: &Store, grounds: &mut [Grounds]) -> Result<(), StoreError> {
+        let mut gathering: Vec<Gathering> = grounds
+            .iter()
+            .enumerate()
+            .filter_map(|(place, grounds)| Gathering::of(place, &grounds.rules))
+            .collect();
         for _ in 0..MOST_ROUNDS {
-            let bytes: usize = documents.values().map(Vec::len).sum();
-            // Each address is followed through the documents, and what it refers to as well.
-            let work = bytes.saturating_mul(anchors.len()).saturating_mul(8);
-            let (anchors, given) = (Arc::clone(&anchors), Arc::clone(&documents));
-            let fold_case = self.fold_case;
-            let gather =
-                move || Lists::gather(anchors.iter().map(String::as_str), &given, fold_case);
-            lists = self.large.read(work, gather).await;
-            let owners: BTreeSet<String> = lists.missing().filter_map(owner_of).collect();
-            let new: Vec<String> = owners.difference(&asked).cloned().collect();
-            if new.is_empty() || asked.len() + new.len() > MOST_OWNERS {
+            let mut owners = BTreeSet::new();
+            for gathered in &mut gathering {
+                let lists = gathered.gather(self).await;
+                let missing: BTreeSet<String> = lists.missing().filter_map(owner_of).collect();
+                if let Some(grounds) = grounds.get_mut(gathered.place) {
+                    grounds.lists = lists;
+                }
+                gathered.ask(&missing);
+                owners.extend(gathered.asks.iter().cloned());
+            }
+            gathering.retain(|gathered| !gathered.asks.is_empty());
+            if owners.is_empty() {
                 break;
             }
-            let found = store.watcher().lists(&new).await?;
-            Arc::make_mut(&mut documents).extend(found.into_iter().filter_map(
-                |(address, document)| Some((document_path(&address, fold_case)?, document)),
-            ));
-            asked.extend(new);
+            let owners: Vec<String> = owners.into_iter().collect();
+            let found = store.watcher().lists(&owners).await?;
+            let found = found.into_iter().filter_map(|(address, document)| {
+                Some((document_path(&address, self.fold_case)?, document))
+            });
+            let found: HashMap<String, Vec<u8>> = found.collect();
+            for gathered in &mut gathering {
+                gathered.take(&found);
+            }
         }
-        Ok(lists)
+        Ok(())
     }
 
-    async fn sphere(
+    /// The spheres of those whose rules ask for it.
+    async fn find_spheres(
         &self,
         store: &Store,
-        presentity_uri: &str,
-        now: Moment,
-    ) -> Result<Option<String>, StoreError> {
+        uris: &[&str],
+        grounds: &mut [Grounds],
+    ) -> Result<(), StoreError> {
+        let concerned: Vec<(&str, &mut Grounds)> = uris
+            .iter()
+            .copied()
+            .zip(grounds.iter_mut())
+            .filter(|(_, grounds)| self.sphere_counts(&grounds.rules))
+            .collect();
         let Some(package) = self.registry.find_name(PRESENCE) else {
-            return Ok(None);
+            return Ok(());
         };
-        let resource = Resource {
-            presentity_uri: presentity_uri.to_owned(),
-            event: PRESENCE.to_owned(),
+        let resources: Vec<Resource> = concerned
+            .iter()
+            .map(|(uri, _)| Resource {
+                presentity_uri: (*uri).to_owned(),
+                event: PRESENCE.to_owned(),
+            })
+            .collect();
+        let listed = store.publication().list(&resources).await?;
+        let sources = listed.by_resource(resources.len());
+        for ((uri, grounds), source) in concerned.into_iter().zip(&sources) {
+            let document = package.merge(&source.input(uri));
+            grounds.sphere = document.and_then(|document| sphere_of(&document.body, grounds.now));
+        }
+        Ok(())
+    }
+}
+
+/// The lists of one presentity, being gathered.
+struct Gathering {
+    place: usize,
+    anchors: Arc<[String]>,
+    documents: Arc<HashMap<String, Vec<u8>>>,
+    asked: BTreeSet<String>,
+    /// Whose documents are asked for next.
+    asks: Vec<String>,
+}
+
+// === impl Gathering ===
+
+impl Gathering {
+    /// Nothing, if the rules refer to none.
+    fn of(place: usize, rules: &Rules) -> Option<Gathering> {
+        let Rules::Stored(rules) = rules else {
+            return None;
         };
-        let rows = store.publication().list(&[resource]).await?.publications;
-        let publications: Vec<_> = rows.iter().map(|row| row.merge_row()).collect();
-        let input = MergeInput {
-            presentity: presentity_uri,
-            publications: &publications,
-            now: rows.first().map_or(0, |row| row.now),
-            ..MergeInput::default()
-        };
-        let document = package.merge(&input);
-        Ok(document.and_then(|document| sphere_of(&document.body, now)))
+        let anchors: Arc<[String]> = rules.anchors().map(str::to_owned).collect();
+        (!anchors.is_empty()).then(|| Gathering {
+            place,
+            anchors,
+            documents: Arc::default(),
+            asked: BTreeSet::new(),
+            asks: Vec::new(),
+        })
+    }
+
+    /// What there is so far.
+    async fn gather(&self, judge: &Judge) -> Lists {
+        let bytes: usize = self.documents.values().map(Vec::len).sum();
+        // Each address is followed through the documents, and what it refers to as well.
+        let work = bytes.saturating_mul(self.anchors.len()).saturating_mul(8);
+        let (anchors, given) = (Arc::clone(&self.anchors), Arc::clone(&self.documents));
+        let fold_case = judge.fold_case;
+        let gather = move || Lists::gather(anchors.iter().map(String::as_str), &given, fold_case);
+        judge.large.read(work, gather).await
+    }
+
+    /// Whom to ask next: nobody twice, and not too many.
+    fn ask(&mut self, missing: &BTreeSet<String>) {
+        self.asks = missing.difference(&self.asked).cloned().collect();
+        if self.asked.len() + self.asks.len() > MOST_OWNERS {
+            self.asks.clear();
+        }
+        self.asked.extend(self.asks.iter().cloned());
+    }
+
+    /// Takes what was found of those who were asked.
+    fn take(&mut self, found: &HashMap<String, Vec<u8>>) {
+        let asks: BTreeSet<&str> = self.asks.iter().map(String::as_str).collect();
+        let own = found.iter().filter(|(path, _)| {
+            let owner = owner_of(path);
+            owner.is_some_and(|owner| asks.contains(owner.as_str()))
+        });
+        let own: Vec<(String, Vec<u8>)> = own
+            .map(|(path, document)| (path.clone(), document.clone()))
+            .collect();
+        Arc::make_mut(&mut self.documents).extend(own);
     }
 }
 

@@ -14,6 +14,7 @@ mod maintenance;
 mod node;
 mod operator;
 mod publication;
+mod quarantine;
 mod queue;
 mod registry;
 mod rounds;
@@ -30,7 +31,7 @@ pub use import::dialog::ImportedDialog;
 pub use import::publication::ImportedPublication;
 pub use import::rules::{ImportedDecision, ImportedDocument};
 pub use import::{Import, ImportVerdict};
-pub use judge::{Grounds, Judge, LargeDocuments};
+pub use judge::{Grounds, Judge, LargeDocuments, Ruled};
 pub use kamailio::{
     Kamailio, KamailioDecision, KamailioDialog, KamailioDocument, KamailioPublication,
 };
@@ -38,7 +39,7 @@ pub use maintenance::Maintenance;
 pub use node::{NewNode, Node, Nodes};
 pub use operator::{
     Backlog, Cleaning, Failing, ListedPresentity, ListedSubscription, ListedWatcher, Operator,
-    OwedResource, Page, Process, WatchedBy,
+    OwedResource, Page, Process, SetAside, WatchedBy,
 };
 pub use publication::{
     BodyNote, ChangeKind, DialogEnd, DocumentSource, EntityTags, FeatureChange, FeatureOwner,
@@ -46,11 +47,16 @@ pub use publication::{
     Publication, PublicationChange, Publications, PublishOutcome, SourceChange, SourceOutcome,
     SourceVerb, TagChange,
 };
-pub use queue::{Claimed, Decided, NextChange, Queue, SettledResource};
+pub use quarantine::{Part, Quarantine, Refused};
+pub use queue::{
+    Claimed, Claiming, Decided, NextChange, Queue, Renewed, SettledResource, TakenState,
+};
 pub use registry::{STATEMENTS, Statement};
 pub use store::{SESSION_SETTINGS, Store, StoreOptions};
 pub use subscription::Subscriptions;
-pub use subscription::notice::{DialogVerdict, Offer, Seen, TakenDialog, Verdict, WatchingDialog};
+pub use subscription::notice::{
+    DialogVerdict, Offer, Seen, Taken, TakenDialog, Verdict, WatchingDialog, Written,
+};
 pub use subscription::request::{
     Authorization, NewSubscription, SubscribeOutcome, SubscriptionRefresh,
 };

@@ -130,6 +130,7 @@ impl Nodes<'_> {
 
 fn no_row(statement: &'static str) -> StoreError {
     StoreError::Bug {
+        sqlstate: String::new(),
         statement,
         reason: "returned no row".to_owned(),
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_postgres::Row;
 
 use crate::watcher::whole_seconds;
-use crate::{Resource, Store, StoreError, registry};
+use crate::{Part, Resource, Store, StoreError, registry};
 
 /// Most rows that one cleaning statement ends or removes of a kind.
 const CLEANED_TOGETHER: i32 = 1000;
@@ -169,6 +169,27 @@ pub struct OwedResource {
     pub holder: Option<String>,
     /// How many dialogs are concerned.
     pub dialogs: i64,
+}
+
+/// What a notifier could not work on: a row of `quarantine`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SetAside {
+    /// Of whom.
+    pub resource: Resource,
+    /// Which part of it.
+    pub part: Part,
+    /// What could not be done: `claim`, `take`, `decide`, `verdicts`, `settle`.
+    pub step: String,
+    /// The error of PostgreSQL.
+    pub sqlstate: String,
+    /// What it said.
+    pub message: String,
+    /// Seconds since it was set aside first.
+    pub since_s: f64,
+    /// Seconds until it is tried again.
+    pub retry_s: f64,
+    /// How often it was tried in vain.
+    pub tries: i32,
 }
 
 /// A subscription in words: a row of the view `presence_subscriptions`.
@@ -414,6 +435,38 @@ impl Operator<'_> {
         Ok(rows.iter().map(owed).collect())
     }
 
+    /// Up to `limit` of what notifiers have set aside, the oldest first, of one presentity or of all; and how much there is in all.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn list_set_aside(
+        &self,
+        presentity_uri: Option<&str>,
+        limit: u32,
+    ) -> Result<(Vec<SetAside>, i64), StoreError> {
+        let rows = self
+            .0
+            .query(
+                &registry::OPERATOR_LIST_SET_ASIDE,
+                &[&presentity_uri, &i64::from(limit)],
+            )
+            .await?;
+        let set_aside = |row: &Row| SetAside {
+            resource: Resource {
+                presentity_uri: row.get("presentity_uri"),
+                event: row.get("event"),
+            },
+            part: Part::from_number(row.get("dialog")),
+            step: row.get("step"),
+            sqlstate: row.get("sqlstate"),
+            message: row.get("message"),
+            since_s: row.get("since_s"),
+            retry_s: row.get("retry_s"),
+            tries: row.get("tries"),
+        };
+        Ok((rows.iter().map(set_aside).collect(), first(&rows, "total")))
+    }
+
     /// Up to `limit` subscriptions to a presentity, by event package.
     ///
     /// # Errors
@@ -551,6 +604,7 @@ fn first(rows: &[Row], column: &str) -> i64 {
 fn no_row(statement: &'static str) -> StoreError {
     StoreError::Bug {
         statement,
+        sqlstate: String::new(),
         reason: "returned no row".to_owned(),
     }
 }

@@ -1,11 +1,12 @@
 //! The queue of resources whose watchers are owed something: claim, renew, settle. DESIGN of the queue: `notify_queue`
 //! in `schema/migrations`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_postgres::Row;
 
-use crate::{Resource, Store, StoreError, registry};
+use crate::{Resource, Seen, Store, StoreError, ordinal, registry};
 
 /// A resource that this notifier holds until its lease ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +26,30 @@ pub struct Claimed {
     pub recovered: bool,
     /// It is to be decided about the watchers of this presentity, before anything is taken of it.
     pub decide: bool,
+    /// Something of it was set aside before ([`crate::Quarantine::put`]).
+    pub suspect: bool,
+}
+
+/// What to claim.
+#[derive(Clone, Copy, Debug)]
+pub struct Claiming<'a> {
+    /// Who claims.
+    pub owner: i64,
+    /// The [`Claimed::claim`] numbers that this notifier is working on. A resource that it gave up (a take without an answer, too
+    /// little left of the lease) must be missing: it is then left alone until its lease runs out, and recovered.
+    pub held: &'a [i64],
+    /// Most resources that are due for another reason than a decision.
+    pub limit: u32,
+    /// Most resources that are due to be decided about.
+    pub decisions: u32,
+    /// Resources to be left alone.
+    pub apart: &'a [Resource],
+    /// How long they are held.
+    pub lease: Duration,
+    /// `waitn_time`
+    pub waitn: Duration,
+    /// How far to look ahead for the next one.
+    pub horizon: Duration,
 }
 
 /// A resource whose work is done, or given up for now.
@@ -34,12 +59,34 @@ pub struct SettledResource {
     pub resource: Resource,
     /// [`Claimed::claim`]: a claim that was replaced by a later one settles nothing.
     pub claim: i64,
-    /// Every dialog that owed `version` was taken and none is in flight. `false` hands the rest to the next holder.
-    pub state_taken: bool,
+    /// Whether every dialog that owed `version` was taken. None is in flight.
+    pub taken: TakenState,
     /// When the resource's document changes although no publication does.
     pub next_change: NextChange,
     /// What became of [`Claimed::decide`].
     pub decided: Decided,
+}
+
+/// Whether all dialogs were taken that owe something.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum TakenState {
+    /// They were.
+    #[default]
+    All,
+    /// No dialog was taken: none owed anything, or somebody holds the rows of all that do. It is settled only if nothing is owed, its dialogs
+    /// being shown this ([`crate::Offer::seen`]).
+    Doubted(Option<Arc<Seen>>),
+    /// Not all: the rest is handed to the next holder.
+    Some,
+}
+
+/// What became of a renewal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewed {
+    /// The lease is longer.
+    Renewed,
+    /// It is as long as it was: somebody has the row locked.
+    Busy,
 }
 
 /// What became of the decision about the watchers of a presentity.
@@ -71,12 +118,7 @@ pub enum NextChange {
 pub struct Queue<'a>(pub(crate) &'a Store);
 
 impl Queue<'_> {
-    /// Claims up to `limit` resources that are due and free, or due and already held by `owner`, earliest first.
-    /// Writes nothing when there is none.
-    ///
-    /// `held` are the [`Claimed::claim`] numbers that this notifier is working on. A resource that it gave up (a take
-    /// without an answer, too little left of the lease) must be missing: it is then left alone until its lease runs out,
-    /// and recovered.
+    /// [`Queue::claim_all`] with as many decisions as anything else, without looking ahead.
     ///
     /// # Locks
     /// Free rows of `notify_queue` only (SKIP LOCKED).
@@ -90,42 +132,46 @@ impl Queue<'_> {
         lease: Duration,
         waitn: Duration,
     ) -> Result<Vec<Claimed>, StoreError> {
-        self.claim_and_look_ahead(owner, held, limit, lease, waitn, Duration::ZERO)
-            .await
-            .map(|(claimed, _)| claimed)
+        let claiming = Claiming {
+            owner,
+            held,
+            limit,
+            decisions: limit,
+            apart: &[],
+            lease,
+            waitn,
+            horizon: Duration::ZERO,
+        };
+        self.claim_all(&claiming).await.map(|(claimed, _)| claimed)
     }
 
-    /// [`Queue::claim`] that also says how long it is until the next resource is due that the caller could claim, if that is
-    /// within `horizon`.
+    /// Claims resources that are due and free, or due and already held by the owner, earliest first; and says how long it is until the
+    /// next resource is due that the caller could claim, if that is within the horizon. Writes nothing when there is none.
     ///
     /// # Locks
     /// Free rows of `notify_queue` only (SKIP LOCKED).
     /// # Errors
     /// Any [`StoreError`].
-    pub async fn claim_and_look_ahead(
+    pub async fn claim_all(
         &self,
-        owner: i64,
-        held: &[i64],
-        limit: u32,
-        lease: Duration,
-        waitn: Duration,
-        horizon: Duration,
+        claiming: &Claiming<'_>,
     ) -> Result<(Vec<Claimed>, Option<Duration>), StoreError> {
-        let (limit, lease_s, waitn_s) =
-            (i64::from(limit), lease.as_secs_f64(), waitn.as_secs_f64());
-        let horizon_s = horizon.as_secs_f64();
+        let (apart_uri, apart_event) = Resource::columns(claiming.apart);
         let rows = self
             .0
             .query(
                 &registry::QUEUE_CLAIM,
                 &[
-                    &owner,
-                    &held,
-                    &limit,
-                    &lease_s,
-                    &waitn_s,
+                    &claiming.owner,
+                    &claiming.held,
+                    &i64::from(claiming.limit),
+                    &claiming.lease.as_secs_f64(),
+                    &claiming.waitn.as_secs_f64(),
                     &self.0.now(),
-                    &horizon_s,
+                    &claiming.horizon.as_secs_f64(),
+                    &i64::from(claiming.decisions),
+                    &apart_uri,
+                    &apart_event,
                 ],
             )
             .await?;
@@ -138,8 +184,29 @@ impl Queue<'_> {
         ))
     }
 
-    /// Claims one resource that has been due for over a second, waiting for its lock: a row that busy publishers hold
-    /// locked most of the time would else be skipped for ever. `held` as in [`Queue::claim`].
+    /// What [`Queue::claim_all`] would claim now.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn list_due(&self, claiming: &Claiming<'_>) -> Result<Vec<Resource>, StoreError> {
+        let rows = self
+            .0
+            .query(
+                &registry::QUEUE_LIST_DUE,
+                &[
+                    &claiming.owner,
+                    &claiming.held,
+                    &i64::from(claiming.limit),
+                    &self.0.now(),
+                    &i64::from(claiming.decisions),
+                ],
+            )
+            .await?;
+        Ok(rows.iter().map(resource).collect())
+    }
+
+    /// Claims one of the resources that have been due for over a second, waiting for its lock: a row that busy publishers hold
+    /// locked most of the time would else be skipped for ever. `held` as in [`Claiming::held`].
     ///
     /// # Locks
     /// One row of `notify_queue`.
@@ -163,11 +230,11 @@ impl Queue<'_> {
         Ok(rows.first().map(Claimed::from_row))
     }
 
-    /// Lengthens the leases that `owner` still holds, and returns those resources. One that is missing is lost: abandon
-    /// its NOTIFYs in flight, another notifier repeats them.
+    /// Lengthens the leases that `owner` still holds, and says which. One that is missing is lost: abandon its NOTIFYs in flight,
+    /// another notifier repeats them.
     ///
     /// # Locks
-    /// Rows of `notify_queue` by key.
+    /// Free rows of `notify_queue` (SKIP LOCKED) by key.
     /// # Errors
     /// Any [`StoreError`].
     pub async fn renew(
@@ -175,7 +242,7 @@ impl Queue<'_> {
         owner: i64,
         resources: &[Resource],
         lease: Duration,
-    ) -> Result<Vec<Resource>, StoreError> {
+    ) -> Result<Vec<(Resource, Renewed)>, StoreError> {
         if resources.is_empty() {
             return Ok(Vec::new());
         }
@@ -188,30 +255,38 @@ impl Queue<'_> {
                 &[&owner, &presentity_uri, &event, &lease_s, &self.0.now()],
             )
             .await?;
-        Ok(rows.iter().map(resource).collect())
+        let renewed = |row: &Row| match row.get("renewed") {
+            true => Renewed::Renewed,
+            false => Renewed::Busy,
+        };
+        Ok(rows
+            .iter()
+            .map(|row| (resource(row), renewed(row)))
+            .collect())
     }
 
-    /// Hands resources back; returns how many were still held under the given claim. Never while a take of the same
-    /// resource is under way or one of its NOTIFYs is in flight, and only after its verdicts are committed.
+    /// Hands resources back; returns the places of those that are. Not handed back is what is not held under the given claim any more, what
+    /// somebody has locked, and what turns out to be owed ([`TakenState::Doubted`]). Never while a take of the same resource is under way
+    /// or one of its NOTIFYs is in flight, and only after its verdicts are committed.
     ///
     /// # Locks
-    /// Rows of `notify_queue` by key.
+    /// Free rows of `notify_queue` (SKIP LOCKED) by key.
     /// # Errors
     /// Any [`StoreError`].
     pub async fn settle(
         &self,
         owner: i64,
         resources: &[SettledResource],
-    ) -> Result<u64, StoreError> {
+    ) -> Result<Vec<usize>, StoreError> {
         if resources.is_empty() {
-            return Ok(0);
+            return Ok(Vec::new());
         }
         let (presentity_uri, event) =
             Resource::columns(resources.iter().map(|settled| &settled.resource));
         let claim: Vec<i64> = resources.iter().map(|settled| settled.claim).collect();
         let state_taken: Vec<bool> = resources
             .iter()
-            .map(|settled| settled.state_taken)
+            .map(|settled| settled.taken != TakenState::Some)
             .collect();
         let next_change_s: Vec<Option<f64>> = resources
             .iter()
@@ -221,8 +296,16 @@ impl Queue<'_> {
             .iter()
             .map(|settled| settled.decided.number())
             .collect();
-        self.0
-            .execute(
+        let doubted: Vec<bool> = resources
+            .iter()
+            .map(|settled| matches!(settled.taken, TakenState::Doubted(_)))
+            .collect();
+        let seen = || resources.iter().map(|settled| settled.taken.seen());
+        let digest: Vec<Option<i64>> = seen().map(|seen| Some(seen?.digest)).collect();
+        let digests: Vec<Option<String>> = seen().map(|seen| seen?.others()).collect();
+        let rows = self
+            .0
+            .query(
                 &registry::QUEUE_SETTLE,
                 &[
                     &owner,
@@ -233,9 +316,24 @@ impl Queue<'_> {
                     &self.0.now(),
                     &next_change_s,
                     &decided_rules,
+                    &doubted,
+                    &digest,
+                    &digests,
                 ],
             )
-            .await
+            .await?;
+        Ok(rows.iter().map(|row| ordinal(row, "resource")).collect())
+    }
+}
+
+// === impl TakenState ===
+
+impl TakenState {
+    fn seen(&self) -> Option<&Seen> {
+        match self {
+            TakenState::Doubted(seen) => seen.as_deref(),
+            TakenState::All | TakenState::Some => None,
+        }
     }
 }
 
@@ -291,6 +389,7 @@ impl Claimed {
             continued: row.get("continued"),
             recovered: row.get("recovered"),
             decide: row.get("decide"),
+            suspect: row.get("suspect"),
         }
     }
 }

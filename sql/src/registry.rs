@@ -43,6 +43,7 @@ statements! {
     SUBSCRIPTION_REFRESH_BATCH = "subscription" "refresh_batch";
     SUBSCRIPTION_LIST_CONTACTS = "subscription" "list_contacts";
     SUBSCRIPTION_TAKE = "subscription" "take";
+    SUBSCRIPTION_LIST_OPEN = "subscription" "list_open";
     SUBSCRIPTION_LIST_WATCHERS = "subscription" "list_watchers";
     SUBSCRIPTION_SETTLE_BATCH = "subscription" "settle_batch";
     SUBSCRIPTION_EXPIRE_BATCH = "subscription" "expire_batch";
@@ -50,10 +51,13 @@ statements! {
     SUBSCRIPTION_DELETE_ENDED = "subscription" "delete_ended";
     QUEUE_CLAIM = "queue" "claim";
     QUEUE_CLAIM_OVERDUE = "queue" "claim_overdue";
+    QUEUE_LIST_DUE = "queue" "list_due";
     QUEUE_RENEW = "queue" "renew";
     QUEUE_SETTLE = "queue" "settle";
     QUEUE_RING = "queue" "ring";
     QUEUE_LISTEN = "queue" "listen";
+    QUARANTINE_PUT_REFUSED = "quarantine" "put_refused";
+    QUARANTINE_DELETE_DONE = "quarantine" "delete_done";
     NODE_PUT_NODE = "node" "put_node";
     NODE_PUT_HEARTBEAT = "node" "put_heartbeat";
     NODE_DELETE_NODE = "node" "delete_node";
@@ -61,6 +65,7 @@ statements! {
     NODE_FIND_SECRET = "node" "find_secret";
     MAINTENANCE_DELETE_IDLE_RESOURCES = "maintenance" "delete_idle_resources";
     MAINTENANCE_DELETE_DEAD_NODES = "maintenance" "delete_dead_nodes";
+    MAINTENANCE_PUT_PATIENCE = "maintenance" "put_patience";
     MAINTENANCE_DISCARD_PLANS = "maintenance" "discard_plans";
     MAINTENANCE_PUT_CLOCK = "maintenance" "put_clock";
     SCRIPT_LIST_GROUNDS = "script" "list_grounds";
@@ -106,6 +111,7 @@ statements! {
     OPERATOR_LIST_PROCESSES = "operator" "list_processes";
     OPERATOR_FIND_BACKLOG = "operator" "find_backlog";
     OPERATOR_COUNT_FAILING = "operator" "count_failing";
+    OPERATOR_LIST_SET_ASIDE = "operator" "list_set_aside";
     OPERATOR_LIST_BACKLOG = "operator" "list_backlog";
     OPERATOR_LIST_SUBSCRIPTIONS = "operator" "list_subscriptions";
     OPERATOR_LIST_RESOURCE_SUBSCRIPTIONS = "operator" "list_resource_subscriptions";

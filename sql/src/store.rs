@@ -20,6 +20,7 @@ use crate::maintenance::Maintenance;
 use crate::node::Nodes;
 use crate::operator::Operator;
 use crate::publication::Publications;
+use crate::quarantine::Quarantine;
 use crate::queue::Queue;
 use crate::registry::{self, Statement};
 use crate::script::Script;
@@ -31,6 +32,9 @@ use crate::{Doorbell, StoreError, Tables};
 const ATTEMPTS: u32 = 5;
 /// How much longer than the server's `statement_timeout` we wait: the server's own answer is better than silence.
 const GRACE: Duration = Duration::from_millis(500);
+
+/// How long a store in a hurry waits for a lock.
+const HURRY: Duration = Duration::from_millis(5);
 
 /// How long a session keeps its plans.
 const REPLAN_AFTER_S: u64 = 10;
@@ -64,6 +68,8 @@ pub struct StoreOptions {
     pub tables: Tables,
     /// Whether documents of type 16 in `xcap` are state of their owners.
     pub hard_state: bool,
+    /// Longest time that a statement may wait for a lock; `None`: as long as it may take.
+    pub lock_timeout: Option<Duration>,
     /// `sip_uri_match` of this process: a process whose database has another one is not registered.
     pub uri_match: i16,
 }
@@ -76,6 +82,7 @@ impl Default for StoreOptions {
             statement_timeout: Duration::from_secs(5),
             tables: Tables::default(),
             hard_state: true,
+            lock_timeout: None,
             uri_match: 0,
         }
     }
@@ -86,6 +93,7 @@ impl Default for StoreOptions {
 pub struct Store {
     shared: Arc<Shared>,
     now: Option<SystemTime>,
+    in_a_hurry: bool,
 }
 
 #[derive(Debug)]
@@ -93,6 +101,7 @@ struct Shared {
     pool: Pool,
     config: Config,
     statement_timeout: Duration,
+    lock_timeout: Option<Duration>,
     /// By name, the texts of those statements that are about tables with other names than the usual ones.
     renamed: HashMap<&'static str, String>,
     hard_state: bool,
@@ -119,6 +128,7 @@ impl Store {
 
     fn open(url: &str, options: &StoreOptions, more: &[(&str, &str)]) -> Result<Store, StoreError> {
         let bug = |reason| StoreError::Bug {
+            sqlstate: String::new(),
             statement: "connect",
             reason,
         };
@@ -165,6 +175,7 @@ impl Store {
             pool,
             config,
             statement_timeout,
+            lock_timeout: options.lock_timeout,
             renamed: renamed(&options.tables),
             hard_state: options.hard_state,
             uri_match: options.uri_match,
@@ -173,6 +184,7 @@ impl Store {
         Ok(Store {
             shared: Arc::new(shared),
             now: None,
+            in_a_hurry: false,
         })
     }
 
@@ -181,6 +193,16 @@ impl Store {
         Store {
             shared: Arc::clone(&self.shared),
             now: Some(now),
+            in_a_hurry: self.in_a_hurry,
+        }
+    }
+
+    /// The same store for whoever knows that a row is held and must not wait for it: a statement that finds a lock taken gives up
+    /// after moments ([`StoreError::Held`]). Costs two round trips more for each.
+    pub fn in_a_hurry(&self) -> Store {
+        Store {
+            in_a_hurry: true,
+            ..self.clone()
         }
     }
 
@@ -197,6 +219,11 @@ impl Store {
     /// Resources that are owed something.
     pub fn queue(&self) -> Queue<'_> {
         Queue(self)
+    }
+
+    /// What the database refuses to work on.
+    pub fn quarantine(&self) -> Quarantine<'_> {
+        Quarantine(self)
     }
 
     /// Decisions about watchers, and what they are made from.
@@ -331,6 +358,7 @@ impl Store {
             let result = tokio::time::timeout(self.shared.statement_timeout + GRACE, async {
                 let prepared = object.prepare_cached(text).await?;
                 self.put_clock(&object, self.now).await?;
+                self.put_patience(&object, Some(HURRY)).await?;
                 let result = match wanted {
                     Wanted::Rows => object
                         .query(&prepared, parameters)
@@ -346,6 +374,7 @@ impl Store {
                             })
                     }
                 };
+                self.put_patience(&object, self.shared.lock_timeout).await?;
                 self.put_clock(&object, self.now.and(None)).await?;
                 result
             })
@@ -385,6 +414,22 @@ impl Store {
             }
             attempt += 1;
         }
+    }
+
+    /// Says how long the session waits for a lock, for a store in a hurry; and back.
+    async fn put_patience(
+        &self,
+        object: &Object,
+        wait: Option<Duration>,
+    ) -> Result<(), tokio_postgres::Error> {
+        if self.in_a_hurry {
+            let text = registry::MAINTENANCE_PUT_PATIENCE.text;
+            let prepared = object.prepare_cached(text).await?;
+            object
+                .execute(&prepared, &[&milliseconds(wait.unwrap_or_default())])
+                .await?;
+        }
+        Ok(())
     }
 
     /// Puts the triggers of the session at this store's time, and back. Does nothing in production.
@@ -442,6 +487,9 @@ fn session_config(
     settings.push_str(&format!(
         " -c statement_timeout={limit_ms} -c idle_in_transaction_session_timeout={limit_ms}"
     ));
+    if let Some(wait) = options.lock_timeout {
+        settings.push_str(&format!(" -c lock_timeout={}", milliseconds(wait).max(1)));
+    }
     config.options(settings.trim());
     if config.get_application_name().is_none() {
         config.application_name("pgpresence");
@@ -454,6 +502,10 @@ fn session_config(
         .keepalives_interval(Duration::from_secs(3))
         .keepalives_retries(3);
     Ok(config)
+}
+
+fn milliseconds(wait: Duration) -> i64 {
+    i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn unavailable(statement: &'static str, error: &PoolError) -> StoreError {

@@ -29,7 +29,7 @@ pub struct Presentity {
 pub struct Subject {
     /// Row id.
     pub id: i64,
-    /// Position of its presentity in the slice given to [`Watchers::undecided`]; 0 from [`Watchers::dialogs`].
+    /// Position of its presentity or resource in the slice given to [`Watchers::undecided`] or [`Watchers::dialogs`].
     pub presentity_index: usize,
     /// Event package.
     pub event: String,
@@ -63,6 +63,8 @@ pub struct StoredDecision {
 /// A watcher of a presentity, with or without a dialog.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Person {
+    /// Position of the presentity in the slice given to [`Watchers::persons`].
+    pub presentity_index: usize,
     /// User of the watcher.
     pub username: String,
     /// Domain of the watcher.
@@ -183,17 +185,18 @@ impl Watchers<'_> {
             .collect())
     }
 
-    /// Up to `limit` dialogs of one resource that are subject to rules, by id, after `after_id`.
+    /// Up to `limit` dialogs of resources that are subject to rules, by resource and id; of the first resource those after
+    /// `after_id`. [`Subject::presentity_index`] is the position of the resource.
     ///
     /// # Errors
     /// Any [`StoreError`].
     pub async fn dialogs(
         &self,
-        presentity_uri: &str,
-        event: &str,
+        resources: &[(&str, &str)],
         after_id: i64,
         limit: u32,
     ) -> Result<Vec<Subject>, StoreError> {
+        let (presentity_uri, event): (Vec<&str>, Vec<&str>) = resources.iter().copied().unzip();
         let rows = self
             .0
             .query(
@@ -203,17 +206,22 @@ impl Watchers<'_> {
             .await?;
         Ok(rows
             .iter()
-            .map(|row| Subject::from_row(row, 0, event.to_owned()))
+            .filter_map(|row| {
+                let place = ordinal(row, "resource");
+                let (_, event) = resources.get(place)?;
+                Some(Subject::from_row(row, place, (*event).to_owned()))
+            })
             .collect())
     }
 
-    /// Up to `limit` watchers of a presentity of whom something is stored, in key order, after the one that is given.
+    /// Up to `limit` watchers of presentities of whom something is stored, by presentity and in key order; of the first presentity those
+    /// after the one that is given.
     ///
     /// # Errors
     /// Any [`StoreError`].
     pub async fn persons(
         &self,
-        presentity_uri: &str,
+        presentity_uris: &[&str],
         after: Option<&Person>,
         limit: u32,
     ) -> Result<Vec<Person>, StoreError> {
@@ -229,7 +237,7 @@ impl Watchers<'_> {
             .query(
                 &registry::WATCHER_LIST_PERSONS,
                 &[
-                    &presentity_uri,
+                    &presentity_uris,
                     &username,
                     &domain,
                     &event,
@@ -240,6 +248,7 @@ impl Watchers<'_> {
         Ok(rows
             .iter()
             .map(|row| Person {
+                presentity_index: ordinal(row, "resource"),
                 username: row.get("watcher_username"),
                 domain: row.get("watcher_domain"),
                 event: row.get("event"),

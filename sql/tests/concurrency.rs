@@ -4,6 +4,7 @@
 mod database;
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use database::*;
@@ -560,42 +561,88 @@ async fn take_never_waits_for_the_queue() {
     commit(&lock).await;
 }
 
+/// The calls of dialogs that were taken, and the resources of which something was left behind.
+fn told(taken: &Taken) -> (Vec<&str>, &[usize]) {
+    let calls = taken.dialogs.iter().map(|dialog| dialog.call_id.as_str());
+    (calls.collect(), &taken.left_behind)
+}
+
 #[tokio::test]
-async fn take_locks_dialogs_by_key() {
+async fn take_passes_by_a_dialog_that_somebody_holds_and_says_so() {
     let (database, store, claimed) = with_claimed_dialogs(LEASE).await;
     let lock = open(
         &database,
         "SELECT 1 FROM active_watchers WHERE callid = 'c2' FOR UPDATE",
     )
     .await;
-    let take = blocked(&database, 0, async move {
-        store
-            .subscription()
-            .take(A, &claimed, &[], 10)
-            .await
-            .unwrap()
-    })
-    .await;
-    assert!(is_locked(&database, "active_watchers WHERE callid = 'c1'").await);
+    let subscription = store.subscription();
+    let taken = subscription.take_free(A, &claimed, &[], 10).await.unwrap();
+    assert_eq!(told(&taken), (vec!["c1"], &[0][..]));
     commit(&lock).await;
-    assert_eq!(take.await.unwrap().len(), 2);
+    let taken = subscription.take_free(A, &claimed, &[], 10).await.unwrap();
+    assert_eq!(told(&taken), (vec!["c2"], &[][..]));
 }
 
+/// A take that returns nothing cannot say why. What it left behind is not settled away.
 #[tokio::test]
-async fn a_take_that_waited_beyond_its_lease_takes_nothing_and_loses_nothing() {
+async fn what_somebody_holds_is_not_settled_away() {
+    for way in ["flagged", "state"] {
+        let (database, store, mut claimed) = with_claimed_dialogs(LEASE).await;
+        let subscription = store.subscription();
+        if way == "state" {
+            subscription.take(A, &claimed, &[], 10).await.unwrap();
+            store
+                .publication()
+                .create_batch(&[publication("bob", "t1", "one")])
+                .await
+                .unwrap();
+            let held = [claimed[0].claim];
+            claimed = store
+                .queue()
+                .claim(A, &held, 10, LEASE, WAITN)
+                .await
+                .unwrap();
+        }
+        let seen = Seen {
+            version: claimed[0].version,
+            digest: 7,
+            ..Seen::default()
+        };
+        let offer = || Offer {
+            resource: &claimed[0].resource,
+            seen: Some(&seen),
+        };
+        let settled = [SettledResource {
+            taken: TakenState::Doubted(Some(Arc::new(seen.clone()))),
+            ..done(&claimed[0], true)
+        }];
+        let lock = open(&database, "SELECT 1 FROM active_watchers FOR UPDATE").await;
+        let taken = subscription.take_free(A, [offer()], &[], 10).await.unwrap();
+        assert_eq!(taken, Taken::default(), "{way}");
+        assert_eq!(
+            store.queue().settle(A, &settled).await.unwrap(),
+            [] as [usize; 0]
+        );
+        commit(&lock).await;
+        let taken = subscription.take_free(A, [offer()], &[], 10).await.unwrap();
+        assert_eq!(told(&taken), (vec!["c1", "c2"], &[][..]), "{way}");
+        assert_eq!(store.queue().settle(A, &settled).await.unwrap(), [0]);
+        assert_eq!(
+            database.queue().await,
+            ["sip:bob@example.org presence idle"]
+        );
+    }
+}
+
+/// A holder whose lease is over is still writing what it took. Whoever recovers the resource passes its dialogs by, and takes all of them again
+/// afterwards, with higher numbers.
+#[tokio::test]
+async fn what_a_late_take_takes_is_taken_again() {
     let (database, store, claimed) = with_claimed_dialogs(Duration::from_millis(400)).await;
-    let lock = open(
+    let late = open(
         &database,
-        "SELECT 1 FROM active_watchers WHERE callid = 'c2' FOR UPDATE",
+        "UPDATE active_watchers SET updated = -1, local_cseq = local_cseq + 1, version = version + 1",
     )
-    .await;
-    let late = store.clone();
-    let late = blocked(&database, 0, async move {
-        late.subscription()
-            .take(A, &claimed, &[], 10)
-            .await
-            .unwrap()
-    })
     .await;
     // B claims as soon as the lease is over by PostgreSQL's clock.
     let recovered = loop {
@@ -605,61 +652,53 @@ async fn a_take_that_waited_beyond_its_lease_takes_nothing_and_loses_nothing() {
         }
     };
     assert!(recovered[0].recovered);
-    let of_b = blocked(&database, 1, async move {
-        store
-            .subscription()
-            .take(B, &recovered, &[], 10)
-            .await
-            .unwrap()
-    })
-    .await;
-    commit(&lock).await;
-    assert!(late.await.unwrap().is_empty());
-    let cseqs: Vec<u32> = of_b.await.unwrap().iter().map(|taken| taken.cseq).collect();
-    assert_eq!(cseqs, [1, 1]);
+    let subscription = store.subscription();
+    let too_late = subscription.take_free(A, &claimed, &[], 10).await.unwrap();
+    assert_eq!(too_late, Taken::default());
+    let of_b = subscription
+        .take_free(B, &recovered, &[], 10)
+        .await
+        .unwrap();
+    assert_eq!(of_b, Taken::default());
+    let settled = [SettledResource {
+        taken: TakenState::Doubted(None),
+        ..done(&recovered[0], true)
+    }];
+    assert_eq!(
+        store.queue().settle(B, &settled).await.unwrap(),
+        [] as [usize; 0]
+    );
+    commit(&late).await;
+    let of_b = subscription.take(B, &recovered, &[], 10).await.unwrap();
+    let cseqs: Vec<u32> = of_b.iter().map(|taken| taken.cseq).collect();
+    assert_eq!(cseqs, [2, 2]);
 }
 
 #[tokio::test]
-async fn a_subscribe_during_a_take_is_owed_one_more() {
+async fn a_subscribe_during_a_take_is_answered_after_it() {
     let (database, store, claimed) = with_claimed_dialogs(LEASE).await;
-    // The SUBSCRIBE has changed the row and not committed; the take waits for it, then sees the new CSeq and target.
+    // The SUBSCRIBE has changed the row and not committed; the take after its commit sees the new CSeq and target.
     let subscribe = open(
         &database,
         "UPDATE active_watchers SET updated = 0, remote_cseq = 2, target_version = 1, contact = 'sip:new@192.0.2.2' WHERE callid = 'c1'",
     )
     .await;
-    let take = {
-        let (store, claimed) = (store.clone(), claimed.clone());
-        blocked(&database, 0, async move {
-            store
-                .subscription()
-                .take(A, &claimed, &[], 10)
-                .await
-                .unwrap()
-        })
-        .await
-    };
+    let subscription = store.subscription();
+    let taken = subscription.take_free(A, &claimed, &[], 10).await.unwrap();
+    assert_eq!(told(&taken), (vec!["c2"], &[0][..]));
     commit(&subscribe).await;
-    let taken = take.await.unwrap();
-    let c1 = taken.iter().find(|taken| taken.call_id == "c1").unwrap();
-    assert_eq!(
-        (c1.contact.as_str(), c1.remote_cseq, c1.target_version),
-        ("sip:new@192.0.2.2", 2, 1)
-    );
-    // Its trigger pulled the resource forward for the holder, who finds nothing left to take.
+    // Its trigger pulled the resource forward for the holder.
     let again = store
         .queue()
         .claim(A, &[claimed[0].claim], 10, LEASE, WAITN)
         .await
         .unwrap();
-    assert_eq!(again.len(), 1);
-    assert!(
-        store
-            .subscription()
-            .take(A, &again, &[], 10)
-            .await
-            .unwrap()
-            .is_empty()
+    let taken = subscription.take_free(A, &again, &[], 10).await.unwrap();
+    assert_eq!(told(&taken), (vec!["c1"], &[][..]));
+    let c1 = &taken.dialogs[0];
+    assert_eq!(
+        (c1.contact.as_str(), c1.remote_cseq, c1.target_version),
+        ("sip:new@192.0.2.2", 2, 1)
     );
 }
 
@@ -671,29 +710,57 @@ async fn an_ended_verdict_that_comes_first_is_respected() {
         "UPDATE active_watchers SET ended = true, status = 3, updated = -1 WHERE callid = 'c1'",
     )
     .await;
-    let take = blocked(&database, 0, async move {
-        store
-            .subscription()
-            .take(A, &claimed, &[], 10)
-            .await
-            .unwrap()
-    })
-    .await;
+    let subscription = store.subscription();
+    let taken = subscription.take_free(A, &claimed, &[], 10).await.unwrap();
+    assert_eq!(told(&taken), (vec!["c2"], &[0][..]));
     commit(&verdict).await;
-    let taken = take.await.unwrap();
-    assert_eq!(
-        taken
-            .iter()
-            .map(|taken| taken.call_id.as_str())
-            .collect::<Vec<_>>(),
-        ["c2"]
-    );
+    let taken = subscription.take_free(A, &claimed, &[], 10).await.unwrap();
+    assert_eq!(taken, Taken::default());
+    let settled = [SettledResource {
+        taken: TakenState::Doubted(None),
+        ..done(&claimed[0], true)
+    }];
+    assert_eq!(store.queue().settle(A, &settled).await.unwrap(), [0]);
 }
 
-// === settle ===
+// === verdicts ===
+
+/// A verdict whose dialog, or whose row of the queue, somebody holds waits; the others are written.
+#[tokio::test]
+async fn verdicts_pass_by_what_somebody_holds() {
+    for held in [
+        "SELECT 1 FROM active_watchers WHERE callid = 'c1' FOR UPDATE",
+        "SELECT 1 FROM notify_queue WHERE presentity_uri = 'sip:bob@example.org' FOR UPDATE",
+    ] {
+        let database = Database::new().await;
+        let store = database.store.clone();
+        let rows = [subscription("bob", "c1"), subscription("eve", "c2")];
+        let subscription = store.subscription();
+        subscription.create_batch(&rows).await.unwrap();
+        let claimed = store.queue().claim(A, &[], 10, LEASE, WAITN).await.unwrap();
+        let taken = subscription.take(A, &claimed, &[], 10).await.unwrap();
+        let c1 = taken
+            .iter()
+            .position(|dialog| dialog.call_id == "c1")
+            .unwrap();
+        let verdicts: Vec<DialogVerdict> = taken
+            .iter()
+            .map(|dialog| verdict(dialog, Verdict::Retry { after_s: 9 }))
+            .collect();
+        let lock = open(&database, held).await;
+        let written = subscription.settle_batch(&verdicts).await.unwrap();
+        assert_eq!(written.left_behind, [c1], "{held}");
+        assert_eq!(written.written, [1 - c1], "{held}");
+        commit(&lock).await;
+        let again = subscription.settle_batch(&verdicts[c1..=c1]).await.unwrap();
+        assert_eq!((again.written, again.left_behind), (vec![0], vec![]));
+    }
+}
+
+// === settle and renew ===
 
 #[tokio::test]
-async fn what_commits_while_a_settle_waits_stays_owed() {
+async fn what_commits_before_a_settle_can_lock_stays_owed() {
     let table = [
         (
             "UPDATE active_watchers SET updated = 0 WHERE callid = 'c1'",
@@ -706,48 +773,44 @@ async fn what_commits_while_a_settle_waits_stays_owed() {
     ];
     for (sql, expected) in table {
         let (database, store, claimed) = with_claimed_dialogs(LEASE).await;
+        let subscription = store.subscription();
         assert_eq!(
-            store
-                .subscription()
-                .take(A, &claimed, &[], 10)
-                .await
-                .unwrap()
-                .len(),
+            subscription.take(A, &claimed, &[], 10).await.unwrap().len(),
             2
         );
         let change = open(&database, sql).await;
-        let settled: Vec<_> = claimed.iter().map(|claimed| done(claimed, true)).collect();
-        let settle = blocked(&database, 0, async move {
-            store.queue().settle(A, &settled).await.unwrap()
-        })
-        .await;
+        assert_eq!(database.settle_all(A, &claimed).await, 0, "it is passed by");
         commit(&change).await;
-        assert_eq!(settle.await.unwrap(), 1);
+        assert_eq!(database.settle_all(A, &claimed).await, 1);
         assert_eq!(database.queue().await, [expected], "{sql}");
     }
 }
 
 #[tokio::test]
 async fn a_settle_that_lost_its_row_settles_nothing() {
-    let (database, store, claimed) = with_claimed_dialogs(LEASE).await;
+    let (database, _, claimed) = with_claimed_dialogs(LEASE).await;
     let thief = open(
         &database,
         "UPDATE notify_queue SET owner = 2, claim = nextval('notify_version'), lease_until = now() + interval '60 s'",
     )
     .await;
-    let settled: Vec<_> = claimed.iter().map(|claimed| done(claimed, true)).collect();
-    let settle = blocked(&database, 0, async move {
-        store.queue().settle(A, &settled).await.unwrap()
-    })
-    .await;
+    assert_eq!(database.settle_all(A, &claimed).await, 0);
     commit(&thief).await;
-    assert_eq!(settle.await.unwrap(), 0);
-    assert_eq!(
-        database
-            .value::<i64>("SELECT owner FROM notify_queue")
-            .await,
-        2
-    );
+    assert_eq!(database.settle_all(A, &claimed).await, 0);
+    let owner = database.value::<i64>("SELECT owner FROM notify_queue");
+    assert_eq!(owner.await, 2);
+}
+
+#[tokio::test]
+async fn a_lease_whose_row_somebody_holds_is_not_taken_for_lost() {
+    let (database, store, claimed) = with_claimed_dialogs(LEASE).await;
+    let resources = [claimed[0].resource.clone(), resource("al")];
+    let lock = open(&database, "SELECT 1 FROM notify_queue FOR UPDATE").await;
+    let renewed = store.queue().renew(A, &resources, LEASE).await.unwrap();
+    assert_eq!(renewed, [(resource("bob"), Renewed::Busy)]);
+    commit(&lock).await;
+    let renewed = store.queue().renew(A, &resources, LEASE).await.unwrap();
+    assert_eq!(renewed, [(resource("bob"), Renewed::Renewed)]);
 }
 
 // === watcher information ===
@@ -831,9 +894,9 @@ async fn who_begins_to_watch_the_watchers_second_is_shown_the_first() {
 /// The same for each way in which a subscription ends, flagged or not.
 #[tokio::test]
 async fn whatever_ends_a_subscription_meets_who_begins_to_watch_the_watchers() {
-    for way in ["unsubscribe", "verdict", "expiry", "take", "deletion"] {
+    for way in ["unsubscribe", "expiry", "take", "deletion"] {
         let (database, store, claimed) = with_claimed_dialogs(LEASE).await;
-        let taken = store
+        store
             .subscription()
             .take(A, &claimed, &[], 10)
             .await
@@ -867,10 +930,6 @@ async fn whatever_ends_a_subscription_meets_who_begins_to_watch_the_watchers() {
                     let end = [refresh("c1", 2, 0)];
                     subscription.refresh_batch(&end, 0).await.map(|_| ())
                 }
-                "verdict" => {
-                    let ended = [verdict(&taken[0], Verdict::Ended)];
-                    subscription.settle_batch(&ended).await.map(|_| ())
-                }
                 "expiry" => subscription.expire_batch(10).await.map(|_| ()),
                 "take" => subscription.take(A, &claimed, &[], 10).await.map(|_| ()),
                 _ => {
@@ -887,67 +946,22 @@ async fn whatever_ends_a_subscription_meets_who_begins_to_watch_the_watchers() {
     }
 }
 
-/// The triggers lock watcher information last, and so do all others that lock several resources.
+/// A verdict does not wait for whoever begins to watch the watchers: it comes after.
 #[tokio::test]
-async fn watcher_information_is_locked_last() {
-    for way in ["settle", "renew"] {
-        let (database, store, _) = with_claimed_dialogs(LEASE).await;
-        let mut al = NewSubscription {
-            event: "presence.winfo".into(),
-            ..subscription("bob", "c3")
-        };
-        al.presentity_uri = resource("al").presentity_uri;
-        store.subscription().create_batch(&[al]).await.unwrap();
-        let claimed = store.queue().claim(B, &[], 10, LEASE, WAITN).await.unwrap();
-        database
-            .by_hand("UPDATE notify_queue SET owner = 2 WHERE owner IS NOT NULL")
-            .await;
-        let lock = open(
-            &database,
-            "SELECT 1 FROM notify_queue WHERE event = 'presence.winfo' FOR UPDATE",
-        )
-        .await;
-        let resources = [claimed[0].resource.clone(), resource("bob")];
-        let settled = resources.clone().map(|resource| SettledResource {
-            resource,
-            claim: 0,
-            state_taken: true,
-            next_change: NextChange::Unknown,
-            decided: Decided::NotAsked,
-        });
-        database
-            .by_hand("UPDATE notify_queue SET claim = 0 WHERE event = 'presence'")
-            .await;
-        let settled = [
-            SettledResource {
-                claim: claimed[0].claim,
-                ..settled[0].clone()
-            },
-            settled[1].clone(),
-        ];
-        let waiting = blocked(&database, 0, async move {
-            match way {
-                "settle" => store.queue().settle(B, &settled).await.unwrap(),
-                _ => store
-                    .queue()
-                    .renew(B, &resources, LEASE)
-                    .await
-                    .unwrap()
-                    .len() as u64,
-            }
-        })
-        .await;
-        assert!(
-            is_locked(
-                &database,
-                "notify_queue WHERE presentity_uri = 'sip:bob@example.org'"
-            )
-            .await,
-            "{way}"
-        );
-        commit(&lock).await;
-        assert_eq!(waiting.await.unwrap(), 2, "{way}");
-    }
+async fn a_verdict_comes_after_who_begins_to_watch_the_watchers() {
+    let (database, store, claimed) = with_claimed_dialogs(LEASE).await;
+    let subscription = store.subscription();
+    let taken = subscription.take(A, &claimed, &[], 10).await.unwrap();
+    let ended = [verdict(&taken[0], Verdict::Ended)];
+    let first = open(&database, &watch("presence.winfo")).await;
+    let written = subscription.settle_batch(&ended).await.unwrap();
+    assert_eq!(written.left_behind, [0]);
+    commit(&first).await;
+    assert_eq!(
+        subscription.settle_batch(&ended).await.unwrap().written,
+        [0]
+    );
+    assert!(winfo_is_due(&database).await);
 }
 
 // === the retry of races ===
@@ -1123,7 +1137,7 @@ async fn a_document_that_waits_for_a_subscribe_decides_about_it() {
         "all are looked at"
     );
     let dialogs = watchers
-        .dialogs("sip:bob@example.org", "presence", 0, 10)
+        .dialogs(&[("sip:bob@example.org", "presence")], 0, 10)
         .await;
     assert_eq!(dialogs.unwrap().len(), 1);
 }
@@ -1270,7 +1284,7 @@ async fn the_next_decider_waits_for_what_the_last_one_writes() {
             .await?;
         store
             .watcher()
-            .dialogs("sip:bob@example.org", "presence", 0, 10)
+            .dialogs(&[("sip:bob@example.org", "presence")], 0, 10)
             .await
     })
     .await;
@@ -1308,7 +1322,7 @@ async fn the_next_decider_waits_for_watchers_too() {
     let next = blocked(&database, 0, async move {
         let watchers = store.watcher();
         watchers.await_decider(&["sip:bob@example.org"]).await?;
-        watchers.persons("sip:bob@example.org", None, 10).await
+        watchers.persons(&["sip:bob@example.org"], None, 10).await
     })
     .await;
     commit(&late).await;

@@ -248,7 +248,8 @@ async fn notify(
                     .push((dialog.cseq, body));
             }
         }
-        let settled: Vec<_> = claimed.iter().map(|claimed| done(claimed, true)).collect();
+        // The last take returned nothing: perhaps a publisher or a subscriber holds what is owed.
+        let settled: Vec<_> = claimed.iter().map(doubted).collect();
         store.queue().settle(owner, &settled).await.unwrap();
     }
 }

@@ -214,8 +214,12 @@ async fn notify(
             let over = taken.iter().filter(|dialog| dialog.status == 3);
             ended.extend(over.map(|dialog| verdict(dialog, Verdict::Ended)));
         }
-        store.subscription().settle_batch(&ended).await.unwrap();
-        let settled: Vec<_> = claimed.iter().map(|claimed| done(claimed, true)).collect();
+        while !ended.is_empty() {
+            let written = store.subscription().settle_batch(&ended).await.unwrap();
+            let behind = written.left_behind.iter();
+            ended = behind.map(|place| ended[*place].clone()).collect();
+        }
+        let settled: Vec<_> = claimed.iter().map(doubted).collect();
         store.queue().settle(owner, &settled).await.unwrap();
     }
 }

@@ -17,7 +17,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("script", &["sip"]),
     ("tables", &[]),
     ("schema", &["tables"]),
-    ("sql", &["events", "script", "sip", "tables"]),
+    ("sql", &["events", "node", "script", "sip", "tables"]),
     ("server", &["sip", "net", "events", "sql", "node", "script"]),
     (
         "notifier",

@@ -1,21 +1,15 @@
 //! What a lease asks of its holder: to renew it in time, to give up what it no longer covers, and to claim what is due for long.
 
 use super::Engine;
-use crate::in_flight::HoldId;
-use sql::{Claimed, Resource, StoreError};
-use std::collections::HashSet;
+use crate::ledger::HoldId;
+use crate::step::{Fault, begin, claim};
+use sql::{Claimed, Renewed, Resource};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::task::JoinError;
-use tokio_util::task::AbortOnDropHandle;
 
 /// How often a resource that is due for long is claimed by waiting for its lock.
 pub(super) const OVERDUE_PERIOD: Duration = Duration::from_secs(1);
-
-pub(super) struct Renewal {
-    issued: Instant,
-    asked: Vec<(HoldId, Arc<Resource>)>,
-}
 
 impl Engine {
     pub(super) fn watch_leases(&mut self) {
@@ -42,26 +36,28 @@ impl Engine {
             .iter()
             .map(|(_, resource)| Resource::clone(resource))
             .collect();
-        let task = tokio::spawn(async move { store.queue().renew(owner, &resources, lease).await });
-        self.renewal = Some((Renewal { issued: now, asked }, AbortOnDropHandle::new(task)));
+        let work = async move { store.queue().renew(owner, &resources, lease).await };
+        self.renewal = Some(begin(work, move |engine, result| {
+            engine.renewed(&asked, now + lease, result);
+        }));
     }
 
-    pub(super) fn renewal_done(
+    fn renewed(
         &mut self,
-        (renewal, done): (
-            Renewal,
-            Result<Result<Vec<Resource>, StoreError>, JoinError>,
-        ),
+        asked: &[(HoldId, Arc<Resource>)],
+        lease_end: Instant,
+        result: Result<Vec<(Resource, Renewed)>, Fault>,
     ) {
-        match done {
-            Ok(Ok(granted)) => {
-                let granted: HashSet<Arc<Resource>> = granted.into_iter().map(Arc::new).collect();
-                let lease_end = renewal.issued + self.settings.lease;
-                let branches = self.ledger.renewed(&renewal.asked, &granted, lease_end);
+        match result {
+            Ok(granted) => {
+                let granted = granted.into_iter();
+                let granted: HashMap<Arc<Resource>, Renewed> = granted
+                    .map(|(resource, renewed)| (Arc::new(resource), renewed))
+                    .collect();
+                let branches = self.ledger.renewed(asked, &granted, lease_end);
                 self.cancel(branches);
             }
-            Ok(Err(error)) => tracing::warn!(error = %error, "renewing leases failed"),
-            Err(error) => tracing::error!(error = %error, "renewing leases failed"),
+            Err(fault) => tracing::warn!(error = %fault, "renewing leases failed"),
         }
     }
 
@@ -79,29 +75,22 @@ impl Engine {
         let (store, owner) = (self.store.clone(), self.owner);
         let (lease, waitn) = (self.settings.lease, self.settings.waitn);
         let held = self.ledger.claims();
-        let task = tokio::spawn(async move {
+        let work = async move {
             store
                 .queue()
                 .claim_overdue(owner, &held, lease, waitn)
                 .await
-        });
-        self.overdue = Some((now, AbortOnDropHandle::new(task)));
+        };
+        self.overdue = Some(begin(work, move |engine, result| {
+            engine.overdue_claimed(now, result);
+        }));
     }
 
-    pub(super) fn overdue_done(
-        &mut self,
-        (issued, done): (
-            Instant,
-            Result<Result<Option<Claimed>, StoreError>, JoinError>,
-        ),
-    ) {
-        match done {
-            Ok(Ok(claimed)) => self.claimed(claimed.into_iter().collect(), issued),
+    fn overdue_claimed(&mut self, issued: Instant, result: Result<Option<Claimed>, Fault>) {
+        match result {
+            Ok(claimed) => claim::enter(self, claimed.into_iter().collect(), issued),
             // A lock that can't be had within the statement's time is somebody's long transaction; the next round waits again.
-            Ok(Err(error)) => {
-                tracing::debug!(error = %error, "no overdue resource could be claimed")
-            }
-            Err(error) => tracing::error!(error = %error, "claiming an overdue resource failed"),
+            Err(fault) => tracing::debug!(error = %fault, "no overdue resource could be claimed"),
         }
     }
 

@@ -1,10 +1,8 @@
 //! Stopping: nothing new is taken, what is in flight may finish, and the rest is handed to the other notifiers.
 
-use super::{Engine, Stage};
-use crate::in_flight::FlightKey;
-use crate::send::Letter;
-use crate::settle::{Ending, Standing};
-use std::collections::HashSet;
+use super::Engine;
+use crate::failure::{Ending, Standing};
+use crate::send::Notify;
 use std::time::{Duration, Instant};
 
 /// How long in-flight NOTIFYs may finish when stopping, and how long handing the rest back may take after that.
@@ -18,30 +16,24 @@ impl Engine {
     }
 
     /// When the grace is over, what is still in flight is owed again, and another notifier goes on with it at once.
-    pub(super) fn interrupt_late_flights(&mut self) {
+    pub(super) fn interrupt_late_notifies(&mut self) {
         let Some(since) = self.stopping else { return };
         if self.interrupted || since.elapsed() < STOP_GRACE {
             return;
         }
         self.interrupted = true;
-        let mut judged: HashSet<FlightKey> = self.verdicts.iter().map(|(key, _)| *key).collect();
-        if let Some((Stage::Verdicts(verdicts), _)) = &self.statement {
-            judged.extend(verdicts.iter().map(|(key, _)| *key));
-        }
-        for (key, branch) in self.ledger.open_flights() {
+        for (key, branch) in self.ledger.open_notifies() {
             self.cancel(branch.into_iter().collect());
-            if !judged.contains(&key) {
-                let standing = Standing {
-                    terminated: false,
-                    failures: 0,
-                };
-                let letter = Letter {
-                    key,
-                    standing,
-                    flow: None,
-                };
-                self.ended(letter, Ending::Interrupted);
-            }
+            let standing = Standing {
+                terminated: false,
+                failures: 0,
+            };
+            let notify = Notify {
+                key,
+                standing,
+                flow: None,
+            };
+            self.ended(notify, Ending::Interrupted);
         }
     }
 
@@ -50,6 +42,6 @@ impl Engine {
             return false;
         };
         since.elapsed() >= STOP_LIMIT
-            || (self.ledger.is_empty() && self.statement.is_none() && self.overdue.is_none())
+            || (self.ledger.is_empty() && self.in_turn.is_none() && self.overdue.is_none())
     }
 }

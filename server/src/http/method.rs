@@ -265,7 +265,9 @@ fn wrong_type(name: &str, wanted: &str) -> Fault {
 impl From<StoreError> for Fault {
     fn from(error: StoreError) -> Fault {
         match error {
-            StoreError::Unavailable { .. } | StoreError::Deadline { .. } => Fault {
+            StoreError::Unavailable { .. }
+            | StoreError::Deadline { .. }
+            | StoreError::Held { .. } => Fault {
                 code: 503,
                 message: "The database does not answer; try again".to_owned(),
             },

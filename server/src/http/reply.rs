@@ -226,7 +226,9 @@ impl Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Problem {
         match error {
-            StoreError::Unavailable { .. } | StoreError::Deadline { .. } => {
+            StoreError::Unavailable { .. }
+            | StoreError::Deadline { .. }
+            | StoreError::Held { .. } => {
                 tracing::debug!(%error, "no database for an HTTP request");
                 Problem::unavailable("The database does not answer; try again")
             }

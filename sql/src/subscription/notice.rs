@@ -13,7 +13,7 @@ use crate::{Claimed, Resource, StoreError, ordinal, registry, route_set};
 pub struct TakenDialog {
     /// Row id.
     pub id: i64,
-    /// Position of its resource in the slice given to [`Subscriptions::take`].
+    /// Position of its resource in the slice given to [`Subscriptions::take_free`].
     pub resource_index: usize,
     /// `id` parameter of Event, or `""`.
     pub event_id: String,
@@ -67,6 +67,16 @@ pub struct TakenDialog {
     pub is_known: bool,
     /// There is nothing to tell it: it took no CSeq, and nothing is to be sent.
     pub silent: bool,
+}
+
+/// What came of a take.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// The dialogs that were taken.
+    pub dialogs: Vec<TakenDialog>,
+    /// Positions of resources of which dialogs owe a NOTIFY that could not be taken, because somebody holds their rows. Not known where no
+    /// dialog at all was taken ([`crate::TakenState::Doubted`]).
+    pub left_behind: Vec<usize>,
 }
 
 /// A resource that this notifier holds, offered to [`Subscriptions::take`].
@@ -123,6 +133,15 @@ pub struct DialogVerdict {
     pub failure: String,
 }
 
+/// What became of verdicts, by their positions. Those that are in neither did not apply any more.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// They are written down.
+    pub written: Vec<usize>,
+    /// Somebody holds a row that they need.
+    pub left_behind: Vec<usize>,
+}
+
 /// What to do with a dialog after its NOTIFY.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -138,6 +157,23 @@ pub enum Verdict {
 }
 
 impl Subscriptions<'_> {
+    /// [`Subscriptions::take_free`], without what it left behind.
+    ///
+    /// # Locks
+    /// Free rows of `active_watchers` (SKIP LOCKED) by (presentity_uri, event, id); none of `notify_queue`.
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn take<'a, O: Into<Offer<'a>>>(
+        &self,
+        owner: i64,
+        offers: impl IntoIterator<Item = O>,
+        in_flight: &[(i64, i32)],
+        limit: u32,
+    ) -> Result<Vec<TakenDialog>, StoreError> {
+        let taken = self.take_free(owner, offers, in_flight, limit).await?;
+        Ok(taken.dialogs)
+    }
+
     /// Takes up to `limit` dialogs of resources that `owner` holds and that owe a NOTIFY, and gives each its next CSeq.
     /// The only place where a CSeq is taken. Send each dialog exactly once: of those that are not [`TakenDialog::is_known`] read the
     /// publications *after* this.
@@ -150,19 +186,19 @@ impl Subscriptions<'_> {
     /// [`crate::Queue::claim`]), so that their lease runs out and they are recovered.
     ///
     /// # Locks
-    /// Rows of `active_watchers` by (presentity_uri, event, id); none of `notify_queue`.
+    /// Free rows of `active_watchers` (SKIP LOCKED) by (presentity_uri, event, id); none of `notify_queue`.
     /// # Errors
     /// Any [`StoreError`].
-    pub async fn take<'a, O: Into<Offer<'a>>>(
+    pub async fn take_free<'a, O: Into<Offer<'a>>>(
         &self,
         owner: i64,
         offers: impl IntoIterator<Item = O>,
         in_flight: &[(i64, i32)],
         limit: u32,
-    ) -> Result<Vec<TakenDialog>, StoreError> {
+    ) -> Result<Taken, StoreError> {
         let offers: Vec<Offer<'a>> = offers.into_iter().map(Into::into).collect();
         if offers.is_empty() || limit == 0 {
-            return Ok(Vec::new());
+            return Ok(Taken::default());
         }
         let (presentity_uri, event) = Resource::columns(offers.iter().map(|offer| offer.resource));
         let (ids, targets): (Vec<i64>, Vec<i32>) = in_flight.iter().copied().unzip();
@@ -196,7 +232,34 @@ impl Subscriptions<'_> {
                 ],
             )
             .await?;
-        taken.iter().map(TakenDialog::from_row).collect()
+        let left_behind = taken
+            .first()
+            .and_then(|row| row.get::<_, Option<Vec<i64>>>("left_behind"));
+        let place = |ordinal: i64| usize::try_from(ordinal - 1).ok();
+        Ok(Taken {
+            dialogs: taken.iter().map(TakenDialog::from_row).collect(),
+            left_behind: left_behind
+                .into_iter()
+                .flatten()
+                .filter_map(place)
+                .collect(),
+        })
+    }
+
+    /// The dialogs of a resource that have not ended: id, target_version.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn list_open(&self, resource: &Resource) -> Result<Vec<(i64, i32)>, StoreError> {
+        let rows = self
+            .0
+            .query(
+                &registry::SUBSCRIPTION_LIST_OPEN,
+                &[&resource.presentity_uri, &resource.event],
+            )
+            .await?;
+        let dialog = |row: &Row| (row.get("id"), row.get("target_version"));
+        Ok(rows.iter().map(dialog).collect())
     }
 
     /// The active dialogs of resources, and where they are.
@@ -228,16 +291,17 @@ impl Subscriptions<'_> {
         Ok(dialogs.collect())
     }
 
-    /// Writes verdicts down; returns how many still applied. Must be committed before the resource is settled
-    /// ([`crate::Queue::settle`]), or a crash in between would lose a retry.
+    /// Writes verdicts down. Must be committed before the resource is settled ([`crate::Queue::settle`]), or a crash in between would
+    /// lose a retry.
     ///
     /// # Locks
-    /// Rows of `active_watchers` by (presentity_uri, event, id), then `notify_queue` by key through the trigger.
+    /// Free rows of `active_watchers` (SKIP LOCKED) by (presentity_uri, event, id), then of `notify_queue` by key.
     /// # Errors
     /// Any [`StoreError`].
-    pub async fn settle_batch(&self, verdicts: &[DialogVerdict]) -> Result<u64, StoreError> {
+    pub async fn settle_batch(&self, verdicts: &[DialogVerdict]) -> Result<Written, StoreError> {
+        let mut outcome = Written::default();
         if verdicts.is_empty() {
-            return Ok(0);
+            return Ok(outcome);
         }
         let id: Vec<i64> = verdicts.iter().map(|verdict| verdict.id).collect();
         let remote_cseq: Vec<i64> = verdicts
@@ -260,8 +324,9 @@ impl Subscriptions<'_> {
             .iter()
             .map(|verdict| verdict.failure.as_str())
             .collect();
-        self.0
-            .execute(
+        let rows = self
+            .0
+            .query(
                 &registry::SUBSCRIPTION_SETTLE_BATCH,
                 &[
                     &id,
@@ -273,7 +338,15 @@ impl Subscriptions<'_> {
                     &self.0.now(),
                 ],
             )
-            .await
+            .await?;
+        for row in &rows {
+            let places = match row.get("written") {
+                true => &mut outcome.written,
+                false => &mut outcome.left_behind,
+            };
+            places.push(ordinal(row, "verdict"));
+        }
+        Ok(outcome)
     }
 
     /// Ends up to `limit` dialogs whose time is up: each is owed `terminated;reason=timeout`. Returns how many: call again when
@@ -330,7 +403,7 @@ impl<'a> From<&'a Claimed> for Offer<'a> {
 
 impl Seen {
     /// As the statement reads it: a JSON object.
-    fn others(&self) -> Option<String> {
+    pub(crate) fn others(&self) -> Option<String> {
         let named = self.other_digests.iter();
         let object: serde_json::Map<String, serde_json::Value> = named
             .map(|(view, digest)| (view.clone(), (*digest).into()))
@@ -342,17 +415,14 @@ impl Seen {
 // === impl TakenDialog ===
 
 impl TakenDialog {
-    fn from_row(row: &Row) -> Result<TakenDialog, StoreError> {
-        let id: i64 = row.get("id");
-        let number = |column: &'static str| {
-            u32::try_from(row.get::<_, i64>(column)).map_err(|_| StoreError::Inconsistent {
-                table: "active_watchers",
-                column,
-                row: id,
-            })
+    fn from_row(row: &Row) -> TakenDialog {
+        // The table's constraints keep them within these bounds.
+        let number = |column| {
+            let number = row.get::<_, i64>(column);
+            u32::try_from(number.max(0)).unwrap_or(u32::MAX)
         };
-        Ok(TakenDialog {
-            id,
+        TakenDialog {
+            id: row.get("id"),
             resource_index: ordinal(row, "resource"),
             event_id: row.get("event_id"),
             call_id: row.get("callid"),
@@ -367,10 +437,10 @@ impl TakenDialog {
             watcher_username: row.get("watcher_username"),
             watcher_domain: row.get("watcher_domain"),
             accept: row.get("accept"),
-            cseq: number("local_cseq")?,
-            version: number("version")?,
+            cseq: number("local_cseq"),
+            version: number("version"),
             target_version: row.get("target_version"),
-            remote_cseq: number("remote_cseq")?,
+            remote_cseq: number("remote_cseq"),
             status: row.get("status"),
             reason: row.get("reason"),
             // -1 = never, and so is more than 136 years.
@@ -381,6 +451,6 @@ impl TakenDialog {
             partial_since: row.get("partial_since"),
             is_known: row.get("known"),
             silent: row.get("silent"),
-        })
+        }
     }
 }

@@ -4,7 +4,7 @@
 -- Parameters: $1 limit int8
 -- Returns:    rows int8 (how many were deleted)
 -- Locks:      free notify_queue rows (SKIP LOCKED: never waits)
--- Plan:       one call; inside notify_queue_due_idx, notify_queue_pkey
+-- Plan:       one call; inside notify_queue_idle_idx, notify_queue_pkey
 -- Retry:      safe
 -- RFC:        none
 SELECT delete_idle_resources($1::bigint) AS rows

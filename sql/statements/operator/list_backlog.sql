@@ -4,7 +4,7 @@
 -- Parameters: $1 presentity_uri text
 -- Returns:    event text | owed text | state text | since_s float8 (ago) | due_s float8 (from now; negative = ago) | holder text (null = nobody) | dialogs int8
 -- Locks:      none
--- Plan:       notify_queue_pkey, node_pkey, active_watchers_resource_idx
+-- Plan:       notify_queue_pkey, quarantine_pkey, node_pkey, active_watchers_resource_idx
 -- Retry:      safe, reads only
 -- RFC:        none
 SELECT b.event, b.owed, b.state,

@@ -1,6 +1,6 @@
 -- publication.list_claimed
 -- Purpose:    what the watchers of claimed resources are to be shown: the views that there are, who changed what, and as publication.list_live the publications
--- Called by:  notifier/src/statement.rs, before each take
+-- Called by:  notifier/src/step/take/reading.rs, before each take
 -- Parameters: $1 presentity_uri text[] | $2 event text[] | $3 now timestamptz (tests only, else null) | $4 documents bool (hard state counts)
 -- Returns:    resource int8 (ordinal, from 1; no row without a dialog, else one per publication, and one with id null if there is none) | version int8 | changed_by text (who made the last changes of it; empty = several, or unknown) | views text[] (of its dialogs, but for all and none) | id int8 | content_type text | body bytea | etag text | sender text | received_time int8 (epoch second) | modified_us int8 (epoch microsecond, 0 = unknown) | expires int8 (epoch second, -1 = never) | priority int8 | live bool (false: only its ends count) | ended int8[] | ended_at int8[] (epoch microsecond each) | now int8 (epoch second, the same in all rows)
 -- Locks:      none

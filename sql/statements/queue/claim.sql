@@ -1,10 +1,10 @@
 -- queue.claim
 -- Purpose:    claim resources that are due and free, or due and ours, earliest first
--- Called by:  notifier/src/claim.rs, at each poll and each ring
--- Parameters: $1 owner int8 | $2 held int8[] (claims that are being worked on) | $3 limit int8 | $4 lease_s float8 | $5 waitn_s float8 | $6 now timestamptz (tests only, else null) | $7 horizon_s float8 (how far to look ahead; 0 = not)
--- Returns:    presentity_uri text | event text | claim int8 | version int8 (0 = only flagged dialogs) | continued bool | recovered bool | decide bool (about its watchers, before anything is taken) | next_due_s float8 (only in a last row that has nothing else: the next resource that will be due within the horizon)
+-- Called by:  notifier/src/step/claim.rs, at each poll and each ring
+-- Parameters: $1 owner int8 | $2 held int8[] (claims that are being worked on) | $3 limit int8 | $4 lease_s float8 | $5 waitn_s float8 | $6 now timestamptz (tests only, else null) | $7 horizon_s float8 (how far to look ahead; 0 = not) | $8 decisions int8 (most of those that are due to be decided about, beside the limit) | $9 apart_uri text[] (resources to be left alone) | $10 apart_event text[]
+-- Returns:    presentity_uri text | event text | claim int8 | version int8 (0 = only flagged dialogs) | continued bool | recovered bool | decide bool (about its watchers, before anything is taken) | suspect bool (something of it was set aside before) | next_due_s float8 (only in a last row that has nothing else: the next resource that will be due within the horizon)
 -- Locks:      free notify_queue rows (SKIP LOCKED: never waits)
--- Plan:       notify_queue_due_idx, notify_queue_pkey
+-- Plan:       notify_queue_told_idx, notify_queue_decide_idx, notify_queue_pkey, quarantine_pkey, quarantine_retry_idx
 -- Retry:      safe: a claim whose answer was lost runs out and is recovered
 -- RFC:        3856 section 6.10 (pacing), 6665 section 4.2.2
 --
@@ -18,29 +18,59 @@
 -- A document whose time has come to change by itself (changes_at) is a state change as well, and gets its version here.
 -- A state change is claimed only when the pacing allows; flagged dialogs never wait for that, nor pull it forward, and no more do
 -- decisions. What a holder whose lease ran out was about to decide is decided by the next.
-WITH due AS MATERIALIZED (
+-- What is due because of a decision has an index and a limit of its own: ten thousand documents that are stored at once stand in nobody's
+-- way. What was set aside (quarantine) is left alone until its time has come.
+WITH told AS MATERIALIZED (
     SELECT
         q.presentity_uri, q.event, q.version, q.claimed_version, q.flagged_due, q.not_before, q.changes_at, q.decide_at, q.recovered_version,
         q.owner IS NOT NULL AND q.lease_until > COALESCE($6::timestamptz, now()) AS continued,
         q.owner IS NOT NULL AND q.lease_until <= COALESCE($6::timestamptz, now()) AS recovered,
         q.changes_at <= COALESCE($6::timestamptz, now()) AND q.not_before <= COALESCE($6::timestamptz, now()) AS aged
     FROM notify_queue AS q
-    WHERE q.due <= COALESCE($6::timestamptz, now())
+    WHERE q.due <= COALESCE($6::timestamptz, now()) AND q.due < q.decide_at
       AND (q.owner IS NULL OR (q.owner = $1::bigint AND q.claim = ANY ($2::bigint[])) OR q.lease_until <= COALESCE($6::timestamptz, now()))
+      AND (q.presentity_uri, q.event) NOT IN (
+          SELECT x.presentity_uri, x.event FROM quarantine AS x WHERE x.dialog = 0 AND x.retry_at > COALESCE($6::timestamptz, now())
+          UNION ALL
+          SELECT i.presentity_uri, i.event FROM unnest($9::text[], $10::text[]) AS i (presentity_uri, event))
     ORDER BY q.due
     LIMIT $3::bigint
+    FOR UPDATE SKIP LOCKED
+),
+undecided AS MATERIALIZED (
+    SELECT
+        q.presentity_uri, q.event, q.version, q.claimed_version, q.flagged_due, q.not_before, q.changes_at, q.decide_at, q.recovered_version,
+        q.owner IS NOT NULL AND q.lease_until > COALESCE($6::timestamptz, now()) AS continued,
+        q.owner IS NOT NULL AND q.lease_until <= COALESCE($6::timestamptz, now()) AS recovered,
+        q.changes_at <= COALESCE($6::timestamptz, now()) AND q.not_before <= COALESCE($6::timestamptz, now()) AS aged
+    FROM notify_queue AS q
+    WHERE q.due <= COALESCE($6::timestamptz, now()) AND q.decide_at <= q.due AND q.due < 'infinity'
+      AND (q.owner IS NULL OR (q.owner = $1::bigint AND q.claim = ANY ($2::bigint[])) OR q.lease_until <= COALESCE($6::timestamptz, now()))
+      AND (q.presentity_uri, q.event) NOT IN (
+          SELECT x.presentity_uri, x.event FROM quarantine AS x WHERE x.dialog = 0 AND x.retry_at > COALESCE($6::timestamptz, now())
+          UNION ALL
+          SELECT i.presentity_uri, i.event FROM unnest($9::text[], $10::text[]) AS i (presentity_uri, event))
+    ORDER BY q.due
+    LIMIT $8::bigint
     FOR UPDATE SKIP LOCKED
 ),
 numbered AS MATERIALIZED (
     -- Drawn under the lock: a change that waits for it now gets a higher one.
     SELECT d.presentity_uri, d.event, d.version, d.claimed_version, d.flagged_due, d.not_before, d.changes_at, d.decide_at,
-           d.recovered_version, d.continued, d.recovered, d.aged, nextval('notify_version') AS claim, t.now
-    FROM due AS d
+           d.recovered_version, d.continued, d.recovered, d.aged, nextval('notify_version') AS claim, t.now,
+           (d.presentity_uri, d.event) IN (SELECT x.presentity_uri, x.event FROM quarantine AS x WHERE x.presentity_uri > '') AS suspect
+    FROM (SELECT t.presentity_uri, t.event, t.version, t.claimed_version, t.flagged_due, t.not_before, t.changes_at, t.decide_at,
+                 t.recovered_version, t.continued, t.recovered, t.aged
+          FROM told AS t
+          UNION ALL
+          SELECT u.presentity_uri, u.event, u.version, u.claimed_version, u.flagged_due, u.not_before, u.changes_at, u.decide_at,
+                 u.recovered_version, u.continued, u.recovered, u.aged
+          FROM undecided AS u) AS d
     CROSS JOIN (SELECT COALESCE($6::timestamptz, now()) AS now) AS t
 ),
 decided AS MATERIALIZED (
     SELECT
-        n.presentity_uri, n.event, n.continued, n.recovered, n.claim, n.now,
+        n.presentity_uri, n.event, n.continued, n.recovered, n.suspect, n.claim, n.now,
         CASE WHEN n.recovered OR n.aged THEN n.claim ELSE n.version END AS version,
         CASE WHEN n.recovered OR n.aged THEN n.claim
              WHEN n.version > n.claimed_version AND n.not_before <= n.now THEN n.version
@@ -73,17 +103,18 @@ claimed AS (
                                 CASE WHEN d.version > d.claimed_version THEN GREATEST(d.now, d.not_before) END)
     FROM decided AS d
     WHERE q.presentity_uri = d.presentity_uri AND q.event = d.event
-    RETURNING q.presentity_uri, q.event, q.claim, q.claimed_version AS version, d.continued, d.recovered, d.decide
+    RETURNING q.presentity_uri, q.event, q.claim, q.claimed_version AS version, d.continued, d.recovered, d.decide, d.suspect
 )
-SELECT c.presentity_uri, c.event, c.claim, c.version, c.continued, c.recovered, c.decide, NULL::double precision AS next_due_s
+SELECT c.presentity_uri, c.event, c.claim, c.version, c.continued, c.recovered, c.decide, c.suspect, NULL::double precision AS next_due_s
 FROM claimed AS c
 UNION ALL
 -- What the pacing holds back: without this it would wait for a poll on top of waitn_time.
-(SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+(SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
         extract(epoch FROM q.due - COALESCE($6::timestamptz, now()))::double precision
  FROM notify_queue AS q
  WHERE q.due > COALESCE($6::timestamptz, now())
    AND q.due <= COALESCE($6::timestamptz, now()) + make_interval(secs => $7::double precision)
+   AND q.due < q.decide_at
    AND (q.owner IS NULL OR q.owner = $1::bigint)
  ORDER BY q.due
  LIMIT 1)

@@ -1,38 +1,60 @@
 -- queue.claim_overdue
--- Purpose:    claim one resource that has been due for over a second, waiting for its lock
--- Called by:  notifier/src/claim.rs, now and then
+-- Purpose:    claim one of the resources that have been due for over a second, waiting for its lock
+-- Called by:  notifier/src/engine/leases.rs, once a second
 -- Parameters: $1 owner int8 | $2 held int8[] (claims that are being worked on) | $3 lease_s float8 | $4 waitn_s float8 | $5 now timestamptz (tests only, else null)
--- Returns:    presentity_uri text | event text | claim int8 | version int8 (0 = only flagged dialogs) | continued bool | recovered bool | decide bool (about its watchers, before anything is taken)
+-- Returns:    presentity_uri text | event text | claim int8 | version int8 (0 = only flagged dialogs) | continued bool | recovered bool | decide bool (about its watchers, before anything is taken) | suspect bool (something of it was set aside before)
 -- Locks:      one notify_queue row, and nothing else while it waits
--- Plan:       notify_queue_due_idx, notify_queue_pkey
+-- Plan:       notify_queue_told_idx, notify_queue_decide_idx, notify_queue_pkey, quarantine_pkey, quarantine_retry_idx
 -- Retry:      safe: a claim whose answer was lost runs out and is recovered
 -- RFC:        3856 section 6.10 (pacing), 6665 section 4.2.2
 --
 -- As queue.claim, which see, but without SKIP LOCKED: busy publishers hold the row of a busy resource locked most of the
--- time, and SKIP LOCKED could pass it by for ever.
-WITH due AS MATERIALIZED (
+-- time, and SKIP LOCKED could pass it by for ever. Any one of the first: one that somebody holds for long keeps nobody else waiting.
+WITH overdue AS MATERIALIZED (
+    SELECT o.presentity_uri, o.event
+    FROM (
+        (SELECT q.presentity_uri, q.event
+         FROM notify_queue AS q
+         WHERE q.due <= COALESCE($5::timestamptz, now()) - interval '1 second' AND q.due < q.decide_at
+           AND (q.owner IS NULL OR (q.owner = $1::bigint AND q.claim = ANY ($2::bigint[])) OR q.lease_until <= COALESCE($5::timestamptz, now()))
+         ORDER BY q.due
+         LIMIT 50)
+        UNION ALL
+        (SELECT q.presentity_uri, q.event
+         FROM notify_queue AS q
+         WHERE q.due <= COALESCE($5::timestamptz, now()) - interval '1 second' AND q.decide_at <= q.due AND q.due < 'infinity'
+           AND (q.owner IS NULL OR (q.owner = $1::bigint AND q.claim = ANY ($2::bigint[])) OR q.lease_until <= COALESCE($5::timestamptz, now()))
+         ORDER BY q.due
+         LIMIT 50)
+    ) AS o
+    WHERE (o.presentity_uri, o.event) NOT IN (
+        SELECT x.presentity_uri, x.event FROM quarantine AS x WHERE x.dialog = 0 AND x.retry_at > COALESCE($5::timestamptz, now()))
+    ORDER BY random()
+    LIMIT 1
+),
+due AS MATERIALIZED (
     SELECT
         q.presentity_uri, q.event, q.version, q.claimed_version, q.flagged_due, q.not_before, q.changes_at, q.decide_at, q.recovered_version,
         q.owner IS NOT NULL AND q.lease_until > COALESCE($5::timestamptz, now()) AS continued,
         q.owner IS NOT NULL AND q.lease_until <= COALESCE($5::timestamptz, now()) AS recovered,
         q.changes_at <= COALESCE($5::timestamptz, now()) AND q.not_before <= COALESCE($5::timestamptz, now()) AS aged
-    FROM notify_queue AS q
+    FROM overdue AS o
+    JOIN notify_queue AS q ON q.presentity_uri = o.presentity_uri AND q.event = o.event
     WHERE q.due <= COALESCE($5::timestamptz, now()) - interval '1 second'
       AND (q.owner IS NULL OR (q.owner = $1::bigint AND q.claim = ANY ($2::bigint[])) OR q.lease_until <= COALESCE($5::timestamptz, now()))
-    ORDER BY q.due
-    LIMIT 1
-    FOR UPDATE
+    FOR UPDATE OF q
 ),
 numbered AS MATERIALIZED (
     -- Drawn under the lock: a change that waits for it now gets a higher one.
     SELECT d.presentity_uri, d.event, d.version, d.claimed_version, d.flagged_due, d.not_before, d.changes_at, d.decide_at,
-           d.recovered_version, d.continued, d.recovered, d.aged, nextval('notify_version') AS claim, t.now
+           d.recovered_version, d.continued, d.recovered, d.aged, nextval('notify_version') AS claim, t.now,
+           (d.presentity_uri, d.event) IN (SELECT x.presentity_uri, x.event FROM quarantine AS x WHERE x.presentity_uri > '') AS suspect
     FROM due AS d
     CROSS JOIN (SELECT COALESCE($5::timestamptz, now()) AS now) AS t
 ),
 decided AS MATERIALIZED (
     SELECT
-        n.presentity_uri, n.event, n.continued, n.recovered, n.claim, n.now,
+        n.presentity_uri, n.event, n.continued, n.recovered, n.suspect, n.claim, n.now,
         CASE WHEN n.recovered OR n.aged THEN n.claim ELSE n.version END AS version,
         CASE WHEN n.recovered OR n.aged THEN n.claim
              WHEN n.version > n.claimed_version AND n.not_before <= n.now THEN n.version
@@ -64,4 +86,4 @@ SET owner           = $1::bigint,
                             CASE WHEN d.version > d.claimed_version THEN GREATEST(d.now, d.not_before) END)
 FROM decided AS d
 WHERE q.presentity_uri = d.presentity_uri AND q.event = d.event
-RETURNING q.presentity_uri, q.event, q.claim, q.claimed_version AS version, d.continued, d.recovered, d.decide
+RETURNING q.presentity_uri, q.event, q.claim, q.claimed_version AS version, d.continued, d.recovered, d.decide, d.suspect

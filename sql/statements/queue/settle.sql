@@ -1,10 +1,10 @@
 -- queue.settle
 -- Purpose:    hand resources back: idle if nothing is owed any more, else free and due when the next thing is
--- Called by:  notifier/src/settle.rs, after the verdicts are committed and nothing is in flight
--- Parameters: $1 owner int8 | $2 presentity_uri text[] | $3 event text[] | $4 claim int8[] | $5 state_taken bool[] | $6 now timestamptz (tests only, else null) | $7 next_change_s float8[] (epoch second at which the document changes by itself; Infinity = never, null = none was rendered) | $8 decided_rules int8[] (rules_version that it was decided by; -1 = it is still to be decided, null = nothing was)
--- Returns:    nothing; the row count says how many were still held under that claim
--- Locks:      notify_queue rows, watcher information last, by (uri, event); active_watchers and watchers are read without a lock
--- Plan:       notify_queue_pkey, active_watchers_flagged_idx, watchers_recheck_idx
+-- Called by:  notifier/src/step/settle.rs, after the verdicts are committed and nothing is in flight
+-- Parameters: $1 owner int8 | $2 presentity_uri text[] | $3 event text[] | $4 claim int8[] | $5 state_taken bool[] | $6 now timestamptz (tests only, else null) | $7 next_change_s float8[] (epoch second at which the document changes by itself; Infinity = never, null = none was rendered) | $8 decided_rules int8[] (rules_version that it was decided by; -1 = it is still to be decided, null = nothing was) | $9 doubted bool[] (nothing was taken: settle it only if nothing is owed) | $10 digest int8[] (of what the view all shows, if it is doubted) | $11 digests text[] (a JSON object: those of other views)
+-- Returns:    resource int8 (ordinal, from 1: one that is settled). Not: what is not held under that claim, is locked by somebody, or is owed
+-- Locks:      free notify_queue rows (SKIP LOCKED), watcher information last, by (uri, event); active_watchers and watchers are read without a lock
+-- Plan:       notify_queue_pkey, active_watchers_flagged_idx, active_watchers_resource_idx, watchers_recheck_idx, quarantine_pkey, quarantine_retry_idx
 -- Retry:      safe, the second run holds nothing
 -- RFC:        none
 --
@@ -19,33 +19,55 @@
 -- that was shown this state just before it, as a flagged one, was not taken again. Too early costs a NOTIFY, too late leaves a
 -- lamp on.
 -- State that was claimed but not wholly taken (a notifier that stops) is owed at once: its pacing starts over.
+-- A take that returns nothing cannot say whether nothing was owed or somebody holds all rows that are: it is doubted, and looked after here,
+-- by what take goes by.
+-- A dialog that was set aside (quarantine) is not owed until it is tried again: then the resource is due, as if its document changed by itself,
+-- or to be decided about, if it was a decision that could not be written.
 WITH locked AS MATERIALIZED (
-    SELECT q.presentity_uri, q.event, q.version, q.claimed_version, q.flagged_due, q.not_before, q.changes_at,
+    SELECT i.ord, q.presentity_uri, q.event, q.version, q.claimed_version, q.flagged_due, q.not_before, q.changes_at,
            q.decide_at, q.decided_rules, q.recovered_version, i.state_taken, to_timestamp(i.next_change_s) AS next_change,
-           i.decided_rules AS decided_now, t.now
-    FROM unnest($2::text[], $3::text[], $4::bigint[], $5::boolean[], $7::double precision[], $8::bigint[])
-        AS i (presentity_uri, event, claim, state_taken, next_change_s, decided_rules)
+           i.decided_rules AS decided_now, t.now,
+           (q.presentity_uri, q.event) IN (SELECT x.presentity_uri, x.event FROM quarantine AS x WHERE x.dialog <> 0 AND x.retry_at > COALESCE($6::timestamptz, now())) AS set_aside
+    FROM unnest($2::text[], $3::text[], $4::bigint[], $5::boolean[], $7::double precision[], $8::bigint[],
+                $9::boolean[], $10::bigint[], $11::text[])
+        WITH ORDINALITY AS i (presentity_uri, event, claim, state_taken, next_change_s, decided_rules, doubted, digest, digests, ord)
     CROSS JOIN (SELECT COALESCE($6::timestamptz, now()) AS now) AS t
     JOIN notify_queue AS q ON q.presentity_uri = i.presentity_uri AND q.event = i.event
     WHERE q.owner = $1::bigint AND q.claim = i.claim
+      AND (NOT i.doubted OR (
+          SELECT true
+          FROM active_watchers AS a
+          WHERE a.presentity_uri = q.presentity_uri AND a.event = q.event AND NOT a.ended AND a.decided_version IS DISTINCT FROM -1
+            AND CASE WHEN a.updated <> -1 THEN a.retry_at <= extract(epoch FROM t.now)
+                     ELSE a.notified_version < CASE WHEN a.status = 2 THEN q.recovered_version ELSE q.claimed_version END
+                          AND (a.notified_version < q.full_version
+                               OR (a.shown = CASE WHEN a.view = 'all' THEN i.digest ELSE (i.digests::jsonb ->> a.view)::bigint END) IS NOT TRUE) END
+            AND a.id NOT IN (SELECT x.dialog FROM quarantine AS x WHERE x.dialog > 0 AND x.retry_at > COALESCE($6::timestamptz, now()))
+          LIMIT 1) IS NULL)
     ORDER BY is_winfo(q.event), q.presentity_uri, q.event
-    FOR UPDATE OF q
+    FOR UPDATE OF q SKIP LOCKED
 ),
 decided AS MATERIALIZED (
     SELECT
-        l.presentity_uri, l.event, l.now,
+        l.ord, l.presentity_uri, l.event, l.now,
         CASE WHEN l.state_taken AND l.claimed_version = l.version THEN 0 ELSE l.version END AS version,
         CASE WHEN NOT l.state_taken AND l.claimed_version > 0 THEN l.now
              ELSE GREATEST(l.now, l.not_before) END AS not_before,
-        CASE WHEN l.state_taken AND l.claimed_version > 0 AND l.claimed_version = l.version AND l.changes_at > l.now
-             THEN COALESCE(l.next_change, l.changes_at)
-             ELSE LEAST(l.changes_at, l.next_change) END AS changes_at,
+        LEAST(CASE WHEN l.state_taken AND l.claimed_version > 0 AND l.claimed_version = l.version AND l.changes_at > l.now
+                   THEN COALESCE(l.next_change, l.changes_at)
+                   ELSE LEAST(l.changes_at, l.next_change) END,
+              CASE WHEN l.set_aside
+                   THEN (SELECT min(x.retry_at) FROM quarantine AS x
+                         WHERE x.presentity_uri = l.presentity_uri AND x.event = l.event AND x.dialog <> 0 AND x.retry_at > l.now) END) AS changes_at,
         LEAST(l.flagged_due, f.due) AS flagged_due,
         CASE WHEN l.decided_now = -1 THEN LEAST(l.decide_at, l.now)
              WHEN l.decided_now >= 0
              THEN LEAST(l.decide_at, (SELECT to_timestamp(min(w.recheck_at))
                                       FROM watchers AS w
-                                      WHERE w.presentity_uri = l.presentity_uri AND w.recheck_at IS NOT NULL))
+                                      WHERE w.presentity_uri = l.presentity_uri AND w.recheck_at IS NOT NULL),
+                        CASE WHEN l.set_aside
+                             THEN (SELECT min(x.retry_at) FROM quarantine AS x
+                                   WHERE x.presentity_uri = l.presentity_uri AND x.event = l.event AND x.step = 'decide' AND x.retry_at > l.now) END)
              ELSE l.decide_at END AS decide_at,
         GREATEST(l.decided_rules, l.decided_now) AS decided_rules,
         CASE WHEN l.state_taken AND l.recovered_version <= l.claimed_version THEN 0
@@ -56,6 +78,7 @@ decided AS MATERIALIZED (
         FROM active_watchers AS a
         WHERE a.presentity_uri = l.presentity_uri AND a.event = l.event AND a.updated <> -1
           AND a.decided_version IS DISTINCT FROM -1
+          AND a.id NOT IN (SELECT x.dialog FROM quarantine AS x WHERE x.dialog > 0 AND x.retry_at > COALESCE($6::timestamptz, now()))
     ) AS f
 )
 UPDATE notify_queue AS q
@@ -75,3 +98,4 @@ SET owner           = NULL,
     owed_since      = CASE WHEN d.version > 0 OR d.flagged_due < 'infinity' OR d.decide_at <= d.now THEN q.owed_since END
 FROM decided AS d
 WHERE q.presentity_uri = d.presentity_uri AND q.event = d.event
+RETURNING d.ord AS resource

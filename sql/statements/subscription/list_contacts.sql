@@ -1,6 +1,6 @@
 -- subscription.list_contacts
 -- Purpose:    who watches resources, and where: to find the dialogs of whoever made a change
--- Called by:  notifier/src/statement.rs, before the take of a change whose sender is known
+-- Called by:  notifier/src/step/take/reading.rs, before the take of a change whose sender is known
 -- Parameters: $1 presentity_uri text[] | $2 event text[]
 -- Returns:    resource int8 (ordinal, from 1) | id int8 | contact text | watcher_username text | watcher_domain text
 -- Locks:      none

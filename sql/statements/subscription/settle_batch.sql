@@ -1,37 +1,60 @@
 -- subscription.settle_batch
 -- Purpose:    write down what the answers to NOTIFYs mean for their dialogs
--- Called by:  notifier/src/settle.rs, before the resources are settled
+-- Called by:  notifier/src/step/verdicts.rs, before the resources are settled
 -- Parameters: $1 id int8[] | $2 remote_cseq int8[] | $3 target_version int4[] | $4 verdict text[] (delivered, ended, retry) | $5 after_s int8[] | $6 failure text[] (in words; empty but for retry) | $7 now timestamptz (tests only, else null)
--- Returns:    nothing; the row count says how many dialogs were written
--- Locks:      active_watchers rows by (uri, event, id), then notify_queue by key (by trigger, for retries)
--- Plan:       active_watchers_pkey
+-- Returns:    verdict int8 (ordinal, from 1: one that still applied) | written bool (false: somebody holds the dialog, or its row of the queue)
+-- Locks:      free active_watchers rows (SKIP LOCKED) by (uri, event, id), then free notify_queue rows (SKIP LOCKED) by key: those that the trigger writes, for retries
+-- Plan:       active_watchers_pkey, notify_queue_pkey
 -- Retry:      a retry that is written twice counts one failure more
 -- RFC:        6665 section 4.2.2: 481 and its like end the dialog
 --
 -- A SUBSCRIBE that came after the take voids the verdict (remote_cseq, target_version): it has flagged the dialog itself, and
 -- the subscriber is alive whatever happened to the older NOTIFY. But of a NOTIFY that failed it is not known any more what the
 -- dialog was shown, also then.
-WITH locked AS MATERIALIZED (
-    SELECT a.id, CASE WHEN a.remote_cseq = i.remote_cseq AND a.target_version = i.target_version THEN i.verdict ELSE 'void' END AS verdict,
-           i.after_s, i.failure, t.now
-    FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::text[], $5::bigint[], $6::text[])
-             AS i (id, remote_cseq, target_version, verdict, after_s, failure)
+-- Nobody waits for a row that somebody holds. The trigger would wait for the queue, so its rows are locked here before it.
+WITH input AS MATERIALIZED (
+    SELECT i.ord, i.id, i.remote_cseq, i.target_version, i.verdict, i.after_s, i.failure, t.now
+    FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::text[], $5::bigint[], $6::text[]) WITH ORDINALITY
+             AS i (id, remote_cseq, target_version, verdict, after_s, failure, ord)
     CROSS JOIN (SELECT COALESCE($7::timestamptz, now()) AS now) AS t
+),
+locked AS MATERIALIZED (
+    SELECT i.ord, a.id, a.presentity_uri, CASE WHEN is_winfo(a.event) THEN watched_event(a.event) ELSE a.event END AS event,
+           CASE WHEN a.remote_cseq = i.remote_cseq AND a.target_version = i.target_version THEN i.verdict ELSE 'void' END AS verdict,
+           i.after_s, i.failure, i.now
+    FROM input AS i
     JOIN active_watchers AS a ON a.id = i.id
     WHERE ((a.remote_cseq = i.remote_cseq AND a.target_version = i.target_version) OR (i.verdict = 'retry' AND a.shown IS NOT NULL))
       AND NOT a.ended
     ORDER BY a.presentity_uri, a.event, a.id
-    FOR UPDATE OF a
+    FOR UPDATE OF a SKIP LOCKED
+),
+queued AS MATERIALIZED (
+    SELECT q.presentity_uri, q.event
+    FROM (SELECT DISTINCT l.presentity_uri, l.event FROM locked AS l) AS l
+    JOIN notify_queue AS q ON q.presentity_uri = l.presentity_uri AND q.event = l.event
+    ORDER BY is_winfo(q.event), q.presentity_uri, q.event
+    FOR UPDATE OF q SKIP LOCKED
+),
+written AS (
+    UPDATE active_watchers AS a
+    SET updated  = CASE l.verdict WHEN 'retry' THEN 0 WHEN 'ended' THEN -1 ELSE a.updated END,
+        updated_winfo = -1,
+        retry_at = CASE WHEN l.verdict = 'retry' THEN expiry_at(l.after_s, l.now) ELSE a.retry_at END,
+        shown    = CASE WHEN l.verdict IN ('retry', 'void') THEN NULL ELSE a.shown END,
+        failures = CASE l.verdict WHEN 'retry' THEN a.failures + 1 WHEN 'delivered' THEN 0 ELSE a.failures END,
+        failure  = CASE l.verdict WHEN 'retry' THEN l.failure WHEN 'delivered' THEN '' ELSE a.failure END,
+        ended    = l.verdict = 'ended',
+        status   = CASE WHEN l.verdict = 'ended' THEN 3 ELSE a.status END,
+        sweep_at = CASE WHEN l.verdict = 'ended' THEN expiry_at(32, l.now) ELSE a.sweep_at END
+    FROM locked AS l
+    WHERE a.id = l.id
+      AND ((l.presentity_uri, l.event) IN (SELECT q.presentity_uri, q.event FROM queued AS q)
+           OR (SELECT true FROM notify_queue AS q WHERE q.presentity_uri = l.presentity_uri AND q.event = l.event) IS NULL)
+    RETURNING l.ord
 )
-UPDATE active_watchers AS a
-SET updated  = CASE l.verdict WHEN 'retry' THEN 0 WHEN 'ended' THEN -1 ELSE a.updated END,
-    updated_winfo = -1,
-    retry_at = CASE WHEN l.verdict = 'retry' THEN expiry_at(l.after_s, l.now) ELSE a.retry_at END,
-    shown    = CASE WHEN l.verdict IN ('retry', 'void') THEN NULL ELSE a.shown END,
-    failures = CASE l.verdict WHEN 'retry' THEN a.failures + 1 WHEN 'delivered' THEN 0 ELSE a.failures END,
-    failure  = CASE l.verdict WHEN 'retry' THEN l.failure WHEN 'delivered' THEN '' ELSE a.failure END,
-    ended    = l.verdict = 'ended',
-    status   = CASE WHEN l.verdict = 'ended' THEN 3 ELSE a.status END,
-    sweep_at = CASE WHEN l.verdict = 'ended' THEN expiry_at(32, l.now) ELSE a.sweep_at END
-FROM locked AS l
-WHERE a.id = l.id
+SELECT i.ord AS verdict, i.ord IN (SELECT w.ord FROM written AS w) AS written
+FROM input AS i
+JOIN active_watchers AS a ON a.id = i.id
+WHERE ((a.remote_cseq = i.remote_cseq AND a.target_version = i.target_version) OR (i.verdict = 'retry' AND a.shown IS NOT NULL))
+  AND NOT a.ended

@@ -1,10 +1,10 @@
 -- subscription.take
 -- Purpose:    take the owed dialogs of resources that this notifier holds; the only place where a CSeq is taken
--- Called by:  notifier/src/statement.rs, after each claim and again while a fan-out goes on
+-- Called by:  notifier/src/step/take.rs, after each claim and again while a fan-out goes on
 -- Parameters: $1 owner int8 | $2 presentity_uri text[] | $3 event text[] | $4 in_flight_id int8[] | $5 in_flight_target int4[] | $6 limit int8 | $7 now timestamptz (tests only, else null) | $8 looked int8[] (version that publication.list_claimed read; null = not looked at: to be read afterwards) | $9 digest int8[] (of what the view all shows) | $10 digests text[] (a JSON object: those of other views by name; null = none) | $11 quiet bool[] (send_fast_notify = 0: whether nothing is published; else null) | $12 own_id int8[] (dialogs of whoever made the last changes of their resource, as looked)
--- Returns:    resource int8 (ordinal, from 1) | id int8 | event_id text | callid text | to_tag text | from_tag text | local_uri text | remote_uri text | contact text | record_route text | flow text | local_contact text | watcher_username text | watcher_domain text | accept text | local_cseq int8 | version int8 | target_version int4 | remote_cseq int8 | status int2 | reason text | expires_s int8 (-1 = never ends) | failures int4 | view text (what it is shown; none = no body) | ended bool (no number was left, nothing is to be sent) | partial_since timestamptz (null = a document that can be full or partial must be full; else what a partial one must reach back to) | known bool (it shows what was looked at; else it is to be read now) | silent bool (it is told nothing, and took no CSeq)
--- Locks:      active_watchers rows by (uri, event, id); notify_queue is read without a lock (SUBSCRIBE locks in the other order)
--- Plan:       notify_queue_pkey, active_watchers_resource_idx, active_watchers_flagged_idx, active_watchers_pkey
+-- Returns:    resource int8 (ordinal, from 1) | id int8 | event_id text | callid text | to_tag text | from_tag text | local_uri text | remote_uri text | contact text | record_route text | flow text | local_contact text | watcher_username text | watcher_domain text | accept text | local_cseq int8 | version int8 | target_version int4 | remote_cseq int8 | status int2 | reason text | expires_s int8 (-1 = never ends) | failures int4 | view text (what it is shown; none = no body) | ended bool (no number was left, nothing is to be sent) | partial_since timestamptz (null = a document that can be full or partial must be full; else what a partial one must reach back to) | known bool (it shows what was looked at; else it is to be read now) | silent bool (it is told nothing, and took no CSeq) | left_behind int8[] (ordinals of resources of which dialogs are owed that somebody holds; the same in all rows)
+-- Locks:      free active_watchers rows (SKIP LOCKED) by (uri, event, id); notify_queue is read without a lock (SUBSCRIBE locks in the other order)
+-- Plan:       notify_queue_pkey, active_watchers_resource_idx, active_watchers_flagged_idx, active_watchers_pkey, quarantine_pkey, quarantine_retry_idx
 -- Retry:      safe: what a lost run took is recovered by version when the lease runs out
 -- RFC:        3261 section 12.2.1.1 (CSeq rises by one per request), 6665 section 4.2.2
 --
@@ -25,6 +25,10 @@
 -- and they were told nothing else. Polite-block looks as if nothing were published.
 -- Flagged dialogs first, since a SUBSCRIBE is waiting for its NOTIFY; then those that have waited longest, so that a large
 -- fan-out under steady change starves nobody. Which to take is decided before locking, so that the locks come in key order.
+-- A dialog whose row somebody holds is left behind, and nobody waits for it: its resource stays owed, and is taken again. So is one that has
+-- changed since it was chosen; there may be nothing to take then. One that was set aside (quarantine) is as if it were not there.
+-- That there is something left behind is in each row, and not in a row of its own, which would cost 9 % (all columns would be copied). A take that
+-- returns nothing does not say it; queue.settle looks after that.
 -- An undecided dialog (decided_version = -1) is never taken. A pending one is told nothing of state, but after a recovery it is
 -- owed what its holder may have taken in vain.
 -- NOT IN, not NOT EXISTS: it stays a hashed subplan, however many are in flight, and is judged anew after a wait for a lock.
@@ -55,6 +59,7 @@ owed AS MATERIALIZED (
         WHERE a.presentity_uri = h.presentity_uri AND a.event = h.event AND a.updated <> -1
           AND a.decided_version IS DISTINCT FROM -1
           AND a.retry_at <= extract(epoch FROM h.now)
+          AND a.id NOT IN (SELECT x.dialog FROM quarantine AS x WHERE x.dialog > 0 AND x.retry_at > COALESCE($7::timestamptz, now()))
           AND (a.id, a.target_version) NOT IN (SELECT f.id, f.target FROM unnest($4::bigint[], $5::integer[]) AS f (id, target))
         UNION ALL
         SELECT a.id, false, a.notified_version, a.remote_cseq
@@ -65,6 +70,7 @@ owed AS MATERIALIZED (
                OR (a.shown = CASE WHEN a.view = 'all' THEN ($9::bigint[])[h.ord]
                                    ELSE (($10::text[])[h.ord]::jsonb ->> a.view)::bigint END) IS NOT TRUE)
           AND NOT a.ended AND a.decided_version IS DISTINCT FROM -1
+          AND a.id NOT IN (SELECT x.dialog FROM quarantine AS x WHERE x.dialog > 0 AND x.retry_at > COALESCE($7::timestamptz, now()))
           AND (a.id, a.target_version) NOT IN (SELECT f.id, f.target FROM unnest($4::bigint[], $5::integer[]) AS f (id, target))
     ) AS o
     ORDER BY o.flagged DESC, o.notified_version, o.id
@@ -95,7 +101,7 @@ locked AS MATERIALIZED (
            OR a.notified_version < CASE WHEN a.status = 2 THEN o.recovered_version ELSE o.claimed_version END)
       AND (a.updated = -1 OR a.retry_at <= extract(epoch FROM o.now))
     ORDER BY a.presentity_uri, a.event, a.id
-    FOR UPDATE OF a
+    FOR UPDATE OF a SKIP LOCKED
 ),
 still_held AS MATERIALIZED (
     -- The sort holds back the first row until the last one is locked: only then the clock is read, below.
@@ -106,6 +112,12 @@ still_held AS MATERIALIZED (
            CASE WHEN NOT l.over THEN l.partial_since END AS partial_since
     FROM locked AS l
     ORDER BY l.ord, l.id
+),
+left_behind AS MATERIALIZED (
+    SELECT array_agg(o.ord) AS resources
+    FROM (SELECT o.ord, count(*) AS count FROM owed AS o GROUP BY o.ord) AS o
+    LEFT JOIN (SELECT s.ord, count(*) AS count FROM still_held AS s GROUP BY s.ord) AS s ON s.ord = o.ord
+    WHERE (SELECT count(*) FROM owed) > (SELECT count(*) FROM still_held) AND o.count > COALESCE(s.count, 0)
 )
 UPDATE active_watchers AS a
 SET local_cseq       = CASE WHEN l.silent THEN a.local_cseq ELSE LEAST(a.local_cseq + 1, 2147483647) END,
@@ -130,4 +142,5 @@ RETURNING
          WHEN a.expires = -1 THEN -1
          -- Rounded down: a NOTIFY never promises more than was granted.
          ELSE GREATEST(1, floor(a.expires - extract(epoch FROM l.now))::bigint) END AS expires_s,
-    a.failures, CASE WHEN a.status = 2 THEN 'none' ELSE a.view END AS view, a.ended, l.partial_since, l.known, l.silent
+    a.failures, CASE WHEN a.status = 2 THEN 'none' ELSE a.view END AS view, a.ended, l.partial_since, l.known, l.silent,
+    (SELECT b.resources FROM left_behind AS b) AS left_behind

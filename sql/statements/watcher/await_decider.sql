@@ -1,6 +1,6 @@
 -- watcher.await_decider
 -- Purpose:    wait for what an earlier holder is still writing about the dialogs and watchers of presentities
--- Called by:  notifier/src/decide.rs, after a recovery
+-- Called by:  notifier/src/decider.rs, after a recovery
 -- Parameters: $1 presentity_uri text[]
 -- Returns:    dialogs int8 | watchers int8
 -- Locks:      active_watchers rows by (uri, event, id), then watchers rows by (uri, watcher, event), shared, for this statement only

@@ -1,6 +1,6 @@
 -- watcher.list_rules
 -- Purpose:    the rules documents of presentities, and about whom is to be decided
--- Called by:  notifier/src/decide.rs, first of all
+-- Called by:  notifier/src/decider.rs, first of all
 -- Parameters: $1 presentity_uri text[] | $2 now timestamptz (tests only, else null)
 -- Returns:    resource int8 (ordinal, from 1) | rules_version int8 | decided_rules int8 (lower: all watchers are to be decided about) | recheck_due bool (so they are because of the time) | now_us int8 (epoch microsecond) | doc bytea (null in the only row of a presentity without)
 -- Locks:      none

@@ -1,6 +1,6 @@
 -- watcher.put_waiting
 -- Purpose:    let those wait whose last pending dialog is over, so that the presentity still learns of them
--- Called by:  notifier/src/decide.rs, after each decision
+-- Called by:  notifier/src/decider.rs, after each decision
 -- Parameters: $1 owner int8 | $2 presentity_uri text[] | $3 now timestamptz (tests only, else null)
 -- Returns:    nothing; the row count says how many wait from now on
 -- Locks:      watchers rows by (uri, watcher, event), then notify_queue by key (by trigger); notify_queue and active_watchers are read without a lock

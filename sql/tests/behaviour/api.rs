@@ -727,7 +727,7 @@ async fn each_process_can_work_with_its_role_alone() {
         .await
         .unwrap();
     let settled: Vec<_> = claimed.iter().map(|one| done(one, true)).collect();
-    assert_eq!(notifier.queue().settle(owner, &settled).await.unwrap(), 1);
+    assert_eq!(notifier.queue().settle(owner, &settled).await.unwrap(), [0]);
     let later = notifier.at(after(4000.0));
     sweep_publications(&later, 10, false).await;
     sweep_dialogs(&later, 10).await;

@@ -15,6 +15,7 @@ mod feature;
 mod import;
 mod node;
 mod publication;
+mod quarantine;
 mod queue;
 mod repeats;
 mod rules;

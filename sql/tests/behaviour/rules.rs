@@ -168,7 +168,13 @@ async fn a_dialog_is_undecided_if_there_is_something_to_decide() {
         })
         .collect();
     assert_eq!(
-        database.store.queue().settle(A, &given_back).await.unwrap(),
+        database
+            .store
+            .queue()
+            .settle(A, &given_back)
+            .await
+            .unwrap()
+            .len(),
         2
     );
     let again = claim(&database, B).await;
@@ -286,7 +292,10 @@ async fn what_is_decided_is_written_and_told_and_the_time_to_look_again_is_kept(
         .iter()
         .map(|claimed| done_by(claimed, version))
         .collect();
-    assert_eq!(database.store.queue().settle(A, &settled).await.unwrap(), 1);
+    assert_eq!(
+        database.store.queue().settle(A, &settled).await.unwrap(),
+        [0]
+    );
     // The flags that the decision set were queued as well; there is nothing left of them.
     let claimed = claim(&database, A).await;
     assert!(claimed.len() == 1 && !claimed[0].decide);
@@ -328,7 +337,7 @@ async fn pending_dialogs_hear_of_no_state_but_of_a_recovery() {
     let queue = database.store.queue();
     let claimed = queue.claim(A, &held, 10, LEASE, WAITN).await.unwrap();
     let settled = [done_by(&claimed[0], version)];
-    assert_eq!(queue.settle(A, &settled).await.unwrap(), 1);
+    assert_eq!(queue.settle(A, &settled).await.unwrap(), [0]);
 
     let publications = database.store.publication();
     publications
@@ -466,8 +475,8 @@ async fn persons_come_page_by_page() {
         )
         .await;
     let watchers = database.store.watcher();
-    let first = watchers.persons(BOB, None, 3).await.unwrap();
-    let second = watchers.persons(BOB, first.last(), 3).await.unwrap();
+    let first = watchers.persons(&[BOB], None, 3).await.unwrap();
+    let second = watchers.persons(&[BOB], first.last(), 3).await.unwrap();
     let names: Vec<&str> = first
         .iter()
         .chain(&second)
@@ -475,6 +484,19 @@ async fn persons_come_page_by_page() {
         .collect();
     assert_eq!(names, ["w0", "w1", "w2", "w3", "w4"]);
     assert!(second[0].stored.view.is_none(), "not known, of an import");
+
+    // The same over several presentities, some of whom nothing is stored of.
+    let uris = [
+        "sip:al@example.org",
+        BOB,
+        "sip:eve@example.org",
+        "sip:al@example.org",
+    ];
+    let page = watchers.persons(&uris, None, 4).await.unwrap();
+    let places: Vec<usize> = page.iter().map(|person| person.presentity_index).collect();
+    assert_eq!(places, [1, 1, 1, 1]);
+    let rest = watchers.persons(&uris[1..], page.last(), 4).await.unwrap();
+    assert_eq!((rest.len(), rest[0].username.as_str()), (1, "w4"));
 }
 
 #[tokio::test]

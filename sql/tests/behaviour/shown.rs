@@ -55,7 +55,7 @@ impl<'a> Work<'a> {
     async fn settle(self) {
         let settled = [done(&self.claimed, true)];
         let queue = self.database.store.queue();
-        assert_eq!(queue.settle(OWNER, &settled).await.unwrap(), 1);
+        assert_eq!(queue.settle(OWNER, &settled).await.unwrap(), [0]);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sql::{Claimed, SubscribeOutcome, SubscriptionRefresh, TakenDialog, Verdict};
+use sql::{Claimed, SubscribeOutcome, SubscriptionRefresh, TakenDialog, Verdict, Written};
 
 use crate::database::*;
 
@@ -148,8 +148,9 @@ async fn a_fetch_is_notified_once_as_terminated() {
             .subscription()
             .settle_batch(&verdicts)
             .await
-            .unwrap(),
-        1
+            .unwrap()
+            .written,
+        [0]
     );
     assert_eq!(
         database
@@ -158,7 +159,7 @@ async fn a_fetch_is_notified_once_as_terminated() {
             .settle_batch(&verdicts)
             .await
             .unwrap(),
-        0,
+        Written::default(),
         "only once"
     );
     database.settle_all(OWNER, &claimed).await;
@@ -439,7 +440,8 @@ async fn dialogs_in_flight_are_left_alone_until_their_target_changes() {
     );
     // The old target's answer says nothing any more.
     let void = [verdict(&first, Verdict::Ended)];
-    assert_eq!(subscriptions.settle_batch(&void).await.unwrap(), 0);
+    let nothing = subscriptions.settle_batch(&void).await.unwrap();
+    assert_eq!(nothing, Written::default());
     assert!(
         !database
             .value::<bool>("SELECT ended FROM active_watchers")

@@ -91,7 +91,8 @@ impl Database {
     pub async fn settle_all(&self, owner: i64, claimed: &[Claimed]) -> u64 {
         let settled: Vec<SettledResource> =
             claimed.iter().map(|claimed| done(claimed, true)).collect();
-        self.store.queue().settle(owner, &settled).await.unwrap()
+        let places = self.store.queue().settle(owner, &settled).await.unwrap();
+        places.len() as u64
     }
 }
 
@@ -223,9 +224,20 @@ pub fn done(claimed: &Claimed, state_taken: bool) -> SettledResource {
     SettledResource {
         resource: claimed.resource.clone(),
         claim: claimed.claim,
-        state_taken,
+        taken: match state_taken {
+            true => TakenState::All,
+            false => TakenState::Some,
+        },
         next_change: NextChange::Unknown,
         decided: Decided::NotAsked,
+    }
+}
+
+/// Of which a take returned nothing.
+pub fn doubted(claimed: &Claimed) -> SettledResource {
+    SettledResource {
+        taken: TakenState::Doubted(None),
+        ..done(claimed, true)
     }
 }
 

@@ -1,6 +1,8 @@
 //! The ledger as a pure state machine: each test is one story, told in claims, takes and landings.
 
 use super::*;
+use sql::{Renewed, TakenState};
+use std::time::Duration;
 
 const LEASE: Duration = Duration::from_secs(10);
 const MARGIN: Duration = Duration::from_secs(1);
@@ -34,15 +36,15 @@ impl Story {
     }
 
     /// Takes everything wanted; `dialogs` is what the statement returns, for the first resource wanted.
-    fn take(&mut self, dialogs: &[(i64, i32)], complete: bool) -> Vec<FlightKey> {
+    fn take(&mut self, dialogs: &[(i64, i32)], complete: bool) -> Vec<NotifyKey> {
         let works = self.ledger.begin_take(100);
         assert!(!works.is_empty(), "nothing to take");
         let mut cancelled = Vec::new();
         let keys = dialogs.iter().filter_map(|(id, target)| {
             self.ledger
-                .take_off(&works[0], *id, guard(*target), &mut cancelled)
+                .begin_notify(&works[0], *id, guard(*target), &mut cancelled)
         });
-        let keys: Vec<FlightKey> = keys.collect();
+        let keys: Vec<NotifyKey> = keys.collect();
         self.ledger.taken(&works, complete);
         for key in &keys {
             self.ledger
@@ -77,12 +79,12 @@ fn a_resource_drains_when_its_last_dialog_lands() {
     let mut story = Story::new();
     story.claim("bob", 7, true);
     let keys = story.take(&[(1, 0), (2, 0)], true);
-    assert_eq!(story.ledger.flight_count(), 2);
-    story.ledger.landed(keys[0]);
+    assert_eq!(story.ledger.notify_count(), 2);
+    story.ledger.over(keys[0]);
     assert!(story.settle().is_empty());
-    story.ledger.landed(keys[1]);
+    story.ledger.over(keys[1]);
     assert_eq!(story.settle(), [("bob", 7, true)]);
-    assert_eq!(story.ledger.flight_count(), 0);
+    assert_eq!(story.ledger.notify_count(), 0);
 }
 
 #[test]
@@ -90,11 +92,11 @@ fn a_take_cut_short_is_repeated() {
     let mut story = Story::new();
     story.claim("bob", 7, true);
     let first = story.take(&[(1, 0)], false);
-    story.ledger.landed(first[0]);
+    story.ledger.over(first[0]);
     assert!(story.settle().is_empty(), "there is more to take");
     assert!(story.ledger.wants_take());
     let second = story.take(&[(2, 0)], true);
-    story.ledger.landed(second[0]);
+    story.ledger.over(second[0]);
     assert_eq!(story.settle(), [("bob", 7, true)]);
 }
 
@@ -103,7 +105,7 @@ fn a_dialog_in_flight_at_a_new_claim_is_taken_when_it_comes_back() {
     let mut story = Story::new();
     story.claim("bob", 7, true);
     let first = story.take(&[(1, 3), (2, 3)], true);
-    story.ledger.landed(first[0]);
+    story.ledger.over(first[0]);
     story.claim("bob", 8, true);
 
     let works = story.ledger.begin_take(100);
@@ -114,18 +116,18 @@ fn a_dialog_in_flight_at_a_new_claim_is_taken_when_it_comes_back() {
     );
     let idle = story
         .ledger
-        .take_off(&works[0], 1, guard(3), &mut Vec::new())
+        .begin_notify(&works[0], 1, guard(3), &mut Vec::new())
         .unwrap();
     story.ledger.taken(&works, true);
-    story.ledger.landed(idle);
+    story.ledger.over(idle);
     assert!(!story.ledger.wants_take());
     assert!(story.settle().is_empty());
 
-    story.ledger.landed(first[1]);
+    story.ledger.over(first[1]);
     assert!(story.ledger.wants_take(), "back: now it gets the new state");
     assert!(story.settle().is_empty());
     let last = story.take(&[(2, 3)], true);
-    story.ledger.landed(last[0]);
+    story.ledger.over(last[0]);
     assert_eq!(story.settle(), [("bob", 8, true)]);
 }
 
@@ -147,7 +149,7 @@ fn a_claim_of_flagged_dialogs_keeps_the_state_that_is_owed() {
 }
 
 #[test]
-fn a_new_target_replaces_the_flight_and_its_late_answer_is_nobodys() {
+fn a_new_target_replaces_the_notify_and_its_late_answer_is_nobodys() {
     let mut story = Story::new();
     story.claim("bob", 7, true);
     let old = story.take(&[(1, 0)], true)[0];
@@ -156,18 +158,18 @@ fn a_new_target_replaces_the_flight_and_its_late_answer_is_nobodys() {
     let mut cancelled = Vec::new();
     let new = story
         .ledger
-        .take_off(&works[0], 1, guard(1), &mut cancelled)
+        .begin_notify(&works[0], 1, guard(1), &mut cancelled)
         .unwrap();
     story.ledger.taken(&works, true);
     assert_eq!(cancelled, [format!("b{}", old.serial)]);
     assert_eq!(story.ledger.guard(old), None);
-    story.ledger.landed(old);
+    story.ledger.over(old);
     assert_eq!(
-        story.ledger.flight_count(),
+        story.ledger.notify_count(),
         1,
         "the late answer lands nothing"
     );
-    story.ledger.landed(new);
+    story.ledger.over(new);
     assert_eq!(story.settle(), [("bob", 7, true)]);
 }
 
@@ -194,7 +196,7 @@ fn nothing_is_sent_below_the_margin() {
         story.ledger.abandon_expired(edge, MARGIN),
         (1, vec!["b".to_owned()])
     );
-    assert!(story.ledger.is_empty() && story.ledger.flight_count() == 0);
+    assert!(story.ledger.is_empty() && story.ledger.notify_count() == 0);
     assert!(
         !story.ledger.may_send(key, "b", story.now, MARGIN),
         "abandoned"
@@ -214,7 +216,7 @@ fn what_was_abandoned_while_the_take_ran_isnt_sent() {
     assert_eq!(
         story
             .ledger
-            .take_off(&works[0], 1, guard(0), &mut Vec::new()),
+            .begin_notify(&works[0], 1, guard(0), &mut Vec::new()),
         None
     );
     story.ledger.taken(&works, true);
@@ -232,11 +234,13 @@ fn a_renewal_lengthens_or_abandons() {
     assert!(story.ledger.to_renew(story.now, LEASE / 2).is_empty());
     let asked = story.ledger.to_renew(later, LEASE / 2);
     assert_eq!(asked.len(), 2);
-    let cancelled = story
-        .ledger
-        .renewed(&asked, &HashSet::from(["bob"]), later + LEASE);
+    let cancelled = story.ledger.renewed(
+        &asked,
+        &HashMap::from([("bob", Renewed::Renewed)]),
+        later + LEASE,
+    );
     assert_eq!(cancelled.len(), 1);
-    assert_eq!(story.ledger.flight_count(), 1, "eve's flight is gone");
+    assert_eq!(story.ledger.notify_count(), 1, "eve's is gone");
     assert!(story.ledger.to_renew(later, LEASE / 2).is_empty());
     assert_eq!(story.ledger.abandon_expired(story.now + LEASE, MARGIN).0, 0);
 }
@@ -247,10 +251,10 @@ fn a_renewal_says_nothing_about_a_later_hold() {
     story.claim("bob", 7, true);
     let key = story.take(&[(1, 0)], true)[0];
     let asked = story.ledger.to_renew(story.now + LEASE, LEASE / 2);
-    story.ledger.landed(key);
+    story.ledger.over(key);
     assert_eq!(story.settle().len(), 1);
     story.claim("bob", 8, true);
-    story.ledger.renewed(&asked, &HashSet::new(), story.now);
+    story.ledger.renewed(&asked, &HashMap::new(), story.now);
     assert!(story.ledger.wants_take(), "the new hold is untouched");
 }
 
@@ -295,11 +299,11 @@ fn a_claim_during_the_take_marks_what_that_take_returned() {
     story.claim("bob", 8, true);
     let key = story
         .ledger
-        .take_off(&works[0], 1, guard(0), &mut Vec::new())
+        .begin_notify(&works[0], 1, guard(0), &mut Vec::new())
         .unwrap();
     story.ledger.taken(&works, true);
     story.take(&[], true);
-    story.ledger.landed(key);
+    story.ledger.over(key);
     assert!(story.ledger.wants_take(), "it was taken before version 8");
 }
 
@@ -333,14 +337,14 @@ fn what_waits_when_stopping_is_given_back() {
     story.take(&[], true);
     story.claim("untaken", 4, true);
     story.ledger.stop_taking();
-    story.ledger.landed(busy);
-    story.ledger.landed(done);
+    story.ledger.over(busy);
+    story.ledger.over(done);
     assert!(!story.ledger.wants_take());
     let mut works: Vec<_> = story
         .ledger
         .begin_settle(9)
         .iter()
-        .map(|work| (work.resource, work.give_back))
+        .map(|work| (work.resource, work.taken == TakenState::Some))
         .collect();
     works.sort();
     assert_eq!(works, [("busy", true), ("done", false), ("untaken", true)]);
@@ -358,7 +362,7 @@ fn any_order_of_events_ends_drained() {
             state % n
         };
         let mut story = Story::new();
-        let mut open: Vec<FlightKey> = Vec::new();
+        let mut open: Vec<NotifyKey> = Vec::new();
         let mut version = 0;
         for _ in 0..200 {
             match random(4) {
@@ -373,7 +377,7 @@ fn any_order_of_events_ends_drained() {
                     for dialog in base..base + random(4) as i64 {
                         let moved = busy.contains(&(dialog, 0)) && random(4) == 0;
                         if moved || !busy.iter().any(|(id, _)| *id == dialog) {
-                            let key = story.ledger.take_off(
+                            let key = story.ledger.begin_notify(
                                 &works[0],
                                 dialog,
                                 guard(i32::from(moved)),
@@ -388,17 +392,17 @@ fn any_order_of_events_ends_drained() {
                 2 if !open.is_empty() => {
                     let key = open.swap_remove(random(open.len() as u64) as usize);
                     assert!(story.ledger.guard(key).is_some());
-                    story.ledger.landed(key);
+                    story.ledger.over(key);
                 }
                 3 => {
                     story.settle();
                 }
                 _ => {}
             }
-            assert_eq!(story.ledger.flight_count(), open.len());
+            assert_eq!(story.ledger.notify_count(), open.len());
         }
         for key in open {
-            story.ledger.landed(key);
+            story.ledger.over(key);
         }
         while story.ledger.wants_take() {
             story.take(&[], true);

@@ -1,9 +1,8 @@
-//! When to claim, and how much: the doorbell, the poll, and no more than free permits allow.
+//! When to claim: the doorbell, the poll, and what is known to be due soon.
 //!
 //! An idle notifier asks once a poll interval. After a full claim it asks again at once (there is more), after a ring too.
 //! Pure: the engine gives the time and the random number.
 
-use sql::Claimed;
 use std::time::{Duration, Instant};
 
 /// The rhythm of claiming.
@@ -62,23 +61,6 @@ impl Pace {
     }
 }
 
-/// How many resources to claim with `free` permits: a resource has one watcher or more, so claiming more than that would
-/// hold work that another notifier could do now.
-pub(crate) fn claim_limit(free: usize, fetch_rows: u32) -> u32 {
-    u32::try_from(free).unwrap_or(u32::MAX).min(fetch_rows)
-}
-
-/// Logs what was recovered from a notifier that died; it's rare and an operator wants to know.
-pub(crate) fn log_recovered(claimed: &[Claimed]) {
-    let recovered = claimed.iter().filter(|claimed| claimed.recovered).count();
-    if recovered > 0 {
-        tracing::warn!(
-            resources = recovered,
-            "took over resources whose holder's lease ran out; their watchers are notified anew"
-        );
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,12 +88,5 @@ mod tests {
         pace.due(soon);
         pace.due(during + Duration::from_millis(500));
         assert_eq!(pace.next(), soon, "the earlier of both");
-    }
-
-    #[test]
-    fn claims_no_more_than_permits() {
-        for (free, fetch_rows, expected) in [(8000, 500, 500), (20, 500, 20), (0, 500, 0)] {
-            assert_eq!(claim_limit(free, fetch_rows), expected);
-        }
     }
 }

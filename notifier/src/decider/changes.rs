@@ -1,20 +1,35 @@
 //! What decisions change: of dialogs and of what is stored about their watchers. Pure, but for writing it down.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use events::authorization::View;
 use events::authorization::reevaluation::Verdict;
 use events::authorization::watcher_state::{DecisionRow, NO_BODY, Notify, Occasion, Shown, step};
 use events::notification::SubscriptionStatus;
-use sql::{DecidedDialog, DecidedWatcher, Person, Store, StoreError, StoredDecision, Subject};
+use sql::{
+    DecidedDialog, DecidedWatcher, Part, Person, Refused, Store, StoreError, StoredDecision,
+    Subject,
+};
 
-use super::{Decider, Facts};
+use super::{Decider, Facts, resource};
+use crate::isolation::{in_parts, set_aside};
 
 /// What is to be written.
 #[derive(Default)]
 pub(super) struct Changes {
-    dialogs: Vec<DecidedDialog>,
-    watchers: HashMap<(String, String, String, String), DecidedWatcher>,
+    dialogs: Vec<(DecidedDialog, WatcherKey)>,
+    watchers: HashMap<WatcherKey, DecidedWatcher>,
+}
+
+/// Whom a decision is about: presentity, user, domain, event package.
+type WatcherKey = (String, String, String, String);
+
+/// What it takes to write.
+pub(super) struct Writing<'a> {
+    pub(super) store: &'a Store,
+    pub(super) owner: i64,
+    /// The presentities whose rows of the queue are held.
+    pub(super) held: &'a [&'a str],
 }
 
 // === impl Changes ===
@@ -28,8 +43,15 @@ impl Changes {
         let (username, domain) = (&subject.watcher_username, &subject.watcher_domain);
         let verdict = decider.verdict(facts, username, domain);
         let rules_version = facts.stored.rules_version;
-        self.dialogs
-            .extend(decided_dialog(subject, status, &verdict.row, rules_version));
+        let dialog = decided_dialog(subject, status, &verdict.row, rules_version);
+        self.dialogs.extend(dialog.map(|dialog| {
+            let presentity = facts.presentity_uri.to_owned();
+            let event = subject.event.clone();
+            (
+                dialog,
+                (presentity, username.clone(), domain.clone(), event),
+            )
+        }));
         if let Some(decision) = decided_watcher(subject, status, &verdict) {
             let new = subject.stored.is_none().then_some(subject.id);
             self.store(facts, username, domain, &subject.event, new, decision);
@@ -93,33 +115,102 @@ impl Changes {
             decision,
             rules_version: facts.stored.rules_version,
         };
-        let key = (
-            watcher.presentity_uri.clone(),
-            watcher.username.clone(),
-            watcher.domain.clone(),
-            watcher.event.clone(),
-        );
+        let key = key(&watcher);
         let waits = watcher.decision.status == code(SubscriptionStatus::Waiting);
         if !(waits && self.watchers.contains_key(&key)) {
             self.watchers.insert(key, watcher);
         }
     }
 
-    pub(super) async fn write(
-        self,
-        store: &Store,
-        owner: i64,
-        held: &[&str],
-    ) -> Result<u64, StoreError> {
+    /// Writes it down; returns how many dialogs changed.
+    pub(super) async fn write(self, writing: &Writing<'_>) -> Result<u64, StoreError> {
+        let (dialogs, keys): (Vec<DecidedDialog>, Vec<WatcherKey>) =
+            self.dialogs.into_iter().unzip();
         let watchers: Vec<DecidedWatcher> = self.watchers.into_values().collect();
-        let written = store
-            .watcher()
-            .decide_batch(owner, held, &self.dialogs, &watchers)
-            .await?;
+        let written = match writing.put(writing.store, &dialogs, &watchers).await {
+            Err(StoreError::Conflict { .. } | StoreError::Bug { .. }) => {
+                writing.put_in_parts(dialogs, &keys, &watchers).await?
+            }
+            result => result?,
+        };
         // Thousands of evaluations without a pause would hold up what else this thread has to do.
         tokio::task::yield_now().await;
         Ok(written)
     }
+}
+
+// === impl Writing ===
+
+impl Writing<'_> {
+    async fn put(
+        &self,
+        store: &Store,
+        dialogs: &[DecidedDialog],
+        watchers: &[DecidedWatcher],
+    ) -> Result<u64, StoreError> {
+        store
+            .watcher()
+            .decide_batch(self.owner, self.held, dialogs, watchers)
+            .await
+    }
+
+    /// Writes down what the database takes, and sets the rest aside. A dialog is not let in as long as it cannot be stored what was decided
+    /// about its watcher.
+    async fn put_in_parts(
+        &self,
+        dialogs: Vec<DecidedDialog>,
+        keys: &[WatcherKey],
+        watchers: &[DecidedWatcher],
+    ) -> Result<u64, StoreError> {
+        let mut refused = Vec::new();
+        let parts = in_parts(self.store, watchers.len(), |store, part| {
+            let watchers = &watchers[part];
+            async move { self.put(&store, &[], watchers).await }
+        })
+        .await;
+        let (held, outage) = (parts.held.len(), parts.outage);
+        let mut unstored = HashSet::new();
+        for (place, error) in &parts.refused {
+            let watcher = &watchers[*place];
+            let part = watcher.dialog.map_or(Part::Decision, Part::Dialog);
+            refused.push(Refused::new(
+                &resource(&watcher.presentity_uri),
+                part,
+                error,
+            ));
+            unstored.insert(key(watcher));
+        }
+        let decided = dialogs.into_iter().zip(keys);
+        let (dialogs, keys): (Vec<DecidedDialog>, Vec<&WatcherKey>) =
+            decided.filter(|(_, key)| !unstored.contains(*key)).unzip();
+        let parts = in_parts(self.store, dialogs.len(), |store, part| {
+            let dialogs = &dialogs[part];
+            async move { self.put(&store, dialogs, &[]).await }
+        })
+        .await;
+        for (place, error) in &parts.refused {
+            let (presentity_uri, ..) = keys[*place];
+            let part = Part::Dialog(dialogs[*place].id);
+            refused.push(Refused::new(&resource(presentity_uri), part, error));
+        }
+        set_aside(self.store, "decide", &refused).await?;
+        match outage.or(parts.outage) {
+            Some(outage) => Err(outage),
+            None if held + parts.held.len() > 0 => Err(StoreError::Held {
+                statement: "watcher.decide_batch",
+            }),
+            None => Ok(parts.done.iter().map(|(_, written)| written).sum()),
+        }
+    }
+}
+
+fn key(watcher: &DecidedWatcher) -> WatcherKey {
+    (
+        watcher.presentity_uri.clone(),
+        watcher.username.clone(),
+        watcher.domain.clone(),
+        watcher.event.clone(),
+    )
 }
 
 /// What becomes of a dialog; nothing, if its watcher notices no difference.

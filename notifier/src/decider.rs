@@ -6,25 +6,33 @@
 //!
 //! Undecided dialogs are looked at each time. All dialogs are, when the rules have changed since all were decided about, or time has
 //! changed a decision; of those, only the ones that differ are written and told: a document that concerns 10 of 10,000 watchers
-//! costs 10,000 evaluations, 10 rows, and 10 NOTIFYs.
+//! costs 10,000 evaluations, 10 rows, and 10 NOTIFYs. Each statement is for many presentities, so that 10,000 documents are no 10,000
+//! round trips.
 
 mod changes;
 
 use events::Registry;
 use events::authorization::reevaluation::Verdict;
-use events::authorization::ruleset::SubHandling;
-use events::authorization::{AuthorizationPolicy, Rules, Watcher};
+use events::authorization::{Rules, Watcher};
 use events::package::{Authorization, EventPackage};
 use sip::Aor;
-use sql::{Grounds, Judge, LargeDocuments, Presentity, Resource, Store, StoreError};
+use sql::{Grounds, Judge, Presentity, Resource, Ruled, Store, StoreError};
 
-use changes::Changes;
+use changes::{Changes, Writing};
 
 /// Dialogs or watchers that are read, decided about and written together.
 const TOGETHER: u32 = 2000;
 
 /// The package whose row of the queue stands for all decisions about a presentity.
 const PRESENCE: &str = "presence";
+
+/// The resource whose row of the queue stands for all decisions about a presentity.
+pub(crate) fn resource(presentity_uri: &str) -> Resource {
+    Resource {
+        presentity_uri: presentity_uri.to_owned(),
+        event: PRESENCE.to_owned(),
+    }
+}
 
 /// A presentity about whose watchers is to be decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +68,7 @@ impl Decider {
         let packages = packages.map(|package| package.name.to_string()).collect();
         Decider {
             packages,
-            judge: judge(config, registry),
+            judge: Judge::new(config, registry),
         }
     }
 
@@ -78,6 +86,7 @@ impl Decider {
     }
 
     /// Decides about the watchers of these presentities, and returns the numbers of the rules that it was decided by, in order.
+    /// Dialogs and watchers whose decision the database refuses are set aside.
     ///
     /// # Errors
     /// Any [`StoreError`]. Some of it may have been written; the rest must be decided by whoever holds the rows next.
@@ -98,14 +107,20 @@ impl Decider {
         if !recovered.is_empty() {
             store.watcher().await_decider(&recovered).await?;
         }
-        let mut all = Vec::with_capacity(uris.len());
-        for (uri, stored) in uris.iter().zip(store.watcher().rules(&uris).await?) {
-            all.push(self.facts(store, uri, stored).await?);
-        }
-        self.decide_undecided(store, owner, &uris, &all).await?;
-        for facts in all.iter().filter(|facts| self.concerns_all(facts)) {
-            self.decide_persons(store, owner, facts).await?;
-            self.decide_dialogs(store, owner, facts).await?;
+        let writing = Writing {
+            store,
+            owner,
+            held: &uris,
+        };
+        let all = self.facts(store, &uris).await?;
+        self.decide_undecided(&writing, &all).await?;
+        let concerned: Vec<&Facts<'_>> = all
+            .iter()
+            .filter(|facts| self.concerns_all(facts))
+            .collect();
+        if !concerned.is_empty() {
+            self.decide_persons(&writing, &concerned).await?;
+            self.decide_dialogs(&writing, &concerned).await?;
         }
         store.watcher().put_waiting(owner, &uris).await?;
         Ok(all.iter().map(|facts| facts.stored.rules_version).collect())
@@ -123,42 +138,46 @@ impl Decider {
     async fn facts<'a>(
         &self,
         store: &Store,
-        presentity_uri: &'a str,
-        mut stored: Presentity,
-    ) -> Result<Facts<'a>, StoreError> {
-        let documents = std::mem::take(&mut stored.documents);
-        let grounds = self
-            .judge
-            .grounds(store, presentity_uri, documents, stored.now_us)
-            .await?;
-        if let Rules::Broken(fault) = &grounds.rules {
-            tracing::warn!(presentity.aor = presentity_uri, reason = %fault, "rules cannot be read; the watchers are pending");
-        }
-        Ok(Facts {
-            presentity_uri,
-            stored,
-            grounds,
-        })
+        uris: &[&'a str],
+    ) -> Result<Vec<Facts<'a>>, StoreError> {
+        let mut all = store.watcher().rules(uris).await?;
+        let ruled = uris.iter().zip(&mut all).map(|(uri, stored)| Ruled {
+            presentity_uri: uri,
+            documents: std::mem::take(&mut stored.documents),
+            now_us: stored.now_us,
+        });
+        let grounds = self.judge.grounds(store, ruled.collect()).await?;
+        let facts = uris.iter().zip(all).zip(grounds);
+        let facts = facts.map(|((presentity_uri, stored), grounds)| {
+            if let Rules::Broken(fault) = &grounds.rules {
+                tracing::warn!(presentity.aor = presentity_uri, reason = %fault, "rules cannot be read; the watchers are pending");
+            }
+            Facts {
+                presentity_uri,
+                stored,
+                grounds,
+            }
+        });
+        Ok(facts.collect())
     }
 
     // --- whom they are about ---
 
     async fn decide_undecided(
         &self,
-        store: &Store,
-        owner: i64,
-        uris: &[&str],
+        writing: &Writing<'_>,
         all: &[Facts<'_>],
     ) -> Result<(), StoreError> {
         loop {
-            let subjects = store.watcher().undecided(uris, TOGETHER).await?;
+            let watchers = writing.store.watcher();
+            let subjects = watchers.undecided(writing.held, TOGETHER).await?;
             let mut changes = Changes::default();
             for subject in &subjects {
                 if let Some(facts) = all.get(subject.presentity_index) {
                     changes.decide(self, facts, subject);
                 }
             }
-            let written = changes.write(store, owner, uris).await?;
+            let written = changes.write(writing).await?;
             // What could not be written has changed meanwhile, and made its presentity due again.
             if subjects.len() < TOGETHER as usize || written == 0 {
                 return Ok(());
@@ -169,52 +188,66 @@ impl Decider {
     /// Decides anew about those of whom something is stored, whether they have a dialog or not.
     async fn decide_persons(
         &self,
-        store: &Store,
-        owner: i64,
-        facts: &Facts<'_>,
+        writing: &Writing<'_>,
+        concerned: &[&Facts<'_>],
     ) -> Result<(), StoreError> {
-        let uri = facts.presentity_uri;
-        let mut after = None;
+        let uris: Vec<&str> = concerned.iter().map(|facts| facts.presentity_uri).collect();
+        let (mut first, mut after) = (0, None);
         loop {
-            let persons = store
-                .watcher()
-                .persons(uri, after.as_ref(), TOGETHER)
+            let watchers = writing.store.watcher();
+            let persons = watchers
+                .persons(&uris[first..], after.as_ref(), TOGETHER)
                 .await?;
             let mut changes = Changes::default();
             for person in &persons {
-                changes.decide_person(self, facts, person);
+                if let Some(facts) = concerned.get(first + person.presentity_index) {
+                    changes.decide_person(self, facts, person);
+                }
             }
-            changes.write(store, owner, &[uri]).await?;
-            if persons.len() < TOGETHER as usize {
-                return Ok(());
+            changes.write(writing).await?;
+            match persons.into_iter().nth(TOGETHER as usize - 1) {
+                None => return Ok(()),
+                Some(last) => {
+                    first += last.presentity_index;
+                    after = Some(last);
+                }
             }
-            after = persons.into_iter().next_back();
         }
     }
 
     async fn decide_dialogs(
         &self,
-        store: &Store,
-        owner: i64,
-        facts: &Facts<'_>,
+        writing: &Writing<'_>,
+        concerned: &[&Facts<'_>],
     ) -> Result<(), StoreError> {
-        let uri = facts.presentity_uri;
-        for event in &self.packages {
-            let mut after = 0;
-            loop {
-                let subjects = store.watcher().dialogs(uri, event, after, TOGETHER).await?;
-                let mut changes = Changes::default();
-                for subject in &subjects {
+        let (mut about, mut resources) = (Vec::new(), Vec::new());
+        for facts in concerned {
+            for event in &self.packages {
+                about.push(*facts);
+                resources.push((facts.presentity_uri, event.as_str()));
+            }
+        }
+        let (mut first, mut after) = (0, 0);
+        loop {
+            let watchers = writing.store.watcher();
+            let subjects = watchers
+                .dialogs(&resources[first..], after, TOGETHER)
+                .await?;
+            let mut changes = Changes::default();
+            for subject in &subjects {
+                if let Some(facts) = about.get(first + subject.presentity_index) {
                     changes.decide(self, facts, subject);
                 }
-                changes.write(store, owner, &[uri]).await?;
-                match subjects.last() {
-                    Some(last) if subjects.len() == TOGETHER as usize => after = last.id,
-                    _ => break,
+            }
+            changes.write(writing).await?;
+            match subjects.get(TOGETHER as usize - 1) {
+                None => return Ok(()),
+                Some(last) => {
+                    first += last.presentity_index;
+                    after = last.id;
                 }
             }
         }
-        Ok(())
     }
 
     fn verdict(&self, facts: &Facts<'_>, username: &str, domain: &str) -> Verdict {
@@ -223,20 +256,5 @@ impl Decider {
             domain: domain.to_owned(),
         });
         self.judge.ground(&facts.grounds).decide(&watcher)
-    }
-}
-
-/// Judges by what the operator says.
-fn judge(config: &node::PresenceConfig, registry: Registry) -> Judge {
-    Judge {
-        registry,
-        policy: AuthorizationPolicy {
-            default_handling: SubHandling::read(config.default_policy.as_str()),
-            force_active: config.force_active,
-        },
-        removed_reason: config.xcapauth_userdel_reason.clone(),
-        sphere_check: config.enable_sphere_check,
-        fold_case: config.sip_uri_match.folds_case(),
-        large: LargeDocuments::default(),
     }
 }

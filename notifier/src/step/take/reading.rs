@@ -1,0 +1,161 @@
+//! What the dialogs of resources are shown: most of it is read and rendered before they are taken, so that it is known whom it shows
+//! something new; the rest afterwards.
+
+use crate::decider::Decider;
+use crate::render::Rendered;
+use crate::seen::{ChangedBy, Manner};
+use crate::watchers::Wanted;
+use events::Registry;
+use sql::{Looked, Resource, Seen, Store, StoreError, TakenDialog, WatchedResource, Watcher};
+use std::sync::Arc;
+
+/// Reads and renders.
+#[derive(Clone)]
+pub(super) struct Reading {
+    decider: Arc<Decider>,
+    manner: Manner,
+}
+
+/// What is known of a resource before it is taken.
+pub(super) enum Known {
+    /// The documents of its dialogs.
+    Seen(Seen),
+    /// That it has no dialogs: there is nothing to take.
+    Unwatched,
+    /// Nothing yet.
+    Nothing,
+}
+
+// === impl Reading ===
+
+impl Reading {
+    pub(super) fn new(decider: Arc<Decider>, manner: Manner) -> Reading {
+        Reading { decider, manner }
+    }
+
+    /// No document at all.
+    pub(super) fn nothing(&self) -> Rendered {
+        Rendered::new(self.manner.is_quiet)
+    }
+
+    fn registry(&self) -> &Registry {
+        self.decider.registry()
+    }
+
+    /// What is known of each resource before the take.
+    pub(super) async fn look(
+        &self,
+        store: &Store,
+        resources: &[Arc<Resource>],
+    ) -> Result<(Vec<Known>, Rendered), StoreError> {
+        let is_watcher_information = |resource: &Resource| {
+            let package = self.registry().find_name(&resource.event);
+            package.is_some_and(|package| package.watched_package().is_some())
+        };
+        let mut rendered = self.nothing();
+        let mut known = Vec::with_capacity(resources.len());
+        let (mut asked, mut at) = (Vec::new(), Vec::new());
+        for (place, resource) in resources.iter().enumerate() {
+            if is_watcher_information(resource) {
+                known.push(Known::Nothing);
+            } else {
+                known.push(Known::Unwatched);
+                asked.push(Resource::clone(resource));
+                at.push(place);
+            }
+        }
+        let (looked, listed) = store.publication().list_claimed(&asked).await?;
+        let mut seen = rendered.look(self.registry(), &asked, &looked, &listed);
+        self.find_own(store, &asked, &looked, &mut seen).await?;
+        for (look, seen) in looked.iter().zip(seen) {
+            if let Some(place) = at.get(look.resource_index) {
+                known[*place] = Known::Seen(seen);
+            }
+        }
+        Ok((known, rendered))
+    }
+
+    /// The dialogs of those who made the last changes. Asks nothing where nobody said who did.
+    async fn find_own(
+        &self,
+        store: &Store,
+        resources: &[Resource],
+        looked: &[Looked],
+        seen: &mut [Seen],
+    ) -> Result<(), StoreError> {
+        let (mut asked, mut about) = (Vec::new(), Vec::new());
+        for (index, look) in looked.iter().enumerate() {
+            if look.changed_by.is_empty() {
+                continue;
+            }
+            let by = ChangedBy::read(&look.changed_by, self.manner);
+            if let (Some(by), Some(resource)) = (by, resources.get(look.resource_index)) {
+                asked.push(resource.clone());
+                about.push((index, by));
+            }
+        }
+        for dialog in store.subscription().list_contacts(&asked).await? {
+            let about = about.get(dialog.resource_index);
+            if let Some((index, _)) = about.filter(|(_, by)| by.watches_by(&dialog))
+                && let Some(seen) = seen.get_mut(*index)
+            {
+                seen.own.push(dialog.id);
+            }
+        }
+        Ok(())
+    }
+
+    /// What taken dialogs of the resources at these places are shown that could not be known before they were taken.
+    pub(super) async fn read(
+        &self,
+        store: &Store,
+        resources: &[Arc<Resource>],
+        places: &[usize],
+        dialogs: &[TakenDialog],
+    ) -> Result<Rendered, StoreError> {
+        let (mut published, mut winfos) = (Vec::new(), Vec::new());
+        for place in places {
+            let Some(resource) = resources.get(*place) else {
+                continue;
+            };
+            let own = dialogs.iter().filter(|dialog| !dialog.is_known);
+            let own = own.filter(|dialog| dialog.resource_index == *place);
+            match Wanted::of(self.registry(), resource, own) {
+                Some(wanted) => winfos.push(wanted),
+                None => published.push(Resource::clone(resource)),
+            }
+        }
+        let questions: Vec<WatchedResource> = winfos.iter().map(Wanted::question).collect();
+        let (subscription, publication) = (store.subscription(), store.publication());
+        // Neither asks the database when there is nothing to ask.
+        let (watchers, listed) = tokio::try_join!(
+            subscription.list_watchers(&questions),
+            publication.list(&published),
+        )?;
+        let mut own: Vec<Vec<&Watcher>> = vec![Vec::new(); winfos.len()];
+        for watcher in &watchers {
+            if let Some(own) = own.get_mut(watcher.resource_index) {
+                own.push(watcher);
+            }
+        }
+        let winfos = winfos.iter().zip(&own);
+        let winfos = winfos.map(|(wanted, own)| wanted.render(self.registry(), own));
+        let mut rendered = self.nothing();
+        rendered.read(self.registry(), &published, &listed, winfos);
+        Ok(rendered)
+    }
+
+    /// Sees to it that there is what each taken dialog is shown.
+    pub(super) fn show(
+        &self,
+        resources: &[Arc<Resource>],
+        dialogs: &[TakenDialog],
+        rendered: &mut Rendered,
+    ) {
+        for dialog in dialogs {
+            if let Some(resource) = resources.get(dialog.resource_index) {
+                rendered.show(self.registry(), resource, dialog);
+            }
+        }
+    }
+}

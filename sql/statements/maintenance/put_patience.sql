@@ -1,0 +1,10 @@
+-- maintenance.put_patience
+-- Purpose:    say how long the statements of this session wait for a lock
+-- Called by:  sql/src/store.rs, for a handle that is in a hurry
+-- Parameters: $1 wait_ms int8 (0 = as long as the statement may take)
+-- Returns:    nothing
+-- Locks:      none
+-- Plan:       no table is read
+-- Retry:      safe
+-- RFC:        none
+SELECT FROM set_config('lock_timeout', $1::bigint::text, false)
