@@ -1789,14 +1789,24 @@ CREATE TABLE public.active_watchers (
     subscriber_key text COLLATE pg_catalog."C",
     shown bigint,
     status_event text DEFAULT ''::text NOT NULL,
+    renewed_at bigint DEFAULT 0 NOT NULL,
+    remote_request bigint,
     failure text DEFAULT ''::text NOT NULL,
     CONSTRAINT "a decision has a rules_version, or is -1 for still to be made" CHECK ((decided_version >= '-1'::integer)),
     CONSTRAINT "a dialog retires before its CSeq reaches 2^31 (RFC 3261)" CHECK (((local_cseq >= 0) AND (local_cseq <= 2147483647))),
     CONSTRAINT "a dialog retires before its version reaches 2^31" CHECK (((version >= 0) AND (version <= 2147483647))),
     CONSTRAINT "a subscription is to an event package" CHECK ((event <> ''::text)),
     CONSTRAINT "an ended dialog is terminated and owes nothing" CHECK (((NOT ended) OR ((status = 3) AND (updated = '-1'::integer)))),
+    CONSTRAINT "callid, to_tag, from_tag, event_id: at most 255 octets" CHECK (((octet_length(callid) <= 255) AND (octet_length(to_tag) <= 255) AND (octet_length(from_tag) <= 255) AND (octet_length(event_id) <= 255))),
+    CONSTRAINT "contact, user_agent, from_display, view: at most 1024 octets" CHECK (((octet_length(contact) <= 1024) AND (octet_length(user_agent) <= 1024) AND (octet_length(from_display) <= 1024) AND (octet_length(view) <= 1024))),
+    CONSTRAINT "local_uri and remote_uri have at most 2048 octets" CHECK (((octet_length(local_uri) <= 2048) AND (octet_length(remote_uri) <= 2048))),
+    CONSTRAINT "presentity_uri has at most 515 octets, event at most 128" CHECK (((octet_length(presentity_uri) <= 515) AND (octet_length(event) <= 128))),
+    CONSTRAINT "record_route has at most 4096 octets" CHECK ((octet_length(record_route) <= 4096)),
     CONSTRAINT "status is 1 active, 2 pending, 3 terminated or 4 waiting" CHECK (((status >= 1) AND (status <= 4))),
-    CONSTRAINT "the subscriber's CSeq has 32 bits (RFC 3261)" CHECK (((remote_cseq >= 0) AND (remote_cseq <= '4294967295'::bigint)))
+    CONSTRAINT "subscriber_key has at most 1280 octets" CHECK ((octet_length(subscriber_key) <= 1280)),
+    CONSTRAINT "the subscriber's CSeq has 32 bits (RFC 3261)" CHECK (((remote_cseq >= 0) AND (remote_cseq <= '4294967295'::bigint))),
+    CONSTRAINT "to_user, to_domain, from_user, from_domain: at most 255 octets" CHECK (((octet_length(to_user) <= 255) AND (octet_length(to_domain) <= 255) AND (octet_length(from_user) <= 255) AND (octet_length(from_domain) <= 255))),
+    CONSTRAINT "watcher_username and watcher_domain have at most 255 octets" CHECK (((octet_length(watcher_username) <= 255) AND (octet_length(watcher_domain) <= 255)))
 )
 WITH (fillfactor='45');
 
@@ -1818,7 +1828,7 @@ COMMENT ON COLUMN public.active_watchers.event IS 'Event package. Written once, 
 
 COMMENT ON COLUMN public.active_watchers.event_id IS 'id parameter of Event; empty if none. Written once, by servers.';
 
-COMMENT ON COLUMN public.active_watchers.to_tag IS 'Our tag, derived from the first SUBSCRIBE. Written once, by servers.';
+COMMENT ON COLUMN public.active_watchers.to_tag IS 'Our tag, derived from the first SUBSCRIBE; begins with two characters that are a hash of presentity_uri. Written once, by servers.';
 
 COMMENT ON COLUMN public.active_watchers.from_tag IS 'The subscriber''s tag. Written once, by servers.';
 
@@ -1895,6 +1905,10 @@ COMMENT ON COLUMN public.active_watchers.subscriber_key IS 'What makes a later s
 COMMENT ON COLUMN public.active_watchers.shown IS 'Digest of the document that the last NOTIFY showed: a change of state that shows the same again sends none. 0 = no document, null = not known. Written by subscription.take and subscription.settle_batch; null by hand makes the next change sent whatever it shows.';
 
 COMMENT ON COLUMN public.active_watchers.status_event IS 'Event of RFC 3857 that led to status: subscribe, approved, deactivated, probation, rejected, timeout, giveup, noresource; empty = none since the row was stored: subscribe, or what reason says. Written by a trigger, or by hand together with status.';
+
+COMMENT ON COLUMN public.active_watchers.renewed_at IS 'Epoch second at which the first SUBSCRIBE came once more, later than 64*T1 = 32 s, and was given a dialog of its own: its to_tag is that of this row, a dot and this. 0 = never. Written by servers.';
+
+COMMENT ON COLUMN public.active_watchers.remote_request IS 'Digest of the last SUBSCRIBE within the dialog: the same CSeq is its copy only if this is the same. Null before the first. Written by servers.';
 
 COMMENT ON COLUMN public.active_watchers.failure IS 'Why the last NOTIFY failed, in words (message too long, could not be reached, answered 503); of no meaning where failures is 0. Written by notifiers together with failures.';
 
@@ -1991,7 +2005,8 @@ CREATE TABLE public.notify_queue (
     sender text DEFAULT ''::text NOT NULL,
     sender_version bigint DEFAULT 0 NOT NULL,
     sender_since bigint DEFAULT 0 NOT NULL,
-    CONSTRAINT "nobody works on a state change that has not happened" CHECK ((claimed_version <= version))
+    CONSTRAINT "nobody works on a state change that has not happened" CHECK ((claimed_version <= version)),
+    CONSTRAINT "presentity_uri has at most 515 octets, event at most 255" CHECK (((octet_length(presentity_uri) <= 515) AND (octet_length(event) <= 255)))
 )
 WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0.0', autovacuum_vacuum_threshold='2000', autovacuum_vacuum_cost_delay='0', autovacuum_analyze_scale_factor='0.0', autovacuum_analyze_threshold='20000');
 
@@ -2126,7 +2141,10 @@ CREATE TABLE public.watchers (
     recheck_at bigint,
     subscription_id bigint,
     waited_until bigint,
-    CONSTRAINT "a decision is 1 active, 2 pending, 3 terminated or 4 waiting" CHECK (((status >= 1) AND (status <= 4)))
+    CONSTRAINT "a decision is 1 active, 2 pending, 3 terminated or 4 waiting" CHECK (((status >= 1) AND (status <= 4))),
+    CONSTRAINT "presentity_uri has at most 515 octets, event at most 128" CHECK (((octet_length(presentity_uri) <= 515) AND (octet_length(event) <= 128))),
+    CONSTRAINT "view has at most 1024 octets" CHECK ((octet_length(view) <= 1024)),
+    CONSTRAINT "watcher_username and watcher_domain have at most 255 octets" CHECK (((octet_length(watcher_username) <= 255) AND (octet_length(watcher_domain) <= 255)))
 );
 
 COMMENT ON TABLE public.watchers IS 'One row per authorization decision.';
@@ -2281,11 +2299,17 @@ CREATE TABLE public.presentity (
     ended bigint[] DEFAULT '{}'::bigint[] NOT NULL,
     ended_at bigint[] DEFAULT '{}'::bigint[] NOT NULL,
     has_dialog boolean DEFAULT false NOT NULL,
+    created_time bigint DEFAULT (floor(EXTRACT(epoch FROM now())))::bigint NOT NULL,
+    renewed_at bigint DEFAULT 0 NOT NULL,
     CONSTRAINT "a publication belongs to an event package" CHECK ((event <> ''::text)),
     CONSTRAINT "a publication has an entity-tag" CHECK ((etag <> ''::text)),
-    CONSTRAINT "a publication remembers at most four past entity-tags" CHECK ((cardinality(past_etags) <= 4)),
+    CONSTRAINT "a publication remembers at most five requests" CHECK ((cardinality(past_etags) <= 5)),
     CONSTRAINT "each end has a time, and there are at most 128" CHECK (((cardinality(ended) = cardinality(ended_at)) AND (cardinality(ended) <= 128))),
-    CONSTRAINT "expires is an epoch second, or -1 for never" CHECK ((expires >= '-1'::integer))
+    CONSTRAINT "etag, ruid and content_type have at most 255 octets" CHECK (((octet_length(etag) <= 255) AND (octet_length(ruid) <= 255) AND (octet_length(content_type) <= 255))),
+    CONSTRAINT "expires is an epoch second, or -1 for never" CHECK ((expires >= '-1'::integer)),
+    CONSTRAINT "presentity_uri has at most 515 octets, event at most 128" CHECK (((octet_length(presentity_uri) <= 515) AND (octet_length(event) <= 128))),
+    CONSTRAINT "sender has at most 1024 octets" CHECK ((octet_length(sender) <= 1024)),
+    CONSTRAINT "username and domain have at most 255 octets" CHECK (((octet_length(username) <= 255) AND (octet_length(domain) <= 255)))
 )
 WITH (fillfactor='70');
 
@@ -2299,7 +2323,7 @@ COMMENT ON COLUMN public.presentity.domain IS 'Host of the presentity; empty for
 
 COMMENT ON COLUMN public.presentity.event IS 'Event package, as in the Event header: presence, dialog;sla. Written by servers, or by hand.';
 
-COMMENT ON COLUMN public.presentity.etag IS 'Current entity-tag (RFC 3903 section 2); changes with each PUBLISH. Written by servers.';
+COMMENT ON COLUMN public.presentity.etag IS 'Current entity-tag (RFC 3903 section 2); changes with each PUBLISH. Those that servers give begin with two characters that are a hash of presentity_uri. Written by servers.';
 
 COMMENT ON COLUMN public.presentity.expires IS 'Epoch second at which the publication ends; -1 = never (hard state). Written by servers, or by hand.';
 
@@ -2317,7 +2341,7 @@ COMMENT ON COLUMN public.presentity.presentity_uri IS 'Canonical URI of username
 
 COMMENT ON COLUMN public.presentity.content_type IS 'Media type of the body; empty = the one that the event package usually has. Written by servers, or by hand.';
 
-COMMENT ON COLUMN public.presentity.past_etags IS 'The last four entity-tags before the current one, newest first: a late retransmission of a modify finds its own. Written by servers.';
+COMMENT ON COLUMN public.presentity.past_etags IS 'What named the last five requests that changed the publication, newest first, each with @ and the epoch second at which it came: a copy within 64*T1 = 32 s finds its own. Mostly the entity-tags that they gave, the current one first. Without @: a tag that was replaced by SQL or HTTP, or by an older version. Written by servers.';
 
 COMMENT ON COLUMN public.presentity.removed IS 'Ended, and kept for 64*T1 = 32 s so that a retransmitted removal gets its answer. Written by servers and by the sweep.';
 
@@ -2330,6 +2354,10 @@ COMMENT ON COLUMN public.presentity.ended IS 'Keys of dialogs that this publicat
 COMMENT ON COLUMN public.presentity.ended_at IS 'When it has called them so, epoch microsecond each. Written with ended.';
 
 COMMENT ON COLUMN public.presentity.has_dialog IS 'Of dialog;sla: the present body has a dialog, so another sender''s body without one does not replace it. Written by servers.';
+
+COMMENT ON COLUMN public.presentity.created_time IS 'Epoch second of the initial PUBLISH; of rows that are older than this column, when that was added. Written once, by servers.';
+
+COMMENT ON COLUMN public.presentity.renewed_at IS 'Epoch second at which the initial PUBLISH came once more, later than 64*T1 = 32 s, and was served anew: its entity-tag was then ruid, a dot and this. 0 = never. Written by servers.';
 
 CREATE VIEW public.presence_publications AS
  SELECT p.id,
@@ -2483,6 +2511,9 @@ ALTER TABLE ONLY public.active_watchers
 ALTER TABLE ONLY public.cluster
     ADD CONSTRAINT cluster_pkey PRIMARY KEY (only_row);
 
+ALTER TABLE public.xcap
+    ADD CONSTRAINT "doc_uri has at most 2048 octets" CHECK ((octet_length(doc_uri) <= 2048)) NOT VALID;
+
 ALTER TABLE ONLY public.node
     ADD CONSTRAINT node_pkey PRIMARY KEY (id);
 
@@ -2492,8 +2523,14 @@ ALTER TABLE ONLY public.notify_queue
 ALTER TABLE ONLY public.presentity
     ADD CONSTRAINT presentity_pkey PRIMARY KEY (id);
 
+ALTER TABLE public.xcap
+    ADD CONSTRAINT "presentity_uri has at most 515 octets" CHECK ((octet_length(presentity_uri) <= 515)) NOT VALID;
+
 ALTER TABLE ONLY public.quarantine
     ADD CONSTRAINT quarantine_pkey PRIMARY KEY (presentity_uri, event, dialog);
+
+ALTER TABLE public.xcap
+    ADD CONSTRAINT "username and domain have at most 255 octets" CHECK (((octet_length(username) <= 255) AND (octet_length(domain) <= 255))) NOT VALID;
 
 ALTER TABLE ONLY public.watchers
     ADD CONSTRAINT watchers_pkey PRIMARY KEY (id);

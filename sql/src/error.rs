@@ -84,7 +84,8 @@ impl StoreError {
             StoreError::Inconsistent { .. } => SqlState::DATA_CORRUPTED.code(),
             StoreError::Unavailable { .. }
             | StoreError::Deadline { .. }
-            | StoreError::Held { .. } => "",
+            | StoreError::Held { .. }
+            | StoreError::TooLong { .. } => "",
         }
     }
 }
