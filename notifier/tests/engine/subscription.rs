@@ -206,7 +206,7 @@ async fn a_flow_leads_through_its_server() {
     let mut received = Vec::new();
     let request = loop {
         assert!(connection.read_buf(&mut received).await.unwrap() > 0);
-        let whole = received.clone().into();
+        let whole = received.clone();
         if let Ok(Message::Request(request)) = sip::parse_datagram(whole, &Limits::default()) {
             break request;
         }
