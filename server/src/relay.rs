@@ -188,8 +188,12 @@ fn may_be_connected_to(request: &Request) -> bool {
     may_connect && Uri::parse(request.uri()).is_ok_and(|uri| uri.param("transport").is_none())
 }
 
+/// The longest answer that is handed on, as it leaves. A notifier needs its head, which has a few hundred octets; the connection is not one
+/// phone's to fill.
+const ANSWER_BYTES: usize = 16 << 10;
+
 /// Sends a response that came up a flow to whoever sent its request: down the connection that the next Via names. Anything else is
-/// dropped.
+/// dropped, and so is a response longer than [`ANSWER_BYTES`].
 pub(crate) fn back(response: &Response, secret: &Secret, outbox: &mut Outbox) {
     let Ok(top) = response.top_via() else { return };
     let Ok((bytes, below)) = sip::forward_response(response) else {
@@ -197,6 +201,10 @@ pub(crate) fn back(response: &Response, secret: &Secret, outbox: &mut Outbox) {
     };
     if top.branch.as_deref() != Some(branch(&below, secret).as_str()) {
         tracing::debug!("a response that is not the answer to anything forwarded; dropped");
+        return;
+    }
+    if bytes.len() > ANSWER_BYTES {
+        tracing::debug!(octets = bytes.len(), "an answer that is too long; dropped");
         return;
     }
     if let Some(notifier) = below.target() {

@@ -88,6 +88,32 @@ async fn a_notify_goes_down_the_connection_and_its_answer_comes_back() {
     server.stop().await;
 }
 
+/// A phone that answers with all that fits a datagram fills nobody's connection: its answer is not handed on, and those of others are.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_too_long_stays_here() {
+    let database = Database::migrated().await;
+    let server = Server::start(&database.url).await;
+    let phone = Phone::new().await;
+    let subscribe = Draft::subscribe("dialog", phone.address()).by(&phone);
+    let answer = phone.ask(server.udp, subscribe.text()).await;
+    assert_eq!(answer.status().code(), 200, "{}", answer.reason());
+    let flow = flow(&database).await;
+    let mut notifier = TcpPhone::connect(server.internal).await;
+    for (branch, length) in [("n1", 60_000), ("n2", 17_000), ("n3", 15_000)] {
+        notifier.send(notify(&flow, branch).text()).await;
+        let answer = String::from_utf8(ok(&request(phone.receive().await.0))).expect("UTF-8");
+        let more = format!("X:{}\r\n", "x".repeat(1_000)).repeat(length / 1_000);
+        let answer = answer.replace("Content-Length", &format!("{more}Content-Length"));
+        phone.send(server.udp, answer).await;
+    }
+    let back = response(notifier.receive().await);
+    assert_eq!(
+        back.top_via().expect("a Via").branch.as_deref(),
+        Some("z9hG4bKn3")
+    );
+    server.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flow_that_is_gone_fails_at_once() {
     let database = Database::migrated().await;

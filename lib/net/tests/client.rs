@@ -326,6 +326,36 @@ async fn a_relay_that_dies_fails_what_waits_for_it_and_nothing_else() {
     assert!(is_ok(&caller.outcomes(1).await[0].1));
 }
 
+/// A server that sends an answer on writes it anew, which makes it longer than what the server took from the phone. What waits beside it on the connection is
+/// not to suffer.
+#[tokio::test]
+async fn an_answer_that_grew_on_its_way_harms_nobody() {
+    let mut caller = Caller::new(&[], LONG).await;
+    let (peer, mut incoming) = endpoint(&[Transport::Tcp]).await;
+    let hop = relay(local(&peer, Transport::Tcp));
+    let requests = caller.requests(&hop, 3).await;
+    caller.client.send(requests);
+    let asked = packets(&mut incoming, 3).await;
+    let limits = sip::Limits::default();
+    let grown = [
+        format!("X: {}\r\n", "x".repeat(100)).repeat(limits.message_bytes / 100),
+        "X: x\r\n".repeat(limits.header_count),
+        format!("X: {}\r\n", "x".repeat(limits.header_line_bytes)),
+    ];
+    for (packet, more) in asked.iter().zip(grown) {
+        let answer = String::from_utf8(ok(&packet.bytes, packet.flow.remote)).unwrap();
+        let answer = answer.replace("Content-Length", &format!("{more}Content-Length"));
+        peer.send_flow(&packet.flow, answer.into()).unwrap();
+    }
+    assert!(
+        caller
+            .outcomes(3)
+            .await
+            .iter()
+            .all(|(_, outcome)| is_ok(outcome))
+    );
+}
+
 /// A datagram that the kernel does not take is a fault of that one request, known at once: neither a time-out, nor a word about the
 /// peer or about what else is on its way there.
 #[tokio::test]

@@ -37,6 +37,15 @@ const READ_BYTES: usize = 64 * 1024;
 const MAX_WAITING_BYTES: usize = 64 << 20;
 /// While so much waits, copies of what was sent before are of no use.
 const NO_COPIES_BYTES: usize = 1 << 20;
+/// What is read of answers. They were written anew from what phones sent within the default limits, and are longer for it: names are written in
+/// full, and Content-Length is a header more. One that exceeded these would end the connection for all.
+const ANSWERS: Limits = Limits {
+    message_bytes: 1 << 20,
+    header_count: 1_024,
+    header_line_bytes: 64 << 10,
+    body_bytes: 1 << 20,
+    notify_bytes: 1 << 20,
+};
 
 /// The connection as senders see it.
 pub(super) struct Relay {
@@ -222,8 +231,7 @@ async fn read<K: Send + 'static>(
     mut reading: OwnedReadHalf,
     flow: &FlowKey,
 ) -> End {
-    let limits = Limits::default();
-    let mut framer = StreamFramer::new(limits);
+    let mut framer = StreamFramer::new(ANSWERS);
     let mut buffer = vec![0; READ_BYTES];
     loop {
         match reading.read(&mut buffer).await {
@@ -236,7 +244,7 @@ async fn read<K: Send + 'static>(
         };
         loop {
             match framer.next() {
-                Ok(Some(Frame::Message(bytes))) => take(&shared, flow, bytes, &limits),
+                Ok(Some(Frame::Message(bytes))) => take(&shared, flow, bytes),
                 Ok(Some(Frame::Ping | Frame::TooLarge { .. })) => {}
                 Ok(None) => break,
                 Err(error) => return io::Error::other(error.reason).into(),
@@ -245,13 +253,8 @@ async fn read<K: Send + 'static>(
     }
 }
 
-fn take<K: Send + 'static>(
-    shared: &Arc<Shared<K>>,
-    flow: &FlowKey,
-    bytes: Vec<u8>,
-    limits: &Limits,
-) {
-    match sip::parse_datagram(bytes, limits) {
+fn take<K: Send + 'static>(shared: &Arc<Shared<K>>, flow: &FlowKey, bytes: Vec<u8>) {
+    match sip::parse_datagram(bytes, &ANSWERS) {
         Ok(Message::Response(response)) => shared.take_response(response, flow.clone()),
         // Nobody sends requests on this connection.
         Ok(Message::Request(_)) => {}
