@@ -39,13 +39,23 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
+    /// Answers a request in the place of a phone: as its own answers leave, for many may wait on that connection.
+    fn refuse(&mut self, front: &Front, arrival: &Arrival, answer: &Answer) {
+        let Arrival { request, flow, .. } = arrival;
+        if !flow.transport.is_reliable() {
+            return front.reply(arrival, answer);
+        }
+        let bytes = answer.encode(request, flow.remote);
+        self.answers.push((flow.remote, Bytes::from(bytes)));
+    }
+
     pub(crate) fn flush(&mut self, endpoint: &Endpoint) {
         for (flow, bytes) in self.datagrams.drain(..) {
             endpoint.send_udp(Some(flow.local), flow.remote, bytes);
         }
         for (notifier, bytes) in self.answers.drain(..) {
-            if endpoint.offer_tcp(notifier, bytes).is_err() {
-                // It repeats itself, on another connection if it has to, and so will the phone.
+            if endpoint.send_to_many(notifier, bytes).is_err() {
+                // All that it waits for on this connection has failed by that, and it tries again.
                 tracing::debug!(%notifier, "no connection for an answer");
             }
         }
@@ -70,14 +80,14 @@ pub(crate) fn forward(
             let mut outbox = Outbox::default();
             let sent = forwarding.send_by_tcp(&front, &arrival, bytes, &mut outbox);
             if let Err(answer) = sent.await {
-                front.reply(&arrival, &answer);
+                outbox.refuse(&front, &arrival, &answer);
             }
             outbox.flush(&front.endpoint);
         });
         Ok(())
     });
     if let Err(answer) = forwarded {
-        front.reply(arrival, &answer);
+        outbox.refuse(front, arrival, &answer);
     }
 }
 

@@ -174,6 +174,35 @@ async fn a_flow_that_is_gone_fails_at_once() {
     other.stop().await;
 }
 
+/// A notifier that reads late still gets every answer, the refusals among them.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_refusal_is_lost() {
+    const MANY: usize = 2_000;
+    let database = Database::migrated().await;
+    let server = Server::start(&database.url).await;
+    let phone = Phone::new().await;
+    let subscribe = Draft::subscribe("dialog", phone.address()).by(&phone);
+    let answer = phone.ask(server.udp, subscribe.text()).await;
+    assert_eq!(answer.status().code(), 200, "{}", answer.reason());
+    let no_hops = notify(&flow(&database).await, "n1")
+        .with("Max-Forwards", "0")
+        // An answer repeats it, so all answers together are more than the kernels hold.
+        .with(
+            "From",
+            &format!("<sip:{}@example.org>;tag=f", "x".repeat(7_000)),
+        )
+        .text();
+    let mut notifier = TcpPhone::connect(server.internal).await;
+    for _ in 0..MANY {
+        notifier.send(&no_hops).await;
+    }
+    for _ in 0..MANY {
+        let refused = response(notifier.receive().await);
+        assert_eq!(refused.status().code(), 483);
+    }
+    server.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_phone_behind_a_nat_is_reached_from_the_socket_it_knows() {
     let database = Database::migrated().await;

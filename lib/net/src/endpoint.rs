@@ -42,6 +42,8 @@ pub struct EndpointOptions {
     pub udp_queue_count: usize,
     /// Bytes that may wait for a slow TCP peer; beyond that its connection is closed.
     pub write_queue_bytes: usize,
+    /// The same for a process that many wait behind ([`Endpoint::send_to_many`]): what it may be late for by a second or two.
+    pub shared_queue_bytes: usize,
     /// TCP connections, both directions together; beyond that new ones are closed at once.
     pub max_connections: usize,
     /// How long an outgoing TCP connection may take to open.
@@ -68,6 +70,7 @@ impl Default for EndpointOptions {
             receive_buffer_bytes: 8 << 20,
             udp_queue_count: 65_536,
             write_queue_bytes: 1 << 20,
+            shared_queue_bytes: 64 << 20,
             max_connections: 20_000,
             connect_timeout: Duration::from_secs(4),
             message_timeout: Duration::from_secs(10),
@@ -322,13 +325,13 @@ impl Endpoint {
         self.shared.tcp.send(flow.connection, bytes)
     }
 
-    /// Sends down the open connection to `to`. A peer that does not read fast enough loses this message, and keeps its connection: for
-    /// connections that many wait for.
+    /// Sends down the open connection to `to`, a process of ours that many wait behind: from now on far more may wait for it
+    /// ([`EndpointOptions::shared_queue_bytes`]). Without room even so it loses its connection, and not single messages: whoever waits on it is to know.
     ///
     /// # Errors
-    /// [`FlowGone`]: there is no such connection, or it has no room.
-    pub fn offer_tcp(&self, to: SocketAddr, bytes: Bytes) -> Result<(), FlowGone> {
-        self.shared.tcp.offer(to, bytes)
+    /// [`FlowGone`]: there is no such connection, or it was closed just now because its queue was full.
+    pub fn send_to_many(&self, to: SocketAddr, bytes: Bytes) -> Result<(), FlowGone> {
+        self.shared.tcp.send_to_many(to, bytes)
     }
 
     /// A connection to `to`: one that is open already, or a new one. Several callers at once share one attempt.

@@ -319,6 +319,44 @@ async fn a_slow_reader_loses_its_connection_and_delays_nobody() {
     assert_eq!(&hello, b"hello");
 }
 
+/// A process that many wait behind may be late by far more than a phone; and it never loses a single message of many.
+#[tokio::test]
+async fn much_waits_for_a_process_and_then_its_connection_is_closed() {
+    let large = Bytes::from(vec![b'x'; 60_000]);
+    for (shared_queue_bytes, is_enough) in [(64 << 20, true), (2 << 20, false)] {
+        let options_ = EndpointOptions {
+            shared_queue_bytes,
+            ..EndpointOptions::default()
+        };
+        let (endpoint, mut incoming) = endpoint_with(&[Transport::Tcp], options_).await;
+        let mut process = TcpStream::connect(local(&endpoint, Transport::Tcp))
+            .await
+            .unwrap();
+        process
+            .write_all(&options("TCP h", "z9hG4bK", "late", b""))
+            .await
+            .unwrap();
+        let flow = packets(&mut incoming, 1).await.remove(0).flow;
+        let mut sent = 0;
+        // More than both kernels hold.
+        while sent < 30_000_000 && endpoint.send_to_many(flow.remote, large.clone()).is_ok() {
+            sent += large.len();
+        }
+        assert_eq!(sent >= 30_000_000, is_enough);
+        if is_enough {
+            // A refusal takes its place behind all that.
+            endpoint.send_flow(&flow, large.clone()).unwrap();
+            let mut all = vec![0; sent + large.len()];
+            within("all of it", process.read_exact(&mut all))
+                .await
+                .unwrap();
+        } else {
+            within("its end", endpoint.closed(&flow).unwrap()).await;
+            assert_eq!(endpoint.drops().connections(), 1);
+        }
+    }
+}
+
 #[tokio::test]
 async fn whoever_wastes_time_or_room_is_closed() {
     let short = EndpointOptions {

@@ -33,7 +33,7 @@ pub(super) struct WriteQueue {
     flow: FlowKey,
     queue: mpsc::UnboundedSender<Bytes>,
     waiting_bytes: AtomicUsize,
-    max_bytes: usize,
+    max_bytes: AtomicUsize,
     /// Requests that came by this connection, less the responses that were queued. Not exact: a copy of a request that is being worked on
     /// gets no answer of its own.
     owed: AtomicI64,
@@ -56,7 +56,7 @@ impl WriteQueue {
                 flow,
                 queue,
                 waiting_bytes: AtomicUsize::new(0),
-                max_bytes,
+                max_bytes: AtomicUsize::new(max_bytes),
                 owed: AtomicI64::new(0),
                 written: Notify::new(),
                 ending: AtomicBool::new(false),
@@ -79,12 +79,16 @@ impl WriteQueue {
         !self.token.is_cancelled() && !self.ending.load(Ordering::Relaxed)
     }
 
+    /// Lets as much as this wait from now on.
+    pub(super) fn widen(&self, max_bytes: usize) {
+        self.max_bytes.fetch_max(max_bytes, Ordering::Relaxed);
+    }
+
     /// Queues, unless the connection is closed or the peer already has too much to read.
     pub(super) fn push(&self, bytes: Bytes) -> Result<(), FlowGone> {
         let length = bytes.len();
-        if self.token.is_cancelled()
-            || self.waiting_bytes.load(Ordering::Relaxed) + length > self.max_bytes
-        {
+        let waiting_bytes = self.waiting_bytes.load(Ordering::Relaxed) + length;
+        if self.token.is_cancelled() || waiting_bytes > self.max_bytes.load(Ordering::Relaxed) {
             return Err(FlowGone);
         }
         self.waiting_bytes.fetch_add(length, Ordering::Relaxed);

@@ -203,19 +203,23 @@ impl TcpTable {
             .get(&connection)
             .cloned()
             .ok_or(FlowGone)?;
+        self.push(&queue, bytes)
+    }
+
+    /// See [`super::Endpoint::send_to_many`].
+    pub(super) fn send_to_many(&self, to: SocketAddr, bytes: Bytes) -> Result<(), FlowGone> {
+        let queue = self.open().queue_to(to).cloned().ok_or(FlowGone)?;
+        queue.widen(self.options.shared_queue_bytes);
+        self.push(&queue, bytes)
+    }
+
+    fn push(&self, queue: &WriteQueue, bytes: Bytes) -> Result<(), FlowGone> {
         queue.push(bytes).inspect_err(|FlowGone| {
             // A slow reader must not hold up the others; nor may it keep half of what it was sent.
             if queue.close() {
                 self.drops.count_connection();
             }
         })
-    }
-
-    /// See [`super::Endpoint::offer_tcp`].
-    pub(super) fn offer(&self, to: SocketAddr, bytes: Bytes) -> Result<(), FlowGone> {
-        let open = self.open();
-        let queue = open.queue_to(to).ok_or(FlowGone)?;
-        queue.push(bytes)
     }
 
     pub(super) fn open_to(&self, to: SocketAddr) -> Option<FlowKey> {
