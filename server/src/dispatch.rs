@@ -40,7 +40,9 @@ fn parse(front: &Arc<Front>, packet: Packet, outbox: &mut Outbox) {
         Ok(Message::Request(request)) => {
             with_secret(front, Work::Request(front.arrival(request, flow)), outbox)
         }
-        Ok(Message::Response(response)) => with_secret(front, Work::Response(response), outbox),
+        Ok(Message::Response(response)) => {
+            with_secret(front, Work::Response(response, flow), outbox)
+        }
         Err(error) => refuse(front, flow, error),
     }
 }
@@ -48,7 +50,7 @@ fn parse(front: &Arc<Front>, packet: Packet, outbox: &mut Outbox) {
 /// What needs the cluster's secret before it can be handled.
 enum Work {
     Request(Arrival),
-    Response(Response),
+    Response(Response, FlowKey),
 }
 
 /// Goes on at once where the secret is known, which is always but at the start; else when the database has told it.
@@ -89,7 +91,9 @@ fn with_secret(front: &Arc<Front>, work: Work, outbox: &mut Outbox) {
 fn handle(front: &Arc<Front>, work: Work, secret: &Secret, outbox: &mut Outbox) {
     let arrival = match work {
         Work::Request(arrival) => arrival,
-        Work::Response(response) => return relay::back(&response, secret, outbox),
+        Work::Response(response, flow) => {
+            return relay::back(front, &response, &flow, secret, outbox);
+        }
     };
     if let Some(token) = relay::token(&arrival.request, secret) {
         return relay::forward(front, &arrival, &token, secret, outbox);

@@ -19,6 +19,7 @@ use crate::admission::{Admission, Admitted};
 use crate::answer::{self, Answer};
 use crate::doorbell::Doorbell;
 use crate::flow::Addresses;
+use crate::relay::Unanswered;
 use crate::script::{Call, Scripts};
 use crate::write_batch::{Lane, Ticket, WriteQueue, Writers};
 use crate::{publish, subscribe};
@@ -32,6 +33,7 @@ pub(crate) struct Front {
     /// Who may watch whom, for `pres_auth_status`.
     pub(crate) judge: Judge,
     pub(crate) addresses: Addresses,
+    pub(crate) unanswered: Unanswered,
     pub(crate) admission: Admission,
     pub(crate) creates_publications: Arc<WriteQueue<publish::Create>>,
     pub(crate) changes_publications: Arc<WriteQueue<publish::Change>>,
@@ -92,6 +94,7 @@ impl Front {
             registry,
             policy,
             addresses,
+            unanswered: Unanswered::default(),
             admission: Admission::new(config.server.backlog.get()),
             creates_publications: WriteQueue::new(
                 publish::Create(store.clone()),

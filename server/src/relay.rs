@@ -1,4 +1,5 @@
-//! The relay: sends requests down the flows that this process holds, and their responses back. It keeps nothing between the two.
+//! The relay: sends requests down the flows that this process holds, and their responses back. Between the two it keeps nothing that an answer
+//! needs; only what is to be done if the connection of a request closes first ([`Unanswered`]).
 //!
 //! A request whose topmost Route carries a flow token signed by this cluster goes down that flow (RFC 5626 section 5.3); if the
 //! flow has ended, 430 tells so at once. The branch of the Via that we add is a keyed hash of the Via below it: a retransmission is a
@@ -7,6 +8,8 @@
 //!
 //! Notifiers send over connections, on which they hear the answers. What came together leaves together ([`Outbox`]). What cannot be sent to
 //! a phone, because it is too long for a datagram or the kernel knows no way, is answered in the phone's place, at once.
+
+mod unanswered;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,6 +25,8 @@ use sip::{
 use crate::answer::{self, Answer};
 use crate::flow::reachable;
 use crate::front::{Arrival, Front};
+use unanswered::Instead;
+pub(crate) use unanswered::Unanswered;
 
 /// The flow that the topmost Route of `request` names, if the token is one of ours.
 pub(crate) fn token(request: &Request, secret: &Secret) -> Option<FlowToken> {
@@ -71,9 +76,13 @@ pub(crate) fn forward(
     outbox: &mut Outbox,
 ) {
     let forwarded = Forwarding::new(front, arrival, token, secret).and_then(|forwarding| {
-        let bytes = forwarding.encode(front, arrival)?;
+        let bytes = forwarding.encode(front, arrival, forwarding.flow.transport)?;
+        if forwarding.flow.transport != Transport::Udp {
+            return forwarding.send_on(front, &forwarding.flow, bytes, Instead::refuse(arrival));
+        }
         if !forwarding.is_for_tcp(front, arrival, &bytes) {
-            return forwarding.send(front, bytes, outbox);
+            outbox.datagrams.push((forwarding.flow, bytes));
+            return Ok(());
         }
         let (front, arrival) = (Arc::clone(front), arrival.clone_request());
         tokio::spawn(async move {
@@ -135,11 +144,17 @@ impl Forwarding {
         })
     }
 
-    /// The request as it leaves by this flow.
-    fn encode(&self, front: &Front, arrival: &Arrival) -> Result<Bytes, Answer> {
+    /// The request as it leaves by `transport`, which is not that of the flow where a connection stands in for a datagram: its copies are copies
+    /// by both, so both have one address in the Via (RFC 3261 section 17.2.3).
+    fn encode(
+        &self,
+        front: &Front,
+        arrival: &Arrival,
+        transport: Transport,
+    ) -> Result<Bytes, Answer> {
         let address = reachable(&front.endpoint, self.flow.local, self.flow.remote.ip());
         let via = ViaOut {
-            transport: self.flow.transport,
+            transport,
             host: Host::from(address.ip()).to_string(),
             port: address.port(),
             branch: self.branch.clone(),
@@ -152,40 +167,76 @@ impl Forwarding {
         }
     }
 
-    fn send(self, front: &Front, bytes: Bytes, outbox: &mut Outbox) -> Result<(), Answer> {
-        if self.flow.transport == Transport::Udp {
-            outbox.datagrams.push((self.flow, bytes));
-            return Ok(());
+    /// Writes it on a connection, and notes what is to be sent `instead` should that close before the answer comes.
+    fn send_on(
+        &self,
+        front: &Arc<Front>,
+        flow: &FlowKey,
+        bytes: Bytes,
+        instead: Instead,
+    ) -> Result<(), Answer> {
+        let (unanswered, connection) = (&front.unanswered, flow.connection);
+        if unanswered.note(connection, &self.branch, instead)
+            && let Some(closed) = front.endpoint.closed(flow)
+        {
+            tokio::spawn(make_up_for(Arc::clone(front), flow.clone(), closed));
         }
-        let sent = front.endpoint.send_flow(&self.flow, bytes);
-        sent.map_err(|_| answer::flow_failed())
+        let sent = front.endpoint.send_flow(flow, bytes);
+        // Else that has been done already.
+        if sent.is_err() && unanswered.forget(connection, &self.branch) {
+            return Err(answer::flow_failed());
+        }
+        Ok(())
     }
 
     /// Whether it is too long for a datagram, and the phone may take it by TCP (RFC 3261 section 18.1.1).
     fn is_for_tcp(&self, front: &Front, arrival: &Arrival, bytes: &Bytes) -> bool {
-        self.flow.transport == Transport::Udp
-            && bytes.len() > net::PATH_BYTES
+        bytes.len() > net::PATH_BYTES
             && may_be_connected_to(&arrival.request)
             && front.endpoint.may_take_tcp(self.flow.remote)
     }
 
+    /// What the phone does not answer by TCP, it gets by UDP: a copy, because the notifier repeats itself; or all, when the connection closes.
     async fn send_by_tcp(
         self,
-        front: &Front,
+        front: &Arc<Front>,
         arrival: &Arrival,
         by_udp: Bytes,
         outbox: &mut Outbox,
     ) -> Result<(), Answer> {
-        let endpoint = &front.endpoint;
-        match endpoint.connect_instead_of_udp(self.flow.remote).await {
-            None => self.send(front, by_udp, outbox),
-            Some(flow) => {
-                let by_tcp = Forwarding { flow, ..self };
-                let bytes = by_tcp.encode(front, arrival)?;
-                by_tcp.send(front, bytes, outbox)
+        match front
+            .endpoint
+            .connect_instead_of_udp(self.flow.remote)
+            .await
+        {
+            Some(flow) if !front.unanswered.has(flow.connection, &self.branch) => {
+                let by_tcp = self.encode(front, arrival, Transport::Tcp)?;
+                let instead = Instead::Datagram(self.flow.clone(), by_udp);
+                self.send_on(front, &flow, by_tcp, instead)
+            }
+            _ => {
+                outbox.datagrams.push((self.flow, by_udp));
+                Ok(())
             }
         }
     }
+}
+
+/// When a connection has closed: what was written on it and not answered is refused in the phone's place, as if it had come a moment later,
+/// or sent as a datagram after all.
+async fn make_up_for(front: Arc<Front>, flow: FlowKey, closed: impl Future<Output = ()>) {
+    closed.await;
+    let mut outbox = Outbox::default();
+    for instead in front.unanswered.take(flow.connection) {
+        match instead {
+            Instead::Answer(notifier, bytes) => outbox.answers.push((notifier, bytes)),
+            Instead::Datagram(flow, bytes) => {
+                front.endpoint.takes_no_tcp(flow.remote);
+                outbox.datagrams.push((flow, bytes));
+            }
+        }
+    }
+    outbox.flush(&front.endpoint);
 }
 
 /// Whether the phone behind this Route can be reached without its flow, and leaves it to us by which transport.
@@ -202,24 +253,38 @@ fn may_be_connected_to(request: &Request) -> bool {
 /// phone's to fill.
 const ANSWER_BYTES: usize = 16 << 10;
 
-/// Sends a response that came up a flow to whoever sent its request: down the connection that the next Via names. Anything else is
+/// Sends a response that came up `flow` to whoever sent its request: down the connection that the next Via names. Anything else is
 /// dropped, and so is a response longer than [`ANSWER_BYTES`].
-pub(crate) fn back(response: &Response, secret: &Secret, outbox: &mut Outbox) {
-    let Ok(top) = response.top_via() else { return };
-    let Ok((bytes, below)) = sip::forward_response(response) else {
-        return;
-    };
-    if top.branch.as_deref() != Some(branch(&below, secret).as_str()) {
+pub(crate) fn back(
+    front: &Front,
+    response: &Response,
+    flow: &FlowKey,
+    secret: &Secret,
+    outbox: &mut Outbox,
+) {
+    let branch = hand_on(response, secret, outbox);
+    if let Some(branch) = branch.filter(|_| response.status().is_final())
+        && flow.transport.is_reliable()
+    {
+        front.unanswered.forget(flow.connection, &branch);
+    }
+}
+
+/// The branch that the request had on its way, if it was one of those that were forwarded.
+fn hand_on(response: &Response, secret: &Secret, outbox: &mut Outbox) -> Option<String> {
+    let top = response.top_via().ok()?;
+    let (bytes, below) = sip::forward_response(response).ok()?;
+    let branch = branch(&below, secret);
+    if top.branch.as_deref() != Some(branch.as_str()) {
         tracing::debug!("a response that is not the answer to anything forwarded; dropped");
-        return;
+        return None;
     }
     if bytes.len() > ANSWER_BYTES {
         tracing::debug!(octets = bytes.len(), "an answer that is too long; dropped");
-        return;
+        return None;
     }
-    if let Some(notifier) = below.target() {
-        outbox.answers.push((notifier, Bytes::from(bytes)));
-    }
+    outbox.answers.push((below.target()?, Bytes::from(bytes)));
+    Some(branch)
 }
 
 /// Answers for ever in the place of phones what the kernel refuses to send them: nobody has to wait for a time-out to learn of it, and nobody
@@ -247,7 +312,7 @@ fn answer_in_place(front: &Front, datagram: &RefusedDatagram, secret: &Secret) {
     };
     if let Ok(Message::Response(response)) = parsed(answer.encode(&request, datagram.to)) {
         let mut outbox = Outbox::default();
-        back(&response, secret, &mut outbox);
+        hand_on(&response, secret, &mut outbox);
         outbox.flush(&front.endpoint);
     }
 }

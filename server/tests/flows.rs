@@ -203,6 +203,98 @@ async fn no_refusal_is_lost() {
     server.stop().await;
 }
 
+/// A phone whose connection closes does not answer what it was sent there. The notifier learns it at once, and does not take it for
+/// silent; what was answered before is over.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_closed_connection_leaves_unanswered_is_refused() {
+    let database = Database::migrated().await;
+    let server = Server::start(&database.url).await;
+    let mut phone = TcpPhone::connect(server.tcp).await;
+    let subscribe = Draft::subscribe("dialog", ([192, 0, 2, 1], 5060).into());
+    let answer = phone.ask(subscribe.text()).await;
+    assert_eq!(answer.status().code(), 200, "{}", answer.reason());
+    let flow = flow(&database).await;
+    let mut notifier = TcpPhone::connect(server.internal).await;
+    let mut received = Vec::new();
+    for branch in ["n1", "n2", "n3"] {
+        notifier.send(notify(&flow, branch).text()).await;
+        received.push(request(phone.receive().await));
+    }
+    phone.send(ok(&received[1])).await;
+    let first = response(notifier.receive().await);
+    drop(phone);
+    let (second, third) = (notifier.receive().await, notifier.receive().await);
+    let answers = [first, response(second), response(third)].map(|answer| {
+        let branch = answer.top_via().expect("a Via").branch;
+        (answer.status().code(), branch.unwrap_or_default())
+    });
+    let expected = [(200, "z9hG4bKn2"), (430, "z9hG4bKn1"), (430, "z9hG4bKn3")];
+    assert_eq!(
+        answers,
+        expected.map(|(status, branch)| (status, branch.to_owned()))
+    );
+    // Nothing more about them comes before the next answer.
+    let next = notifier.ask(notify(&flow, "n4").text()).await;
+    let branch = next.top_via().expect("a Via").branch;
+    assert_eq!(branch.as_deref(), Some("z9hG4bKn4"));
+    server.stop().await;
+}
+
+/// RFC 3261 section 18.1.1: a long NOTIFY for a phone on UDP goes by TCP. A phone that takes the connection and does not answer there gets the copy
+/// by UDP, and the next ones too once it has closed it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_that_takes_connections_and_does_not_answer_there() {
+    let database = Database::migrated().await;
+    let server = Server::start(&database.url).await;
+    let (phone, listener) = loop {
+        let phone = Phone::new().await;
+        // Another process may have the port.
+        if let Ok(listener) = tokio::net::TcpListener::bind(phone.address()).await {
+            break (phone, listener);
+        }
+    };
+    let subscribe = Draft::subscribe("dialog", phone.address()).by(&phone);
+    let answer = phone.ask(server.udp, subscribe.text()).await;
+    assert_eq!(answer.status().code(), 200, "{}", answer.reason());
+    let flow = flow(&database).await;
+    let mut notifier = TcpPhone::connect(server.internal).await;
+    let long = |branch| notify(&flow, branch).body(&"x".repeat(2_000)).text();
+    let own_via = |request: &sip::Request| {
+        let via = request.top_via().expect("a Via");
+        (via.host.to_string(), via.port, via.branch)
+    };
+
+    notifier.send(long("n1")).await;
+    let (stream, _) = listener.accept().await.expect("a connection");
+    let mut by_tcp = TcpPhone::on(stream);
+    let first = request(by_tcp.receive().await);
+    notifier.send(long("n1")).await;
+    let copy = request(phone.receive().await.0);
+    assert_eq!(
+        own_via(&copy),
+        own_via(&first),
+        "one transaction for the phone"
+    );
+    phone.send(server.udp, ok(&copy)).await;
+    assert_eq!(response(notifier.receive().await).status().code(), 200);
+
+    notifier.send(long("n2")).await;
+    let second = request(by_tcp.receive().await);
+    drop(by_tcp);
+    // The first one as well: nobody said by TCP that it had arrived.
+    let mut branches = Vec::new();
+    for _ in 0..2 {
+        branches.push(own_via(&request(phone.receive().await.0)).2);
+    }
+    assert_eq!(branches, [own_via(&first).2, own_via(&second).2]);
+
+    notifier.send(long("n3")).await;
+    let (bytes, _) = phone.receive().await;
+    phone.send(server.udp, ok(&request(bytes))).await;
+    assert_eq!(response(notifier.receive().await).status().code(), 200);
+    server.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_phone_behind_a_nat_is_reached_from_the_socket_it_knows() {
     let database = Database::migrated().await;

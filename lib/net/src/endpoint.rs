@@ -57,6 +57,9 @@ pub struct EndpointOptions {
     pub idle_timeout: Duration,
     /// How long a write may make no progress.
     pub write_timeout: Duration,
+    /// How long what was written may stay without the other kernel's word: a machine that is gone without a word, or a NAT that has forgotten
+    /// the connection, must be found well before 64*T1 = 32 s, after which the phone would be taken for silent.
+    pub unacknowledged_timeout: Duration,
     /// How long a connection stays whose peer sends no more, or nothing that can be framed, for the answers that it is owed: 64*T1, the
     /// time for which a client waits.
     pub answer_timeout: Duration,
@@ -77,6 +80,7 @@ impl Default for EndpointOptions {
             first_message_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(7_200),
             write_timeout: Duration::from_secs(10),
+            unacknowledged_timeout: Duration::from_secs(20),
             answer_timeout: Duration::from_secs(32),
             incoming_queue_count: 256,
         }

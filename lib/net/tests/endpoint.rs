@@ -357,6 +357,34 @@ async fn much_waits_for_a_process_and_then_its_connection_is_closed() {
     }
 }
 
+/// A machine that is gone, or a NAT that has forgotten the connection, sends no FIN: what is written stays without an answer of the other kernel.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_peer_that_is_gone_without_a_word_is_found() {
+    let short = EndpointOptions {
+        unacknowledged_timeout: Duration::from_millis(500),
+        ..EndpointOptions::default()
+    };
+    let (endpoint, mut incoming) = endpoint_with(&[Transport::Tcp], short).await;
+    let mut phone = TcpStream::connect(local(&endpoint, Transport::Tcp))
+        .await
+        .unwrap();
+    phone
+        .write_all(&options("TCP h", "z9hG4bK", "1", b""))
+        .await
+        .unwrap();
+    let flow = packets(&mut incoming, 1).await.remove(0).flow;
+    // BPF "ret 0": from here on the phone's kernel throws away whatever comes for this socket.
+    let nothing = socket2::SockFilter::new(6, 0, 0, 0);
+    socket2::SockRef::from(&phone)
+        .attach_filter(&[nothing])
+        .unwrap();
+    endpoint
+        .send_flow(&flow, Bytes::from_static(b"hello"))
+        .unwrap();
+    within("its end", endpoint.closed(&flow).unwrap()).await;
+}
+
 #[tokio::test]
 async fn whoever_wastes_time_or_room_is_closed() {
     let short = EndpointOptions {

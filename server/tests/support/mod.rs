@@ -198,8 +198,13 @@ pub(crate) struct TcpPhone {
 
 impl TcpPhone {
     pub(crate) async fn connect(to: SocketAddr) -> Self {
+        Self::on(TcpStream::connect(to).await.expect("connected"))
+    }
+
+    /// At its end of a connection.
+    pub(crate) fn on(stream: TcpStream) -> Self {
         Self {
-            stream: TcpStream::connect(to).await.expect("connected"),
+            stream,
             buffer: Vec::new(),
         }
     }

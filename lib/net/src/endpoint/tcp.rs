@@ -162,7 +162,7 @@ impl TcpTable {
         remote: SocketAddr,
         origin: Origin,
     ) -> io::Result<FlowKey> {
-        tune(&stream)?;
+        tune(&stream, &self.options)?;
         let connection = self.next.fetch_add(1, Ordering::Relaxed);
         let flow = FlowKey {
             transport: Transport::Tcp,
@@ -266,11 +266,14 @@ impl Open {
 }
 
 /// SIP messages are small and awaited: no Nagle. A dead peer is found within two minutes even when nothing is sent.
-fn tune(stream: &TcpStream) -> io::Result<()> {
+fn tune(stream: &TcpStream, options: &EndpointOptions) -> io::Result<()> {
     stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(options.unacknowledged_timeout))?;
     let keepalive = TcpKeepalive::new()
         .with_time(Duration::from_secs(60))
         .with_interval(Duration::from_secs(15))
         .with_retries(4);
-    SockRef::from(stream).set_tcp_keepalive(&keepalive)
+    socket.set_tcp_keepalive(&keepalive)
 }

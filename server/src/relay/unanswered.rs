@@ -1,0 +1,107 @@
+//! Requests that were written on a connection and wait for their answer, and what is to be sent should the connection close first.
+//!
+//! Whoever sent them does not repeat what went by TCP (RFC 3261 section 17.1.2.2), and would take the phone for silent. What is lost with this process
+//! costs no more than that: the notifier's connection breaks with it, and that says the same.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use net::FlowKey;
+
+use crate::answer;
+use crate::front::Arrival;
+
+/// 64*T1: nobody waits longer (RFC 3261 section 17.1.2.2).
+const KEPT: Duration = Duration::from_secs(32);
+/// Kept for one connection; of more the oldest are forgotten, and time out if it closes.
+const MOST: usize = 256;
+
+/// The book of it, by the number of the connection.
+#[derive(Default)]
+pub(crate) struct Unanswered {
+    connections: Mutex<HashMap<u64, VecDeque<Entry>>>,
+}
+
+struct Entry {
+    /// Of the Via that we added.
+    branch: String,
+    since: Instant,
+    instead: Instead,
+}
+
+/// What is sent in place of an answer that can come no more.
+pub(super) enum Instead {
+    /// An answer to the notifier.
+    Answer(SocketAddr, Bytes),
+    /// The request itself, by the flow that the connection stood in for.
+    Datagram(FlowKey, Bytes),
+}
+
+impl Instead {
+    /// 430, as for what comes after the connection has closed (RFC 5626 section 5.3).
+    pub(super) fn refuse(arrival: &Arrival) -> Instead {
+        let notifier = arrival.flow.remote;
+        let answer = answer::flow_failed().encode(&arrival.request, notifier);
+        Instead::Answer(notifier, Bytes::from(answer))
+    }
+}
+
+impl Unanswered {
+    /// Notes a request. Whether this is the first one of its connection, whose end somebody must wait for then.
+    #[must_use]
+    pub(super) fn note(&self, connection: u64, branch: &str, instead: Instead) -> bool {
+        let mut connections = self.connections();
+        let is_first = !connections.contains_key(&connection);
+        let entries = connections.entry(connection).or_default();
+        while entries.len() >= MOST || entries.front().is_some_and(Entry::is_over) {
+            entries.pop_front();
+        }
+        entries.push_back(Entry {
+            branch: branch.to_owned(),
+            since: Instant::now(),
+            instead,
+        });
+        is_first
+    }
+
+    /// Whether this request waits.
+    pub(super) fn has(&self, connection: u64, branch: &str) -> bool {
+        let connections = self.connections();
+        let mut entries = connections.get(&connection).into_iter().flatten();
+        entries.any(|entry| entry.branch == branch)
+    }
+
+    /// Forgets a request, copies of it too. Whether it was there.
+    pub(super) fn forget(&self, connection: u64, branch: &str) -> bool {
+        let mut connections = self.connections();
+        let Some(entries) = connections.get_mut(&connection) else {
+            return false;
+        };
+        let count = entries.len();
+        entries.retain(|entry| entry.branch != branch);
+        entries.len() < count
+    }
+
+    /// Forgets a connection, and gives what is to be sent now.
+    pub(super) fn take(&self, connection: u64) -> Vec<Instead> {
+        let entries = self.connections().remove(&connection).unwrap_or_default();
+        let mut waiting: Vec<Entry> = entries.into();
+        waiting.retain(|entry| !entry.is_over());
+        waiting.into_iter().map(|entry| entry.instead).collect()
+    }
+
+    fn connections(&self) -> MutexGuard<'_, HashMap<u64, VecDeque<Entry>>> {
+        self.connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    fn is_over(&self) -> bool {
+        self.since.elapsed() > KEPT
+    }
+}
