@@ -27,7 +27,7 @@ pub(crate) enum Ending {
     TimedOut,
     /// The next hop's name can't be resolved, no connection can be made, the kernel knows no way.
     Unreachable,
-    /// It is longer than a datagram, and the phone takes no other transport. It says nothing about the phone.
+    /// It is longer than a datagram, and the phone takes no other transport; or longer than any server takes. It says nothing about the phone.
     TooLong { octets: usize },
     /// Its Contact, Route or addresses can't be made into a request. It never will be.
     Unsendable,
@@ -58,7 +58,7 @@ impl Ending {
             Ending::TimedOut => "no answer".to_owned(),
             Ending::Unreachable => "could not be reached".to_owned(),
             Ending::TooLong { octets } => {
-                format!("message too long: {} octets over UDP", grouped(octets))
+                format!("message too long: {} octets", grouped(octets))
             }
             Ending::Unsendable => "cannot be made".to_owned(),
             Ending::Skipped => String::new(),
@@ -318,11 +318,8 @@ mod tests {
     fn failures_have_words() {
         let too_long = |octets| Ending::TooLong { octets }.in_words();
         for (found, expected) in [
-            (too_long(70_000), "message too long: 70,000 octets over UDP"),
-            (
-                too_long(1_234_567),
-                "message too long: 1,234,567 octets over UDP",
-            ),
+            (too_long(70_000), "message too long: 70,000 octets"),
+            (too_long(1_234_567), "message too long: 1,234,567 octets"),
             (answered(503).in_words(), "answered 503"),
             (answered(513).in_words(), "message too long: answered 513"),
             (Ending::TimedOut.in_words(), "no answer"),

@@ -685,7 +685,7 @@ async fn long_notifies_go_by_tcp_where_the_phone_takes_it() {
 async fn a_notify_that_no_datagram_holds() {
     for (through_server, words) in [
         (1, "message too long: answered 513"),
-        (0, "message too long: % octets over UDP"),
+        (0, "message too long: % octets"),
     ] {
         let system = system::setup()
             .set("server.notify_from_listener", through_server)
@@ -712,7 +712,7 @@ async fn a_notify_that_no_datagram_holds() {
         system.until(Duration::from_secs(10), &failed, 1).await;
         assert!(begin.elapsed() < Duration::from_secs(15), "no time-out");
         let explained = system.cli(&["explain", BOB]);
-        let said = words.replace("% octets over UDP", "8");
+        let said = words.replace("% octets", "8");
         assert!(
             explained.contains(&format!("failed in a row ({said}")),
             "{explained}"

@@ -88,8 +88,8 @@ pub enum Unreachable {
     /// We have no socket of the address' family.
     #[error("no socket reaches this address")]
     NoSocket,
-    /// It is longer than a datagram, and the peer takes no other transport.
-    #[error("message too long: {octets} octets over UDP")]
+    /// It is longer than a datagram, and the peer takes no other transport; or longer than what the process behind a relay reads.
+    #[error("message too long: {octets} octets")]
     TooLong {
         /// Its length.
         octets: usize,

@@ -326,6 +326,29 @@ async fn a_relay_that_dies_fails_what_waits_for_it_and_nothing_else() {
     assert!(is_ok(&caller.outcomes(1).await[0].1));
 }
 
+/// What no server reads fails by itself, and at once; the connection goes on for all others.
+#[tokio::test]
+async fn a_request_that_no_relay_takes_fails_alone() {
+    let mut caller = Caller::new(&[], LONG).await;
+    let (peer, incoming) = endpoint(&[Transport::Tcp]).await;
+    let hop = relay(local(&peer, Transport::Tcp));
+    let connections = answering(peer, incoming);
+    let mut requests = caller.requests(&hop, 3).await;
+    // Far more than a server would skip.
+    let body = vec![b'x'; 17 << 20];
+    requests[1].bytes = options("TCP h", &requests[1].branch, "1", &body).into();
+    caller.client.send(requests);
+    for (key, outcome) in caller.outcomes(3).await {
+        match outcome {
+            Outcome::Unreachable(Unreachable::TooLong { octets }) => {
+                assert!(key == 1 && octets > 17 << 20, "{key}: {octets}");
+            }
+            outcome => assert!(key != 1 && is_ok(&outcome), "{key}: {outcome:?}"),
+        }
+    }
+    assert_eq!(connections.lock().unwrap().len(), 1);
+}
+
 /// A server that sends an answer on writes it anew, which makes it longer than what the server took from the phone. What waits beside it on the connection is
 /// not to suffer.
 #[tokio::test]

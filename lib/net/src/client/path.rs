@@ -230,8 +230,8 @@ impl<K: Send + 'static> Shared<K> {
             let departed = table.depart(branch, path);
             departed.map_or(Ok(()), |bytes| relay.send(bytes))
         };
-        if sent.is_err() {
-            self.fail(branch, Outcome::Unreachable(Unreachable::Busy));
+        if let Err(unsent) = sent {
+            self.fail(branch, Outcome::Unreachable(unsent));
         }
     }
 

@@ -55,18 +55,19 @@ pub(super) struct Relay {
     waiting_bytes: Arc<AtomicUsize>,
 }
 
-/// There is no room.
-pub(super) struct Full;
-
 impl Relay {
-    pub(super) fn send(&self, bytes: Bytes) -> Result<(), Full> {
+    pub(super) fn send(&self, bytes: Bytes) -> Result<(), Unreachable> {
         let length = bytes.len();
+        // A server refuses it, and of far more it would not even find the end.
+        if length > Limits::default().notify_bytes {
+            return Err(Unreachable::TooLong { octets: length });
+        }
         if self.waiting_bytes.load(Ordering::Relaxed) + length > MAX_WAITING_BYTES {
-            return Err(Full);
+            return Err(Unreachable::Busy);
         }
         self.waiting_bytes.fetch_add(length, Ordering::Relaxed);
         // Never closed while it stands in the table, whose lock the caller holds.
-        self.queue.send(bytes).map_err(|_| Full)
+        self.queue.send(bytes).map_err(|_| Unreachable::FlowGone)
     }
 
     /// Sends a copy of what was sent before, if that can do any good.
