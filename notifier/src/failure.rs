@@ -29,6 +29,8 @@ pub(crate) enum Ending {
     Unreachable,
     /// It is longer than a datagram, and the phone takes no other transport; or longer than any server takes. It says nothing about the phone.
     TooLong { octets: usize },
+    /// Too much waits to be sent to the server of its flow. It says nothing about the flow.
+    Busy,
     /// Its Contact, Route or addresses can't be made into a request. It never will be.
     Unsendable,
     /// Needed no NOTIFY.
@@ -60,6 +62,7 @@ impl Ending {
             Ending::TooLong { octets } => {
                 format!("message too long: {} octets", grouped(octets))
             }
+            Ending::Busy => "too much waited to be sent to its server".to_owned(),
             Ending::Unsendable => "cannot be made".to_owned(),
             Ending::Skipped => String::new(),
             Ending::Interrupted => "the notifier stopped".to_owned(),
@@ -131,7 +134,9 @@ impl FailurePolicy {
             Ending::TimedOut if self.timeout_ends => Some(Verdict::Ended),
             // Not bounded by a count: an edge proxy that is away for ten minutes must not cost every phone behind it its
             // subscription. The subscription's own expiry bounds these.
-            Ending::TimedOut | Ending::Unreachable | Ending::TooLong { .. } => retry(0),
+            Ending::TimedOut | Ending::Unreachable | Ending::TooLong { .. } | Ending::Busy => {
+                retry(0)
+            }
             Ending::Answered {
                 status,
                 retry_after_s,
@@ -221,6 +226,8 @@ mod tests {
             (POLICY, Ending::TooLong { octets: 70_000 }, 0, retry(2)),
             (POLICY, Ending::TooLong { octets: 70_000 }, 30, retry(60)),
             (POLICY, answered(513), 30, retry(60)),
+            (POLICY, Ending::Busy, 0, retry(2)),
+            (POLICY, Ending::Busy, 30, retry(60)),
             (POLICY, Ending::Unsendable, 0, Some(Verdict::Ended)),
             (POLICY, Ending::Skipped, 0, None),
             (POLICY, Ending::Interrupted, 0, retry(0)),
@@ -312,6 +319,20 @@ mod tests {
             Some(Verdict::Retry { after_s: 0 }),
             "nobody knows whether it arrived"
         );
+    }
+
+    #[test]
+    fn only_what_says_so_is_a_flow_that_is_gone() {
+        for (ending, expected) in [
+            (Ending::Unreachable, true),
+            (answered(430), true),
+            (answered(480), false),
+            (Ending::TimedOut, false),
+            (Ending::TooLong { octets: 70_000 }, false),
+            (Ending::Busy, false),
+        ] {
+            assert_eq!(ending.is_flow_gone(), expected, "{ending:?}");
+        }
     }
 
     #[test]

@@ -123,6 +123,28 @@ fn ending(outcome: &Outcome) -> Ending {
         Outcome::Unreachable(Unreachable::TooLong { octets }) => {
             Ending::TooLong { octets: *octets }
         }
-        Outcome::Unreachable(_) => Ending::Unreachable,
+        Outcome::Unreachable(Unreachable::Busy) => Ending::Busy,
+        Outcome::Unreachable(
+            Unreachable::Io(_) | Unreachable::FlowGone | Unreachable::NoSocket,
+        ) => Ending::Unreachable,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_line_to_a_server_is_no_flow_that_is_gone() {
+        for (reason, expected) in [
+            (Unreachable::Busy, Ending::Busy),
+            (Unreachable::FlowGone, Ending::Unreachable),
+            (
+                Unreachable::TooLong { octets: 9 },
+                Ending::TooLong { octets: 9 },
+            ),
+        ] {
+            assert_eq!(ending(&Outcome::Unreachable(reason)), expected);
+        }
     }
 }
