@@ -8,7 +8,7 @@
 //! The Route says more for the notifiers: that the flow is a connection (`by=tcp`), and that the phone's Contact can be reached without us,
 //! should the flow be gone (`connect`).
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use net::{Endpoint, FlowKey, ListenAddr};
 use sip::token::Secret;
@@ -157,10 +157,12 @@ pub(crate) fn reachable(endpoint: &Endpoint, local: SocketAddr, peer: IpAddr) ->
     if !local.ip().is_unspecified() {
         return local;
     }
-    match endpoint.source_ip_for(peer) {
-        ip if ip.is_unspecified() => SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), local.port()),
-        ip => SocketAddr::new(ip, local.port()),
-    }
+    let ip = match (endpoint.source_ip_for(peer), local.ip()) {
+        (source, _) if !source.is_unspecified() => source,
+        (_, IpAddr::V4(_)) => Ipv4Addr::LOCALHOST.into(),
+        (_, IpAddr::V6(_)) => Ipv6Addr::LOCALHOST.into(),
+    };
+    SocketAddr::new(ip, local.port())
 }
 
 /// Says whether a phone on TCP can be connected to when its connection is gone (RFC 3261 section 18.1.1). Not if its Contact is behind NAT, or

@@ -19,7 +19,7 @@ mod script;
 pub mod subscribe;
 pub mod write_batch;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use events::{MinExpiresAction, Policy, Registry, SameSubscriber};
@@ -119,7 +119,7 @@ pub async fn run(
     };
     let internal =
         internal_address(&config, endpoint.local_addrs()).ok_or(RunError::NoInternalListener)?;
-    let internal = flow::reachable(&endpoint, internal, ANYWHERE);
+    let internal = flow::reachable(&endpoint, internal, anywhere(internal));
     let addresses = Addresses {
         contact: config
             .presence
@@ -200,8 +200,14 @@ pub async fn run(
     Ok(())
 }
 
-/// An address for which the route is the default one (RFC 5737): stands for notifiers, of which a server knows nothing.
-const ANYWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+/// An address of the listener's family for which the route is the default one (RFC 5737, RFC 3849): stands for notifiers, of which a server
+/// knows nothing.
+fn anywhere(listener: SocketAddr) -> IpAddr {
+    match listener {
+        SocketAddr::V4(_) => Ipv4Addr::new(192, 0, 2, 1).into(),
+        SocketAddr::V6(_) => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
+    }
+}
 
 /// How many database connections HTTP has.
 const HTTP_DATABASE_CONNECTIONS: usize = 4;

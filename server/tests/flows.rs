@@ -174,6 +174,23 @@ async fn a_flow_that_is_gone_fails_at_once() {
     other.stop().await;
 }
 
+/// Where notifiers are told to connect to somebody listens, whatever the family of the listener.
+#[tokio::test(flavor = "multi_thread")]
+async fn notifiers_reach_a_listener_on_all_addresses() {
+    let database = Database::migrated().await;
+    for listen in ["tcp:0.0.0.0:0", "tcp:[::]:0"] {
+        let server = Server::configured(&database.url, |config| {
+            config.server.internal_listen = Some(listen.parse().expect("an address"));
+        })
+        .await;
+        assert_eq!(server.internal.is_ipv6(), listen.contains('['), "{listen}");
+        let mut notifier = TcpPhone::connect(server.internal).await;
+        let options = Draft::new("OPTIONS", "there").text();
+        assert_eq!(notifier.ask(options).await.status().code(), 200, "{listen}");
+        server.stop().await;
+    }
+}
+
 /// A notifier that reads late still gets every answer, the refusals among them.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_refusal_is_lost() {
