@@ -119,7 +119,12 @@ pub(crate) fn seen_at(route: &Uri) -> Option<IpAddr> {
 /// The transport of the flow behind this Route.
 pub(crate) fn transport_of(route: &Uri) -> Transport {
     let by = route.param("by").and_then(|by| by.parse().ok());
-    by.unwrap_or(Transport::Udp)
+    // Rows of before notifiers came by TCP name UDP and have no `by`; `connect` was for phones on TCP only then.
+    let is_of_old = route.transport() == Some(Transport::Udp) && route.param("connect").is_some();
+    by.unwrap_or(match is_of_old {
+        true => Transport::Tcp,
+        false => Transport::Udp,
+    })
 }
 
 /// Where to send to, best first; empty: nowhere. By the transport of the flow, whatever the Contact leaves open: that is what the phone
@@ -244,8 +249,22 @@ mod tests {
             let expected = expected.map(|address| address.parse().unwrap());
             let uri = Uri::parse(route).unwrap();
             assert_eq!(seen_at(&uri), expected, "{route}");
-            let by_tcp = transport_of(&uri) == Transport::Tcp;
-            assert_eq!(by_tcp, route.contains("by=tcp"), "{route}");
+        }
+    }
+
+    #[test]
+    fn the_route_says_by_which_transport() {
+        for (params, expected) in [
+            (";transport=tcp;lr", Transport::Udp),
+            (";transport=tcp;connect=192.0.2.7;lr", Transport::Udp),
+            (";transport=tcp;by=tcp;lr", Transport::Tcp),
+            (";transport=tcp;by=tcp;connect=192.0.2.7;lr", Transport::Tcp),
+            // As old rows have it.
+            (";transport=udp;connect=192.0.2.7;lr", Transport::Tcp),
+            (";transport=udp;lr", Transport::Udp),
+        ] {
+            let uri = Uri::parse(&format!("sip:token@192.0.2.1:5090{params}")).unwrap();
+            assert_eq!(transport_of(&uri), expected, "{params}");
         }
     }
 }
