@@ -111,8 +111,13 @@ pub async fn run(
 
     let scripts = Scripts::start(&config)?;
     let limits = Limits::default();
-    let (endpoint, incoming) =
-        Endpoint::bind(&listeners(&config), limits, EndpointOptions::default()).await?;
+    let listeners = listeners(&config);
+    let options = EndpointOptions {
+        // Last, if it is one of their own.
+        reserved_for: (listeners.len() > config.server.listen.len()).then(|| listeners.len() - 1),
+        ..EndpointOptions::default()
+    };
+    let (endpoint, incoming) = Endpoint::bind(&listeners, limits, options).await?;
     let http_listener = match config.http.listen {
         Some(addr) => Some(http::listen(addr).map_err(|source| RunError::Http { addr, source })?),
         None => None,

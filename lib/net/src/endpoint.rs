@@ -46,6 +46,9 @@ pub struct EndpointOptions {
     pub shared_queue_bytes: usize,
     /// TCP connections, both directions together; beyond that new ones are closed at once.
     pub max_connections: usize,
+    /// A TCP listener, by its place in what [`Endpoint::bind`] was given, that takes [`RESERVED_CONNECTIONS`] more than that: strangers who fill the table at
+    /// the others do not keep out whoever comes there.
+    pub reserved_for: Option<usize>,
     /// How long an outgoing TCP connection may take to open.
     pub connect_timeout: Duration,
     /// How long a peer may take from the first byte of a message to its last.
@@ -75,6 +78,7 @@ impl Default for EndpointOptions {
             write_queue_bytes: 1 << 20,
             shared_queue_bytes: 64 << 20,
             max_connections: 20_000,
+            reserved_for: None,
             connect_timeout: Duration::from_secs(4),
             message_timeout: Duration::from_secs(10),
             first_message_timeout: Duration::from_secs(30),
@@ -86,6 +90,9 @@ impl Default for EndpointOptions {
         }
     }
 }
+
+/// See [`EndpointOptions::reserved_for`].
+pub const RESERVED_CONNECTIONS: usize = 64;
 
 /// Why the endpoint could not open its sockets.
 #[derive(Debug, thiserror::Error)]
@@ -195,7 +202,7 @@ impl Endpoint {
         let mut sockets = Vec::new();
         let mut listeners = Vec::new();
         let mut listens = Vec::new();
-        for listen in listen {
+        for (place, listen) in listen.iter().enumerate() {
             let fault = |source| BindError::Socket {
                 listen: *listen,
                 source,
@@ -211,7 +218,8 @@ impl Endpoint {
                 Transport::Tcp => {
                     let listener = tcp::listen(listen.addr).map_err(fault)?;
                     let addr = listener.local_addr().map_err(fault)?;
-                    listeners.push(listener);
+                    let is_reserved = options.reserved_for == Some(place);
+                    listeners.push((listener, is_reserved));
                     addr
                 }
                 _ => return Err(BindError::Transport(*listen)),
@@ -248,8 +256,8 @@ impl Endpoint {
                 )
             })
             .collect();
-        for listener in listeners {
-            tasks.spawn(Arc::clone(&tcp).accept(listener));
+        for (listener, is_reserved) in listeners {
+            tasks.spawn(Arc::clone(&tcp).accept(listener, is_reserved));
         }
         let shared = Shared {
             listens,

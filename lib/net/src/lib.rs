@@ -14,8 +14,8 @@ mod resolver;
 
 pub use client::{Client, ClientRequest, Hop, Outcome, Outcomes, Unreachable};
 pub use endpoint::{
-    BindError, DatagramSocket, Drops, Endpoint, EndpointOptions, Incoming, RefusedDatagram,
-    RefusedDatagrams,
+    BindError, DatagramSocket, Drops, Endpoint, EndpointOptions, Incoming, RESERVED_CONNECTIONS,
+    RefusedDatagram, RefusedDatagrams,
 };
 pub use flow::{FlowGone, FlowKey, Packet};
 pub use listen::{ListenAddr, ListenAddrError};

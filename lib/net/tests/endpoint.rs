@@ -319,6 +319,38 @@ async fn a_slow_reader_loses_its_connection_and_delays_nobody() {
     assert_eq!(&hello, b"hello");
 }
 
+/// Strangers who fill all places do not keep out whoever comes to the listener that has some of its own.
+#[tokio::test]
+async fn one_listener_has_places_of_its_own() {
+    let few = EndpointOptions {
+        max_connections: 2,
+        reserved_for: Some(1),
+        ..EndpointOptions::default()
+    };
+    let (endpoint, mut incoming) = endpoint_with(&[Transport::Tcp, Transport::Tcp], few).await;
+    let [public, internal] = [0, 1].map(|place: usize| endpoint.local_addrs()[place].addr);
+    let mut strangers = Vec::new();
+    for _ in 0..2 {
+        let mut stranger = TcpStream::connect(public).await.unwrap();
+        let hello = options("TCP h", "z9hG4bK", "stranger", b"");
+        stranger.write_all(&hello).await.unwrap();
+        strangers.push(stranger);
+        packets(&mut incoming, 1).await;
+    }
+    let mut third = TcpStream::connect(public).await.unwrap();
+    assert_closed(&mut third, "one stranger too many").await;
+    let mut ours = Vec::new();
+    for _ in 0..net::RESERVED_CONNECTIONS {
+        let mut process = TcpStream::connect(internal).await.unwrap();
+        let hello = options("TCP h", "z9hG4bK", "ours", b"");
+        process.write_all(&hello).await.unwrap();
+        ours.push(process);
+        packets(&mut incoming, 1).await;
+    }
+    let mut more = TcpStream::connect(internal).await.unwrap();
+    assert_closed(&mut more, "one of ours too many").await;
+}
+
 /// A process that many wait behind may be late by far more than a phone; and it never loses a single message of many.
 #[tokio::test]
 async fn much_waits_for_a_process_and_then_its_connection_is_closed() {

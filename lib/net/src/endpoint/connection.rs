@@ -102,7 +102,8 @@ impl WriteQueue {
     /// Notes that a message came that wants an answer. On a connection that we opened it is us who ask.
     fn owes(&self, message: &[u8], origin: Origin) {
         // RFC 3261 section 17: there is no response to an ACK.
-        if origin == Origin::Accepted && is_request(message) && !message.starts_with(b"ACK ") {
+        let is_accepted = matches!(origin, Origin::Accepted { .. });
+        if is_accepted && is_request(message) && !message.starts_with(b"ACK ") {
             self.owed.fetch_add(1, Ordering::Release);
         }
     }
@@ -228,7 +229,7 @@ async fn read(
     let mut framer = StreamFramer::new(table.limits);
     let mut buffer = vec![0; READ_BYTES];
     // Set while a message is expected to be complete soon: the first of an accepted connection, or one that has begun.
-    let mut due = (origin == Origin::Accepted).then(|| {
+    let mut due = matches!(origin, Origin::Accepted { .. }).then(|| {
         (
             Instant::now() + options.first_message_timeout,
             "no message in time",

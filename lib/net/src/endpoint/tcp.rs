@@ -16,7 +16,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tokio_util::task::TaskTracker;
 
 use super::connection::{self, WriteQueue};
-use super::{Drops, EndpointOptions};
+use super::{Drops, EndpointOptions, RESERVED_CONNECTIONS};
 use crate::{FlowGone, FlowKey, Packet};
 
 /// Opens a listener; the socket options are those of [`super::udp::open`], plus SO_REUSEADDR for a quick restart.
@@ -37,7 +37,10 @@ pub(super) fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
 /// Which side opened the connection. Incoming ones must say something soon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
-    Accepted,
+    Accepted {
+        /// At the listener that has places of its own.
+        is_reserved: bool,
+    },
     Connected,
 }
 
@@ -86,13 +89,15 @@ impl TcpTable {
     }
 
     /// Accepts until the endpoint closes.
-    pub(super) async fn accept(self: Arc<Self>, listener: TcpListener) {
+    pub(super) async fn accept(self: Arc<Self>, listener: TcpListener, is_reserved: bool) {
         /// Out of descriptors: accepting again at once would only burn the core.
         const PAUSE: Duration = Duration::from_millis(50);
         while let Some(accepted) = self.closing.run_until_cancelled(listener.accept()).await {
             match accepted {
                 // Too many: the peer sees the connection closed, and we have counted it.
-                Ok((stream, remote)) => drop(self.adopt(stream, remote, Origin::Accepted)),
+                Ok((stream, remote)) => {
+                    drop(self.adopt(stream, remote, Origin::Accepted { is_reserved }))
+                }
                 Err(error) => {
                     tracing::warn!(%error, "accepting a connection failed");
                     tokio::time::sleep(PAUSE).await;
@@ -178,7 +183,11 @@ impl TcpTable {
         let queue = Arc::new(queue);
         {
             let mut open = self.open();
-            if open.connections.len() >= self.options.max_connections {
+            let reserved = match origin {
+                Origin::Accepted { is_reserved: true } => RESERVED_CONNECTIONS,
+                Origin::Accepted { is_reserved: false } | Origin::Connected => 0,
+            };
+            if open.connections.len() >= self.options.max_connections + reserved {
                 self.drops.count_connection();
                 return Err(io::Error::other("too many connections"));
             }
