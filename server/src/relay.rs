@@ -2,9 +2,10 @@
 //! needs; only what is to be done if the connection of a request closes first ([`Unanswered`]).
 //!
 //! A request whose topmost Route carries a flow token signed by this cluster goes down that flow (RFC 5626 section 5.3); if the
-//! flow has ended, 430 tells so at once. The branch of the Via that we add is a keyed hash of the Via below it: a retransmission is a
-//! retransmission for the phone too (RFC 3261 section 16.11), and a response proves by it that its request went through a
-//! server of this cluster. So nobody can use us to reach other addresses: not with requests, not with forged responses.
+//! flow has ended, 430 tells so at once. The branch of the Via that we add is a keyed hash of the Via below it and of where the request came from: a
+//! retransmission is a retransmission for the phone too (RFC 3261 section 16.11), and a response proves by it that its request went through
+//! a server of this cluster, and came from where the response is to go. So nobody can use us to reach other addresses: not with requests, not with
+//! forged responses, not with true ones whose Via was changed.
 //!
 //! Notifiers send over connections, on which they hear the answers. What came together leaves together ([`Outbox`]). What cannot be sent to
 //! a phone, because it is too long for a datagram or the kernel knows no way, is answered in the phone's place, at once.
@@ -139,7 +140,7 @@ impl Forwarding {
                 remote: token.remote,
                 connection: token.connection,
             },
-            branch: branch(&below, secret),
+            branch: branch(&below, arrival.flow.remote, secret),
             below,
         })
     }
@@ -274,7 +275,8 @@ pub(crate) fn back(
 fn hand_on(response: &Response, secret: &Secret, outbox: &mut Outbox) -> Option<String> {
     let top = response.top_via().ok()?;
     let (bytes, below) = sip::forward_response(response).ok()?;
-    let branch = branch(&below, secret);
+    let notifier = below.target()?;
+    let branch = branch(&below, notifier, secret);
     if top.branch.as_deref() != Some(branch.as_str()) {
         tracing::debug!("a response that is not the answer to anything forwarded; dropped");
         return None;
@@ -283,7 +285,7 @@ fn hand_on(response: &Response, secret: &Secret, outbox: &mut Outbox) -> Option<
         tracing::debug!(octets = bytes.len(), "an answer that is too long; dropped");
         return None;
     }
-    outbox.answers.push((below.target()?, Bytes::from(bytes)));
+    outbox.answers.push((notifier, Bytes::from(bytes)));
     Some(branch)
 }
 
@@ -317,14 +319,15 @@ fn answer_in_place(front: &Front, datagram: &RefusedDatagram, secret: &Secret) {
     }
 }
 
-/// The branch of our Via above `below`: RFC 3261 section 16.11 asks that it be a function of the branch received.
-fn branch(below: &Via, secret: &Secret) -> String {
+/// The branch of our Via above `below`, which came from `notifier`: RFC 3261 section 16.11 asks that it be a function of the branch received.
+fn branch(below: &Via, notifier: SocketAddr, secret: &Secret) -> String {
     let sent_by = format!("{}:{}", below.host, below.port.unwrap_or(5060)).to_ascii_lowercase();
     let tag = secret.tag(
         "relay",
         &[
             below.branch.as_deref().unwrap_or_default().as_bytes(),
             sent_by.as_bytes(),
+            format!("{}:{}", notifier.ip().to_canonical(), notifier.port()).as_bytes(),
         ],
     );
     format!("z9hG4bK{tag}")

@@ -440,6 +440,27 @@ async fn only_our_own_tokens_and_branches_are_honoured() {
         victim.address()
     );
     phone.ask_in_vain(server.udp, reflected).await;
+
+    // A true answer goes where its request came from, and nowhere else.
+    let subscribe = Draft::subscribe("dialog", phone.address()).by(&phone);
+    let answer = phone.ask(server.udp, subscribe.text()).await;
+    assert_eq!(answer.status().code(), 200, "{}", answer.reason());
+    notifier
+        .send(notify(&flow(&database).await, "n2").text())
+        .await;
+    let answer = ok(&request(phone.receive().await.0));
+    let answer = String::from_utf8(answer).expect("UTF-8");
+    let stranger = TcpPhone::connect(server.tcp).await;
+    let (own, other) = [&notifier, &stranger]
+        .map(|end| end.stream.local_addr().expect("bound").port())
+        .into();
+    let changed = answer.replace(&format!("rport={own}"), &format!("rport={other}"));
+    assert_ne!(answer, changed);
+    phone.ask_in_vain(server.udp, changed).await;
+    phone.send(server.udp, answer).await;
+    assert_eq!(response(notifier.receive().await).status().code(), 200);
+    let nothing = stranger.stream.try_read(&mut [0; 1]);
+    assert!(nothing.is_err(), "it went to a third party: {nothing:?}");
     assert!(
         victim.socket.try_recv(&mut [0; 1]).is_err(),
         "nothing reached the third party"
