@@ -55,6 +55,19 @@ impl Outbox {
         self.answers.push((flow.remote, Bytes::from(bytes)));
     }
 
+    /// Sends what is to be sent in place of answers that can come no more.
+    fn make_up(&mut self, front: &Front, unanswered: Vec<Instead>) {
+        for instead in unanswered {
+            match instead {
+                Instead::Answer(notifier, bytes) => self.answers.push((notifier, bytes)),
+                Instead::Datagram(flow, bytes) => {
+                    front.endpoint.takes_no_tcp(flow.remote);
+                    self.datagrams.push((flow, bytes));
+                }
+            }
+        }
+    }
+
     pub(crate) fn flush(&mut self, endpoint: &Endpoint) {
         for (flow, bytes) in self.datagrams.drain(..) {
             endpoint.send_udp(Some(flow.local), flow.remote, bytes);
@@ -79,7 +92,9 @@ pub(crate) fn forward(
     let forwarded = Forwarding::new(front, arrival, token, secret).and_then(|forwarding| {
         let bytes = forwarding.encode(front, arrival, forwarding.flow.transport)?;
         if forwarding.flow.transport != Transport::Udp {
-            return forwarding.send_on(front, &forwarding.flow, bytes, Instead::refuse(arrival));
+            let instead = Instead::refuse(arrival);
+            forwarding.send_on(front, &forwarding.flow, bytes, instead, outbox);
+            return Ok(());
         }
         if !forwarding.is_for_tcp(front, arrival, &bytes) {
             outbox.datagrams.push((forwarding.flow, bytes));
@@ -175,19 +190,18 @@ impl Forwarding {
         flow: &FlowKey,
         bytes: Bytes,
         instead: Instead,
-    ) -> Result<(), Answer> {
+        outbox: &mut Outbox,
+    ) {
         let (unanswered, connection) = (&front.unanswered, flow.connection);
         if unanswered.note(connection, &self.branch, instead)
             && let Some(closed) = front.endpoint.closed(flow)
         {
             tokio::spawn(make_up_for(Arc::clone(front), flow.clone(), closed));
         }
-        let sent = front.endpoint.send_flow(flow, bytes);
-        // Else that has been done already.
-        if sent.is_err() && unanswered.forget(connection, &self.branch) {
-            return Err(answer::flow_failed());
+        if front.endpoint.send_flow(flow, bytes).is_err() {
+            // Of nothing that was noted, that has been done already.
+            outbox.make_up(front, unanswered.forget(connection, &self.branch));
         }
-        Ok(())
     }
 
     /// Whether it is too long for a datagram, and the phone may take it by TCP (RFC 3261 section 18.1.1).
@@ -213,13 +227,11 @@ impl Forwarding {
             Some(flow) if !front.unanswered.has(flow.connection, &self.branch) => {
                 let by_tcp = self.encode(front, arrival, Transport::Tcp)?;
                 let instead = Instead::Datagram(self.flow.clone(), by_udp);
-                self.send_on(front, &flow, by_tcp, instead)
+                self.send_on(front, &flow, by_tcp, instead, outbox);
             }
-            _ => {
-                outbox.datagrams.push((self.flow, by_udp));
-                Ok(())
-            }
+            _ => outbox.datagrams.push((self.flow, by_udp)),
         }
+        Ok(())
     }
 }
 
@@ -228,15 +240,7 @@ impl Forwarding {
 async fn make_up_for(front: Arc<Front>, flow: FlowKey, closed: impl Future<Output = ()>) {
     closed.await;
     let mut outbox = Outbox::default();
-    for instead in front.unanswered.take(flow.connection) {
-        match instead {
-            Instead::Answer(notifier, bytes) => outbox.answers.push((notifier, bytes)),
-            Instead::Datagram(flow, bytes) => {
-                front.endpoint.takes_no_tcp(flow.remote);
-                outbox.datagrams.push((flow, bytes));
-            }
-        }
-    }
+    outbox.make_up(&front, front.unanswered.take(flow.connection));
     outbox.flush(&front.endpoint);
 }
 

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use system_tests::message::{self, Message};
-use system_tests::phone::{Dialog, Notify, Phone, Tolerance, token};
+use system_tests::phone::{Answer, Dialog, Notify, Phone, Tolerance, token};
 use system_tests::process::{Process, pgpresence};
 use system_tests::{pidf, system};
 use tokio::net::{TcpListener, UdpSocket};
@@ -228,6 +228,23 @@ async fn a_flow_that_is_gone() {
     );
     system.until(Duration::from_secs(5), &failed, 1).await;
     assert!(begin.elapsed() < Duration::from_secs(5));
+}
+
+/// A NOTIFY that a phone has not answered when its connection closes has failed by that, at once. It is no silence, which would end the
+/// subscription after 32 s.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_closes_under_a_notify_ends_no_subscription() {
+    let system = system::start();
+    let alice = Phone::tcp("alice", system.tcp(0)).await;
+    let bob = Phone::udp("bob").await;
+    let dialog = alice.subscribe(system.tcp(0), BOB, 600).await;
+    dialog.notify(1).await;
+    alice.answers(Answer::Silent);
+    bob.publisher(BOB).show(system.udp(0), "open", "x").await;
+    dialog.until("x", |notify| notify.note() == Some("x")).await;
+    drop((dialog, alice));
+    let failed = "SELECT count(*) FROM active_watchers WHERE status = 1 AND failures > 0";
+    system.until(Duration::from_secs(10), failed, 1).await;
 }
 
 /// A phone on TCP that no longer reads costs nobody else anything.

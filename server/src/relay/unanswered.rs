@@ -3,7 +3,7 @@
 //! Whoever sent them does not repeat what went by TCP (RFC 3261 section 17.1.2.2), and would take the phone for silent. What is lost with this process
 //! costs no more than that: the notifier's connection breaks with it, and that says the same.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ const MOST: usize = 256;
 /// The book of it, by the number of the connection.
 #[derive(Default)]
 pub(crate) struct Unanswered {
-    connections: Mutex<HashMap<u64, VecDeque<Entry>>>,
+    connections: Mutex<HashMap<u64, Vec<Entry>>>,
 }
 
 struct Entry {
@@ -56,10 +56,11 @@ impl Unanswered {
         let mut connections = self.connections();
         let is_first = !connections.contains_key(&connection);
         let entries = connections.entry(connection).or_default();
-        while entries.len() >= MOST || entries.front().is_some_and(Entry::is_over) {
-            entries.pop_front();
+        entries.retain(Entry::still_matters);
+        if entries.len() >= MOST {
+            entries.remove(0);
         }
-        entries.push_back(Entry {
+        entries.push(Entry {
             branch: branch.to_owned(),
             since: Instant::now(),
             instead,
@@ -74,26 +75,24 @@ impl Unanswered {
         entries.any(|entry| entry.branch == branch)
     }
 
-    /// Forgets a request, copies of it too. Whether it was there.
-    pub(super) fn forget(&self, connection: u64, branch: &str) -> bool {
+    /// Forgets a request, its copies too, and gives what was to be sent instead.
+    pub(super) fn forget(&self, connection: u64, branch: &str) -> Vec<Instead> {
         let mut connections = self.connections();
         let Some(entries) = connections.get_mut(&connection) else {
-            return false;
+            return Vec::new();
         };
-        let count = entries.len();
-        entries.retain(|entry| entry.branch != branch);
-        entries.len() < count
+        let forgotten = entries.extract_if(.., |entry| entry.branch == branch);
+        forgotten.map(|entry| entry.instead).collect()
     }
 
-    /// Forgets a connection, and gives what is to be sent now.
+    /// Forgets a connection, and gives what is to be sent instead of all that still waits.
     pub(super) fn take(&self, connection: u64) -> Vec<Instead> {
         let entries = self.connections().remove(&connection).unwrap_or_default();
-        let mut waiting: Vec<Entry> = entries.into();
-        waiting.retain(|entry| !entry.is_over());
-        waiting.into_iter().map(|entry| entry.instead).collect()
+        let waiting = entries.into_iter().filter(Entry::still_matters);
+        waiting.map(|entry| entry.instead).collect()
     }
 
-    fn connections(&self) -> MutexGuard<'_, HashMap<u64, VecDeque<Entry>>> {
+    fn connections(&self) -> MutexGuard<'_, HashMap<u64, Vec<Entry>>> {
         self.connections
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -101,7 +100,7 @@ impl Unanswered {
 }
 
 impl Entry {
-    fn is_over(&self) -> bool {
-        self.since.elapsed() > KEPT
+    fn still_matters(&self) -> bool {
+        self.since.elapsed() < KEPT
     }
 }
