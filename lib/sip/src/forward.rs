@@ -68,7 +68,7 @@ pub fn forward_request(request: &Request, via: &ViaOut) -> Result<Vec<u8>, Forwa
 }
 
 /// The same, and notes in the previous Via where the request came from (`received`, `rport`), as a server that receives
-/// it must (RFC 3261 section 18.2.1, RFC 3581 section 4). `below` is that Via ([`Request::top_via`]).
+/// it must (RFC 3261 section 18.2.1, RFC 3581 section 4). `below` is that Via ([`Headers::top_via`](crate::Headers::top_via)).
 ///
 /// # Errors
 /// See [`ForwardError`].
