@@ -28,7 +28,7 @@ mod waiting;
 use sql::{Decided, NextChange, TakenState};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::Hash;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use notifies::Open;
 pub(crate) use notifies::{Guard, NotifyKey};
@@ -52,8 +52,10 @@ pub(crate) struct Work<R> {
     pub(crate) taken: TakenState,
     /// How many takes in a row left something of it to be taken.
     pub(crate) cuts: u32,
-    /// Something of it was set aside before: it's alone.
-    pub(crate) suspect: bool,
+    /// Something of it was left behind before.
+    pub(crate) again: bool,
+    /// Something of it was set aside before, and it was claimed then: it's alone.
+    pub(crate) suspect: Option<SystemTime>,
     /// When the first of the documents that were shown changes by itself. Never forgotten by a later claim: a dialog may have been
     /// shown the newer state before that was claimed, and is then not taken again.
     pub(crate) next_change: NextChange,
@@ -102,8 +104,8 @@ struct Hold<R> {
     rests: Option<Instant>,
     /// How often in a row something of it was left behind.
     attempts: u32,
-    /// Something of it was set aside before.
-    suspect: bool,
+    /// Something of it was set aside before, and it was claimed then.
+    suspect: Option<SystemTime>,
     taken: TakenState,
     give_back: bool,
     cuts: u32,
@@ -198,7 +200,7 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
             wanted: None,
             rests: None,
             attempts: 0,
-            suspect: false,
+            suspect: None,
             taken: TakenState::All,
             give_back: false,
             cuts: 0,
@@ -213,10 +215,10 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
     }
 
     /// Something of a resource that was just claimed was set aside before: it is taken by itself, so that it harms nobody else.
-    pub(crate) fn suspect(&mut self, resource: &R) {
+    pub(crate) fn suspect(&mut self, resource: &R, claimed: SystemTime) {
         let hold = self.by_resource.get(resource);
         if let Some(hold) = hold.and_then(|id| self.holds.get_mut(id)) {
-            hold.suspect = true;
+            hold.suspect = Some(claimed);
         }
     }
 
@@ -241,14 +243,14 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
             let Some(hold) = self.holds.get_mut(&id) else {
                 continue;
             };
-            if hold.suspect && !works.is_empty() {
+            if hold.suspect.is_some() && !works.is_empty() {
                 queue.push_front(id);
                 break;
             }
             hold.wanted = None;
             hold.phase = Phase::Taking;
             works.push(hold.work(id));
-            if hold.suspect {
+            if hold.suspect.is_some() {
                 break;
             }
         }
@@ -415,6 +417,7 @@ impl<R: Clone> Hold<R> {
                 false => self.taken.clone(),
             },
             cuts: self.cuts,
+            again: self.attempts > 0,
             suspect: self.suspect,
             next_change: self.next_change,
             decide: self.decide,

@@ -2,7 +2,7 @@
 //!
 //! Each step is a function of the schema (`V20__cleaning.sql`, `V26__sweeping.sql`), which SQL's `presence_cleanup` is made of as well.
 //! Every notifier sweeps; none is the leader. The statements skip rows that somebody else holds locked, so several sweep side
-//! by side. Expiry only changes rows; what the watchers are told follows from the queue like any other change.
+//! by side. What cannot be ended is passed by and tried again 5 s later. Expiry only changes rows; what the watchers are told follows from the queue like any other change.
 //!
 //! Two loops, each at its own pace. What has expired together (phones behind a line that was cut) is ended gently, because each
 //! end is a change of state, which must leave room for the changes of those who are there. What was refreshed meanwhile is looked
@@ -44,25 +44,45 @@ pub(crate) async fn run(store: Store, settings: SweepSettings) {
 
 /// Ends what has expired, gently.
 async fn end(store: &Store, settings: SweepSettings) {
+    let batch = settings.batch.min(ENDED_TOGETHER);
+    let (publications, subscriptions) = (store.publication(), store.subscription());
     let mut ticks = ticks();
     loop {
         ticks.tick().await;
-        log(expire(store, settings).await);
+        loop {
+            let more = [
+                is_full(batch, publications.expire_batch(batch, settings.quiet)).await,
+                is_full(batch, subscriptions.expire_batch(batch)).await,
+            ];
+            if more == [false, false] {
+                break;
+            }
+            tokio::time::sleep(BETWEEN_BATCHES).await;
+        }
     }
 }
 
 /// Sees to what nobody is told of.
 async fn tidy(store: &Store, settings: SweepSettings) {
+    let batch = settings.batch;
+    let (publications, subscriptions) = (store.publication(), store.subscription());
+    let (watchers, maintenance) = (store.watcher(), store.maintenance());
     let mut ticks = ticks();
     let mut cleaned = Instant::now();
     loop {
         ticks.tick().await;
-        log(postpone(store, settings.batch).await);
-        log(forget(store, settings.batch).await);
-        if cleaned.elapsed() >= settings.clean_period {
-            cleaned = Instant::now();
-            log(clean(store, settings).await);
+        while is_full(batch, publications.postpone_batch(batch)).await {}
+        while is_full(batch, subscriptions.postpone_batch(batch)).await {}
+        while is_full(batch, publications.forget_batch(batch)).await {}
+        while is_full(batch, subscriptions.forget_batch(batch)).await {}
+        if cleaned.elapsed() < settings.clean_period {
+            continue;
         }
+        cleaned = Instant::now();
+        while is_full(batch, maintenance.delete_idle_resources(batch)).await {}
+        while is_full(batch, watchers.give_up(batch, settings.waiting)).await {}
+        while is_full(batch, watchers.delete_waiting(batch)).await {}
+        is_full(batch, maintenance.delete_dead_nodes()).await;
     }
 }
 
@@ -72,43 +92,13 @@ fn ticks() -> tokio::time::Interval {
     ticks
 }
 
-fn log(round: Result<(), StoreError>) {
-    if let Err(error) = round {
-        tracing::warn!(error = %error, "sweeping failed; the next round tries again");
-    }
-}
-
-async fn expire(store: &Store, settings: SweepSettings) -> Result<(), StoreError> {
-    let batch = settings.batch.min(ENDED_TOGETHER);
-    let (publications, subscriptions) = (store.publication(), store.subscription());
-    loop {
-        let ended = publications.expire_batch(batch, settings.quiet).await?;
-        let ended = ended.max(subscriptions.expire_batch(batch).await?);
-        if ended < u64::from(batch) {
-            return Ok(());
+/// Takes a step; says whether it is to be taken again at once. One that fails stops no other, and the next round tries again.
+async fn is_full(batch: u32, step: impl Future<Output = Result<u64, StoreError>>) -> bool {
+    match step.await {
+        Ok(touched) => touched >= u64::from(batch),
+        Err(error) => {
+            tracing::warn!(error = %error, "sweeping failed; the next round tries again");
+            false
         }
-        tokio::time::sleep(BETWEEN_BATCHES).await;
     }
-}
-
-async fn postpone(store: &Store, batch: u32) -> Result<(), StoreError> {
-    while store.publication().postpone_batch(batch).await? >= u64::from(batch) {}
-    while store.subscription().postpone_batch(batch).await? >= u64::from(batch) {}
-    Ok(())
-}
-
-async fn forget(store: &Store, batch: u32) -> Result<(), StoreError> {
-    while store.publication().forget_batch(batch).await? >= u64::from(batch) {}
-    while store.subscription().forget_batch(batch).await? >= u64::from(batch) {}
-    Ok(())
-}
-
-async fn clean(store: &Store, settings: SweepSettings) -> Result<(), StoreError> {
-    let batch = settings.batch;
-    while store.maintenance().delete_idle_resources(batch).await? >= u64::from(batch) {}
-    let watchers = store.watcher();
-    while watchers.give_up(batch, settings.waiting).await? >= u64::from(batch) {}
-    while watchers.delete_waiting(batch).await? >= u64::from(batch) {}
-    store.maintenance().delete_dead_nodes().await?;
-    Ok(())
 }

@@ -3,6 +3,8 @@
 -- Only what ends has to be ended gently, because watchers are told of it. Publications of 60 s that live on come by 200,000 a minute;
 -- ended together with the others, 50 at a time, they were looked at as late as the others, and so were the tombstones deleted.
 --
+-- What cannot be ended, because a row is refused or somebody holds one that is needed, is passed by: it is looked at again in 5 s.
+--
 -- Each step asks first whether there is anything to do. A session plans its statements anew every ten seconds, and planning one of
 -- these costs more than running it in vain: over all steps 4 ms of each second beside a busy load, 1.5 ms when the steps ask first.
 
@@ -12,27 +14,62 @@ AS $$
 DECLARE
     at      timestamptz := presence_now();
     now_s   bigint := floor(extract(epoch FROM at))::bigint;
-    touched bigint;
+    ids     bigint[];
+    -- Parts of ids that are still to be done, from and to; and whether that part is only looked at again in 5 s.
+    froms   integer[] := ARRAY[1];
+    tos     integer[];
+    lates   boolean[] := ARRAY[false];
+    a       integer;
+    b       integer;
+    is_late boolean;
+    done    bigint;
+    touched bigint := 0;
 BEGIN
     IF NOT EXISTS (SELECT FROM presentity AS p WHERE p.sweep_at <= now_s AND NOT p.removed) THEN
         RETURN 0;
     END IF;
-    PERFORM set_config('pgpresence.quiet', CASE WHEN quiet THEN 'on' ELSE 'off' END, true);
     -- The row is locked before it is judged: a refresh that got in between is seen, and wins.
-    WITH due AS MATERIALIZED (
+    ids := ARRAY(
         SELECT p.id
         FROM presentity AS p
         WHERE p.sweep_at <= now_s AND NOT p.removed AND NOT is_live(p.expires, at)
         ORDER BY p.sweep_at
         LIMIT max_rows
-        FOR UPDATE OF p SKIP LOCKED
-    )
-    UPDATE presentity AS p
-    SET removed  = true,
-        sweep_at = expiry_at(32, at)
-    FROM due AS d
-    WHERE p.id = d.id;
-    GET DIAGNOSTICS touched = ROW_COUNT;
+        FOR UPDATE OF p SKIP LOCKED);
+    tos := ARRAY[cardinality(ids)];
+    WHILE cardinality(froms) > 0 LOOP
+        a       := froms[cardinality(froms)];
+        b       := tos[cardinality(tos)];
+        is_late := lates[cardinality(lates)];
+        froms   := trim_array(froms, 1);
+        tos     := trim_array(tos, 1);
+        lates   := trim_array(lates, 1);
+        BEGIN
+            PERFORM set_config('pgpresence.quiet', CASE WHEN quiet OR is_late THEN 'on' ELSE 'off' END, true);
+            UPDATE presentity AS p
+            SET removed  = NOT is_late,
+                sweep_at = CASE WHEN is_late THEN now_s + 5 ELSE expiry_at(32, at) END
+            WHERE p.id = ANY (ids[a:b]);
+            GET DIAGNOSTICS done = ROW_COUNT;
+            touched := touched + done;
+        EXCEPTION WHEN OTHERS THEN
+            -- One row is to blame, or somebody holds what it needs: it is found in halves, without waiting again, and the others end.
+            IF left(SQLSTATE, 2) IN ('08', '40', '53', '57', '58', 'XX') THEN
+                RAISE;
+            ELSIF is_late THEN
+                RAISE WARNING 'the publication % has expired and cannot be ended: %', ids[a], SQLERRM;
+            ELSIF a = b THEN
+                froms := froms || a;
+                tos   := tos || a;
+                lates := lates || true;
+            ELSE
+                froms := froms || ARRAY[(a + b) / 2 + 1, a];
+                tos   := tos || ARRAY[b, (a + b) / 2];
+                lates := lates || ARRAY[false, false];
+            END IF;
+            PERFORM set_config('lock_timeout', '5ms', true);
+        END;
+    END LOOP;
     PERFORM set_config('pgpresence.quiet', 'off', true);
     RETURN touched;
 END
@@ -172,30 +209,65 @@ AS $$
 DECLARE
     at      timestamptz := presence_now();
     now_s   bigint := floor(extract(epoch FROM at))::bigint;
-    touched bigint;
+    ids     bigint[];
+    -- As in expire_publications.
+    froms   integer[] := ARRAY[1];
+    tos     integer[];
+    lates   boolean[] := ARRAY[false];
+    a       integer;
+    b       integer;
+    is_late boolean;
+    done    bigint;
+    touched bigint := 0;
 BEGIN
-    IF NOT EXISTS (SELECT FROM active_watchers AS a WHERE a.sweep_at <= now_s AND NOT a.ended) THEN
+    IF NOT EXISTS (SELECT FROM active_watchers AS w WHERE w.sweep_at <= now_s AND NOT w.ended) THEN
         RETURN 0;
     END IF;
     -- The row is locked before it is judged: a refresh that got in between is seen, and wins.
     -- A terminated dialog that has not ended comes by here only if its last NOTIFY was forgotten for 300 s: it is owed again.
-    WITH due AS MATERIALIZED (
-        SELECT a.id
-        FROM active_watchers AS a
-        WHERE a.sweep_at <= now_s AND NOT a.ended AND (a.status = 3 OR NOT is_live(a.expires, at))
-        ORDER BY a.sweep_at
+    ids := ARRAY(
+        SELECT w.id
+        FROM active_watchers AS w
+        WHERE w.sweep_at <= now_s AND NOT w.ended AND (w.status = 3 OR NOT is_live(w.expires, at))
+        ORDER BY w.sweep_at
         LIMIT max_rows
-        FOR UPDATE OF a SKIP LOCKED
-    )
-    UPDATE active_watchers AS a
-    SET status        = 3,
-        reason        = CASE WHEN a.status = 3 THEN a.reason ELSE 'timeout' END,
-        updated       = 0,
-        updated_winfo = -1,
-        sweep_at      = expiry_at(300, at)
-    FROM due AS d
-    WHERE a.id = d.id;
-    GET DIAGNOSTICS touched = ROW_COUNT;
+        FOR UPDATE OF w SKIP LOCKED);
+    tos := ARRAY[cardinality(ids)];
+    WHILE cardinality(froms) > 0 LOOP
+        a       := froms[cardinality(froms)];
+        b       := tos[cardinality(tos)];
+        is_late := lates[cardinality(lates)];
+        froms   := trim_array(froms, 1);
+        tos     := trim_array(tos, 1);
+        lates   := trim_array(lates, 1);
+        BEGIN
+            UPDATE active_watchers AS w
+            SET status        = CASE WHEN is_late THEN w.status ELSE 3 END,
+                reason        = CASE WHEN is_late OR w.status = 3 THEN w.reason ELSE 'timeout' END,
+                updated       = CASE WHEN is_late THEN w.updated ELSE 0 END,
+                updated_winfo = -1,
+                sweep_at      = CASE WHEN is_late THEN now_s + 5 ELSE expiry_at(300, at) END
+            WHERE w.id = ANY (ids[a:b]);
+            GET DIAGNOSTICS done = ROW_COUNT;
+            touched := touched + done;
+        EXCEPTION WHEN OTHERS THEN
+            -- As in expire_publications.
+            IF left(SQLSTATE, 2) IN ('08', '40', '53', '57', '58', 'XX') THEN
+                RAISE;
+            ELSIF is_late THEN
+                RAISE WARNING 'the dialog % has expired and cannot be ended: %', ids[a], SQLERRM;
+            ELSIF a = b THEN
+                froms := froms || a;
+                tos   := tos || a;
+                lates := lates || true;
+            ELSE
+                froms := froms || ARRAY[(a + b) / 2 + 1, a];
+                tos   := tos || ARRAY[b, (a + b) / 2];
+                lates := lates || ARRAY[false, false];
+            END IF;
+            PERFORM set_config('lock_timeout', '5ms', true);
+        END;
+    END LOOP;
     RETURN touched;
 END
 $$;

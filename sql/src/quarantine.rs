@@ -1,5 +1,7 @@
 //! What the database refuses to work on: set aside with the reason, and tried again later. DESIGN of it: table `quarantine`.
 
+use std::time::SystemTime;
+
 use crate::{Resource, Store, StoreError, registry};
 
 /// A part of a resource that cannot be worked on.
@@ -69,21 +71,27 @@ impl Quarantine<'_> {
             .map(|_| ())
     }
 
-    /// Forgets what was set aside of resources that have been worked on since; what was set aside again stays.
+    /// Forgets what was set aside of resources before they were claimed ([`crate::Claimed::suspect`]), and worked on; what was set aside again
+    /// stays.
     ///
     /// # Locks
     /// Rows of `quarantine`.
     /// # Errors
     /// Any [`StoreError`].
-    pub async fn delete_done(&self, resources: &[Resource]) -> Result<(), StoreError> {
+    pub async fn delete_done(
+        &self,
+        resources: &[(Resource, SystemTime)],
+    ) -> Result<(), StoreError> {
         if resources.is_empty() {
             return Ok(());
         }
-        let (presentity_uri, event) = Resource::columns(resources);
+        let (presentity_uri, event) =
+            Resource::columns(resources.iter().map(|(resource, _)| resource));
+        let suspect: Vec<SystemTime> = resources.iter().map(|(_, suspect)| *suspect).collect();
         self.0
             .execute(
                 &registry::QUARANTINE_DELETE_DONE,
-                &[&presentity_uri, &event, &self.0.now()],
+                &[&presentity_uri, &event, &suspect],
             )
             .await
             .map(|_| ())

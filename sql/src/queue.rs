@@ -2,7 +2,7 @@
 //! in `schema/migrations`.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio_postgres::Row;
 
@@ -26,8 +26,8 @@ pub struct Claimed {
     pub recovered: bool,
     /// It is to be decided about the watchers of this presentity, before anything is taken of it.
     pub decide: bool,
-    /// Something of it was set aside before ([`crate::Quarantine::put`]).
-    pub suspect: bool,
+    /// Something of it was set aside before ([`crate::Quarantine::put`]), and it was claimed then: that is tried again now.
+    pub suspect: Option<SystemTime>,
 }
 
 /// What to claim.
@@ -65,6 +65,8 @@ pub struct SettledResource {
     pub next_change: NextChange,
     /// What became of [`Claimed::decide`].
     pub decided: Decided,
+    /// [`Claimed::suspect`]
+    pub suspect: Option<SystemTime>,
 }
 
 /// Whether all dialogs were taken that owe something.
@@ -303,6 +305,8 @@ impl Queue<'_> {
         let seen = || resources.iter().map(|settled| settled.taken.seen());
         let digest: Vec<Option<i64>> = seen().map(|seen| Some(seen?.digest)).collect();
         let digests: Vec<Option<String>> = seen().map(|seen| seen?.others()).collect();
+        let suspect: Vec<Option<SystemTime>> =
+            resources.iter().map(|settled| settled.suspect).collect();
         let rows = self
             .0
             .query(
@@ -319,6 +323,7 @@ impl Queue<'_> {
                     &doubted,
                     &digest,
                     &digests,
+                    &suspect,
                 ],
             )
             .await?;

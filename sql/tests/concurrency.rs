@@ -583,6 +583,71 @@ async fn take_passes_by_a_dialog_that_somebody_holds_and_says_so() {
     assert_eq!(told(&taken), (vec!["c2"], &[][..]));
 }
 
+/// Who was chosen counts against the limit, also when somebody holds the row: there may be more.
+#[tokio::test]
+async fn a_take_that_its_limit_cut_says_so_whatever_it_left_behind() {
+    let (database, store, mut claimed) = with_claimed_dialogs(LEASE).await;
+    let subscription = store.subscription();
+    let eve = [database::subscription("eve", "c3")];
+    subscription.create_batch(&eve).await.unwrap();
+    let held = [claimed[0].claim];
+    let more = store.queue().claim(A, &held, 10, LEASE, WAITN).await;
+    claimed.extend(more.unwrap());
+    let c1 = "SELECT 1 FROM active_watchers WHERE callid = 'c1' FOR UPDATE";
+    let lock = open(&database, c1).await;
+    let taken = subscription.take_free(A, &claimed, &[], 2).await.unwrap();
+    assert_eq!(told(&taken), (vec!["c2"], &[0][..]));
+    assert!(taken.is_cut, "eve's was not even looked at");
+    commit(&lock).await;
+    let taken = subscription.take_free(A, &claimed, &[], 10).await.unwrap();
+    assert_eq!(told(&taken), (vec!["c1", "c3"], &[][..]));
+    assert!(!taken.is_cut);
+}
+
+/// One that has expired and cannot be ended, because somebody holds the row of its queue, stops no other.
+#[tokio::test]
+async fn the_sweep_passes_by_a_resource_that_somebody_holds() {
+    let database = Database::new().await;
+    let options = StoreOptions {
+        lock_timeout: Some(Duration::from_millis(50)),
+        ..StoreOptions::default()
+    };
+    let store = Store::connect(&database.url, &options).unwrap();
+    let users = ["a", "bob", "c", "d"];
+    let published: Vec<_> = users
+        .iter()
+        .map(|user| publication(user, user, "x"))
+        .collect();
+    store.publication().create_batch(&published).await.unwrap();
+    let subscribed: Vec<_> = users
+        .iter()
+        .map(|user| database::subscription(user, user))
+        .collect();
+    store
+        .subscription()
+        .create_batch(&subscribed)
+        .await
+        .unwrap();
+    let bob = "SELECT 1 FROM notify_queue WHERE presentity_uri = 'sip:bob@example.org' FOR UPDATE";
+    let lock = open(&database, bob).await;
+    let late = store.at(after(4000.0));
+    // Three have ended, and one is looked at again later, be it a publication or a dialog.
+    assert_eq!(late.publication().expire_batch(10, false).await.unwrap(), 4);
+    let left = "SELECT string_agg(username, ',') FROM presentity WHERE NOT removed";
+    assert_eq!(database.value::<String>(left).await, "bob");
+    let ended = late.subscription().expire_batch(10).await.unwrap();
+    assert!(ended >= 3, "{ended}");
+    let left = "SELECT string_agg(callid, ',') FROM active_watchers WHERE status <> 3";
+    assert_eq!(database.value::<String>(left).await, "bob");
+    commit(&lock).await;
+    let later = store.at(after(4006.0));
+    assert_eq!(
+        later.publication().expire_batch(10, false).await.unwrap(),
+        1
+    );
+    assert_eq!(later.subscription().expire_batch(10).await.unwrap(), 1);
+}
+
 /// A take that returns nothing cannot say why. What it left behind is not settled away.
 #[tokio::test]
 async fn what_somebody_holds_is_not_settled_away() {

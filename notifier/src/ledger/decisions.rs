@@ -29,7 +29,7 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
     }
 
     /// Hands out up to `limit` resources to decide about, none of which is being taken. Each must come back through
-    /// [`Ledger::decided`], [`Ledger::left_behind`] or [`Ledger::abandon`].
+    /// [`Ledger::decided`], [`Ledger::left_behind`] or [`Ledger::abandon`]. A suspect one comes alone.
     pub(crate) fn begin_decide(&mut self, limit: usize) -> Vec<Work<R>> {
         let queue = self.waiting.queue(Queue::Undecided);
         let mut works = Vec::with_capacity(limit.min(queue.len()));
@@ -41,10 +41,17 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
             match self.holds.get_mut(&id) {
                 None => {}
                 Some(hold) if hold.phase != Phase::Idle => queue.push_back(id),
+                Some(hold) if hold.suspect.is_some() && !works.is_empty() => {
+                    queue.push_front(id);
+                    break;
+                }
                 Some(hold) => {
                     hold.wanted = None;
                     hold.phase = Phase::Deciding;
                     works.push(hold.work(id));
+                    if hold.suspect.is_some() {
+                        break;
+                    }
                 }
             }
         }

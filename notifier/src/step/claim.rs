@@ -64,8 +64,12 @@ async fn claim_in_parts(
         let apart = due[..part.start].iter().chain(&due[part.end..]);
         let apart: Vec<Resource> = apart.cloned().collect();
         async move {
+            // Not what comes after them, which may be to blame for something else.
+            let count = u32::try_from(part.len()).unwrap_or(u32::MAX);
             let claiming = Claiming {
                 apart: &apart,
+                limit: claiming.limit.min(count),
+                decisions: claiming.decisions.min(count),
                 ..*claiming
             };
             store.queue().claim_all(&claiming).await
@@ -128,8 +132,8 @@ pub(crate) fn enter(engine: &mut Engine, claimed: Vec<Claimed>, issued: Instant)
             claimed.state_due,
             lease_end,
         );
-        if claimed.suspect {
-            engine.ledger.suspect(&resource);
+        if let Some(at) = claimed.suspect {
+            engine.ledger.suspect(&resource, at);
         }
         if claimed.decide || by_state {
             engine.ledger.must_decide(&resource, claimed.recovered);
@@ -147,7 +151,7 @@ fn claim_limit(free: usize, fetch_rows: u32) -> u32 {
 fn log_recovered(claimed: &[Claimed]) {
     let recovered = claimed
         .iter()
-        .filter(|claimed| claimed.recovered && !claimed.suspect);
+        .filter(|claimed| claimed.recovered && claimed.suspect.is_none());
     let recovered = recovered.count();
     if recovered > 0 {
         tracing::warn!(

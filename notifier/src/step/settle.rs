@@ -5,7 +5,7 @@ use crate::engine::{Engine, Held};
 use crate::isolation::{Parts, in_parts, set_aside};
 use sql::{Part, Refused, Resource, SettledResource, Store, StoreError, TakenState};
 use std::collections::HashSet;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 /// Most resources that are settled together.
 const TOGETHER: usize = 2000;
@@ -46,8 +46,9 @@ async fn settle(
     set_aside(store, "settle", &refused).await?;
     let cured = places(&parts)
         .filter_map(|place| works.get(place))
-        .filter(|work| work.suspect && work.taken != TakenState::Some);
-    let cured: Vec<Resource> = cured.map(|work| Resource::clone(&work.resource)).collect();
+        .filter(|work| work.taken != TakenState::Some)
+        .filter_map(|work| Some((Resource::clone(&work.resource), work.suspect?)));
+    let cured: Vec<(Resource, SystemTime)> = cured.collect();
     store.quarantine().delete_done(&cured).await?;
     Ok(parts)
 }
@@ -96,5 +97,6 @@ fn settled(work: &Held) -> SettledResource {
         taken: work.taken.clone(),
         next_change: work.next_change,
         decided: work.decided,
+        suspect: work.suspect,
     }
 }

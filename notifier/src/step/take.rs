@@ -24,8 +24,13 @@ pub(super) fn start(engine: &mut Engine, _now: Instant) -> Option<Running> {
     let works = engine.ledger.begin_take(engine.portion.resources());
     let limit = engine.portion.dialogs(&works).min(free);
     let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+    // What was held once is not waited for again: all others would wait with it.
+    let store = match works.iter().any(|work| work.again) {
+        true => engine.store.in_a_hurry(),
+        false => engine.store.clone(),
+    };
     let taking = Taking {
-        store: engine.store.clone(),
+        store,
         owner: engine.owner,
         reading: Reading::new(engine.decider.clone(), engine.settings.manner),
         in_flight: engine.ledger.in_flight_of(&works),
@@ -34,15 +39,15 @@ pub(super) fn start(engine: &mut Engine, _now: Instant) -> Option<Running> {
     let resources: Vec<Arc<Resource>> = works.iter().map(|work| work.resource.clone()).collect();
     let work = async move { taking.run(&resources).await };
     Some(begin(work, move |engine, result| {
-        end(engine, works, limit, result)
+        end(engine, works, result)
     }))
 }
 
 /// Taken: their NOTIFYs are made and sent. If not, they may have been taken all the same: they are given up, and recovered when their leases
 /// run out.
-fn end(engine: &mut Engine, works: Vec<Held>, limit: u32, result: Result<Take, Fault>) {
+fn end(engine: &mut Engine, works: Vec<Held>, result: Result<Take, Fault>) {
     match result {
-        Ok(take) => taken(engine, works, take, limit),
+        Ok(take) => taken(engine, works, take),
         Err(fault) => {
             engine.abandon(&works);
             engine.failed("take", &fault);
@@ -50,10 +55,8 @@ fn end(engine: &mut Engine, works: Vec<Held>, limit: u32, result: Result<Take, F
     }
 }
 
-fn taken(engine: &mut Engine, works: Vec<Held>, take: Take, limit: u32) {
-    // Only half full counts as complete: the statement chooses up to `limit` dialogs and then leaves out those that changed
-    // before it could lock them, so a little less than the limit doesn't prove that there were no more.
-    let complete = take.dialogs.len() <= limit as usize / 2;
+fn taken(engine: &mut Engine, works: Vec<Held>, take: Take) {
+    let complete = !take.is_cut;
     engine
         .portion
         .taken(works.len(), take.dialogs.len(), complete);

@@ -36,7 +36,12 @@ pub(super) fn start(engine: &mut Engine, now: Instant) -> Option<Running> {
     }
     let resources = judged.iter().map(|judged| ledger.resource_of(judged.key));
     let resources: Vec<Option<Arc<Resource>>> = resources.collect();
-    let (store, verdicts) = (engine.store.clone(), judged.clone());
+    // What was held once is not waited for again: all others would wait with it.
+    let store = match judged.iter().any(|judged| judged.attempts > 0) {
+        true => engine.store.in_a_hurry(),
+        false => engine.store.clone(),
+    };
+    let verdicts = judged.clone();
     let work = async move { write(&store, &verdicts, &resources).await };
     Some(begin(work, move |engine, result| {
         end(engine, judged, result)

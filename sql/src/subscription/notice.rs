@@ -77,6 +77,8 @@ pub struct Taken {
     /// Positions of resources of which dialogs owe a NOTIFY that could not be taken, because somebody holds their rows. Not known where no
     /// dialog at all was taken ([`crate::TakenState::Doubted`]).
     pub left_behind: Vec<usize>,
+    /// As many were chosen as the limit allows: there may be more, of any of the resources.
+    pub is_cut: bool,
 }
 
 /// A resource that this notifier holds, offered to [`Subscriptions::take`].
@@ -235,6 +237,7 @@ impl Subscriptions<'_> {
         let left_behind = taken
             .first()
             .and_then(|row| row.get::<_, Option<Vec<i64>>>("left_behind"));
+        let is_cut = taken.first().is_some_and(|row| row.get("cut"));
         let place = |ordinal: i64| usize::try_from(ordinal - 1).ok();
         Ok(Taken {
             dialogs: taken.iter().map(TakenDialog::from_row).collect(),
@@ -243,6 +246,7 @@ impl Subscriptions<'_> {
                 .flatten()
                 .filter_map(place)
                 .collect(),
+            is_cut,
         })
     }
 

@@ -2,7 +2,7 @@
 -- Purpose:    claim resources that are due and free, or due and ours, earliest first
 -- Called by:  notifier/src/step/claim.rs, at each poll and each ring
 -- Parameters: $1 owner int8 | $2 held int8[] (claims that are being worked on) | $3 limit int8 | $4 lease_s float8 | $5 waitn_s float8 | $6 now timestamptz (tests only, else null) | $7 horizon_s float8 (how far to look ahead; 0 = not) | $8 decisions int8 (most of those that are due to be decided about, beside the limit) | $9 apart_uri text[] (resources to be left alone) | $10 apart_event text[]
--- Returns:    presentity_uri text | event text | claim int8 | version int8 (0 = only flagged dialogs) | continued bool | recovered bool | decide bool (about its watchers, before anything is taken) | suspect bool (something of it was set aside before) | next_due_s float8 (only in a last row that has nothing else: the next resource that will be due within the horizon)
+-- Returns:    presentity_uri text | event text | claim int8 | version int8 (0 = only flagged dialogs) | continued bool | recovered bool | decide bool (about its watchers, before anything is taken) | suspect timestamptz (this moment, if something of it was set aside before) | next_due_s float8 (only in a last row that has nothing else: the next resource that will be due within the horizon)
 -- Locks:      free notify_queue rows (SKIP LOCKED: never waits)
 -- Plan:       notify_queue_told_idx, notify_queue_decide_idx, notify_queue_pkey, quarantine_pkey, quarantine_retry_idx
 -- Retry:      safe: a claim whose answer was lost runs out and is recovered
@@ -58,7 +58,7 @@ numbered AS MATERIALIZED (
     -- Drawn under the lock: a change that waits for it now gets a higher one.
     SELECT d.presentity_uri, d.event, d.version, d.claimed_version, d.flagged_due, d.not_before, d.changes_at, d.decide_at,
            d.recovered_version, d.continued, d.recovered, d.aged, nextval('notify_version') AS claim, t.now,
-           (d.presentity_uri, d.event) IN (SELECT x.presentity_uri, x.event FROM quarantine AS x WHERE x.presentity_uri > '') AS suspect
+           CASE WHEN (d.presentity_uri, d.event) IN (SELECT x.presentity_uri, x.event FROM quarantine AS x WHERE x.presentity_uri > '') THEN t.now END AS suspect
     FROM (SELECT t.presentity_uri, t.event, t.version, t.claimed_version, t.flagged_due, t.not_before, t.changes_at, t.decide_at,
                  t.recovered_version, t.continued, t.recovered, t.aged
           FROM told AS t

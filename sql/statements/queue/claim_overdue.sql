@@ -2,7 +2,7 @@
 -- Purpose:    claim one of the resources that have been due for over a second, waiting for its lock
 -- Called by:  notifier/src/engine/leases.rs, once a second
 -- Parameters: $1 owner int8 | $2 held int8[] (claims that are being worked on) | $3 lease_s float8 | $4 waitn_s float8 | $5 now timestamptz (tests only, else null)
--- Returns:    presentity_uri text | event text | claim int8 | version int8 (0 = only flagged dialogs) | continued bool | recovered bool | decide bool (about its watchers, before anything is taken) | suspect bool (something of it was set aside before)
+-- Returns:    presentity_uri text | event text | claim int8 | version int8 (0 = only flagged dialogs) | continued bool | recovered bool | decide bool (about its watchers, before anything is taken) | suspect timestamptz (this moment, if something of it was set aside before)
 -- Locks:      one notify_queue row, and nothing else while it waits
 -- Plan:       notify_queue_told_idx, notify_queue_decide_idx, notify_queue_pkey, quarantine_pkey, quarantine_retry_idx
 -- Retry:      safe: a claim whose answer was lost runs out and is recovered
@@ -48,7 +48,7 @@ numbered AS MATERIALIZED (
     -- Drawn under the lock: a change that waits for it now gets a higher one.
     SELECT d.presentity_uri, d.event, d.version, d.claimed_version, d.flagged_due, d.not_before, d.changes_at, d.decide_at,
            d.recovered_version, d.continued, d.recovered, d.aged, nextval('notify_version') AS claim, t.now,
-           (d.presentity_uri, d.event) IN (SELECT x.presentity_uri, x.event FROM quarantine AS x WHERE x.presentity_uri > '') AS suspect
+           CASE WHEN (d.presentity_uri, d.event) IN (SELECT x.presentity_uri, x.event FROM quarantine AS x WHERE x.presentity_uri > '') THEN t.now END AS suspect
     FROM due AS d
     CROSS JOIN (SELECT COALESCE($5::timestamptz, now()) AS now) AS t
 ),

@@ -1,7 +1,7 @@
 -- queue.settle
 -- Purpose:    hand resources back: idle if nothing is owed any more, else free and due when the next thing is
 -- Called by:  notifier/src/step/settle.rs, after the verdicts are committed and nothing is in flight
--- Parameters: $1 owner int8 | $2 presentity_uri text[] | $3 event text[] | $4 claim int8[] | $5 state_taken bool[] | $6 now timestamptz (tests only, else null) | $7 next_change_s float8[] (epoch second at which the document changes by itself; Infinity = never, null = none was rendered) | $8 decided_rules int8[] (rules_version that it was decided by; -1 = it is still to be decided, null = nothing was) | $9 doubted bool[] (nothing was taken: settle it only if nothing is owed) | $10 digest int8[] (of what the view all shows, if it is doubted) | $11 digests text[] (a JSON object: those of other views)
+-- Parameters: $1 owner int8 | $2 presentity_uri text[] | $3 event text[] | $4 claim int8[] | $5 state_taken bool[] | $6 now timestamptz (tests only, else null) | $7 next_change_s float8[] (epoch second at which the document changes by itself; Infinity = never, null = none was rendered) | $8 decided_rules int8[] (rules_version that it was decided by; -1 = it is still to be decided, null = nothing was) | $9 doubted bool[] (nothing was taken: settle it only if nothing is owed) | $10 digest int8[] (of what the view all shows, if it is doubted) | $11 digests text[] (a JSON object: those of other views) | $12 suspect timestamptz[] (as queue.claim gave it)
 -- Returns:    resource int8 (ordinal, from 1: one that is settled). Not: what is not held under that claim, is locked by somebody, or is owed
 -- Locks:      free notify_queue rows (SKIP LOCKED), watcher information last, by (uri, event); active_watchers and watchers are read without a lock
 -- Plan:       notify_queue_pkey, active_watchers_flagged_idx, active_watchers_resource_idx, watchers_recheck_idx, quarantine_pkey, quarantine_retry_idx
@@ -22,15 +22,17 @@
 -- A take that returns nothing cannot say whether nothing was owed or somebody holds all rows that are: it is doubted, and looked after here,
 -- by what take goes by.
 -- A dialog that was set aside (quarantine) is not owed until it is tried again: then the resource is due, as if its document changed by itself,
--- or to be decided about, if it was a decision that could not be written.
+-- or to be decided about, if it was a decision that could not be written. That time may have come while others kept the resource busy. What was
+-- set aside up to the claim was tried under it: that it is still owed is told by its other marks, or by a later time.
 WITH locked AS MATERIALIZED (
     SELECT i.ord, q.presentity_uri, q.event, q.version, q.claimed_version, q.flagged_due, q.not_before, q.changes_at,
            q.decide_at, q.decided_rules, q.recovered_version, i.state_taken, to_timestamp(i.next_change_s) AS next_change,
            i.decided_rules AS decided_now, t.now,
-           (q.presentity_uri, q.event) IN (SELECT x.presentity_uri, x.event FROM quarantine AS x WHERE x.dialog <> 0 AND x.retry_at > COALESCE($6::timestamptz, now())) AS set_aside
+           i.suspect,
+           (q.presentity_uri, q.event) IN (SELECT x.presentity_uri, x.event FROM quarantine AS x WHERE x.dialog <> 0 AND x.retry_at > '-infinity') AS set_aside
     FROM unnest($2::text[], $3::text[], $4::bigint[], $5::boolean[], $7::double precision[], $8::bigint[],
-                $9::boolean[], $10::bigint[], $11::text[])
-        WITH ORDINALITY AS i (presentity_uri, event, claim, state_taken, next_change_s, decided_rules, doubted, digest, digests, ord)
+                $9::boolean[], $10::bigint[], $11::text[], $12::timestamptz[])
+        WITH ORDINALITY AS i (presentity_uri, event, claim, state_taken, next_change_s, decided_rules, doubted, digest, digests, suspect, ord)
     CROSS JOIN (SELECT COALESCE($6::timestamptz, now()) AS now) AS t
     JOIN notify_queue AS q ON q.presentity_uri = i.presentity_uri AND q.event = i.event
     WHERE q.owner = $1::bigint AND q.claim = i.claim
@@ -58,7 +60,7 @@ decided AS MATERIALIZED (
                    ELSE LEAST(l.changes_at, l.next_change) END,
               CASE WHEN l.set_aside
                    THEN (SELECT min(x.retry_at) FROM quarantine AS x
-                         WHERE x.presentity_uri = l.presentity_uri AND x.event = l.event AND x.dialog <> 0 AND x.retry_at > l.now) END) AS changes_at,
+                         WHERE x.presentity_uri = l.presentity_uri AND x.event = l.event AND x.dialog <> 0 AND x.retry_at > COALESCE(l.suspect, '-infinity')) END) AS changes_at,
         LEAST(l.flagged_due, f.due) AS flagged_due,
         CASE WHEN l.decided_now = -1 THEN LEAST(l.decide_at, l.now)
              WHEN l.decided_now >= 0
@@ -67,7 +69,7 @@ decided AS MATERIALIZED (
                                       WHERE w.presentity_uri = l.presentity_uri AND w.recheck_at IS NOT NULL),
                         CASE WHEN l.set_aside
                              THEN (SELECT min(x.retry_at) FROM quarantine AS x
-                                   WHERE x.presentity_uri = l.presentity_uri AND x.event = l.event AND x.step = 'decide' AND x.retry_at > l.now) END)
+                                   WHERE x.presentity_uri = l.presentity_uri AND x.event = l.event AND x.step = 'decide' AND x.retry_at > COALESCE(l.suspect, '-infinity')) END)
              ELSE l.decide_at END AS decide_at,
         GREATEST(l.decided_rules, l.decided_now) AS decided_rules,
         CASE WHEN l.state_taken AND l.recovered_version <= l.claimed_version THEN 0

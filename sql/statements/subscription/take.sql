@@ -2,7 +2,7 @@
 -- Purpose:    take the owed dialogs of resources that this notifier holds; the only place where a CSeq is taken
 -- Called by:  notifier/src/step/take.rs, after each claim and again while a fan-out goes on
 -- Parameters: $1 owner int8 | $2 presentity_uri text[] | $3 event text[] | $4 in_flight_id int8[] | $5 in_flight_target int4[] | $6 limit int8 | $7 now timestamptz (tests only, else null) | $8 looked int8[] (version that publication.list_claimed read; null = not looked at: to be read afterwards) | $9 digest int8[] (of what the view all shows) | $10 digests text[] (a JSON object: those of other views by name; null = none) | $11 quiet bool[] (send_fast_notify = 0: whether nothing is published; else null) | $12 own_id int8[] (dialogs of whoever made the last changes of their resource, as looked)
--- Returns:    resource int8 (ordinal, from 1) | id int8 | event_id text | callid text | to_tag text | from_tag text | local_uri text | remote_uri text | contact text | record_route text | flow text | local_contact text | watcher_username text | watcher_domain text | accept text | local_cseq int8 | version int8 | target_version int4 | remote_cseq int8 | status int2 | reason text | expires_s int8 (-1 = never ends) | failures int4 | view text (what it is shown; none = no body) | ended bool (no number was left, nothing is to be sent) | partial_since timestamptz (null = a document that can be full or partial must be full; else what a partial one must reach back to) | known bool (it shows what was looked at; else it is to be read now) | silent bool (it is told nothing, and took no CSeq) | left_behind int8[] (ordinals of resources of which dialogs are owed that somebody holds; the same in all rows)
+-- Returns:    resource int8 (ordinal, from 1) | id int8 | event_id text | callid text | to_tag text | from_tag text | local_uri text | remote_uri text | contact text | record_route text | flow text | local_contact text | watcher_username text | watcher_domain text | accept text | local_cseq int8 | version int8 | target_version int4 | remote_cseq int8 | status int2 | reason text | expires_s int8 (-1 = never ends) | failures int4 | view text (what it is shown; none = no body) | ended bool (no number was left, nothing is to be sent) | partial_since timestamptz (null = a document that can be full or partial must be full; else what a partial one must reach back to) | known bool (it shows what was looked at; else it is to be read now) | silent bool (it is told nothing, and took no CSeq) | left_behind int8[] (ordinals of resources of which dialogs are owed that somebody holds; the same in all rows) | cut bool (as many were chosen as the limit allows: there may be more, of any resource; the same in all rows)
 -- Locks:      free active_watchers rows (SKIP LOCKED) by (uri, event, id); notify_queue is read without a lock (SUBSCRIBE locks in the other order)
 -- Plan:       notify_queue_pkey, active_watchers_resource_idx, active_watchers_flagged_idx, active_watchers_pkey, quarantine_pkey, quarantine_retry_idx
 -- Retry:      safe: what a lost run took is recovered by version when the lease runs out
@@ -27,6 +27,7 @@
 -- fan-out under steady change starves nobody. Which to take is decided before locking, so that the locks come in key order.
 -- A dialog whose row somebody holds is left behind, and nobody waits for it: its resource stays owed, and is taken again. So is one that has
 -- changed since it was chosen; there may be nothing to take then. One that was set aside (quarantine) is as if it were not there.
+-- Whether the limit cut it is not told by how many are returned: some of those that were chosen may be left behind.
 -- That there is something left behind is in each row, and not in a row of its own, which would cost 9 % (all columns would be copied). A take that
 -- returns nothing does not say it; queue.settle looks after that.
 -- An undecided dialog (decided_version = -1) is never taken. A pending one is told nothing of state, but after a recovery it is
@@ -143,4 +144,4 @@ RETURNING
          -- Rounded down: a NOTIFY never promises more than was granted.
          ELSE GREATEST(1, floor(a.expires - extract(epoch FROM l.now))::bigint) END AS expires_s,
     a.failures, CASE WHEN a.status = 2 THEN 'none' ELSE a.view END AS view, a.ended, l.partial_since, l.known, l.silent,
-    (SELECT b.resources FROM left_behind AS b) AS left_behind
+    (SELECT b.resources FROM left_behind AS b) AS left_behind, (SELECT count(*) FROM owed) >= $6::bigint AS cut

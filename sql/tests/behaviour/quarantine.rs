@@ -1,6 +1,6 @@
 //! What the database refuses: told from an outage, set aside, tried again later and later; and decisions that stand in nobody's way.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use sql::*;
 
@@ -135,16 +135,19 @@ async fn what_is_set_aside_is_claimed_when_its_time_has_come_later_each_time() {
             .map(|claimed| claimed.resource.presentity_uri.as_str())
             .collect();
         assert_eq!(names, ["sip:eve@example.org"], "after {wait} s");
-        assert!(!others[0].suspect);
+        assert!(others[0].suspect.is_none());
         at += wait + 0.5;
         let again = claim(&store.at(after(at))).await;
         assert_eq!(again.len(), 1);
-        assert!(again[0].suspect && again[0].resource == resource("bob"));
+        assert!(again[0].suspect.is_some() && again[0].resource == resource("bob"));
         wait = f64::min(wait * 2.0, 300.0);
     }
     // It went well.
     let now = store.at(after(at));
-    let bob = [resource("bob")];
+    let bob = [(
+        resource("bob"),
+        SystemTime::now() + Duration::from_secs(3600),
+    )];
     now.quarantine().delete_done(&bob).await.unwrap();
     assert_eq!(
         database
@@ -190,7 +193,7 @@ async fn a_dialog_that_is_set_aside_holds_up_no_other() {
         let later = store.at(after(5.5));
         let again = claim(&later).await;
         assert_eq!(again.len(), 1);
-        assert!(again[0].suspect && again[0].state_due);
+        assert!(again[0].suspect.is_some() && again[0].state_due);
         let taken = later.subscription().take(A, &again, &[], 10).await.unwrap();
         let calls = taken.iter().map(|dialog| dialog.call_id.as_str());
         assert!(
@@ -198,6 +201,55 @@ async fn a_dialog_that_is_set_aside_holds_up_no_other() {
             "{:?}",
             calls.collect::<Vec<_>>()
         );
+    }
+}
+
+/// A silent phone keeps the resource busy for longer than what was set aside rests: that is due when the resource is handed back.
+#[tokio::test]
+async fn what_is_set_aside_is_not_forgotten_while_its_resource_is_busy() {
+    for (step, decided, owed) in [
+        ("take", Decided::NotAsked, "state"),
+        ("decide", Decided::By(0), "decision"),
+    ] {
+        let database = with_subscriptions(&[("bob", "c1"), ("bob", "c2")]).await;
+        let store = &database.store;
+        let claimed = claim(store).await;
+        let subscriptions = store.subscription();
+        subscriptions.take(A, &claimed, &[], 10).await.unwrap();
+        let c1 = database
+            .value("SELECT id FROM active_watchers WHERE callid = 'c1'")
+            .await;
+        let put = [refused("bob", Part::Dialog(c1))];
+        store.quarantine().put(step, &put).await.unwrap();
+        let busy = store.at(after(40.0));
+        let settled = [SettledResource {
+            decided,
+            ..done(&claimed[0], true)
+        }];
+        assert_eq!(busy.queue().settle(A, &settled).await.unwrap(), [0]);
+        let again = claim(&busy).await;
+        assert_eq!(again.len(), 1, "{owed} is due");
+        assert_eq!(again[0].decide, step == "decide");
+        let suspect = again[0].suspect.unwrap();
+        // What is set aside once more stays; what was tried under this claim goes.
+        let resources = [(again[0].resource.clone(), suspect)];
+        busy.quarantine().put(step, &put).await.unwrap();
+        busy.quarantine().delete_done(&resources).await.unwrap();
+        let count = "SELECT count(*) FROM quarantine";
+        assert_eq!(database.value::<i64>(count).await, 1);
+        let later = store.at(after(60.0));
+        assert_eq!(
+            later
+                .queue()
+                .settle(A, &[done(&again[0], true)])
+                .await
+                .unwrap(),
+            [0]
+        );
+        let last = claim(&later).await;
+        let resources = [(last[0].resource.clone(), last[0].suspect.unwrap())];
+        later.quarantine().delete_done(&resources).await.unwrap();
+        assert_eq!(database.value::<i64>(count).await, 0);
     }
 }
 

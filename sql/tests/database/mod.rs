@@ -230,6 +230,7 @@ pub fn done(claimed: &Claimed, state_taken: bool) -> SettledResource {
         },
         next_change: NextChange::Unknown,
         decided: Decided::NotAsked,
+        suspect: claimed.suspect,
     }
 }
 

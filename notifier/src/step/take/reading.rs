@@ -127,11 +127,12 @@ impl Reading {
         }
         let questions: Vec<WatchedResource> = winfos.iter().map(Wanted::question).collect();
         let (subscription, publication) = (store.subscription(), store.publication());
-        // Neither asks the database when there is nothing to ask.
-        let (watchers, listed) = tokio::try_join!(
+        // Neither asks the database when there is nothing to ask. Both to their end: a session must not be left as it was set for one of them.
+        let (watchers, listed) = tokio::join!(
             subscription.list_watchers(&questions),
             publication.list(&published),
-        )?;
+        );
+        let (watchers, listed) = (watchers?, listed?);
         let mut own: Vec<Vec<&Watcher>> = vec![Vec::new(); winfos.len()];
         for watcher in &watchers {
             if let Some(own) = own.get_mut(watcher.resource_index) {

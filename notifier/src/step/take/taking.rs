@@ -23,6 +23,8 @@ pub(super) struct Taking {
 pub(super) struct Take {
     pub(super) dialogs: Vec<TakenDialog>,
     pub(super) rendered: Rendered,
+    /// A limit cut it short: there may be more, of any of the resources.
+    pub(super) is_cut: bool,
     /// Something is owed that could not be taken now.
     pub(super) left_behind: Vec<usize>,
     /// Nothing was taken of them, nor of those that were taken together with them. So their dialogs would have been shown.
@@ -91,6 +93,7 @@ impl Taking {
             dialogs: taken.dialogs,
             rendered,
             left_behind: taken.left_behind,
+            is_cut: taken.is_cut,
             ..Take::default()
         };
         for dialog in &mut take.dialogs {
@@ -126,11 +129,15 @@ impl Taking {
         let without = self
             .take(store.clone(), resources, place..place + 1, &dialogs)
             .await;
-        if without.is_err() {
-            let refused = Refused::new(resource, Part::Whole, &error);
-            set_aside(&self.store, "take", &[refused]).await?;
-            take.refused.push(place);
-            return Ok(());
+        match without {
+            // Most often empty; but a dialog may have come just now, and then this is its NOTIFY.
+            Ok(newcomers) => take.add(newcomers),
+            Err(_) => {
+                let refused = Refused::new(resource, Part::Whole, &error);
+                set_aside(&self.store, "take", &[refused]).await?;
+                take.refused.push(place);
+                return Ok(());
+            }
         }
         let parts = in_parts(&store, dialogs.len(), |store, part| {
             let others = dialogs[..part.start].iter().chain(&dialogs[part.end..]);
@@ -150,9 +157,15 @@ impl Taking {
         for (_, part) in parts.done {
             take.add(part);
         }
-        take.outage = parts.outage;
-        // It is taken once more: that tells whether anything else is owed.
-        take.left_behind.push(place);
+        match parts.outage {
+            // It is taken once more: that tells whether anything else is owed.
+            None => take.left_behind.push(place),
+            // Nobody knows what was taken of it.
+            Some(outage) => {
+                take.lost.push(place);
+                take.outage = Some(outage);
+            }
+        }
         Ok(())
     }
 
@@ -199,6 +212,7 @@ impl Take {
     fn add(&mut self, part: Take) {
         self.dialogs.extend(part.dialogs);
         self.rendered.add(part.rendered);
+        self.is_cut |= part.is_cut;
         self.left_behind.extend(part.left_behind);
         self.doubted.extend(part.doubted);
     }
