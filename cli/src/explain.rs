@@ -108,14 +108,21 @@ fn explain_state(registry: &Registry, resource: &Resource, listed: &Listed) {
             at_us: end.at_us,
         })
         .collect();
-    let document = package.merge(&MergeInput {
+    let merged = package.merge_and_count(&MergeInput {
         presentity: &resource.presentity_uri,
         publications: &publications,
         ended: &ended,
         now: listed.publications.first().map_or(0, |first| first.now),
         ..MergeInput::default()
     });
-    match document {
+    if merged.left_out > 0 {
+        say(format_args!(
+            "  {} of these publications are left out, the oldest or too large: packages.max_document_bytes is {}",
+            merged.left_out,
+            package.max_document_bytes()
+        ));
+    }
+    match merged.document {
         None => say("  watchers are shown nothing"),
         Some(document) => {
             say(format_args!(

@@ -2,7 +2,7 @@
 
 use events::Registry;
 use events::package::{
-    Accounts, Authorization, DeclaredPackage, Features, MergePolicy, NeutralDocument,
+    Accounts, Authorization, DeclaredPackage, Features, MaxDocument, MergePolicy, NeutralDocument,
     PackageOptions, PlainOptions, RegistryFault, RetrieveOrder, SingleBody,
 };
 use node::{Config, ConfigError, Fault, Origin};
@@ -61,6 +61,7 @@ pub(crate) fn registry(config: &Config) -> Result<Registry, ConfigError> {
 /// All that cannot be wrong.
 fn options(config: &Config) -> PackageOptions {
     let mut options = PackageOptions::default();
+    options.max_document = MaxDocument(config.packages.max_document_bytes.usize());
 
     let from = &config.presence;
     let presence = &mut options.presence;

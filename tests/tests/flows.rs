@@ -708,6 +708,7 @@ async fn a_notify_that_no_datagram_holds() {
             .set("server.notify_from_listener", through_server)
             .set("notifier.retry_min_s", 5)
             .set("notifier.retry_max_s", 5)
+            .set("packages.max_document_bytes", 200_000)
             .start();
         let (alice, carol) = (
             Phone::udp("alice").await,
@@ -742,5 +743,52 @@ async fn a_notify_that_no_datagram_holds() {
         }
         let well = "SELECT count(*) FROM presence_subscriptions WHERE last_failure IS NULL";
         system.until(Duration::from_secs(5), well, 2).await;
+    }
+}
+
+/// What is too large for one document is not sent: the newest publications are, and who watches keeps watching.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_has_room_for_the_newest_publications_only() {
+    let system = system::start();
+    let (alice, carol) = (
+        Phone::udp("alice").await,
+        Phone::tcp("carol", system.tcp(0)).await,
+    );
+    let by_udp = alice.subscribe(system.udp(0), BOB, 600).await;
+    let by_tcp = carol.subscribe(system.tcp(0), BOB, 600).await;
+    by_udp.notify(1).await;
+    by_tcp.notify(1).await;
+    alice.tolerates(GAPS);
+    publish_by_hand(&system, 2, &"very long ".repeat(4_000)).await;
+    for dialog in [&by_udp, &by_tcp] {
+        let told = dialog
+            .until("the newest", |notify| notify.message.body.len() > 40_000)
+            .await;
+        assert!(
+            told.message.body.len() <= 60_000,
+            "{}",
+            told.message.body.len()
+        );
+    }
+    let explained = system.cli(&["explain", BOB]);
+    let said = "1 of these publications are left out, the oldest or too large: packages.max_document_bytes is 60000";
+    assert!(explained.contains(said), "{explained}");
+    let bob = Phone::tcp("bob", system.tcp(0)).await;
+    let body = pidf::document(BOB, "t", "open", &"x".repeat(60_000));
+    let answer = bob.publisher(BOB).publish(system.tcp(0), &body, 60).await;
+    assert_eq!(answer.status(), Some(413), "{answer}");
+    publish_by_hand(&system, 2, "short").await;
+    for dialog in [by_udp, by_tcp] {
+        dialog
+            .until("both", |notify| {
+                notify
+                    .message
+                    .body
+                    .windows(5)
+                    .filter(|w| w == b"short")
+                    .count()
+                    == 2
+            })
+            .await;
     }
 }

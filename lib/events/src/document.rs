@@ -144,7 +144,7 @@ pub struct PublishedBody<'a> {
 /// What is wrong with a published body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum BodyFault {
-    /// Larger than [`xml::MAX_BYTES`]. The publisher must send less.
+    /// Larger than [`xml::MAX_BYTES`], or than any document may be ([`crate::PackageOptions::max_document`]). The publisher must send less.
     #[error("Body too large")]
     TooLarge,
     /// Not UTF-8, nor what Content-Type or the declaration say. The publisher must use the encoding that it names.

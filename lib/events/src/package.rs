@@ -5,6 +5,7 @@
 //! in the configuration ([`DeclaredPackage`]).
 
 mod as_feature_event;
+mod bound;
 mod conference;
 mod declared;
 mod dialog;
@@ -27,11 +28,12 @@ use std::sync::Arc;
 use crate::document::feature_event::FeatureRequest;
 use crate::document::{BodyFault, Document, xml};
 
+pub use bound::Merged;
 pub use input::{MergeInput, Publication};
 pub use options::{
-    Accounts, DeclaredPackage, DialogOptions, FeatureEventOptions, Features, MergePolicy,
-    MessageSummaryOptions, NeutralDocument, PackageOptions, PlainOptions, PresenceOptions,
-    ReginfoOptions, SingleBody, SlaOptions,
+    Accounts, DeclaredPackage, DialogOptions, FeatureEventOptions, Features, MaxDocument,
+    MergePolicy, MessageSummaryOptions, NeutralDocument, PackageOptions, PlainOptions,
+    PresenceOptions, ReginfoOptions, SingleBody, SlaOptions,
 };
 pub use order::{RetrieveOrder, RetrieveOrderFault};
 pub use registry::{Registry, RegistryFault};
@@ -155,6 +157,7 @@ impl EventPackage {
     /// # Errors
     /// Says why not.
     pub fn check(&self, body: &[u8]) -> Result<(), BodyFault> {
+        self.require_size(body)?;
         (self.check)(self, body)
     }
 
@@ -163,16 +166,27 @@ impl EventPackage {
     /// # Errors
     /// Says why the body is not fit for watchers.
     pub fn note(&self, body: &[u8]) -> Result<BodyNote, BodyFault> {
+        self.require_size(body)?;
         (self.note)(self, body)
     }
 
-    /// The document of a resource. Publications that cannot be read are left out; without any, it is the package's neutral
-    /// document, or nothing if it has none.
+    /// The document of a resource. Publications that cannot be read are left out, and the oldest of those that would make it larger than
+    /// [`PackageOptions::max_document`]; without any, it is the package's neutral document, or nothing if it has none.
     ///
     /// The same set gives the same document, whatever the order of the slice: it is put in order first, by
     /// [`PackageOptions::retrieve_order`].
     pub fn merge(&self, input: &MergeInput<'_>) -> Option<Document> {
-        self.ordered(input, self.merge)
+        self.merge_and_count(input).document
+    }
+
+    /// The same, and how many publications there was no room for.
+    pub fn merge_and_count(&self, input: &MergeInput<'_>) -> Merged {
+        bound::merge(self, input)
+    }
+
+    /// The most octets that a document has, or a published body.
+    pub fn max_document_bytes(&self) -> usize {
+        self.options.max_document.0
     }
 
     /// The epoch second at which the document changes although no publication does, or nothing if it stays as it is. For
@@ -207,6 +221,13 @@ impl EventPackage {
         match self.source {
             StateSource::Watchers => winfo::watched_name(&self.name),
             StateSource::Publications => None,
+        }
+    }
+
+    fn require_size(&self, body: &[u8]) -> Result<(), BodyFault> {
+        match body.len() <= self.max_document_bytes() {
+            true => Ok(()),
+            false => Err(BodyFault::TooLarge),
         }
     }
 

@@ -67,7 +67,7 @@ pub struct Config {
     pub xcap_diff: XcapDiffConfig,
     /// The event package `as-feature-event`.
     pub feature_event: FeatureEventConfig,
-    /// Event packages without code.
+    /// All event packages, and those without code.
     pub packages: PackagesConfig,
     /// What there is to say about keys that have no meaning here, for the log and for `config check`. Not handed on.
     #[serde(skip)]

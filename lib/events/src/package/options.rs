@@ -8,6 +8,8 @@ use super::order::RetrieveOrder;
 /// The options of all packages.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PackageOptions {
+    /// `max_document_bytes`: how large a document may be.
+    pub max_document: MaxDocument,
     /// `retrieve_order`, `retrieve_order_by`: which publication comes first.
     pub retrieve_order: RetrieveOrder,
     /// `presence` and `presence.winfo`.
@@ -31,6 +33,10 @@ pub struct PackageOptions {
     /// Packages without code.
     pub declared: Vec<DeclaredPackage>,
 }
+
+/// How large a document for watchers may be, and a published body, in octets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MaxDocument(pub usize);
 
 /// Options of a package that has no others.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -194,6 +200,13 @@ pub enum MergePolicy {
 }
 
 const HOUR_S: u32 = 3600;
+
+impl Default for MaxDocument {
+    /// With its headers it fits in one datagram, which has 65,507 octets at most.
+    fn default() -> Self {
+        Self(60_000)
+    }
+}
 
 impl Default for PlainOptions {
     fn default() -> Self {

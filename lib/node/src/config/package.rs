@@ -188,10 +188,16 @@ pub struct FeatureEventConfig {
     pub feature_expires: MaxSeconds,
 }
 
-/// `[packages]`: event packages that the program does not bring along.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+/// `[packages]`: what holds for all event packages, and those that the program does not bring along.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PackagesConfig {
+    /// How large the document of a NOTIFY may be, in every event package. Of publications that would make it larger the newest are shown;
+    /// `pgpresence explain` says how many are left out. A PUBLISH with a larger body is answered 413. Watcher information that is larger is
+    /// sent in pieces. What is more than some 64000 reaches only watchers to whom TCP leads.
+    ///
+    /// Unit: bytes. Default: `60000`. Range: 4096 to 262144.
+    pub max_document_bytes: Within<4096, 262_144>,
     /// Event packages without code, each a table `[[packages.declared]]`: `name` (as in Event), `parameters` (of Event that
     /// belong to the name), `content_types` (of a PUBLISH, in lower case; the first is that of a NOTIFY), `merge` (`newest`:
     /// the newest publication as it is; for XML also `all`, or `id`: the newest of each name and id), `authorization` (1: whom
@@ -229,6 +235,15 @@ pub struct DeclaredPackage {
 
 fn hour() -> Seconds {
     HOUR
+}
+
+impl Default for PackagesConfig {
+    fn default() -> PackagesConfig {
+        PackagesConfig {
+            max_document_bytes: const { Within::of(60_000) },
+            declared: Vec::new(),
+        }
+    }
 }
 
 impl Default for DialogConfig {
