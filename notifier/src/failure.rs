@@ -12,7 +12,7 @@
 //! only what the guide names ends a subscription (404, 481; 408 and silence by `timeout_rm_subs`). All the rest is tried again, for
 //! as long as the subscription lives. docs/OPERATIONS.md has the table for operators.
 
-use sql::Verdict;
+use sql::{Rest, Verdict};
 use std::time::Duration;
 
 /// How a NOTIFY ended.
@@ -84,12 +84,14 @@ fn grouped(number: usize) -> String {
 }
 
 /// What must be known of the dialog to judge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Standing {
     /// The NOTIFY said `terminated`.
     pub(crate) terminated: bool,
     /// Failures in a row before this NOTIFY.
     pub(crate) failures: u32,
+    /// What is to be told after this NOTIFY.
+    pub(crate) rest: Option<Rest>,
 }
 
 /// The configured part of the policy.
@@ -141,7 +143,10 @@ impl FailurePolicy {
                 status,
                 retry_after_s,
             } => match status {
-                200..=299 => (standing.failures > 0).then_some(Verdict::Delivered),
+                200..=299 => match standing.rest {
+                    Some(rest) => Some(Verdict::More(rest)),
+                    None => (standing.failures > 0).then_some(Verdict::Delivered),
+                },
                 404 | 481 => Some(Verdict::Ended),
                 408 if self.timeout_ends => Some(Verdict::Ended),
                 _ if self.script_decides => retry(retry_after_s.unwrap_or(0)),
@@ -283,8 +288,8 @@ mod tests {
             (scripted, Ending::Unsendable, 0, Some(Verdict::Ended)),
         ] {
             let standing = Standing {
-                terminated: false,
                 failures,
+                ..Standing::default()
             };
             assert_eq!(
                 policy.verdict(ending, standing, 0.0),
@@ -298,7 +303,7 @@ mod tests {
     fn the_last_notify_ends_the_dialog_whatever_comes_back() {
         let standing = Standing {
             terminated: true,
-            failures: 0,
+            ..Standing::default()
         };
         for ending in [
             answered(200),
@@ -319,6 +324,26 @@ mod tests {
             Some(Verdict::Retry { after_s: 0 }),
             "nobody knows whether it arrived"
         );
+    }
+
+    #[test]
+    fn what_did_not_tell_all_is_followed_by_the_rest_if_it_arrives() {
+        let rest = Rest {
+            told_to: Some(7),
+            after_s: 0,
+        };
+        let standing = Standing {
+            rest: Some(rest),
+            ..Standing::default()
+        };
+        for (ending, expected) in [
+            (answered(200), Some(Verdict::More(rest))),
+            // It begins anew.
+            (answered(503), Some(Verdict::Retry { after_s: 2 })),
+            (answered(481), Some(Verdict::Ended)),
+        ] {
+            assert_eq!(POLICY.verdict(ending, standing, 0.0), expected);
+        }
     }
 
     #[test]
@@ -355,8 +380,8 @@ mod tests {
             POLICY.verdict(
                 answered(500),
                 Standing {
-                    terminated: false,
                     failures: 9,
+                    ..Standing::default()
                 },
                 jitter,
             )

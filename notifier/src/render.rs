@@ -10,12 +10,13 @@
 
 use crate::seen::digest;
 use crate::send::is_terminated;
+use crate::watchers::WatcherForms;
 use events::authorization::view::polite_block;
 use events::authorization::watcher_state::Shown;
 use events::package::{EventPackage, StateSource};
 use events::subscription::FORMER_PIDF;
 use events::{Document, MergeInput, Registry};
-use sql::{Listed, Looked, NextChange, Resource, Seen, TakenDialog};
+use sql::{Listed, Looked, NextChange, Resource, Rest, Seen, TakenDialog};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -36,8 +37,8 @@ pub(crate) struct Rendered {
 pub(crate) struct View {
     /// Full state.
     pub(crate) document: Option<Arc<Document>>,
-    /// What changed, of documents that can be partial, if any dialog is shown that.
-    pub(crate) partial: Option<Arc<Document>>,
+    /// Of watcher information, instead of a document: the forms that it has.
+    pub(crate) forms: WatcherForms,
     /// What others than those who see everything are shown, by `active_watchers.view`.
     pub(crate) parts: HashMap<String, Option<Arc<Document>>>,
     pub(crate) next_change: NextChange,
@@ -59,10 +60,9 @@ impl View {
         if dialog.view != ALL {
             return self.parts.get(&dialog.view)?.clone();
         }
-        match dialog.partial_since {
-            None => self.document.clone(),
-            Some(_) => self.partial.as_ref().or(self.document.as_ref()).cloned(),
-        }
+        self.document
+            .clone()
+            .or_else(|| self.forms.document(dialog))
     }
 
     /// Sees to it that there is what a dialog of this view is shown.
@@ -169,6 +169,11 @@ impl Rendered {
         self.view(resource, dialog)?.document_for(dialog)
     }
 
+    /// What is to be told to a dialog after this.
+    pub(crate) fn rest(&self, resource: &Resource, dialog: &TakenDialog) -> Option<Rest> {
+        self.view(resource, dialog)?.forms.rest(dialog)
+    }
+
     /// Whether a dialog has nothing to be told where that makes a difference: nothing is published, or it must look so.
     pub(crate) fn has_nothing(&self, resource: &Resource, dialog: &TakenDialog) -> bool {
         let is_empty =
@@ -204,7 +209,7 @@ fn view_of(registry: &Registry, resource: &Resource, input: &MergeInput<'_>) -> 
     View {
         is_empty: input.publications.is_empty() || document.is_none(),
         document: document.map(Arc::new),
-        partial: None,
+        forms: WatcherForms::default(),
         parts: HashMap::new(),
         next_change: next_change.map_or(NextChange::Never, NextChange::At),
     }

@@ -1,18 +1,34 @@
 //! Watcher information: who watches a resource, read and rendered for those who watch that (RFC 3857, 3858).
 //!
-//! It has two forms. Full state lists everybody; it answers a SUBSCRIBE, and follows a doubt. Partial state lists those whose
+//! It has several forms. Full state lists everybody; it answers a SUBSCRIBE, and follows a doubt. Partial state lists those whose
 //! status changed since the NOTIFY before. One document of each form serves all dialogs of a take: the partial one reaches back
 //! as far as any of them needs, because to be told twice of a watcher does no harm.
+//!
+//! A list that one NOTIFY has no room for is told in pieces: an empty full state, then partial ones with the next watchers by their
+//! numbers, and last one with what changed since the first. Each is sent when the one before was answered ([`Rest`]). If even the changes are too
+//! many for one NOTIFY, all is told anew; but not more often than every [`BREATH_S`], so that whoever subscribes without end does not keep
+//! the presentity's phones busy.
 
-use crate::render::View;
 use events::document::watcherinfo::WatcherRecord;
 use events::document::{Document, DocumentState};
 use events::package::EventPackage;
 use events::{MergeInput, Registry};
-use sql::{NextChange, Resource, TakenDialog, WatchedResource, Watcher};
-use std::collections::HashMap;
+use sql::{NextChange, Resource, Rest, TakenDialog, WatchedResource, Watcher};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::SystemTime;
+
+use crate::render::View;
+use crate::send::is_terminated;
+
+/// The last of the pieces: what changed since the first.
+const CHANGES: i64 = i64::MAX;
+
+/// Between one telling in pieces and the next. As long as partial state reaches back, so that what was told once is not told again.
+const BREATH_S: u32 = 30;
+
+/// The shortest line of a watcher: so many rows are read at most as could have room.
+const SHORTEST_LINE: usize = 64;
 
 /// A resource of a package of watcher information, and the forms in which its dialogs are shown it.
 #[derive(Debug)]
@@ -21,6 +37,36 @@ pub(crate) struct Wanted {
     watched: Resource,
     is_full: bool,
     partial_since: Option<SystemTime>,
+    /// By where they go on; since when something counts as changed, in the last of them.
+    pieces: BTreeMap<i64, Option<SystemTime>>,
+}
+
+/// The forms of watcher information that dialogs are shown.
+#[derive(Debug, Default)]
+pub(crate) struct WatcherForms {
+    full: Option<Told>,
+    partial: Option<Told>,
+    pieces: HashMap<i64, Told>,
+}
+
+/// A document, and what is to be told after it.
+#[derive(Debug)]
+struct Told {
+    document: Arc<Document>,
+    rest: Option<Rest>,
+}
+
+/// One form of a resource's watcher information.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Full,
+    Partial {
+        since: SystemTime,
+    },
+    Piece {
+        told_to: i64,
+        since: Option<SystemTime>,
+    },
 }
 
 // === impl Wanted ===
@@ -42,9 +88,16 @@ impl Wanted {
             watched,
             is_full: false,
             partial_since: None,
+            pieces: BTreeMap::new(),
         };
         for dialog in dialogs {
-            match (dialog.partial_since, wanted.partial_since) {
+            let since = dialog.partial_since;
+            if let Some(told_to) = dialog.told_to {
+                let all = wanted.pieces.entry(told_to).or_insert(since);
+                *all = (*all).min(since);
+                continue;
+            }
+            match (since, wanted.partial_since) {
                 (None, _) => wanted.is_full = true,
                 (Some(one), Some(other)) => wanted.partial_since = Some(one.min(other)),
                 (since @ Some(_), None) => wanted.partial_since = since,
@@ -53,39 +106,55 @@ impl Wanted {
         Some(wanted)
     }
 
-    /// What to ask the database.
-    pub(crate) fn question(&self) -> WatchedResource {
-        WatchedResource {
-            resource: self.watched.clone(),
-            all_live: self.is_full,
-            since: self.partial_since,
-        }
+    /// What to ask the database: one question for each form.
+    pub(crate) fn questions(&self) -> impl Iterator<Item = WatchedResource> {
+        self.forms().map(|form| {
+            let (all_live, since, after) = match form {
+                Form::Full => (true, None, None),
+                Form::Partial { since } => (false, Some(since), None),
+                Form::Piece {
+                    told_to: CHANGES,
+                    since,
+                } => (false, since, None),
+                Form::Piece { told_to, .. } => (false, None, Some(told_to)),
+            };
+            WatchedResource {
+                resource: self.watched.clone(),
+                all_live,
+                since,
+                after,
+            }
+        })
     }
 
-    /// Its documents, made of the answer.
-    pub(crate) fn render(&self, registry: &Registry, watchers: &[&Watcher]) -> (Resource, View) {
-        let uris: Vec<String> = watchers.iter().map(|watcher| watcher.uri()).collect();
-        let records = |only_changed: bool| -> Vec<WatcherRecord<'_>> {
-            watchers
-                .iter()
-                .zip(&uris)
-                .filter(|(watcher, _)| watcher.changed || !only_changed)
-                .map(|(watcher, uri)| watcher.record(uri))
-                .collect()
-        };
+    /// How many rows of an answer could have room in a document, and one more.
+    pub(crate) fn limit(&self, registry: &Registry) -> usize {
         let package = registry.find_name(&self.resource.event);
-        let document = |state: DocumentState| -> Option<Arc<Document>> {
-            let records = records(state == DocumentState::Partial);
-            package.and_then(|package| self.document(package, state, &records))
-        };
+        package.map_or(0, EventPackage::max_document_bytes) / SHORTEST_LINE + 1
+    }
+
+    /// Its documents, made of the answers, in the order of the questions. An answer of more rows than its limit is cut.
+    pub(crate) fn render(
+        &self,
+        registry: &Registry,
+        answers: &[Vec<&Watcher>],
+    ) -> (Resource, View) {
+        let mut forms = WatcherForms::default();
+        let package = registry.find_name(&self.resource.event);
+        for (form, watchers) in self.forms().zip(answers) {
+            let is_cut = watchers.len() >= self.limit(registry);
+            let told = package.and_then(|package| self.tell(package, form, watchers, is_cut));
+            match form {
+                Form::Full => forms.full = told,
+                Form::Partial { .. } => forms.partial = told,
+                Form::Piece { told_to, .. } => {
+                    forms.pieces.extend(told.map(|told| (told_to, told)));
+                }
+            }
+        }
         let view = View {
-            document: self
-                .is_full
-                .then(|| document(DocumentState::Full))
-                .flatten(),
-            partial: self
-                .partial_since
-                .and_then(|_| document(DocumentState::Partial)),
+            document: None,
+            forms,
             parts: HashMap::new(),
             next_change: NextChange::Never,
             is_empty: false,
@@ -93,19 +162,115 @@ impl Wanted {
         (self.resource.clone(), view)
     }
 
+    fn forms(&self) -> impl Iterator<Item = Form> {
+        let full = self.is_full.then_some(Form::Full);
+        let partial = self.partial_since.map(|since| Form::Partial { since });
+        let pieces = self.pieces.iter();
+        let pieces = pieces.map(|(&told_to, &since)| Form::Piece { told_to, since });
+        full.into_iter().chain(partial).chain(pieces)
+    }
+
+    /// `is_cut`: there are more watchers than these.
+    fn tell(
+        &self,
+        package: &EventPackage,
+        form: Form,
+        watchers: &[&Watcher],
+        is_cut: bool,
+    ) -> Option<Told> {
+        let mut watchers = watchers;
+        if is_cut && let Some(last) = watchers.last().map(|watcher| watcher.id) {
+            // Of the last one there may be another row, which counts.
+            let rest = watchers.partition_point(|watcher| watcher.id < last);
+            watchers = &watchers[..rest];
+        }
+        let state = match form {
+            Form::Full => DocumentState::Full,
+            Form::Partial { .. } | Form::Piece { .. } => DocumentState::Partial,
+        };
+        let (document, told_to) = self.document(package, state, watchers)?;
+        let last = watchers.last().map_or(i64::MIN, |watcher| watcher.id);
+        // Up to where it told, if not all.
+        let told_to = told_to.or(is_cut.then_some(last));
+        let go_on = |told_to| Rest {
+            told_to: Some(told_to),
+            after_s: 0,
+        };
+        let anew_in = |after_s| Rest {
+            told_to: None,
+            after_s,
+        };
+        let (document, rest) = match (form, told_to) {
+            (Form::Full, Some(_)) => {
+                let (nobody, _) = self.document(package, state, &[])?;
+                (nobody, Some(go_on(i64::MIN)))
+            }
+            (Form::Partial { .. }, Some(_)) => (document, Some(anew_in(0))),
+            (
+                Form::Piece {
+                    told_to: CHANGES, ..
+                },
+                Some(_),
+            ) => (document, Some(anew_in(BREATH_S))),
+            (Form::Piece { .. }, Some(told_to)) => (document, Some(go_on(told_to))),
+            (
+                Form::Full
+                | Form::Partial { .. }
+                | Form::Piece {
+                    told_to: CHANGES, ..
+                },
+                None,
+            ) => (document, None),
+            (Form::Piece { .. }, None) => (document, Some(go_on(CHANGES))),
+        };
+        Some(Told {
+            document: Arc::new(document),
+            rest,
+        })
+    }
+
     fn document(
         &self,
         package: &EventPackage,
         state: DocumentState,
-        watchers: &[WatcherRecord<'_>],
-    ) -> Option<Arc<Document>> {
-        let input = MergeInput {
+        watchers: &[&Watcher],
+    ) -> Option<(Document, Option<i64>)> {
+        let uris: Vec<String> = watchers.iter().map(|watcher| watcher.uri()).collect();
+        let records: Vec<WatcherRecord<'_>> = watchers
+            .iter()
+            .zip(&uris)
+            .map(|(watcher, uri)| watcher.record(uri))
+            .collect();
+        package.piece(&MergeInput {
             presentity: &self.resource.presentity_uri,
-            watchers,
+            watchers: &records,
             state,
             ..MergeInput::default()
-        };
-        package.merge(&input).map(Arc::new)
+        })
+    }
+}
+
+// === impl WatcherForms ===
+
+impl WatcherForms {
+    /// What a dialog is shown. The last NOTIFY of one cannot be followed by others: it shows nothing if it cannot show all.
+    pub(crate) fn document(&self, dialog: &TakenDialog) -> Option<Arc<Document>> {
+        let told = self.told(dialog)?;
+        let is_whole = told.rest.is_none() || !is_terminated(dialog);
+        is_whole.then(|| told.document.clone())
+    }
+
+    /// What is to be told to a dialog after that.
+    pub(crate) fn rest(&self, dialog: &TakenDialog) -> Option<Rest> {
+        self.told(dialog)?.rest.filter(|_| !is_terminated(dialog))
+    }
+
+    fn told(&self, dialog: &TakenDialog) -> Option<&Told> {
+        match (dialog.told_to, dialog.partial_since) {
+            (Some(told_to), _) => self.pieces.get(&told_to),
+            (None, Some(_)) => self.partial.as_ref(),
+            (None, None) => self.full.as_ref(),
+        }
     }
 }
 
@@ -124,6 +289,7 @@ mod tests {
     fn dialog(partial_since_s: Option<u64>) -> TakenDialog {
         TakenDialog {
             partial_since: partial_since_s.map(at),
+            status: 1,
             view: "all".into(),
             ..TakenDialog::default()
         }
@@ -165,12 +331,16 @@ mod tests {
                 Some(at(7)),
             ),
         ] {
-            let expected = WatchedResource {
+            let question = |all_live, since| WatchedResource {
                 resource: resource("dialog"),
                 all_live,
                 since,
+                after: None,
             };
-            assert_eq!(wanted(&dialogs).question(), expected);
+            let full = all_live.then(|| question(true, None));
+            let partial = since.map(|since| question(false, Some(since)));
+            let expected: Vec<WatchedResource> = full.into_iter().chain(partial).collect();
+            assert!(wanted(&dialogs).questions().eq(expected), "{dialogs:?}");
         }
     }
 
@@ -199,9 +369,14 @@ mod tests {
             watcher(4, 77, true),
         ];
         let text = |dialog: &TakenDialog| {
-            let watchers: Vec<&Watcher> = watchers.iter().collect();
+            // As the database answers.
+            let is_asked_for = |watcher: &&Watcher| match dialog.partial_since {
+                None => watcher.status == 1,
+                Some(_) => watcher.changed,
+            };
+            let watchers: Vec<&Watcher> = watchers.iter().filter(is_asked_for).collect();
             let wanted = wanted(std::slice::from_ref(dialog));
-            let (resource, view) = wanted.render(&registry, &watchers);
+            let (resource, view) = wanted.render(&registry, &[watchers]);
             assert_eq!(resource.event, "dialog.winfo");
             let document = view.document_for(dialog).unwrap();
             String::from_utf8(document.for_notify(1).into_owned()).unwrap()
@@ -219,5 +394,140 @@ mod tests {
         }
         assert!(full.contains("state=\"full\"") && partial.contains("state=\"partial\""));
         assert!(full.contains("package=\"dialog\""), "{full}");
+    }
+
+    /// What the phone has in the end, and what it was sent: each NOTIFY's form and how many it named.
+    fn told_in_pieces(
+        watchers: &[Watcher],
+        changed: impl Fn(&Watcher) -> bool,
+    ) -> (Vec<String>, Vec<(String, usize)>) {
+        let registry = Registry::standard();
+        let (mut known, mut story) = (std::collections::BTreeSet::new(), Vec::new());
+        let mut next = dialog(None);
+        for _ in 0..100 {
+            let wanted = wanted(std::slice::from_ref(&next));
+            let limit = wanted.limit(&registry);
+            let question = wanted.questions().next().unwrap();
+            let answer: Vec<&Watcher> = watchers
+                .iter()
+                .filter(|watcher| {
+                    question.all_live
+                        || question.after.is_some_and(|after| watcher.id > after)
+                        || (question.since.is_some() && changed(watcher))
+                })
+                .take(limit)
+                .collect();
+            let (_, view) = wanted.render(&registry, &[answer]);
+            let document = view.document_for(&next).unwrap();
+            assert!(document.body.len() <= 60_000);
+            let text = String::from_utf8(document.body.to_vec()).unwrap();
+            let state = if text.contains("state=\"full\"") {
+                "full"
+            } else {
+                "partial"
+            };
+            if state == "full" {
+                known.clear();
+            }
+            let named: Vec<String> = text
+                .lines()
+                .filter_map(|line| {
+                    Some(
+                        line.strip_prefix("<watcher id=\"")?
+                            .split('"')
+                            .next()?
+                            .to_owned(),
+                    )
+                })
+                .collect();
+            story.push((state.to_owned(), named.len()));
+            known.extend(named);
+            match view.forms.rest(&next) {
+                None => return (known.into_iter().collect(), story),
+                Some(rest) if rest.after_s > 0 => {
+                    story.push(("later".to_owned(), rest.after_s as usize));
+                    return (known.into_iter().collect(), story);
+                }
+                Some(rest) => {
+                    next = TakenDialog {
+                        told_to: rest.told_to,
+                        ..dialog(rest.told_to.map(|_| 7))
+                    };
+                }
+            }
+        }
+        panic!("it never ends: {story:?}");
+    }
+
+    #[test]
+    fn ten_thousand_watchers_are_told_in_pieces() {
+        let watchers: Vec<Watcher> = (1..=10_000).map(|id| watcher(id, 1, false)).collect();
+        let (known, story) = told_in_pieces(&watchers, |_| false);
+        assert_eq!(known.len(), 10_000);
+        assert_eq!(story[0], ("full".to_owned(), 0));
+        assert_eq!(
+            story.last(),
+            Some(&("partial".to_owned(), 0)),
+            "nothing has changed meanwhile"
+        );
+        assert!(
+            story[1..].iter().all(|(state, _)| state == "partial"),
+            "{story:?}"
+        );
+        assert!((10..40).contains(&story.len()), "{story:?}");
+        let (known, story) = told_in_pieces(&watchers[..100], |_| true);
+        assert_eq!((known.len(), story), (100, vec![("full".to_owned(), 100)]));
+    }
+
+    /// Those who subscribe without end do not keep the presentity's phones busy.
+    #[test]
+    fn too_many_changes_are_told_anew_after_a_while() {
+        let watchers: Vec<Watcher> = (1..=2_000).map(|id| watcher(id, 1, true)).collect();
+        let (known, story) = told_in_pieces(&watchers, |_| true);
+        assert_eq!(known.len(), 2_000);
+        assert_eq!(story.last(), Some(&("later".to_owned(), 30)));
+    }
+
+    /// Of two rows with one number the second counts, also where the first is the last that was read.
+    #[test]
+    fn two_rows_of_one_watcher_are_told_together() {
+        let registry = Registry::standard();
+        let wanted = wanted(&[TakenDialog {
+            told_to: Some(i64::MIN),
+            ..dialog(Some(7))
+        }]);
+        let rows: Vec<Watcher> = (0..wanted.limit(&registry) as i64)
+            .map(|id| watcher(id, 1, false))
+            .collect();
+        let rows: Vec<&Watcher> = rows
+            .iter()
+            .take(3)
+            .chain(std::iter::repeat_n(&rows[3], rows.len() - 3))
+            .collect();
+        let (_, view) = wanted.render(&registry, &[rows]);
+        let piece = &view.forms.pieces[&i64::MIN];
+        assert_eq!(
+            piece.rest,
+            Some(Rest {
+                told_to: Some(2),
+                after_s: 0
+            })
+        );
+    }
+
+    #[test]
+    fn the_last_notify_of_a_dialog_shows_all_or_nothing() {
+        let registry = Registry::standard();
+        let watchers: Vec<Watcher> = (1..=10_000).map(|id| watcher(id, 1, false)).collect();
+        let last = TakenDialog {
+            status: 3,
+            ..dialog(None)
+        };
+        for (count, is_shown) in [(10, true), (10_000, false)] {
+            let (_, view) = wanted(std::slice::from_ref(&last))
+                .render(&registry, &[watchers[..count].iter().collect()]);
+            assert_eq!(view.document_for(&last).is_some(), is_shown, "{count}");
+            assert_eq!(view.forms.rest(&last), None);
+        }
     }
 }

@@ -55,7 +55,7 @@ pub use registry::{STATEMENTS, Statement};
 pub use store::{SESSION_SETTINGS, Store, StoreOptions};
 pub use subscription::Subscriptions;
 pub use subscription::notice::{
-    DialogVerdict, Offer, Seen, Taken, TakenDialog, Verdict, WatchingDialog, Written,
+    DialogVerdict, Offer, Rest, Seen, Taken, TakenDialog, Verdict, WatchingDialog, Written,
 };
 pub use subscription::request::{
     Authorization, NewSubscription, SubscribeOutcome, SubscriptionRefresh,

@@ -947,10 +947,11 @@ async fn who_begins_to_watch_the_watchers_second_is_shown_the_first() {
         resource: resource("bob"),
         all_live: true,
         since: None,
+        after: None,
     };
     let shown = store
         .subscription()
-        .list_watchers(&[watched])
+        .list_watchers(&[watched], None)
         .await
         .unwrap();
     assert_eq!(shown.len(), 1);

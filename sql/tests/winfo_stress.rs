@@ -237,10 +237,11 @@ async fn list(
         },
         all_live: dialog.partial_since.is_none(),
         since: dialog.partial_since,
+        after: None,
     };
     store
         .subscription()
-        .list_watchers(&[question])
+        .list_watchers(&[question], None)
         .await
         .unwrap()
 }

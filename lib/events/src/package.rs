@@ -184,6 +184,12 @@ impl EventPackage {
         bound::merge(self, input)
     }
 
+    /// Watcher information in no more room than a document has: of [`MergeInput::watchers`] those with the lowest numbers, and the last of
+    /// these numbers if there are more. Nothing, if the package is none.
+    pub fn piece(&self, input: &MergeInput<'_>) -> Option<(Document, Option<i64>)> {
+        winfo::piece(self, input)
+    }
+
     /// The most octets that a document has, or a published body.
     pub fn max_document_bytes(&self) -> usize {
         self.options.max_document.0

@@ -100,7 +100,7 @@ impl Engine {
                     target_version,
                     failure: match verdict {
                         Verdict::Retry { .. } => ending.in_words(),
-                        Verdict::Delivered | Verdict::Ended => String::new(),
+                        Verdict::Delivered | Verdict::More(_) | Verdict::Ended => String::new(),
                     },
                     verdict,
                 };

@@ -24,13 +24,9 @@ impl Engine {
         self.interrupted = true;
         for (key, branch) in self.ledger.open_notifies() {
             self.cancel(branch.into_iter().collect());
-            let standing = Standing {
-                terminated: false,
-                failures: 0,
-            };
             let notify = Notify {
                 key,
-                standing,
+                standing: Standing::default(),
                 flow: None,
             };
             self.ended(notify, Ending::Interrupted);

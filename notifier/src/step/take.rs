@@ -9,7 +9,7 @@ use crate::failure::{Ending, Standing};
 use crate::ledger::Guard;
 use crate::send::{Draft, Notify, is_terminated};
 use reading::Reading;
-use sql::{Resource, TakenDialog};
+use sql::{Resource, Rest, TakenDialog};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
@@ -69,7 +69,8 @@ fn taken(engine: &mut Engine, works: Vec<Held>, take: Take) {
     for dialog in take.dialogs {
         let work = works.get(dialog.resource_index);
         if let Some(work) = work.filter(|_| !dialog.ended && !dialog.silent) {
-            drafts.extend(draft(engine, work, dialog, &mut cancelled));
+            let rest = take.rendered.rest(&work.resource, &dialog);
+            drafts.extend(draft(engine, work, dialog, rest, &mut cancelled));
         }
     }
     engine.cancel(cancelled);
@@ -114,6 +115,7 @@ fn draft(
     engine: &mut Engine,
     work: &Held,
     dialog: TakenDialog,
+    rest: Option<Rest>,
     cancelled: &mut Vec<String>,
 ) -> Option<Draft> {
     let guard = Guard {
@@ -131,6 +133,7 @@ fn draft(
     let standing = Standing {
         terminated: is_terminated(&dialog),
         failures: dialog.failures,
+        rest,
     };
     Some(Draft {
         notify: Notify {

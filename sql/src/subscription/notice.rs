@@ -63,6 +63,8 @@ pub struct TakenDialog {
     pub ended: bool,
     /// What a partial document must reach back to; `None`: it must be full. Only documents that can be either look here.
     pub partial_since: Option<SystemTime>,
+    /// A document in pieces goes on after this [`crate::Watcher::id`]; `None`: it does not.
+    pub told_to: Option<i64>,
     /// It is shown what was looked at before it was taken ([`Seen`]); if not, that is to be read now.
     pub is_known: bool,
     /// There is nothing to tell it: it took no CSeq, and nothing is to be sent.
@@ -151,11 +153,22 @@ pub enum Verdict {
     Delivered,
     /// The dialog is over: its terminating NOTIFY was sent, or the subscriber is gone.
     Ended,
+    /// Delivered, and it did not tell all: the next one is owed.
+    More(Rest),
     /// The NOTIFY is still owed; try again no earlier than in this many seconds.
     Retry {
         /// Seconds.
         after_s: u32,
     },
+}
+
+/// What is still to be told by further NOTIFYs, of a document that is told in pieces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rest {
+    /// It goes on after this [`crate::Watcher::id`]; `None`: it begins anew.
+    pub told_to: Option<i64>,
+    /// No earlier than in so many seconds.
+    pub after_s: u32,
 }
 
 impl Subscriptions<'_> {
@@ -321,12 +334,20 @@ impl Subscriptions<'_> {
             .map(|verdict| match verdict.verdict {
                 Verdict::Delivered => ("delivered", 0),
                 Verdict::Ended => ("ended", 0),
+                Verdict::More(rest) => ("more", rest.after_s.into()),
                 Verdict::Retry { after_s } => ("retry", after_s.into()),
             })
             .unzip();
         let failure: Vec<&str> = verdicts
             .iter()
             .map(|verdict| verdict.failure.as_str())
+            .collect();
+        let told_to: Vec<Option<i64>> = verdicts
+            .iter()
+            .map(|verdict| match verdict.verdict {
+                Verdict::More(rest) => rest.told_to,
+                Verdict::Delivered | Verdict::Ended | Verdict::Retry { .. } => None,
+            })
             .collect();
         let rows = self
             .0
@@ -339,6 +360,7 @@ impl Subscriptions<'_> {
                     &name,
                     &after_s,
                     &failure,
+                    &told_to,
                     &self.0.now(),
                 ],
             )
@@ -453,6 +475,7 @@ impl TakenDialog {
             view: row.get("view"),
             ended: row.get("ended"),
             partial_since: row.get("partial_since"),
+            told_to: row.get("told_to"),
             is_known: row.get("known"),
             silent: row.get("silent"),
         }

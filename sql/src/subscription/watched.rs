@@ -19,6 +19,8 @@ pub struct WatchedResource {
     pub all_live: bool,
     /// Those whose status changed at this time or later, ended ones among them, for partial state.
     pub since: Option<SystemTime>,
+    /// All that live with a higher [`Watcher::id`], for a piece of full state.
+    pub after: Option<i64>,
 }
 
 /// One subscription to a watched resource, as it stands now.
@@ -49,13 +51,15 @@ pub struct Watcher {
 // === impl Subscriptions ===
 
 impl Subscriptions<'_> {
-    /// The watchers of resources, by resource and then by id. Read them *after* the take of those who are shown them.
+    /// The watchers of resources, by resource and then by id: of each resource the first, no more than `limit`. Read them *after* the take
+    /// of those who are shown them.
     ///
     /// # Errors
     /// Any [`StoreError`].
     pub async fn list_watchers(
         &self,
         resources: &[WatchedResource],
+        limit: Option<usize>,
     ) -> Result<Vec<Watcher>, StoreError> {
         if resources.is_empty() {
             return Ok(Vec::new());
@@ -65,11 +69,21 @@ impl Subscriptions<'_> {
         let all_live: Vec<bool> = resources.iter().map(|watched| watched.all_live).collect();
         let since: Vec<Option<SystemTime>> =
             resources.iter().map(|watched| watched.since).collect();
+        let after: Vec<Option<i64>> = resources.iter().map(|watched| watched.after).collect();
+        let limit = limit.map(|limit| i64::try_from(limit).unwrap_or(i64::MAX));
         let found = self
             .0
             .query(
                 &registry::SUBSCRIPTION_LIST_WATCHERS,
-                &[&presentity_uri, &event, &all_live, &since, &self.0.now()],
+                &[
+                    &presentity_uri,
+                    &event,
+                    &all_live,
+                    &since,
+                    &after,
+                    &limit,
+                    &self.0.now(),
+                ],
             )
             .await?;
         Ok(found.iter().map(Watcher::from_row).collect())

@@ -69,6 +69,7 @@ refreshed AS (
         shown          = CASE WHEN l.has_moved THEN NULL ELSE a.shown END,
         updated        = 0,
         updated_winfo  = -1,
+        winfo_told_to  = NULL,
         retry_at       = 0,
         failures       = 0
     FROM locked AS l

@@ -1,7 +1,7 @@
 -- subscription.settle_batch
 -- Purpose:    write down what the answers to NOTIFYs mean for their dialogs
 -- Called by:  notifier/src/step/verdicts.rs, before the resources are settled
--- Parameters: $1 id int8[] | $2 remote_cseq int8[] | $3 target_version int4[] | $4 verdict text[] (delivered, ended, retry) | $5 after_s int8[] | $6 failure text[] (in words; empty but for retry) | $7 now timestamptz (tests only, else null)
+-- Parameters: $1 id int8[] | $2 remote_cseq int8[] | $3 target_version int4[] | $4 verdict text[] (delivered, ended, retry, more) | $5 after_s int8[] (for retry and more, else 0) | $6 failure text[] (in words; empty but for retry) | $7 told_to int8[] (for more: the document goes on after this; null = it begins anew) | $8 now timestamptz (tests only, else null)
 -- Returns:    verdict int8 (ordinal, from 1: one that still applied) | written bool (false: somebody holds the dialog, or its row of the queue)
 -- Locks:      free active_watchers rows (SKIP LOCKED) by (uri, event, id), then free notify_queue rows (SKIP LOCKED) by key: those that the trigger writes, for retries
 -- Plan:       active_watchers_pkey, notify_queue_pkey
@@ -13,15 +13,15 @@
 -- dialog was shown, also then.
 -- Nobody waits for a row that somebody holds. The trigger would wait for the queue, so its rows are locked here before it.
 WITH input AS MATERIALIZED (
-    SELECT i.ord, i.id, i.remote_cseq, i.target_version, i.verdict, i.after_s, i.failure, t.now
-    FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::text[], $5::bigint[], $6::text[]) WITH ORDINALITY
-             AS i (id, remote_cseq, target_version, verdict, after_s, failure, ord)
-    CROSS JOIN (SELECT COALESCE($7::timestamptz, now()) AS now) AS t
+    SELECT i.ord, i.id, i.remote_cseq, i.target_version, i.verdict, i.after_s, i.failure, i.told_to, t.now
+    FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::text[], $5::bigint[], $6::text[], $7::bigint[])
+             WITH ORDINALITY AS i (id, remote_cseq, target_version, verdict, after_s, failure, told_to, ord)
+    CROSS JOIN (SELECT COALESCE($8::timestamptz, now()) AS now) AS t
 ),
 locked AS MATERIALIZED (
     SELECT i.ord, a.id, a.presentity_uri, CASE WHEN is_winfo(a.event) THEN watched_event(a.event) ELSE a.event END AS event,
            CASE WHEN a.remote_cseq = i.remote_cseq AND a.target_version = i.target_version THEN i.verdict ELSE 'void' END AS verdict,
-           i.after_s, i.failure, i.now
+           i.after_s, i.failure, i.told_to, i.now
     FROM input AS i
     JOIN active_watchers AS a ON a.id = i.id
     WHERE ((a.remote_cseq = i.remote_cseq AND a.target_version = i.target_version) OR (i.verdict = 'retry' AND a.shown IS NOT NULL))
@@ -38,12 +38,15 @@ queued AS MATERIALIZED (
 ),
 written AS (
     UPDATE active_watchers AS a
-    SET updated  = CASE l.verdict WHEN 'retry' THEN 0 WHEN 'ended' THEN -1 ELSE a.updated END,
+    SET updated  = CASE l.verdict WHEN 'retry' THEN 0 WHEN 'more' THEN 0 WHEN 'ended' THEN -1 ELSE a.updated END,
         updated_winfo = -1,
-        retry_at = CASE WHEN l.verdict = 'retry' THEN expiry_at(l.after_s, l.now) ELSE a.retry_at END,
+        retry_at = CASE WHEN l.verdict = 'retry' OR l.after_s > 0 THEN expiry_at(l.after_s, l.now)
+                    -- A retry in 0 s is one when this second is over.
+                    WHEN l.verdict = 'more' THEN 0 ELSE a.retry_at END,
         shown    = CASE WHEN l.verdict IN ('retry', 'void') THEN NULL ELSE a.shown END,
-        failures = CASE l.verdict WHEN 'retry' THEN a.failures + 1 WHEN 'delivered' THEN 0 ELSE a.failures END,
-        failure  = CASE l.verdict WHEN 'retry' THEN l.failure WHEN 'delivered' THEN '' ELSE a.failure END,
+        failures = CASE l.verdict WHEN 'retry' THEN a.failures + 1 WHEN 'delivered' THEN 0 WHEN 'more' THEN 0 ELSE a.failures END,
+        failure  = CASE l.verdict WHEN 'retry' THEN l.failure WHEN 'delivered' THEN '' WHEN 'more' THEN '' ELSE a.failure END,
+        winfo_told_to = l.told_to,
         ended    = l.verdict = 'ended',
         status   = CASE WHEN l.verdict = 'ended' THEN 3 ELSE a.status END,
         sweep_at = CASE WHEN l.verdict = 'ended' THEN expiry_at(32, l.now) ELSE a.sweep_at END

@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use sql::{
-    Claimed, NewSubscription, Resource, SubscriptionRefresh, TakenDialog, Verdict, WatchedResource,
-    Watcher,
+    Claimed, NewSubscription, Resource, Rest, SubscriptionRefresh, TakenDialog, Verdict,
+    WatchedResource, Watcher, Written,
 };
 
 use crate::database::*;
@@ -103,11 +103,15 @@ async fn list(
     database
         .store
         .subscription()
-        .list_watchers(&[WatchedResource {
-            resource,
-            all_live,
-            since,
-        }])
+        .list_watchers(
+            &[WatchedResource {
+                resource,
+                all_live,
+                since,
+                after: None,
+            }],
+            None,
+        )
         .await
         .unwrap()
 }
@@ -696,4 +700,143 @@ async fn who_waits_is_listed_and_told_of() {
     told("the end").await;
     database.by_hand("DELETE FROM watchers").await;
     assert_eq!(owed(&database).await, [""; 0]);
+}
+
+/// A document in pieces: each NOTIFY that was answered says where the next goes on; a SUBSCRIBE, a failure and a lost notifier begin anew.
+#[tokio::test]
+async fn a_document_in_pieces_goes_on_where_it_was() {
+    let database = with_winfo_watcher().await;
+    let mut again = refresh("winfo", 2, 600);
+    again.event = "presence.winfo".into();
+    change(&database, again.clone()).await;
+    let go_on = |told_to| {
+        Verdict::More(Rest {
+            told_to: Some(told_to),
+            after_s: 0,
+        })
+    };
+    let judge = async |dialog: &TakenDialog, judgement: Verdict| {
+        let subscription = database.store.subscription();
+        let verdicts = [verdict(dialog, judgement)];
+        subscription.settle_batch(&verdicts).await.unwrap()
+    };
+    let next = async || {
+        let mut taken = work(&database).await;
+        assert_eq!(taken.len(), 1, "{taken:?}");
+        taken.remove(0).1
+    };
+    let begin = next().await;
+    assert_eq!((begin.told_to, begin.partial_since), (None, None));
+    judge(&begin, go_on(i64::MIN)).await;
+    let first = next().await;
+    assert_eq!(first.told_to, Some(i64::MIN));
+    judge(&first, go_on(7)).await;
+    let second = next().await;
+    assert_eq!(second.told_to, Some(7));
+    assert_eq!(
+        (first.version, second.version),
+        (begin.version + 1, begin.version + 2)
+    );
+    // What changed is reckoned from the first of them.
+    assert_eq!(second.partial_since, first.partial_since);
+    // It reaches further back than that NOTIFY, by no more than half a minute.
+    assert!(first.partial_since.is_some());
+    judge(&second, go_on(i64::MAX)).await;
+    let last = next().await;
+    assert_eq!(
+        (last.told_to, last.partial_since),
+        (Some(i64::MAX), first.partial_since)
+    );
+    assert_eq!(owed(&database).await, [""; 0], "and that was all");
+
+    // A failure begins anew.
+    judge(&last, Verdict::Retry { after_s: 0 }).await;
+    at_once(&database).await;
+    let anew = next().await;
+    assert_eq!((anew.told_to, anew.partial_since), (None, None));
+    // So does a SUBSCRIBE that comes before the next piece is taken, and after.
+    judge(&anew, go_on(7)).await;
+    again.remote_cseq = 3;
+    change(&database, again.clone()).await;
+    let by_subscribe = next().await;
+    assert_eq!(
+        (by_subscribe.told_to, by_subscribe.partial_since),
+        (None, None)
+    );
+    again.remote_cseq = 4;
+    change(&database, again.clone()).await;
+    assert_eq!(
+        judge(&by_subscribe, go_on(7)).await,
+        Written::default(),
+        "void"
+    );
+    let answer = next().await;
+    assert_eq!((answer.told_to, answer.partial_since), (None, None));
+    // And so does a notifier that died with a piece.
+    judge(&answer, go_on(7)).await;
+    let store = &database.store;
+    let claimed = store
+        .queue()
+        .claim(OWNER, &[], 100, LEASE, Duration::ZERO)
+        .await
+        .unwrap();
+    let lost = taken(&database, &claimed).await;
+    assert_eq!(lost[0].1.told_to, Some(7));
+    let later = store.at(after(LEASE.as_secs_f64() + 1.0));
+    let recovered = later
+        .queue()
+        .claim(OWNER + 1, &[], 100, LEASE, Duration::ZERO)
+        .await
+        .unwrap();
+    let found = later
+        .subscription()
+        .take(OWNER + 1, &recovered, &[], 100)
+        .await
+        .unwrap();
+    assert_eq!(
+        (found.len(), found[0].told_to, found[0].partial_since),
+        (1, None, None)
+    );
+}
+
+/// Lists are read in pieces of so many rows, by number, and watchers that wait are in their place among them.
+#[tokio::test]
+async fn watchers_are_listed_from_anyone_on() {
+    let database = Database::new().await;
+    let rows: Vec<NewSubscription> = (1..=5)
+        .map(|n| subscription("bob", &format!("c{n}")))
+        .collect();
+    create(&database, &rows).await;
+    database
+        .by_hand(
+            "INSERT INTO watchers (presentity_uri, watcher_username, watcher_domain, event, status, inserted_time) \
+             VALUES ('sip:bob@example.org', 'waits', 'example.org', 'presence', 4, 1)",
+        )
+        .await;
+    let part = async |after: Option<i64>, limit| {
+        let question = WatchedResource {
+            resource: resource("bob"),
+            all_live: after.is_none(),
+            since: None,
+            after,
+        };
+        let subscription = database.store.subscription();
+        let found = subscription
+            .list_watchers(&[question], limit)
+            .await
+            .unwrap();
+        found
+            .into_iter()
+            .map(|watcher| watcher.id)
+            .collect::<Vec<i64>>()
+    };
+    let all = part(None, None).await;
+    assert_eq!(all.len(), 6);
+    assert!(all[0] < 0, "who waits and has no subscription comes first");
+    assert!(all.is_sorted());
+    assert_eq!(part(None, Some(4)).await, all[..4]);
+    assert_eq!(part(Some(i64::MIN), Some(2)).await, all[..2]);
+    assert_eq!(part(Some(all[1]), Some(3)).await, all[2..5]);
+    assert_eq!(part(Some(all[4]), Some(3)).await, all[5..]);
+    assert_eq!(part(Some(i64::MAX), None).await, [0; 0]);
 }

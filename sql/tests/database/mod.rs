@@ -249,7 +249,7 @@ pub fn verdict(taken: &TakenDialog, verdict: Verdict) -> DialogVerdict {
         target_version: taken.target_version,
         failure: match verdict {
             Verdict::Retry { .. } => "no answer".to_owned(),
-            Verdict::Delivered | Verdict::Ended => String::new(),
+            Verdict::Delivered | Verdict::More(_) | Verdict::Ended => String::new(),
         },
         verdict,
     }

@@ -468,3 +468,89 @@ async fn a_notifier_dies() {
         })
         .await;
 }
+
+/// So many watchers of Bob as that, who have been told all; none of them is a phone.
+async fn with_watchers(system: &system::System, count: i32) {
+    let sql = system.sql().await;
+    sql.execute(
+        "INSERT INTO active_watchers (presentity_uri, watcher_username, watcher_domain, to_user, to_domain, event, to_tag, from_tag, \
+                                      callid, remote_cseq, contact, expires, status, from_user, from_domain, updated, \
+                                      updated_winfo, notified_version, shown, winfo_changed_at) \
+         SELECT 'sip:bob@example.org', 'watcher' || i, 'example.org', 'bob', 'example.org', 'presence', 't' || i, 'f' || i, \
+                'many' || i, 1, 'sip:watcher@127.0.0.1:9', -1, 1, 'watcher' || i, 'example.org', -1, -1, 9223372036854775807, 0, '2026-01-01' \
+         FROM generate_series(1, $1::integer) AS i",
+        &[&count],
+    )
+    .await
+    .unwrap();
+}
+
+/// RFC 3857 4.6 and 3858 4: a list that no NOTIFY has room for comes as an empty full state and then as partial ones; what changes meanwhile is
+/// told at the end.
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_watchers_are_told_in_pieces() {
+    let system = system::start();
+    let (bob, alice) = (Phone::udp("bob").await, Phone::udp("alice").await);
+    let first = alice.subscribe(system.udp(0), BOB, 600).await;
+    first.notify(1).await;
+    with_watchers(&system, 10_000).await;
+    let mut reader = Reader::new(&bob, system.udp(0), "presence.winfo").await;
+    let (_, info) = reader.next().await;
+    assert!(info.is_full && info.watchers.is_empty(), "{info:?}");
+    for _ in 0..3 {
+        let (notify, info) = reader.next().await;
+        assert!(!info.is_full && !info.watchers.is_empty(), "{info:?}");
+        assert!(notify.message.body.len() <= 60_000);
+    }
+    // Alice was told of already, and others as well; now she goes.
+    first.unsubscribe(system.udp(0)).await;
+    let is_there = |reader: &Reader, user: &str| {
+        let uri = format!("sip:{user}@example.org");
+        let users = reader.table.users();
+        users.iter().any(|(shown, _)| **shown == uri)
+    };
+    assert!(is_there(&reader, "alice"));
+    while reader.table.users().len() < 10_000 || is_there(&reader, "alice") {
+        let (_, info) = reader.next().await;
+        assert!(!info.is_full, "{info:?}");
+    }
+    assert!((10..60).contains(&reader.read), "{} documents", reader.read);
+    // From now on as ever.
+    let second = alice.subscribe(system.udp(0), BOB, 600).await;
+    while !is_there(&reader, "alice") {
+        reader.next().await;
+    }
+    assert_eq!(reader.table.users().len(), 10_001);
+    second.unsubscribe(system.udp(0)).await;
+
+    // A refresh is answered by all of it, from the beginning.
+    let before = reader.read;
+    let status = reader.dialog.refresh(system.udp(0), 600).await.status();
+    assert_eq!(status, Some(200));
+    while reader.read == before || reader.table.users().len() != 10_000 {
+        reader.next().await;
+    }
+}
+
+/// kill -9 of the notifier that tells them: another one begins anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_notifier_dies_between_two_pieces() {
+    let mut system = system::setup()
+        .set("notifier.lease_s", 2)
+        .errors_expected()
+        .start();
+    let bob = Phone::udp("bob").await;
+    bob.tolerates(system_tests::phone::Tolerance {
+        gaps: true,
+        ..Default::default()
+    });
+    with_watchers(&system, 3_000).await;
+    let mut reader = Reader::new(&bob, system.udp(0), "presence.winfo").await;
+    reader.next().await;
+    reader.next().await;
+    system.notifiers[0].kill9();
+    system.add_notifier();
+    while reader.table.users().len() < 3_000 {
+        reader.next().await;
+    }
+}

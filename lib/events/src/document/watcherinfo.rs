@@ -9,6 +9,8 @@ pub const CONTENT_TYPE: &str = "application/watcherinfo+xml";
 
 const NAMESPACE: &str = "urn:ietf:params:xml:ns:watcherinfo";
 
+const END: &str = "</watcher-list>\n</watcherinfo>\n";
+
 /// One subscription, as whoever may see the watchers is shown it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WatcherRecord<'a> {
@@ -113,10 +115,22 @@ pub fn render(
     state: DocumentState,
     watchers: &[WatcherRecord<'_>],
 ) -> Document {
+    render_within(resource, package, state, watchers, usize::MAX).0
+}
+
+/// The same with no more than `max` octets, and the number of the last watcher that there was room for if there was not for all of them; the
+/// lowest number, if there was for none.
+pub fn render_within(
+    resource: &str,
+    package: &str,
+    state: DocumentState,
+    watchers: &[WatcherRecord<'_>],
+    max: usize,
+) -> (Document, Option<i64>) {
     let mut rows: Vec<&WatcherRecord<'_>> = watchers.iter().collect();
     // Stable: of equal numbers the last one stays last, and is the one that is kept.
     rows.sort_by_key(|row| row.id);
-    let mut out = String::with_capacity(300 + 200 * rows.len());
+    let mut out = String::with_capacity((300 + 200 * rows.len()).min(max));
     out.push_str(DECLARATION);
     out.push_str("<watcherinfo");
     push_attribute(&mut out, "xmlns", NAMESPACE);
@@ -129,16 +143,26 @@ pub fn render(
     push_attribute(&mut out, "resource", resource);
     push_attribute(&mut out, "package", package);
     out.push_str(">\n");
+    let mut told_to = i64::MIN;
+    let mut is_full = false;
     for (at, row) in rows.iter().enumerate() {
         let is_superseded = rows.get(at + 1).is_some_and(|next| next.id == row.id);
         let is_gone = row.status == SubscriptionStatus::Terminated;
         if is_superseded || (is_gone && state == DocumentState::Full) {
             continue;
         }
+        let before = out.len();
         push_watcher(&mut out, row);
+        if out.len() + END.len() > max {
+            out.truncate(before);
+            is_full = true;
+            break;
+        }
+        told_to = row.id;
     }
-    out.push_str("</watcher-list>\n</watcherinfo>\n");
-    Document::versioned(CONTENT_TYPE, out, version_at)
+    out.push_str(END);
+    let document = Document::versioned(CONTENT_TYPE, out, version_at);
+    (document, is_full.then_some(told_to))
 }
 
 fn push_watcher(out: &mut String, row: &WatcherRecord<'_>) {
@@ -164,6 +188,41 @@ fn push_watcher(out: &mut String, row: &WatcherRecord<'_>) {
 mod tests {
     use super::*;
     use SubscriptionStatus::{Active, Pending, Terminated, Waiting};
+
+    fn record(id: i64) -> WatcherRecord<'static> {
+        WatcherRecord {
+            id,
+            uri: "sip:somebody@example.org",
+            display_name: "",
+            status: Active,
+            event: WatcherEvent::Subscribe,
+            expiration_s: Some(60),
+            subscribed_s: Some(1),
+        }
+    }
+
+    #[test]
+    fn a_piece_says_how_far_it_goes() {
+        let all: Vec<WatcherRecord<'_>> = (1..=100).rev().map(record).collect();
+        let within =
+            |max| render_within("sip:bob@x", "presence", DocumentState::Partial, &all, max);
+        let (whole, told_to) = within(usize::MAX);
+        assert_eq!(told_to, None);
+        assert_eq!(
+            within(whole.body.len()),
+            (whole.clone(), None),
+            "just enough room"
+        );
+        let (piece, told_to) = within(whole.body.len() - 1);
+        assert_eq!(told_to, Some(99));
+        let text = String::from_utf8(piece.body.to_vec()).unwrap();
+        assert!(
+            text.contains("\"w99\"") && !text.contains("\"w100\""),
+            "{text}"
+        );
+        assert!(text.ends_with(END), "{text}");
+        assert_eq!(within(10).1, Some(i64::MIN), "no room for any");
+    }
 
     #[test]
     fn what_led_there_is_believed_if_it_goes_with_the_status() {

@@ -1,4 +1,5 @@
-//! How large a document becomes: of a resource with many publications the newest are shown, as many as there is room for.
+//! How large a document becomes: of a resource with many publications the newest are shown, as many as there is room for. Watcher information
+//! is told in pieces instead ([`EventPackage::piece`]).
 
 use super::order::RetrieveOrder;
 use super::{EventPackage, MergeInput, Publication};

@@ -40,6 +40,21 @@ fn watched(name: &str) -> Option<&str> {
     name.split(';').next()?.strip_suffix(SUFFIX)
 }
 
+/// The same as a merge, in no more room than a document has ([`PackageOptions::max_document`]): the first watchers, and the number of the
+/// last of them if there are more.
+pub(super) fn piece(
+    package: &EventPackage,
+    input: &MergeInput<'_>,
+) -> Option<(Document, Option<i64>)> {
+    Some(watcherinfo::render_within(
+        input.presentity,
+        watched(&package.name)?,
+        input.state,
+        input.watchers,
+        package.max_document_bytes(),
+    ))
+}
+
 fn merge(package: &EventPackage, input: &MergeInput<'_>) -> Option<Document> {
     let watched = watched(&package.name)?;
     Some(watcherinfo::render(

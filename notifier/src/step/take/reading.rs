@@ -125,22 +125,30 @@ impl Reading {
                 None => published.push(Resource::clone(resource)),
             }
         }
-        let questions: Vec<WatchedResource> = winfos.iter().map(Wanted::question).collect();
+        let questions: Vec<WatchedResource> = winfos.iter().flat_map(Wanted::questions).collect();
+        let limit = winfos
+            .iter()
+            .map(|wanted| wanted.limit(self.registry()))
+            .max();
         let (subscription, publication) = (store.subscription(), store.publication());
         // Neither asks the database when there is nothing to ask. Both to their end: a session must not be left as it was set for one of them.
         let (watchers, listed) = tokio::join!(
-            subscription.list_watchers(&questions),
+            subscription.list_watchers(&questions, limit),
             publication.list(&published),
         );
         let (watchers, listed) = (watchers?, listed?);
-        let mut own: Vec<Vec<&Watcher>> = vec![Vec::new(); winfos.len()];
+        let mut answers: Vec<Vec<&Watcher>> = vec![Vec::new(); questions.len()];
         for watcher in &watchers {
-            if let Some(own) = own.get_mut(watcher.resource_index) {
-                own.push(watcher);
+            if let Some(answer) = answers.get_mut(watcher.resource_index) {
+                answer.push(watcher);
             }
         }
-        let winfos = winfos.iter().zip(&own);
-        let winfos = winfos.map(|(wanted, own)| wanted.render(self.registry(), own));
+        let mut answers = answers.into_iter();
+        let winfos = winfos.iter().map(|wanted| {
+            let own: Vec<Vec<&Watcher>> =
+                answers.by_ref().take(wanted.questions().count()).collect();
+            wanted.render(self.registry(), &own)
+        });
         let mut rendered = self.nothing();
         rendered.read(self.registry(), &published, &listed, winfos);
         Ok(rendered)

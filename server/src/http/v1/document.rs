@@ -53,6 +53,7 @@ pub(super) async fn look(
             },
             all_live: true,
             since: None,
+            after: None,
         })
     };
     let (winfos, published): (Vec<&Resource>, Vec<&Resource>) = resources
@@ -62,7 +63,7 @@ pub(super) async fn look(
     let named: Vec<Resource> = published.iter().map(|&resource| resource.clone()).collect();
     let (subscription, publication) = (store.subscription(), store.publication());
     let (watchers, listed) = tokio::try_join!(
-        subscription.list_watchers(&questions),
+        subscription.list_watchers(&questions, None),
         publication.list(&named)
     )?;
     let mut shown: HashMap<&Resource, Shown> = HashMap::new();
