@@ -403,6 +403,43 @@ CREATE FUNCTION public.is_winfo(event text) RETURNS boolean
 
 COMMENT ON FUNCTION public.is_winfo(event text) IS 'Whether an event package is the watcher information of another.';
 
+CREATE FUNCTION public.make_room(uri text, package text) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    at     timestamptz := presence_now();
+    held   bigint;
+    gone   bigint[];
+BEGIN
+    SELECT COALESCE(sum(GREATEST(1024, octet_length(p.body))), 0)
+    INTO held
+    FROM presentity AS p
+    WHERE p.presentity_uri = uri AND p.event = package AND NOT p.removed AND is_live(p.expires, at);
+    IF held > 262144 THEN
+        -- Each publisher keeps its newest, up to a level that is the same for all; the newest of all stays in any case. Until a quarter is
+        -- free, so that not the next one has to count again.
+        SELECT array_agg(v.id), held - COALESCE(sum(v.octets), 0)
+        INTO gone, held
+        FROM (SELECT l.id, l.octets, sum(l.octets) OVER (ORDER BY l.level DESC, l.id) - l.octets AS freed_before
+              FROM (SELECT p.id, GREATEST(1024, octet_length(p.body)) AS octets,
+                           sum(GREATEST(1024, octet_length(p.body)))
+                               OVER (PARTITION BY presence_publisher(p.etag, p.id) ORDER BY p.received_time DESC, p.modified DESC, p.id DESC) AS level,
+                           row_number() OVER (ORDER BY p.received_time DESC, p.modified DESC, p.id DESC) AS age
+                    FROM presentity AS p
+                    WHERE p.presentity_uri = uri AND p.event = package AND NOT p.removed AND is_live(p.expires, at)) AS l
+              WHERE l.age > 1) AS v
+        WHERE v.freed_before < held - 196608;
+    END IF;
+    UPDATE notify_queue AS q SET published_octets = held WHERE q.presentity_uri = uri AND q.event = package;
+    -- We hold the queue's row, which others want who hold publications: never wait for one of these.
+    UPDATE presentity AS p
+    SET removed = true, sweep_at = expiry_at(32, at)
+    WHERE p.id IN (SELECT g.id FROM presentity AS g WHERE g.id = ANY (gone) AND NOT g.removed FOR UPDATE SKIP LOCKED);
+END
+$$;
+
+COMMENT ON FUNCTION public.make_room(uri text, package text) IS 'Counts the live publications of a resource and ends the oldest if they are too many. For queue_publication_changes, which holds its row of the queue.';
+
 CREATE FUNCTION public.mark_status_change() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -1136,6 +1173,12 @@ $$;
 
 COMMENT ON FUNCTION public.presence_publish(presentity_uri text, event text, body text, content_type text, expires_s integer, source text, sender text) IS 'Publishes a document for a presentity, in place of what the same source published before; returns its entity-tag. expires_s null = for ever. Watchers are told if anything changed. One resource per transaction, or several in the order of their URIs.';
 
+CREATE FUNCTION public.presence_publisher(etag text, id bigint) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    RETURN CASE WHEN (etag ~ '^[a-z2-7]{33}(\.[0-9]*)?$'::text) THEN substr(etag, 3, 5) WHEN (etag ~ '^[a-z2-7]{28}(\.[0-9]*)?$'::text) THEN ''::text ELSE (id)::text END;
+
+COMMENT ON FUNCTION public.presence_publisher(etag text, id bigint) IS 'Who a publication is by: what its entity-tag tells of the device that published it; of one that is not by SIP its own number.';
+
 CREATE FUNCTION public.presence_refresh_watchers(presentity_uri text, event text, type integer DEFAULT 1, file_uri text DEFAULT NULL::text, filename text DEFAULT NULL::text) RETURNS bigint
     LANGUAGE plpgsql
     AS $$
@@ -1624,34 +1667,49 @@ $$;
 
 COMMENT ON FUNCTION public.queue_flagged_dialogs() IS 'Statement trigger of active_watchers: queues the resources of flagged dialogs, due at their retry_at, presentities about whose watchers is to be decided, and the watcher information of those whose status changed, if somebody watches it.';
 
-CREATE FUNCTION public.queue_publication_changes(uris text[], events text[], senders text[]) RETURNS void
+CREATE FUNCTION public.queue_publication_changes(uris text[], events text[], senders text[], octets bigint[]) RETURNS void
     LANGUAGE plpgsql
     AS $$
+DECLARE
+    full_uris   text[];
+    full_events text[];
 BEGIN
     -- nextval() is called row by row, after the ORDER BY, and again after a wait for the row's lock: a number drawn before
     -- the wait could be lower than one that watchers have been notified of, and the change would be lost. lastval() is that number:
     -- columns are computed in their order in the table.
-    INSERT INTO notify_queue AS q (presentity_uri, event, version, due, owed_since, sender, sender_version)
-    SELECT n.presentity_uri, n.event, n.number, presence_now(), presence_now(), n.sender, n.number
-    FROM (SELECT c.presentity_uri, c.event, c.sender, nextval('notify_version') AS number
-          FROM (SELECT u.presentity_uri COLLATE "C" AS presentity_uri, u.event COLLATE "C" AS event,
-                       CASE WHEN min(u.sender) = max(u.sender) THEN min(u.sender) ELSE '' END AS sender
-                FROM unnest(uris, events, senders) AS u (presentity_uri, event, sender)
-                WHERE u.presentity_uri IS NOT NULL
-                GROUP BY 1, 2) AS c
-          ORDER BY is_winfo(c.event), c.presentity_uri, c.event) AS n
-    ON CONFLICT ON CONSTRAINT notify_queue_pkey DO UPDATE
-    SET version        = nextval('notify_version'),
-        due            = LEAST(q.due, GREATEST(presence_now(), q.not_before)),
-        owed_since     = COALESCE(q.owed_since, presence_now()),
-        sender         = EXCLUDED.sender,
-        sender_version = lastval(),
-        -- One more by whoever made the last one: what was new to him before is new to him still.
-        sender_since   = CASE WHEN q.sender = EXCLUDED.sender AND q.sender_version = q.version THEN q.sender_since ELSE q.version END;
+    WITH queued AS (
+        INSERT INTO notify_queue AS q (presentity_uri, event, version, due, owed_since, sender, sender_version, published_octets)
+        SELECT n.presentity_uri, n.event, n.number, presence_now(), presence_now(), n.sender, n.number, 229376 + n.octets
+        FROM (SELECT c.presentity_uri, c.event, c.sender, c.octets, nextval('notify_version') AS number
+              FROM (SELECT u.presentity_uri COLLATE "C" AS presentity_uri, u.event COLLATE "C" AS event,
+                           CASE WHEN min(u.sender) = max(u.sender) THEN min(u.sender) ELSE '' END AS sender,
+                           sum(u.octets)::bigint AS octets
+                    FROM unnest(uris, events, senders, octets) AS u (presentity_uri, event, sender, octets)
+                    WHERE u.presentity_uri IS NOT NULL
+                    GROUP BY 1, 2) AS c
+              ORDER BY is_winfo(c.event), c.presentity_uri, c.event) AS n
+        ON CONFLICT ON CONSTRAINT notify_queue_pkey DO UPDATE
+        SET version          = nextval('notify_version'),
+            due              = LEAST(q.due, GREATEST(presence_now(), q.not_before)),
+            owed_since       = COALESCE(q.owed_since, presence_now()),
+            sender           = EXCLUDED.sender,
+            sender_version   = lastval(),
+            -- One more by whoever made the last one: what was new to him before is new to him still.
+            sender_since     = CASE WHEN q.sender = EXCLUDED.sender AND q.sender_version = q.version THEN q.sender_since ELSE q.version END,
+            published_octets = q.published_octets + EXCLUDED.published_octets - 229376
+        RETURNING q.presentity_uri, q.event, q.published_octets
+    )
+    SELECT array_agg(q.presentity_uri), array_agg(q.event)
+    INTO full_uris, full_events
+    FROM queued AS q
+    WHERE q.published_octets > 262144;
+    FOR i IN 1 .. COALESCE(cardinality(full_uris), 0) LOOP
+        PERFORM make_room(full_uris[i], full_events[i]);
+    END LOOP;
 END
 $$;
 
-COMMENT ON FUNCTION public.queue_publication_changes(uris text[], events text[], senders text[]) IS 'Records a change of publications of each of these resources and who made it, due at once or when the pacing allows. Takes queue locks by key.';
+COMMENT ON FUNCTION public.queue_publication_changes(uris text[], events text[], senders text[], octets bigint[]) IS 'Records a change of publications of each of these resources, who made it and how large they are, due at once or when the pacing allows. Takes queue locks by key.';
 
 CREATE FUNCTION public.queue_publications() RETURNS trigger
     LANGUAGE plpgsql
@@ -1662,16 +1720,18 @@ DECLARE
     uris    text[];
     events  text[];
     senders text[];
+    octets  bigint[];
 BEGIN
     -- force_delete: publications expire without a word to their watchers.
     IF current_setting('pgpresence.quiet', true) = 'on' THEN
         RETURN NULL;
     END IF;
     IF TG_OP = 'INSERT' THEN
-        SELECT array_agg(n.presentity_uri), array_agg(n.event), array_agg(n.sender) INTO uris, events, senders
+        SELECT array_agg(n.presentity_uri), array_agg(n.event), array_agg(n.sender), array_agg(GREATEST(1024, octet_length(n.body))::bigint)
+        INTO uris, events, senders, octets
         FROM new_rows AS n WHERE NOT n.removed;
     ELSIF TG_OP = 'DELETE' THEN
-        SELECT array_agg(o.presentity_uri), array_agg(o.event), array_agg(''::text) INTO uris, events, senders
+        SELECT array_agg(o.presentity_uri), array_agg(o.event), array_agg(''::text), array_agg(0::bigint) INTO uris, events, senders, octets
         FROM old_rows AS o WHERE NOT o.removed;
     ELSE
         -- What a watcher could see. is_live tells when expires was moved over the present, either way, by hand. A row that was
@@ -1680,8 +1740,10 @@ BEGIN
         -- is nobody's own change, whoever published the row.
         SELECT array_agg(n.presentity_uri) || array_agg(o.presentity_uri), array_agg(n.event) || array_agg(o.event),
                array_agg(CASE WHEN n.past_etags <> o.past_etags THEN n.sender ELSE '' END)
-                   || array_agg(CASE WHEN n.past_etags <> o.past_etags THEN n.sender ELSE '' END)
-        INTO uris, events, senders
+                   || array_agg(CASE WHEN n.past_etags <> o.past_etags THEN n.sender ELSE '' END),
+               array_agg(CASE WHEN n.removed THEN 0 ELSE GREATEST(1024, octet_length(n.body)) END::bigint)
+                   || array_agg(0::bigint)
+        INTO uris, events, senders, octets
         FROM new_rows AS n
         FULL JOIN old_rows AS o ON o.id = n.id
         WHERE (n.removed, n.content_type, n.priority, n.sender, n.presentity_uri, n.event, n.body)
@@ -1689,7 +1751,7 @@ BEGIN
            OR is_live(n.expires, presence_now()) IS DISTINCT FROM is_live(o.expires, presence_now());
     END IF;
     IF uris IS NOT NULL THEN
-        PERFORM queue_publication_changes(uris, events, senders);
+        PERFORM queue_publication_changes(uris, events, senders, octets);
     END IF;
     RETURN NULL;
 END
@@ -2078,6 +2140,7 @@ CREATE TABLE public.notify_queue (
     sender text DEFAULT ''::text NOT NULL,
     sender_version bigint DEFAULT 0 NOT NULL,
     sender_since bigint DEFAULT 0 NOT NULL,
+    published_octets bigint DEFAULT 229376 NOT NULL,
     CONSTRAINT "nobody works on a state change that has not happened" CHECK ((claimed_version <= version)),
     CONSTRAINT "presentity_uri has at most 515 octets, event at most 255" CHECK (((octet_length(presentity_uri) <= 515) AND (octet_length(event) <= 255)))
 )
@@ -2126,6 +2189,8 @@ COMMENT ON COLUMN public.notify_queue.sender IS 'presentity.sender of all change
 COMMENT ON COLUMN public.notify_queue.sender_version IS 'Up to which version sender holds. Another than version: something else has changed since, and sender means nothing. Written by a trigger.';
 
 COMMENT ON COLUMN public.notify_queue.sender_since IS 'Version before the first of the changes that sender made, 0 if nothing was owed then: to a dialog that was notified of this version, nothing but its own changes is new. Written by a trigger.';
+
+COMMENT ON COLUMN public.notify_queue.published_octets IS 'No less than the octets of all live publications, each counted as 1024 at least: what has come since they were counted last. Counted when it exceeds 262144; then the oldest of the publisher that has most are ended. Written by triggers.';
 
 CREATE SEQUENCE public.notify_version
     START WITH 1

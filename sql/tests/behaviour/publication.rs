@@ -503,3 +503,151 @@ async fn what_is_listed_says_when_it_came_and_what_time_it_is() {
     );
     assert_eq!((timeless.modified_us, timeless.priority), (0, -5));
 }
+
+/// An entity-tag as a server gives it, of a device that these five characters stand for.
+fn tag_of(device: &str, number: usize) -> String {
+    format!("ab{device}{number:026}").replace(['0', '1', '8', '9'], "q") + &format!(".{number}")
+}
+
+async fn live(database: &Database, condition: &str) -> i64 {
+    let count = format!("SELECT count(*) FROM presentity WHERE NOT removed AND {condition}");
+    database.value(&count).await
+}
+
+/// Whoever publishes without end for one presentity keeps his newest publications, and nobody else gives way to them.
+#[tokio::test]
+async fn the_oldest_of_whoever_has_most_give_way() {
+    let database = Database::new().await;
+    let publications = database.store.publication();
+    let first = [publication("bob", &tag_of("phone", 0), "here I am")];
+    publications.create_batch(&first).await.unwrap();
+    let body = "x".repeat(2_000);
+    for batch in 0..20 {
+        let rows: Vec<_> = (0..50)
+            .map(|n| publication("bob", &tag_of("flood", batch * 50 + n), &body))
+            .collect();
+        publications.create_batch(&rows).await.unwrap();
+        let octets = "SELECT COALESCE(sum(GREATEST(1024, octet_length(body))), 0)::bigint FROM presentity WHERE NOT removed";
+        let octets: i64 = database.value(octets).await;
+        assert!(octets <= 262_144, "{octets} after {batch}");
+    }
+    assert_eq!(live(&database, "etag LIKE 'abphone%'").await, 1);
+    let kept = live(&database, "etag LIKE 'abflood%'").await;
+    assert!((90..=131).contains(&kept), "{kept}");
+    let newest = "SELECT NOT removed FROM presentity ORDER BY id DESC LIMIT 1";
+    assert!(database.value::<bool>(newest).await);
+    let oldest = "SELECT min(id) FILTER (WHERE NOT removed) > max(id) FILTER (WHERE removed) FROM presentity WHERE etag LIKE 'abflood%'";
+    assert!(database.value::<bool>(oldest).await, "the oldest have gone");
+    // Those who watch Bob are told, and his phone's tag is as good as ever.
+    assert_eq!(
+        database.queue().await,
+        ["sip:bob@example.org presence state due"]
+    );
+    let refresh = change("bob", &tag_of("phone", 0), "t9", ChangeKind::Refresh);
+    assert_eq!(
+        publications.change_batch(&[refresh]).await.unwrap(),
+        [stored("t9")]
+    );
+    // What has gone can be published anew.
+    let again = change("bob", &tag_of("flood", 0), "t8", ChangeKind::Refresh);
+    let outcome = publications.change_batch(&[again]).await.unwrap();
+    assert_eq!(outcome, [PublishOutcome::ConditionFailed]);
+}
+
+/// As many devices as you like: the oldest give way. One document of 60,000 octets that comes last stays.
+#[tokio::test]
+async fn many_publishers_give_way_by_age() {
+    let database = Database::new().await;
+    for number in 0..300 {
+        database
+            .by_hand(&format!(
+                "SELECT presence_publish('sip:bob@example.org', 'presence', 'small', source => 'number {number}')"
+            ))
+            .await;
+    }
+    let kept = live(&database, "true").await;
+    assert!((192..=256).contains(&kept), "{kept}");
+    assert_eq!(live(&database, "ruid = 'sql:number 299'").await, 1);
+    assert_eq!(live(&database, "ruid = 'sql:number 0'").await, 0);
+    for _ in 0..4 {
+        let large = "x".repeat(60_000);
+        database
+            .by_hand(&format!(
+                "SELECT presence_publish('sip:bob@example.org', 'presence', '{large}', source => 'large')"
+            ))
+            .await;
+    }
+    assert_eq!(live(&database, "ruid = 'sql:large'").await, 1);
+    assert!(live(&database, "true").await > 100);
+
+    // What is too large by itself, which only SQL can store, stays as long as it is the newest.
+    let alone = "SELECT presence_publish('sip:al@example.org', 'presence', repeat('x', 300000), source => 'alone')";
+    database.by_hand(alone).await;
+    database.by_hand(alone).await;
+    let is_there = "presentity_uri = 'sip:al@example.org'";
+    assert_eq!(live(&database, is_there).await, 1);
+    database
+        .by_hand("SELECT presence_publish('sip:al@example.org', 'presence', 'small')")
+        .await;
+    let left = format!("SELECT ruid FROM presentity WHERE NOT removed AND {is_there}");
+    assert_eq!(database.value::<String>(&left).await, "sql:sql");
+}
+
+/// A publication that changes without end is one publication, and those beside it stay.
+#[tokio::test]
+async fn changes_fill_nothing() {
+    let database = Database::new().await;
+    let publications = database.store.publication();
+    let both = [
+        publication("bob", "t0", "one"),
+        publication("bob", "other", "two"),
+    ];
+    publications.create_batch(&both).await.unwrap();
+    for number in 0..100_usize {
+        let body = "x".repeat(10_000 + number);
+        let modify = ChangeKind::Modify {
+            content_type: "application/pidf+xml".into(),
+            body: body.into_bytes().into(),
+            note: BodyNote::default(),
+        };
+        let row = change(
+            "bob",
+            &format!("t{number}"),
+            &format!("t{}", number + 1),
+            modify,
+        );
+        let outcome = publications.change_batch(&[row]).await.unwrap();
+        assert_eq!(outcome, [stored(&format!("t{}", number + 1))]);
+    }
+    assert_eq!(live(&database, "true").await, 2);
+    let counted: i64 = database
+        .value("SELECT published_octets FROM notify_queue")
+        .await;
+    assert!(counted <= 262_144, "{counted}");
+}
+
+/// A publication that somebody holds is not waited for: it may be him who waits for the row of the queue.
+#[tokio::test]
+async fn room_is_made_beside_what_somebody_holds() {
+    let database = Database::new().await;
+    let publications = database.store.publication();
+    let body = "x".repeat(60_000);
+    let rows: Vec<_> = (0..4)
+        .map(|n| publication("bob", &format!("t{n}"), &body))
+        .collect();
+    publications.create_batch(&rows).await.unwrap();
+    let mut other = database.session().await;
+    let holder = other.transaction().await.unwrap();
+    holder
+        .execute("SELECT FROM presentity ORDER BY id LIMIT 1 FOR UPDATE", &[])
+        .await
+        .unwrap();
+    let more = [publication("bob", "t4", &body)];
+    publications.create_batch(&more).await.unwrap();
+    assert_eq!(
+        live(&database, "true").await,
+        4,
+        "one of two that were to go is held"
+    );
+    holder.commit().await.unwrap();
+}
