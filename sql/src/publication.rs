@@ -180,7 +180,7 @@ pub struct Publication {
     pub content_type: String,
     /// The published document.
     pub body: Bytes,
-    /// Current entity-tag.
+    /// Current entity-tag, which tells by which device it is.
     pub entity_tag: String,
     /// Who published.
     pub sender: String,

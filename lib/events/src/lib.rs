@@ -18,6 +18,6 @@ mod request;
 
 pub use document::watcherinfo::{WatcherEvent, WatcherRecord};
 pub use document::{BodyFault, Document, DocumentState, PublishedBody};
-pub use package::{EventPackage, MergeInput, PackageOptions, Publication, Registry};
+pub use package::{EventPackage, MergeInput, PackageOptions, Publication, Publisher, Registry};
 pub use policy::{MinExpiresAction, Policy, SameSubscriber};
 pub use reject::{PublishReject, SubscribeReject};

@@ -16,6 +16,7 @@ mod newest;
 mod options;
 mod order;
 mod presence;
+mod publisher;
 mod reg;
 mod registry;
 mod ua_profile;
@@ -36,6 +37,7 @@ pub use options::{
     PresenceOptions, ReginfoOptions, SingleBody, SlaOptions,
 };
 pub use order::{RetrieveOrder, RetrieveOrderFault};
+pub use publisher::Publisher;
 pub use registry::{Registry, RegistryFault};
 
 /// A kind of state that can be published and subscribed to (RFC 6665 section 5).
@@ -58,7 +60,7 @@ pub struct EventPackage {
     /// Whether a publisher that is also a watcher is told what it published itself.
     pub echo: Echo,
     check: fn(&EventPackage, &[u8]) -> Result<(), BodyFault>,
-    note: fn(&EventPackage, &[u8]) -> Result<BodyNote, BodyFault>,
+    note: fn(&EventPackage, &[u8], Publisher<'_>) -> Result<BodyNote, BodyFault>,
     /// What the body of a SUBSCRIBE asks for, in packages that read it.
     request: Option<ReadRequest>,
     merge: fn(&EventPackage, &MergeInput<'_>) -> Option<Document>,
@@ -137,7 +139,7 @@ impl EventPackage {
             entity_tags: EntityTags::Renewed,
             echo: Echo::Sent,
             check: |_, body| xml::parse(body).map(|_| ()),
-            note: |package, body| package.check(body).map(|()| BodyNote::default()),
+            note: |package, body, _| package.check(body).map(|()| BodyNote::default()),
             request: None,
             merge: newest::merge,
             next_change: |_, _| None,
@@ -161,13 +163,13 @@ impl EventPackage {
         (self.check)(self, body)
     }
 
-    /// The same, and what has to be stored beside the body.
+    /// The same, and what has to be stored beside the body, which is this publisher's.
     ///
     /// # Errors
     /// Says why the body is not fit for watchers.
-    pub fn note(&self, body: &[u8]) -> Result<BodyNote, BodyFault> {
+    pub fn note(&self, body: &[u8], publisher: Publisher<'_>) -> Result<BodyNote, BodyFault> {
         self.require_size(body)?;
-        (self.note)(self, body)
+        (self.note)(self, body, publisher)
     }
 
     /// The document of a resource. Publications that cannot be read are left out, and the oldest of those that would make it larger than

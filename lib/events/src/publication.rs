@@ -14,7 +14,7 @@ use sip::{Aor, HeaderName, MediaType, NameAddr, ParseError, Request, Uri, bound}
 use crate::document::BodyFault;
 use crate::document::coding::{self, CodingFault};
 use crate::document::encoding;
-use crate::package::{BodyNote, Echo, EntityTags, EventPackage, Registry};
+use crate::package::{BodyNote, Echo, EntityTags, EventPackage, Publisher, Registry};
 use crate::policy::Policy;
 use crate::reject::PublishReject;
 use crate::request::{self, Identity, UriFault};
@@ -112,16 +112,20 @@ pub fn decide(
         .grant(requested_s, package.default_expires_s)
         .map_err(|brief| PublishReject::IntervalTooBrief { min_s: brief.min_s })?;
     let identity = Identity::of(request).map_err(PublishReject::BadRequest)?;
-    // A copy names the same entity-tag. One that a device sends with the next tag, and all else as before, is another request.
-    let condition = if_match.as_deref().unwrap_or_default();
-    let entity_tag = identity.derive(secret, "entity-tag", &aor, &[&package.name, condition]);
+    let entity_tag = identity.entity_tag(secret, &aor, &package.name, if_match.as_deref());
+    // What the row is named by when the body is in it.
+    let stored_tag = match (&if_match, package.entity_tags) {
+        (Some(kept), EntityTags::Kept) => kept,
+        _ => &entity_tag,
+    };
+    let publisher = Publisher::of_request(stored_tag);
     let event = package.name.clone().into_owned();
     let sender = sender(request, package)?;
 
-    let Some(if_match) = if_match else {
+    let Some(if_match) = &if_match else {
         // RFC 3903 section 6 step 5: a PUBLISH without entity-tag and without body is an error.
         let (content_type, body, note) =
-            state(request, package)?.ok_or(PublishReject::BadRequest("Missing Body"))?;
+            state(request, package, publisher)?.ok_or(PublishReject::BadRequest("Missing Body"))?;
         return Ok(PublishIntent::Create(NewPublication {
             aor,
             event,
@@ -137,7 +141,7 @@ pub fn decide(
         // "The body … SHOULD NOT" be there (section 4.5), and means nothing if it is.
         ChangeKind::Remove
     } else {
-        match state(request, package)? {
+        match state(request, package, publisher)? {
             Some((content_type, body, note)) => ChangeKind::Modify {
                 content_type,
                 body,
@@ -149,7 +153,7 @@ pub fn decide(
     Ok(PublishIntent::Change(PublicationChange {
         aor,
         event,
-        if_match,
+        if_match: if_match.clone(),
         entity_tag,
         entity_tags: package.entity_tags,
         kind,
@@ -263,17 +267,20 @@ fn if_match(request: &Request) -> Result<Option<String>, PublishReject> {
 fn state(
     request: &Request,
     package: &EventPackage,
+    publisher: Publisher<'_>,
 ) -> Result<Option<(String, Bytes, BodyNote)>, PublishReject> {
     if request.body().is_empty() {
         return Ok(None);
     }
     let coding = request.header(HeaderName::ContentEncoding);
-    accepted_state(package, coding, request.content_type(), request.body()).map(Some)
+    let content_type = request.content_type();
+    accepted_state(package, publisher, coding, content_type, request.body()).map(Some)
 }
 
 /// A body, judged by its package.
 fn accepted_state(
     package: &EventPackage,
+    publisher: Publisher<'_>,
     coding: Option<&[u8]>,
     content_type: Result<Option<MediaType>, ParseError>,
     body: &[u8],
@@ -302,7 +309,7 @@ fn accepted_state(
         true => encoding::to_utf8(&decoded, media.params.value("charset")).map_err(refused)?,
         false => Cow::Borrowed(&*decoded),
     };
-    let note = package.note(&body).map_err(refused)?;
+    let note = package.note(&body, publisher).map_err(refused)?;
     Ok((media.kind, Bytes::copy_from_slice(&body), note))
 }
 

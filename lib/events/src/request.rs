@@ -3,7 +3,7 @@
 //! Faults are `&'static str` reason phrases here; the two methods wrap them in their own rejections.
 
 use sip::bound::{self, AddressBound};
-use sip::token::{self, Secret};
+use sip::token::{self, EntityTag, Secret};
 use sip::{Aor, HeaderName, ParseError, Request, StatusCode, Uri};
 
 /// What tells one request from all others, and a copy of it not: the phone's own transaction.
@@ -19,8 +19,19 @@ pub(crate) struct Identity {
     pub(crate) call_id: String,
     pub(crate) from_tag: String,
     pub(crate) cseq: u32,
-    /// Method; branch and sent-by of the bottom Via; without the magic cookie Expires and body.
-    transaction: [Vec<u8>; 5],
+    transaction: Transaction,
+}
+
+struct Transaction {
+    method: Vec<u8>,
+    /// Of the bottom Via.
+    branch: String,
+    /// Of the bottom Via, in lower case.
+    sent_by: String,
+    /// Empty where the branch has the magic cookie.
+    expires: Vec<u8>,
+    /// The same.
+    body: Vec<u8>,
 }
 
 /// What a branch begins with that is another one for each transaction (RFC 3261 section 8.1.1.7).
@@ -57,15 +68,40 @@ impl Identity {
         more: &[&str],
     ) -> String {
         let presentity = presentity.uri();
-        let mut more = more.to_vec();
-        more.push(&presentity);
-        let cseq = self.cseq.to_string();
-        token::home(&presentity) + &secret.tag(purpose, &self.parts(&cseq, &more))
+        token::home(&presentity) + &self.tag(secret, purpose, &presentity, more)
+    }
+
+    /// The entity-tag of what this request publishes for this presentity, derived as [`Identity::derive`] says.
+    ///
+    /// It begins with [`token::home`] of the presentity and with [`token::source`]: of the tag that the request names, so that all tags of
+    /// a publication have the same one, whatever becomes of the device's address; else, of the request itself.
+    pub(crate) fn entity_tag(
+        &self,
+        secret: &Secret,
+        presentity: &Aor,
+        package: &str,
+        if_match: Option<&str>,
+    ) -> String {
+        let presentity = presentity.uri();
+        let named = if_match.and_then(|tag| EntityTag::read(tag)?.source);
+        let source = match named {
+            Some(source) => source.to_owned(),
+            None => token::source(&self.transaction.sent_by),
+        };
+        // A copy names the same entity-tag. What a device sends with the next tag, and all else as before, is another request.
+        let more = [package, if_match.unwrap_or_default()];
+        token::home(&presentity) + &source + &self.tag(secret, "entity-tag", &presentity, &more)
     }
 
     /// A number that tells this request from others in its dialog.
     pub(crate) fn digest(&self, secret: &Secret) -> i64 {
         secret.digest("request", &self.parts(&self.cseq.to_string(), &[]))
+    }
+
+    fn tag(&self, secret: &Secret, purpose: &str, presentity: &str, more: &[&str]) -> String {
+        let mut more = more.to_vec();
+        more.push(presentity);
+        secret.tag(purpose, &self.parts(&self.cseq.to_string(), &more))
     }
 
     fn parts<'a>(&'a self, cseq: &'a str, more: &[&'a str]) -> Vec<&'a [u8]> {
@@ -74,13 +110,20 @@ impl Identity {
             self.from_tag.as_bytes(),
             cseq.as_bytes(),
         ];
-        parts.extend(self.transaction.iter().map(Vec::as_slice));
+        let transaction = &self.transaction;
+        parts.extend([
+            transaction.method.as_slice(),
+            transaction.branch.as_bytes(),
+            transaction.sent_by.as_bytes(),
+            &transaction.expires,
+            &transaction.body,
+        ]);
         parts.extend(more.iter().map(|part| part.as_bytes()));
         parts
     }
 }
 
-fn transaction(request: &Request) -> Result<[Vec<u8>; 5], &'static str> {
+fn transaction(request: &Request) -> Result<Transaction, &'static str> {
     let via = request.bottom_via().map_err(|error| error.reason)?;
     let sent_by = match via.port {
         Some(port) => format!("{}:{port}", via.host),
@@ -97,13 +140,13 @@ fn transaction(request: &Request) -> Result<[Vec<u8>; 5], &'static str> {
             request.body().to_vec(),
         ),
     };
-    Ok([
-        request.method().as_str().as_bytes().to_vec(),
-        branch.into_bytes(),
-        sent_by.to_ascii_lowercase().into_bytes(),
+    Ok(Transaction {
+        method: request.method().as_str().as_bytes().to_vec(),
+        branch,
+        sent_by: sent_by.to_ascii_lowercase(),
         expires,
         body,
-    ])
+    })
 }
 
 /// Why a Request-URI names no presentity.

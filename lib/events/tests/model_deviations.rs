@@ -12,8 +12,8 @@ use events::document::feature_event::FeatureRequest;
 use events::notification::SubscriptionStatus::{Active, Pending, Terminated, Waiting};
 use events::package::{Authorization, SingleBody};
 use events::{
-    BodyFault, DocumentState, MergeInput, PackageOptions, Publication, Registry, WatcherEvent,
-    WatcherRecord,
+    BodyFault, DocumentState, MergeInput, PackageOptions, Publication, Publisher, Registry,
+    WatcherEvent, WatcherRecord,
 };
 
 const BOB: &str = "sip:bob@example.org";
@@ -59,7 +59,7 @@ fn dialogs(inside: &str) -> String {
 }
 
 fn dialog(id: &str, state: &str) -> String {
-    format!("<dialog id='{id}'><state>{state}</state></dialog>")
+    format!("<dialog id='{id}' call-id='c{id}'><state>{state}</state></dialog>")
 }
 
 // === presence ===
@@ -363,7 +363,9 @@ fn dialog_early_from_a_slow_server_relights_the_lamp() {
     }
     // And not when the publication that said so has gone.
     let registry = Registry::standard();
-    let keys = dialog_info::note(over.as_bytes()).unwrap().ended;
+    let keys = dialog_info::note(over.as_bytes(), Publisher::Untold)
+        .unwrap()
+        .ended;
     let ended: Vec<Ended> = keys.iter().map(|&key| Ended { key, at_us: 7 }).collect();
     let rows = [row(2, 6, &early)];
     let input = MergeInput {
@@ -393,7 +395,9 @@ fn dialog_only_the_first_dialog_of_a_body_is_looked_at() {
         dialog("3", "early")
     ));
     // Whatever stands first: each dialog that has ended is remembered, and stays away when the body is changed back.
-    let keys = dialog_info::note(stored.as_bytes()).unwrap().ended;
+    let keys = dialog_info::note(stored.as_bytes(), Publisher::Untold)
+        .unwrap()
+        .ended;
     assert_eq!(keys.len(), 2);
     let ended: Vec<Ended> = keys.iter().map(|&key| Ended { key, at_us: 7 }).collect();
     let shown = |body: &str| {
@@ -409,7 +413,7 @@ fn dialog_only_the_first_dialog_of_a_body_is_looked_at() {
     };
     assert!(!shown(&back).contains("early"));
     assert!(shown(&another).contains("early"));
-    assert!(dialog_info::note(b"<torn").is_err());
+    assert!(dialog_info::note(b"<torn", Publisher::Untold).is_err());
 }
 
 #[test]
@@ -558,7 +562,10 @@ fn sla_idle_phone_ends_the_call_of_another() {
     let registry = Registry::standard();
     let has_dialog = |name: &str, body: &str| {
         let package = registry.find_name(name).unwrap();
-        package.note(body.as_bytes()).unwrap().has_dialog
+        package
+            .note(body.as_bytes(), Publisher::Untold)
+            .unwrap()
+            .has_dialog
     };
     assert!(has_dialog("dialog;sla", &busy) && !has_dialog("dialog;sla", &idle));
     assert!(!has_dialog("dialog", &busy), "each phone has its own there");

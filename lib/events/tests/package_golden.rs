@@ -30,7 +30,8 @@ use events::package::{
     RetrieveOrder, SingleBody,
 };
 use events::{
-    DocumentState, MergeInput, PackageOptions, Publication, Registry, WatcherEvent, WatcherRecord,
+    DocumentState, MergeInput, PackageOptions, Publication, Publisher, Registry, WatcherEvent,
+    WatcherRecord,
 };
 
 #[test]
@@ -140,7 +141,7 @@ fn ended(words: &[&str]) -> Vec<Ended> {
         "<dialog-info xmlns=\"urn:ietf:params:xml:ns:dialog-info\" version=\"0\" state=\"full\" entity=\"sip:x@y\">\
          <dialog{attributes}><state>terminated</state></dialog></dialog-info>"
     );
-    let note = dialog_info::note(body.as_bytes()).unwrap();
+    let note = dialog_info::note(body.as_bytes(), Publisher::Untold).unwrap();
     let end = |key| Ended { key, at_us: 0 };
     note.ended.into_iter().map(end).collect()
 }

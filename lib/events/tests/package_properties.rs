@@ -184,7 +184,8 @@ proptest! {
         prop_assert!(merged.len() <= 6 * input + 5000 * (bodies.len() + 1));
     }
 
-    /// Dialogs that name less: none is lost altogether, none leaves `terminated`, ids differ.
+    /// Dialogs that name less: none is lost altogether, none leaves `terminated`, ids differ. An end without call-id is told under its
+    /// id, and counts for what the same row says. (No row here tells its publisher by an entity-tag.)
     #[test]
     fn no_dialog_is_lost_or_revived(publications in dialogs(false), by in any::<usize>()) {
         let bodies: Vec<String> = publications.iter().map(|p| dialog_info(p)).collect();
@@ -192,8 +193,19 @@ proptest! {
         let found = shown(&merged);
         let ids: BTreeSet<&String> = found.iter().map(|dialog| &dialog.id).collect();
         prop_assert_eq!(ids.len(), found.len(), "{}", merged);
-        for dialog in publications.iter().flatten() {
+        let by_row = publications.iter().flat_map(|row| row.iter().map(move |dialog| (row, dialog)));
+        for (row, dialog) in by_row {
             let names = names_of(dialog);
+            let is_over = STATES[dialog.4] == "terminated";
+            let is_ended_by = |end: &Dialog| {
+                let ends = STATES[end.4] == "terminated" && end.0 == dialog.0 && end.1.is_none();
+                ends && names_of(end).iter().zip(&names).all(|(a, b)| a.is_none() || b.is_none() || a == b)
+            };
+            if row.iter().any(is_ended_by) {
+                let told = found.iter().any(|shown| shown.mark == dialog.0);
+                prop_assert!(told, "{:?} is gone from {}", dialog, merged);
+                continue;
+            }
             let agrees = |other: &[Option<String>; 3]| {
                 names.iter().zip(other).all(|(a, b)| a.is_none() || b.is_none() || a == b)
             };
@@ -202,12 +214,35 @@ proptest! {
             };
             let mut same = found.iter().filter(|shown| shown.mark == dialog.0 && agrees(&shown.names));
             prop_assert!(same.next().is_some(), "{:?} is gone from {}", dialog, merged);
-            if STATES[dialog.4] == "terminated" {
+            if is_over {
                 for shown in found.iter().filter(|shown| shown.mark == dialog.0 && covers(&shown.names)) {
                     prop_assert!(shown.state == "terminated", "{:?} is back in {}", dialog, merged);
                 }
             }
         }
+    }
+
+    /// One device that publishes each state anew, without a call-id: its last word is shown, and only that.
+    #[test]
+    fn the_last_word_of_a_device_counts(states in prop::collection::vec(0..STATES.len(), 1..8), by in any::<usize>()) {
+        let tag = |device: &str, at: usize| format!("aa{}{}", sip::token::source(device), "bcdefgh2".repeat(4).split_at(26 - at).0.to_owned() + &"z".repeat(at));
+        let bodies: Vec<String> = states.iter().map(|state| dialog_info(&[("1", None, None, None, *state)])).collect();
+        let idle = dialog_info(&[("1", None, None, None, 4)]);
+        let tags: Vec<String> = (0..=states.len()).map(|at| tag(if at < states.len() { "a:5060" } else { "b:5060" }, at)).collect();
+        let mut rows: Vec<Publication<'_>> = bodies.iter().chain([&idle]).zip(&tags).enumerate().map(|(at, (body, tag))| Publication {
+            id: at as i64 + 1,
+            body: body.as_bytes(),
+            entity_tag: tag,
+            received_time: 1000,
+            modified_us: 1_000_000_000 + at as i64,
+            ..Publication::default()
+        }).collect();
+        let by = by % rows.len();
+        rows.rotate_left(by);
+        let merged = merge(&PackageOptions::default(), "dialog", &rows);
+        let found: Vec<(String, String)> = shown(&merged).into_iter().map(|dialog| (dialog.id, dialog.state)).collect();
+        let last = STATES[*states.last().unwrap()].to_owned();
+        prop_assert_eq!(found, [("1".to_owned(), last)], "{}", merged);
     }
 
     /// A row that cannot be read changes nothing.

@@ -12,7 +12,8 @@
 use events::document::dialog_info::{self, Ended};
 use events::notification::SubscriptionStatus;
 use events::{
-    BodyFault, DocumentState, MergeInput, Publication, Registry, WatcherEvent, WatcherRecord,
+    BodyFault, DocumentState, MergeInput, Publication, Publisher, Registry, WatcherEvent,
+    WatcherRecord,
 };
 
 macro_rules! example {
@@ -74,8 +75,8 @@ fn told(bodies: &[&str]) -> Vec<Vec<String>> {
         .iter()
         .zip(1..)
         .map(|(body, nth)| {
-            let note =
-                dialog_info::note(body.as_bytes()).unwrap_or_else(|e| panic!("{e:?}: {body}"));
+            let note = dialog_info::note(body.as_bytes(), Publisher::Untold)
+                .unwrap_or_else(|e| panic!("{e:?}: {body}"));
             let text = notified("dialog", ALICE, body, &ended, nth);
             assert!(text.contains(&format!("version=\"{}\"", nth - 1)), "{text}");
             ended.extend(note.ended.iter().map(|&key| Ended {
@@ -153,7 +154,9 @@ fn rfc_4235_section_6_1_the_other_branch_ends() {
     let both = example!("4235/6.1-2");
     let last = example!("4235/6.1-4").replace("hh76a", "456887766");
     let confirmed = example!("4235/6.1-3");
-    let keys = dialog_info::note(last.as_bytes()).unwrap().ended;
+    let keys = dialog_info::note(last.as_bytes(), Publisher::Untold)
+        .unwrap()
+        .ended;
     let ended: Vec<Ended> = keys.iter().map(|&key| Ended { key, at_us: 5 }).collect();
     let after = |body: &str| dialogs(&notified("dialog", ALICE, body, &ended, 6));
     assert_eq!(after(confirmed), ["as7d900as8 1928301774 hh76a confirmed"]);

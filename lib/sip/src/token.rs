@@ -20,6 +20,46 @@ pub fn home(presentity_uri: &str) -> String {
     text
 }
 
+/// What stands for the device that published first, behind [`home`] in the entity-tags of its publication: five characters of `a-z2-7`.
+///
+/// They are the first 24 bits of SHA-256 of the sent-by of the bottom Via (host, and port if it is written, in lower case) in base32. An
+/// address is all that a device keeps when it restarts: Call-ID, From-tag and the entity-tag itself are lost then. No secret either.
+pub fn source(sent_by: &str) -> String {
+    base32::encode(&Sha256::digest(sent_by.to_ascii_lowercase().as_bytes())[..3])
+}
+
+/// The characters of [`home`], of [`source`], and of [`Secret::tag`].
+const HOME_CHARS: usize = 2;
+const SOURCE_CHARS: usize = 5;
+const TAG_CHARS: usize = 26;
+
+/// What an entity-tag of ours says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntityTag<'a> {
+    /// The [`source`] of the publication. `None`: a version that did not say it has given the tag.
+    pub source: Option<&'a str>,
+}
+
+impl<'a> EntityTag<'a> {
+    /// Reads a tag by its length; `None` if we have not given it for a PUBLISH. A dot and digits may follow: the publication was renewed.
+    pub fn read(tag: &'a str) -> Option<EntityTag<'a>> {
+        let (tag, renewed) = tag.split_once('.').unwrap_or((tag, ""));
+        let is_ours = renewed.bytes().all(|byte| byte.is_ascii_digit())
+            && tag
+                .bytes()
+                .all(|byte| matches!(byte, b'a'..=b'z' | b'2'..=b'7'));
+        const UNTOLD: usize = HOME_CHARS + TAG_CHARS;
+        const TOLD: usize = HOME_CHARS + SOURCE_CHARS + TAG_CHARS;
+        match (is_ours, tag.len()) {
+            (true, UNTOLD) => Some(EntityTag { source: None }),
+            (true, TOLD) => Some(EntityTag {
+                source: Some(&tag[HOME_CHARS..HOME_CHARS + SOURCE_CHARS]),
+            }),
+            _ => None,
+        }
+    }
+}
+
 /// The cluster's secret.
 #[derive(Clone)]
 pub struct Secret(Hmac<Sha256>);
@@ -124,6 +164,39 @@ mod tests {
             ("tel:+441234", "3q"),
         ] {
             assert_eq!(home(uri), expected, "{uri}");
+        }
+    }
+
+    #[test]
+    fn an_entity_tag_tells_its_source() {
+        let (home, mac) = (home("sip:bob@example.org"), "a".repeat(26));
+        let source = source("192.0.2.1:5060");
+        assert_eq!(source, super::source("192.0.2.1:5060"));
+        assert_ne!(source, super::source("192.0.2.1:5062"));
+        assert_eq!(
+            super::source("PBX.example.org"),
+            super::source("pbx.example.org")
+        );
+        let tag = format!("{home}{source}{mac}");
+        let renewed = format!("{tag}.1700000000");
+        for tag in [&tag, &renewed] {
+            let read = EntityTag::read(tag).expect("it is ours");
+            assert_eq!(read.source, Some(source.as_str()), "{tag}");
+        }
+        for untold in [format!("{home}{mac}"), format!("{home}{mac}.1700000000")] {
+            assert_eq!(EntityTag::read(&untold), Some(EntityTag { source: None }));
+        }
+        for foreign in [
+            "",
+            "sql:pbx",
+            "8f9e4a0c-1f3e-4a57-9b8e-2f5b1c1d2e3f",
+            "a.1700000000.1234.5.0",
+            &format!("{home}{:032x}", 7),
+            &tag.to_uppercase(),
+            &format!("{tag}.x"),
+            &format!("{tag}a"),
+        ] {
+            assert_eq!(EntityTag::read(foreign), None, "{foreign}");
         }
     }
 

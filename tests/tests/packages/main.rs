@@ -5,6 +5,7 @@ mod bodies;
 mod conference;
 mod dialog;
 mod feature_event;
+mod id_alone;
 mod keys;
 mod message_summary;
 mod reg;

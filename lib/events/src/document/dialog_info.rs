@@ -2,7 +2,8 @@
 //!
 //! A dialog goes from `trying` through `proceeding`, `early` and `confirmed` to `terminated`, and never back (RFC 4235 section
 //! 3.7.1). So which of two publications of one dialog is right does not depend on which came later, or on which of two servers
-//! was slower: it is the one that is further on. That is what keeps lamps from staying lit.
+//! was slower: it is the one that is further on. That is what keeps lamps from staying lit. Where nothing but an `id` says that it is one
+//! dialog, it is the last word of its publisher: that is what keeps them from staying dark.
 
 mod identity;
 
@@ -13,8 +14,8 @@ use super::ids::{Occurrence, renamed};
 use super::namespaces::{Root, Scope};
 use super::writer::{DECLARATION, push_attribute, push_escaped};
 use super::{BodyFault, Document, xml};
-use crate::package::{BodyNote, DialogOptions, MergeInput, Publication};
-use identity::{Identity, Survivors};
+use crate::package::{BodyNote, DialogOptions, MergeInput, Publication, Publisher};
+use identity::{Identity, Said, Survivors};
 
 /// The end of a dialog that is remembered although no body says it any more ([`MergeInput::ended`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,17 +90,17 @@ impl DialogState {
 /// # Errors
 /// Says why not.
 pub fn check(body: &[u8]) -> Result<(), BodyFault> {
-    note(body).map(|_| ())
+    note(body, Publisher::Untold).map(|_| ())
 }
 
-/// The same, and what has to be stored beside a body: the keys of the dialogs that it calls terminated, to be remembered for
-/// [`MergeInput::ended`], and whether it has any dialog.
+/// The same, and what has to be stored beside a body of this publisher: the keys of the dialogs that it calls terminated, to be remembered
+/// for [`MergeInput::ended`], and whether it has any dialog.
 ///
 /// # Errors
 /// Says why the body cannot be shown to watchers.
-pub fn note(body: &[u8]) -> Result<BodyNote, BodyFault> {
+pub fn note(body: &[u8], publisher: Publisher<'_>) -> Result<BodyNote, BodyFault> {
     let document = read(body)?;
-    let entries = entries(&document)?;
+    let entries = entries(&document, publisher)?;
     let mut ended: Vec<i64> = entries
         .iter()
         .filter(|entry| entry.state == DialogState::Terminated)
@@ -148,6 +149,7 @@ struct Entry<'a> {
 /// One publication's part in the merge.
 struct Source<'a> {
     publication: Publication<'a>,
+    publisher: Publisher<'a>,
     scope: Scope<'a>,
     entries: Vec<Entry<'a>>,
     /// Elements of extensions beside the dialogs.
@@ -172,7 +174,10 @@ fn read(body: &[u8]) -> Result<roxmltree::Document<'_>, BodyFault> {
     Ok(document)
 }
 
-fn entries<'a>(document: &'a roxmltree::Document<'a>) -> Result<Vec<Entry<'a>>, BodyFault> {
+fn entries<'a>(
+    document: &'a roxmltree::Document<'a>,
+    publisher: Publisher<'a>,
+) -> Result<Vec<Entry<'a>>, BodyFault> {
     document
         .root_element()
         .children()
@@ -183,15 +188,11 @@ fn entries<'a>(document: &'a roxmltree::Document<'a>) -> Result<Vec<Entry<'a>>, 
                 .find(|child| child.has_tag_name((NAMESPACE, "state")))
                 .and_then(|state| DialogState::of(state.text().unwrap_or_default()))
                 .ok_or(BodyFault::Incomplete)?;
-            let identity = Identity {
-                id: node.attribute("id").ok_or(BodyFault::Incomplete)?,
-                call_id: node.attribute("call-id"),
-                local_tag: node.attribute("local-tag"),
-                remote_tag: node.attribute("remote-tag"),
-            };
+            let id = node.attribute("id").ok_or(BodyFault::Incomplete)?;
+            let parts = ["call-id", "local-tag", "remote-tag"].map(|name| node.attribute(name));
             Ok(Entry {
                 node,
-                identity,
+                identity: Identity::new(id, parts, publisher),
                 state,
             })
         })
@@ -215,10 +216,12 @@ fn sources<'a>(documents: &'a [(Publication<'a>, roxmltree::Document<'a>)]) -> V
             let is_other = |node: &Node<'a, 'a>| {
                 node.is_element() && node.tag_name().namespace() != Some(NAMESPACE)
             };
+            let publisher = Publisher::of_row(publication.entity_tag, publication.id);
             Some(Source {
                 publication: *publication,
+                publisher,
                 scope: Scope::of(root),
-                entries: entries(document).ok()?,
+                entries: entries(document, publisher).ok()?,
                 others: root.children().filter(is_other).collect(),
             })
         })
@@ -255,13 +258,22 @@ where
         survivors.remember(ended);
     }
     for (at, shown) in candidates.iter().enumerate() {
-        let publication = &sources[shown.source].publication;
-        let age = (
-            publication.received_time,
-            publication.modified_us,
-            publication.id,
-        );
-        survivors.add(at, shown.entry.identity, shown.entry.state, age);
+        let Source {
+            publication,
+            publisher,
+            ..
+        } = &sources[shown.source];
+        survivors.add(Said {
+            at,
+            identity: shown.entry.identity,
+            publisher: *publisher,
+            state: shown.entry.state,
+            age: (
+                publication.received_time,
+                publication.modified_us,
+                publication.id,
+            ),
+        });
     }
     let mut shown: Vec<Shown<'s, 'a>> = survivors
         .indexes()

@@ -194,7 +194,8 @@ mod tests {
             ..Publication::default()
         };
         let ended = body("a", "terminated", MAX);
-        let keys = package.note(ended.as_bytes()).unwrap().ended;
+        let publisher = crate::Publisher::Untold;
+        let keys = package.note(ended.as_bytes(), publisher).unwrap().ended;
         let ends: Vec<crate::document::dialog_info::Ended> = keys
             .into_iter()
             .map(|key| crate::document::dialog_info::Ended { key, at_us: 1 })

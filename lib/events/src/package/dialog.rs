@@ -10,8 +10,8 @@ pub(super) fn package(options: &Arc<PackageOptions>) -> EventPackage {
     let expires_s = options.dialog.default_expires_s;
     EventPackage {
         check: |_, body| dialog_info::check(body),
-        note: |_, body| {
-            let note = dialog_info::note(body)?;
+        note: |_, body, publisher| {
+            let note = dialog_info::note(body, publisher)?;
             // Here each phone has its own publication.
             Ok(BodyNote {
                 has_dialog: false,

@@ -17,7 +17,7 @@ pub(super) fn package(options: &Arc<PackageOptions>) -> EventPackage {
         entity_tags: EntityTags::Kept,
         echo: Echo::Withheld,
         check: |_, body| dialog_info::check(body),
-        note: |_, body| dialog_info::note(body),
+        note: |_, body, publisher| dialog_info::note(body, publisher),
         merge: |package, input| Some(dialog_info::merge(&package.options.dialog, input)),
         next_change: |package, input| dialog_info::next_change(&package.options.dialog, input),
         ..EventPackage::new("dialog;sla", dialog_info::CONTENT_TYPE, expires_s, options)

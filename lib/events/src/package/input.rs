@@ -33,7 +33,7 @@ pub struct Publication<'a> {
     pub content_type: &'a str,
     /// The body as it was published, or as somebody wrote it into the table.
     pub body: &'a [u8],
-    /// Current entity-tag.
+    /// Current entity-tag. It tells who published ([`super::Publisher`]).
     pub entity_tag: &'a str,
     /// Who published, a URI; empty if unknown.
     pub sender: &'a str,

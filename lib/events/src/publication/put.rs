@@ -4,7 +4,7 @@ use bytes::Bytes;
 use sip::{Aor, MediaType, Uri, bound};
 
 use super::accepted_state;
-use crate::package::{BodyNote, EventPackage, Registry};
+use crate::package::{BodyNote, EventPackage, Publisher, Registry};
 use crate::policy::Policy;
 use crate::reject::PublishReject;
 use crate::request::presentity_of;
@@ -83,6 +83,7 @@ pub fn decide_put(
     });
     let (content_type, body, note) = accepted_state(
         package,
+        Publisher::Row(0),
         put.content_encoding,
         content_type.transpose(),
         put.body,

@@ -596,6 +596,86 @@ fn a_tag_begins_with_the_home_of_its_presentity() {
     }
 }
 
+/// All entity-tags of a publication say who published first, by what a device keeps when it restarts.
+#[test]
+fn a_tag_tells_who_published_first() {
+    let source = |tag: &str| {
+        let tag = sip::token::EntityTag::read(tag).expect("it is ours");
+        tag.source.expect("it tells").to_owned()
+    };
+    let tag = |headers: &str, from: &str, to: &str| {
+        let headers = format!("Event: presence\r\n{headers}{PIDF}");
+        let text = String::from_utf8(raw("sip:bob@example.org", &headers, BODY)).unwrap();
+        assert!(text.contains(from));
+        match decide_by(&Policy::default(), text.replace(from, to).into_bytes()) {
+            Ok(PublishIntent::Create(new)) => new.entity_tag,
+            Ok(PublishIntent::Change(change)) => change.entity_tag,
+            Err(reject) => panic!("{reject:?}"),
+        }
+    };
+    let first = tag("", "c1@", "c1@");
+    assert_eq!(source(&first), sip::token::source("192.0.2.1:5060"));
+    assert_eq!(first.len(), 33);
+    // It restarted; it is somebody else.
+    assert_eq!(source(&tag("", "c1@", "c2@")), source(&first));
+    let elsewhere = |headers: &str| tag(headers, "192.0.2.1:5060", "192.0.2.1:5062");
+    assert_ne!(source(&elsewhere("")), source(&first));
+    let change = |tag: &str| elsewhere(&format!("SIP-If-Match: {tag}\r\n"));
+    let second = change(&first);
+    assert_eq!(source(&second), source(&first));
+    assert_eq!(source(&change(&second)), source(&first));
+    assert_eq!(
+        source(&change(&format!("{first}.1700000000"))),
+        source(&first)
+    );
+    // A tag of an older version, or of another server, does not say it: the next one says who changes it.
+    for untold in [format!("wd{}", "a".repeat(26)), "a.17.12.5.0".to_owned()] {
+        assert_eq!(source(&change(&untold)), source(&elsewhere("")));
+    }
+}
+
+/// The end of what has no call-id is remembered as its publisher's.
+#[test]
+fn an_end_without_a_call_id_is_kept_with_its_publisher() {
+    let ended = |event: &str, headers: &str, port: &str, body: &str| {
+        let headers =
+            format!("Event: {event}\r\n{headers}Content-Type: application/dialog-info+xml\r\n");
+        let body = body.replace("trying", "terminated");
+        let text = String::from_utf8(raw("sip:bob@example.org", &headers, &body)).unwrap();
+        let text = text.replace("192.0.2.1:5060", &format!("192.0.2.1:{port}"));
+        match decide_by(&Policy::default(), text.into_bytes()) {
+            Ok(PublishIntent::Create(new)) => (new.note.ended, new.entity_tag),
+            Ok(PublishIntent::Change(PublicationChange {
+                kind: ChangeKind::Modify { note, .. },
+                entity_tag,
+                ..
+            })) => (note.ended, entity_tag),
+            other => panic!("{other:?}"),
+        }
+    };
+    let (first, tag) = ended("dialog", "", "5060", DIALOGS);
+    let (other, _) = ended("dialog", "", "5062", DIALOGS);
+    assert_eq!((first.len(), other.len()), (1, 1));
+    assert_ne!(first, other);
+    let if_match = format!("SIP-If-Match: {tag}\r\n");
+    let (moved, _) = ended("dialog", &if_match, "5062", DIALOGS);
+    assert_eq!(moved, first, "all of a publication are one publisher's");
+    // A shared line keeps its tag, and so its publisher, even one that the tag does not tell.
+    let old = format!("SIP-If-Match: wd{}\r\n", "a".repeat(26));
+    let shared = |headers: &str, port: &str| ended("dialog;sla", headers, port, DIALOGS).0;
+    assert_eq!(shared(&old, "5060"), shared(&old, "5062"));
+    assert_ne!(shared(&old, "5060"), shared("", "5060"));
+    let named = DIALOGS.replace("id='1'", "id='1' call-id='c'");
+    let (one, _) = ended("dialog", "", "5060", &named);
+    assert_eq!(one, ended("dialog", "", "5062", &named).0);
+    // A program has one publication only: what it says next is newer than its own end.
+    let registry = Registry::standard();
+    let dialog = registry.find_name("dialog").unwrap();
+    let over = DIALOGS.replace("trying", "terminated");
+    let note = dialog.note(over.as_bytes(), Publisher::Row(0)).unwrap();
+    assert!(note.ended.is_empty());
+}
+
 #[test]
 fn what_is_too_long_is_named() {
     let long = |count| "x".repeat(count);

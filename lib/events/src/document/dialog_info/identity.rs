@@ -3,10 +3,18 @@
 //! A dialog is named by its `id`; call-id and tags say more, where they are given (RFC 4235 section 4.1.1). The branches of a forked
 //! call may come with one id and different tags: they are different dialogs, and the end of one is not the end of the others.
 //! Who names fewer of the three speaks of all that agree in what it names.
+//!
+//! A call-id is never used again, and is the same whoever tells it. So what has one and has ended stays ended, whoever says otherwise,
+//! and whenever.
+//!
+//! An `id` alone must be unique "amongst all current dialogs at a user agent" (section 4.1.1), no more: the next call may have it again, and
+//! so may another user agent's call (a PBX that calls every call of an extension `103`). So a dialog without call-id belongs to its
+//! [`Publisher`], and its end has a time: it ends what that publisher has said up to then, in whichever of its publications.
 
 use std::collections::{HashMap, HashSet};
 
 use super::{DialogState, Ended};
+use crate::package::Publisher;
 
 /// What names a dialog.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -15,19 +23,48 @@ pub(super) struct Identity<'a> {
     pub(super) call_id: Option<&'a str>,
     pub(super) local_tag: Option<&'a str>,
     pub(super) remote_tag: Option<&'a str>,
+    /// Whose dialog it is. With a call-id, it does not count, and is [`ANYBODY`].
+    publisher: Publisher<'a>,
 }
 
+/// In place of a publisher where it does not count.
+const ANYBODY: Publisher<'static> = Publisher::Untold;
+
 impl<'a> Identity<'a> {
+    /// From the attributes id, call-id, local-tag and remote-tag. One that is there but empty names nothing.
+    pub(super) fn new(
+        id: &'a str,
+        [call_id, local_tag, remote_tag]: [Option<&'a str>; 3],
+        publisher: Publisher<'a>,
+    ) -> Self {
+        let part = |text: Option<&'a str>| text.filter(|text| !text.is_empty());
+        let call_id = part(call_id);
+        Self {
+            id,
+            call_id,
+            local_tag: part(local_tag),
+            remote_tag: part(remote_tag),
+            publisher: match call_id {
+                Some(_) => ANYBODY,
+                None => publisher,
+            },
+        }
+    }
+
     /// The numbers by which a database remembers that this dialog has ended: one for the dialog itself, and one for each
-    /// identity that names less of it but has the call-id. Without a call-id there is only the first: who gives none may use the
-    /// id again.
+    /// identity that names less of it but has the call-id.
+    ///
+    /// Without a call-id there is only the first, and none for a row that is its publisher's only one: whatever it says next is
+    /// newer than its own end.
     pub(super) fn ended_keys(self) -> Vec<i64> {
-        let identity = self.cleared();
-        let parts = identity
-            .less_precise()
+        if matches!(self.publisher, Publisher::Row(_)) {
+            return Vec::new();
+        }
+        let parts = self
+            .less_precise(ANYBODY)
             .filter(|less| less.call_id.is_some())
             .map(|less| less.key(KeyOf::Part));
-        std::iter::once(identity.key(KeyOf::Dialog))
+        std::iter::once(self.key(KeyOf::Dialog))
             .chain(parts)
             .collect()
     }
@@ -47,27 +84,25 @@ impl<'a> Identity<'a> {
             // No character has this octet in UTF-8.
             eat(0xff);
         }
+        // The row that has the key may hand it on to another publisher's, so the key itself says whose end it is.
+        match self.publisher {
+            Publisher::Untold => {}
+            Publisher::Source(source) => source.bytes().for_each(eat),
+            Publisher::Row(row) => row.to_be_bytes().into_iter().chain([0xff]).for_each(eat),
+        }
         hash.cast_signed()
     }
 
-    /// The same without parts that are there but empty, which name nothing.
-    fn cleared(self) -> Self {
-        let part = |text: Option<&'a str>| text.filter(|text| !text.is_empty());
-        Self {
-            call_id: part(self.call_id),
-            local_tag: part(self.local_tag),
-            remote_tag: part(self.remote_tag),
-            ..self
-        }
-    }
-
-    /// The identities that name less than this one and agree with it: at most seven.
-    fn less_precise(self) -> impl Iterator<Item = Identity<'a>> {
-        let of = move |mask: u8| Identity {
-            id: self.id,
-            call_id: self.call_id.filter(|_| mask & 1 != 0),
-            local_tag: self.local_tag.filter(|_| mask & 2 != 0),
-            remote_tag: self.remote_tag.filter(|_| mask & 4 != 0),
+    /// The identities that name less than this one and agree with it, when this publisher says them: at most seven.
+    fn less_precise(self, publisher: Publisher<'a>) -> impl Iterator<Item = Identity<'a>> {
+        let of = move |mask: u8| {
+            let part = |bit: u8, part: Option<&'a str>| part.filter(|_| mask & bit != 0);
+            let parts = [
+                part(1, self.call_id),
+                part(2, self.local_tag),
+                part(4, self.remote_tag),
+            ];
+            Identity::new(self.id, parts, publisher)
         };
         let mut seen = Vec::with_capacity(8);
         (0..8).map(of).filter(move |less| {
@@ -75,6 +110,11 @@ impl<'a> Identity<'a> {
             seen.push(*less);
             is_new
         })
+    }
+
+    /// Whether something that has ended at `ended_us` cannot go on by what came at `came_us`.
+    fn stays_ended(self, ended_us: i64, came_us: i64) -> bool {
+        self.call_id.is_some() || came_us <= ended_us
     }
 }
 
@@ -92,13 +132,59 @@ enum KeyOf {
 /// When a publication came (second, microsecond), and its number: decides between dialogs in the same state.
 pub(super) type Age = (i64, i64, i64);
 
+/// The microsecond of an age. A row by hand may know its second only.
+fn came_us((second, microsecond, _): Age) -> i64 {
+    match microsecond {
+        0 => second.saturating_mul(1_000_000),
+        _ => microsecond,
+    }
+}
+
+/// What a publication says of a dialog.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Said<'a> {
+    /// Where it stands in the list of all.
+    pub(super) at: usize,
+    pub(super) identity: Identity<'a>,
+    pub(super) publisher: Publisher<'a>,
+    pub(super) state: DialogState,
+    pub(super) age: Age,
+}
+
+impl Said<'_> {
+    /// What decides between two that speak of the same dialog; the greater one is right.
+    ///
+    /// With a call-id it is what is further on, whichever came first: a dialog never goes back (RFC 4235 section 3.7.1), so the other one
+    /// is late. Without one it is what came last, and of what came in the same instant what is further on. For there both are by one
+    /// publisher, and two publications of one publisher mean that it has forgotten the older one (a restart, or a PUBLISH without
+    /// SIP-If-Match for each state): the newer one is what it knows now, and may be about the next call. The older one may say `confirmed`
+    /// for ever.
+    fn rank(&self) -> (i64, DialogState, Age) {
+        let came_us = match self.identity.call_id {
+            Some(_) => 0,
+            None => came_us(self.age),
+        };
+        (came_us, self.state, self.age)
+    }
+}
+
+/// What those who name more than an identity does know of it.
+#[derive(Debug, Default)]
+struct Known {
+    /// There are any.
+    is_said: bool,
+    /// One of them, which the end of this identity ends, does not say so by itself.
+    needs_end: bool,
+    /// The furthest state of those that this identity's word is not news for.
+    furthest: Option<DialogState>,
+}
+
 /// Finds the dialogs that are shown. Linear in their number: every question is one look into a table.
 #[derive(Debug, Default)]
 pub(super) struct Survivors<'a> {
-    /// The best that was said of each identity: state, age, place.
-    best: HashMap<Identity<'a>, (DialogState, Age, usize)>,
-    /// Identities that a publication calls terminated.
-    ended: HashSet<Identity<'a>>,
+    said: Vec<Said<'a>>,
+    /// Identities that a publication calls terminated, and when the last one did.
+    ended: HashMap<Identity<'a>, i64>,
     /// Those that one has called so before: key, and when.
     remembered: HashMap<i64, i64>,
 }
@@ -106,77 +192,168 @@ pub(super) struct Survivors<'a> {
 impl<'a> Survivors<'a> {
     /// Takes note of an end that no publication tells any more.
     pub(super) fn remember(&mut self, ended: &Ended) {
-        let at_us = self.remembered.entry(ended.key).or_insert(ended.at_us);
-        *at_us = (*at_us).max(ended.at_us);
+        latest(self.remembered.entry(ended.key), ended.at_us);
     }
 
-    /// Whether a dialog has terminated, by its own identity or one that names less. `came_us` says when the body came that
-    /// says otherwise.
-    fn has_ended(&self, identity: Identity<'a>, came_us: i64) -> bool {
-        self.ended.contains(&identity)
-            || identity
-                .less_precise()
-                .any(|less| self.ended.contains(&less))
-            || (!self.remembered.is_empty() && self.is_remembered(identity, came_us))
-    }
-
-    /// Whether it is remembered that a dialog has terminated. What has a call-id never comes back. What has none may be called
-    /// the same as the call before: then only what was said before that one ended is an old story.
-    fn is_remembered(&self, identity: Identity<'a>, came_us: i64) -> bool {
-        let ended_at = |key| self.remembered.get(&key).copied();
-        ended_at(identity.key(KeyOf::Part)).is_some()
-            || std::iter::once(identity)
-                .chain(identity.less_precise())
-                .any(|ended| {
-                    ended_at(ended.key(KeyOf::Dialog))
-                        .is_some_and(|at_us| ended.call_id.is_some() || came_us <= at_us)
-                })
-    }
-
-    /// Takes what a publication says of a dialog. What is further on wins, whichever came first; of equals the newest, and
-    /// within one publication the first.
-    pub(super) fn add(&mut self, at: usize, identity: Identity<'a>, state: DialogState, age: Age) {
-        let identity = identity.cleared();
-        if state == DialogState::Terminated {
-            self.ended.insert(identity);
+    /// Takes what a publication says of a dialog.
+    pub(super) fn add(&mut self, said: Said<'a>) {
+        if said.state == DialogState::Terminated {
+            let identity = said.identity;
+            latest(self.ended.entry(identity), came_us(said.age));
+            // A publication that does not tell its publisher may be by this one.
+            if let Publisher::Source(_) = identity.publisher {
+                let untold = Identity {
+                    publisher: Publisher::Untold,
+                    ..identity
+                };
+                latest(self.ended.entry(untold), came_us(said.age));
+            }
         }
-        let best = self.best.entry(identity).or_insert((state, age, at));
-        if (state, age) > (best.0, best.1) {
-            *best = (state, age, at);
-        }
+        self.said.push(said);
     }
 
     /// The places of the dialogs that are shown, ascending.
     pub(super) fn indexes(&self) -> Vec<usize> {
-        // What is known by those who name more than an identity does: the least and the furthest.
-        let mut more: HashMap<Identity<'a>, (DialogState, DialogState)> = HashMap::new();
-        for (identity, (state, ..)) in &self.best {
-            for less in identity.less_precise() {
-                let known = more.entry(less).or_insert((*state, *state));
-                *known = (known.0.min(*state), known.1.max(*state));
-            }
-        }
-        let mut indexes: Vec<usize> = self
-            .best
-            .iter()
-            .filter(|(identity, (state, (_, came_us, _), _))| {
-                let known = more.get(identity);
-                match state {
-                    // It is what ends those that live; if all have ended by themselves, it says nothing more.
-                    DialogState::Terminated => {
-                        known.is_none_or(|(least, _)| *least != DialogState::Terminated)
-                    }
-                    _ => {
-                        known.is_none_or(|(_, furthest)| furthest < state)
-                            && !self.has_ended(**identity, *came_us)
-                    }
+        let (taken_back, standing): (Vec<&Said<'a>>, Vec<&Said<'a>>) =
+            self.said.iter().partition(|said| self.is_taken_back(said));
+        let best = best(&standing);
+        let known = known(&best, &taken_back);
+        let is_shown = |said: &&Said<'a>| {
+            let known = known.get(&said.identity);
+            match said.state {
+                // It is what ends those that live; if all have ended by themselves, it says nothing more.
+                DialogState::Terminated => {
+                    known.is_none_or(|known| !known.is_said || known.needs_end)
                 }
-            })
-            .map(|(_, (_, _, at))| *at)
-            .collect();
+                state => {
+                    known.is_none_or(|known| known.furthest < Some(state)) && !self.has_ended(said)
+                }
+            }
+        };
+        let shown: Vec<&Said<'a>> = best.into_values().filter(is_shown).collect();
+        let mut indexes = without_ends_of_others(&shown);
         indexes.sort_unstable();
         indexes
     }
+
+    /// Whether its publisher has taken back what it said of a dialog with call-id, by the end of all that agree in what it named later.
+    /// What others say of the dialog stands.
+    fn is_taken_back(&self, said: &Said<'a>) -> bool {
+        said.state != DialogState::Terminated
+            && said.identity.call_id.is_some()
+            && said
+                .identity
+                .less_precise(said.publisher)
+                .any(|less| less.call_id.is_none() && self.is_over(less, came_us(said.age)))
+    }
+
+    /// Whether a dialog has terminated, by its own identity or one that names less.
+    fn has_ended(&self, said: &Said<'a>) -> bool {
+        let identity = said.identity;
+        let is_part =
+            !self.remembered.is_empty() && self.remembered.contains_key(&identity.key(KeyOf::Part));
+        is_part
+            || std::iter::once(identity)
+                .chain(identity.less_precise(said.publisher))
+                .any(|ended| self.is_over(ended, came_us(said.age)))
+    }
+
+    /// Whether the end of just this identity counts against what came at `came_us`.
+    fn is_over(&self, identity: Identity<'a>, came_us: i64) -> bool {
+        let counts = |ended_us: &i64| identity.stays_ended(*ended_us, came_us);
+        self.ended.get(&identity).is_some_and(counts)
+            || !self.remembered.is_empty()
+                && self
+                    .remembered
+                    .get(&identity.key(KeyOf::Dialog))
+                    .is_some_and(counts)
+    }
+}
+
+/// The best that was said of each identity. Of what is equally right the first counts: within one publication, that is.
+fn best<'s, 'a>(standing: &[&'s Said<'a>]) -> HashMap<Identity<'a>, &'s Said<'a>> {
+    let mut best: HashMap<Identity<'a>, &Said<'a>> = HashMap::new();
+    for said in standing {
+        let known = best.entry(said.identity).or_insert(said);
+        if said.rank() > known.rank() {
+            *known = said;
+        }
+    }
+    best
+}
+
+/// What is known of each identity by those who name more.
+fn known<'a>(
+    best: &HashMap<Identity<'a>, &Said<'a>>,
+    taken_back: &[&Said<'a>],
+) -> HashMap<Identity<'a>, Known> {
+    let mut known: HashMap<Identity<'a>, Known> = HashMap::new();
+    for said in best.values() {
+        for less in said.identity.less_precise(said.publisher) {
+            let Some(spoken) = best.get(&less) else {
+                continue;
+            };
+            let (came_us, spoken_us) = (came_us(said.age), came_us(spoken.age));
+            let known = known.entry(less).or_default();
+            known.is_said = true;
+            known.needs_end |=
+                said.state != DialogState::Terminated && less.stays_ended(spoken_us, came_us);
+            if less.call_id.is_some() || came_us >= spoken_us {
+                known.furthest = known.furthest.max(Some(said.state));
+            }
+        }
+    }
+    for said in taken_back {
+        let less = said.identity.less_precise(said.publisher);
+        for less in less.filter(|less| less.call_id.is_none()) {
+            known.entry(less).or_default().needs_end = true;
+        }
+    }
+    known
+}
+
+/// The places of what is shown, but for ends without a call-id under an id that somebody else's dialog has.
+///
+/// For watchers a dialog is its id (RFC 4235 section 4.1.1). Such an end would be taken for that dialog's, under whatever other name; and
+/// of two such ends the last one says it.
+fn without_ends_of_others(shown: &[&Said<'_>]) -> Vec<usize> {
+    let is_end =
+        |said: &Said<'_>| said.state == DialogState::Terminated && said.identity.call_id.is_none();
+    let time = |said: &Said<'_>| (came_us(said.age), said.age);
+    let mut last_ends: HashMap<Identity<'_>, (i64, Age)> = HashMap::new();
+    let mut live = HashSet::new();
+    for said in shown {
+        if is_end(said) {
+            let last = last_ends
+                .entry(of_anybody(said.identity))
+                .or_insert(time(said));
+            *last = (*last).max(time(said));
+        } else if said.state != DialogState::Terminated {
+            live.insert(said.identity.id);
+        }
+    }
+    shown
+        .iter()
+        .filter(|said| {
+            !is_end(said)
+                || !live.contains(said.identity.id)
+                    && last_ends.get(&of_anybody(said.identity)) == Some(&time(said))
+        })
+        .map(|said| said.at)
+        .collect()
+}
+
+/// The same names, whoever says them.
+fn of_anybody(identity: Identity<'_>) -> Identity<'_> {
+    Identity {
+        publisher: ANYBODY,
+        ..identity
+    }
+}
+
+fn latest<K>(entry: std::collections::hash_map::Entry<'_, K, i64>, at_us: i64) {
+    let latest = entry.or_insert(at_us);
+    *latest = (*latest).max(at_us);
 }
 
 #[cfg(test)]
@@ -184,32 +361,56 @@ mod tests {
     use super::DialogState::{Confirmed, Early, Terminated, Trying};
     use super::*;
 
-    /// Id, call-id, local-tag and remote-tag, one a line.
-    fn identity(lines: &'static str) -> Identity<'static> {
+    const A: Publisher<'static> = Publisher::Source("aaaaa");
+    const B: Publisher<'static> = Publisher::Source("bbbbb");
+
+    /// Id, call-id, local-tag and remote-tag, one a line, as this publisher says them.
+    fn identity_by(publisher: Publisher<'static>, lines: &'static str) -> Identity<'static> {
         let mut lines = lines.split('\n');
-        Identity {
-            id: lines.next().unwrap_or_default(),
-            call_id: lines.next(),
-            local_tag: lines.next(),
-            remote_tag: lines.next(),
-        }
+        let id = lines.next().unwrap_or_default();
+        Identity::new(id, [(); 3].map(|()| lines.next()), publisher)
     }
 
-    /// What is shown of bodies that all came at 5, if these dialogs ended at those times.
+    fn identity(lines: &'static str) -> Identity<'static> {
+        identity_by(A, lines)
+    }
+
+    type Body = (Publisher<'static>, i64, &'static str, DialogState);
+
+    /// What is shown of bodies that these publishers sent at those times, if these dialogs of theirs ended then.
+    fn shown_of(input: &[Body], ended: &[(Publisher<'static>, &'static str, i64)]) -> Vec<usize> {
+        let mut survivors = Survivors::default();
+        for (publisher, lines, at_us) in ended {
+            for key in identity_by(*publisher, lines).ended_keys() {
+                survivors.remember(&Ended { key, at_us: *at_us });
+            }
+        }
+        for (at, (publisher, came_us, lines, state)) in input.iter().enumerate() {
+            survivors.add(Said {
+                at,
+                identity: identity_by(*publisher, lines),
+                publisher: *publisher,
+                state: *state,
+                age: (0, *came_us, at as i64),
+            });
+        }
+        survivors.indexes()
+    }
+
+    /// The same, of one publisher, if all bodies came at 5.
     fn shown_after(
         input: &[(&'static str, DialogState)],
         ended: &[(&'static str, i64)],
     ) -> Vec<usize> {
-        let mut survivors = Survivors::default();
-        for (lines, at_us) in ended {
-            for key in identity(lines).ended_keys() {
-                survivors.remember(&Ended { key, at_us: *at_us });
-            }
-        }
-        for (at, (lines, state)) in input.iter().enumerate() {
-            survivors.add(at, identity(lines), *state, (0, 5, at as i64));
-        }
-        survivors.indexes()
+        let input: Vec<_> = input
+            .iter()
+            .map(|(lines, state)| (A, 5, *lines, *state))
+            .collect();
+        let ended: Vec<_> = ended
+            .iter()
+            .map(|(lines, at_us)| (A, *lines, *at_us))
+            .collect();
+        shown_of(&input, &ended)
     }
 
     fn shown(input: &[(&'static str, DialogState)], ended: &[&'static str]) -> Vec<usize> {
@@ -312,11 +513,221 @@ mod tests {
         assert!(shown_after(&[("a", Early)], &[("a", 9), ("a", 1)]).is_empty());
     }
 
+    #[test]
+    fn an_end_without_a_call_id_is_its_publishers() {
+        const OLD: Publisher<'static> = Publisher::Untold;
+        const ROW: Publisher<'static> = Publisher::Row(1);
+        const OTHER_ROW: Publisher<'static> = Publisher::Row(2);
+        type Case = (
+            &'static str,
+            Vec<Body>,
+            Vec<(Publisher<'static>, &'static str, i64)>,
+            Vec<usize>,
+        );
+        let cases: Vec<Case> = vec![
+            (
+                "another node is idle",
+                vec![(A, 5, "a", Early), (B, 6, "a", Terminated)],
+                vec![],
+                vec![0],
+            ),
+            (
+                "both are idle, and one end says so",
+                vec![(A, 5, "a", Terminated), (B, 6, "a", Terminated)],
+                vec![],
+                vec![1],
+            ),
+            (
+                "both have a call",
+                vec![(A, 5, "a", Early), (B, 6, "a", Confirmed)],
+                vec![],
+                vec![0, 1],
+            ),
+            (
+                "it restarted while idle",
+                vec![(A, 5, "a", Terminated), (A, 6, "a", Early)],
+                vec![],
+                vec![1],
+            ),
+            (
+                "it restarted during a call",
+                vec![(A, 5, "a", Confirmed), (A, 6, "a", Early)],
+                vec![],
+                vec![1],
+            ),
+            (
+                "a new publication for each state",
+                vec![
+                    (A, 1, "a", Early),
+                    (A, 2, "a", Confirmed),
+                    (A, 3, "a", Terminated),
+                ],
+                vec![],
+                vec![2],
+            ),
+            (
+                "and the next call",
+                vec![
+                    (A, 1, "a", Early),
+                    (A, 2, "a", Confirmed),
+                    (A, 3, "a", Terminated),
+                    (A, 4, "a", Early),
+                ],
+                vec![],
+                vec![3],
+            ),
+            (
+                "in the same instant",
+                vec![(A, 5, "a", Early), (A, 5, "a", Terminated)],
+                vec![],
+                vec![1],
+            ),
+            (
+                "remembered",
+                vec![(A, 5, "a", Early)],
+                vec![(A, "a", 9)],
+                vec![],
+            ),
+            (
+                "remembered, of the call before",
+                vec![(A, 5, "a", Early)],
+                vec![(A, "a", 4)],
+                vec![0],
+            ),
+            (
+                "remembered, of another node",
+                vec![(A, 5, "a", Early)],
+                vec![(B, "a", 9)],
+                vec![0],
+            ),
+            (
+                "and another says what it has taken back",
+                vec![
+                    (A, 5, "a\nc", Confirmed),
+                    (B, 5, "a\nc", Early),
+                    (A, 6, "a", Terminated),
+                ],
+                vec![],
+                vec![1],
+            ),
+            // Who names less.
+            (
+                "speaks of its own call",
+                vec![(A, 5, "a\nc", Early), (A, 6, "a", Terminated)],
+                vec![],
+                vec![1],
+            ),
+            (
+                "but not of a newer one",
+                vec![(A, 7, "a\nc", Early), (A, 6, "a", Terminated)],
+                vec![],
+                vec![0],
+            ),
+            (
+                "nor of another node's",
+                vec![(A, 5, "a\nc", Early), (B, 6, "a", Terminated)],
+                vec![],
+                vec![0],
+            ),
+            (
+                "the same, remembered",
+                vec![(A, 5, "a\nc", Early)],
+                vec![(B, "a", 9)],
+                vec![0],
+            ),
+            (
+                "its own, remembered",
+                vec![(A, 5, "a\nc", Early)],
+                vec![(A, "a", 9)],
+                vec![],
+            ),
+            (
+                "is late when the call has ended",
+                vec![(A, 5, "a\nc", Terminated), (A, 4, "a", Early)],
+                vec![],
+                vec![0],
+            ),
+            (
+                "or means the next one",
+                vec![(A, 5, "a\nc", Terminated), (A, 6, "a", Early)],
+                vec![],
+                vec![0, 1],
+            ),
+            (
+                "or its own one",
+                vec![(A, 5, "a\nc", Terminated), (B, 4, "a", Early)],
+                vec![],
+                vec![0, 1],
+            ),
+            // With a call-id, whoever says it, and whenever.
+            (
+                "told by another",
+                vec![(A, 7, "a\nc", Early), (B, 6, "a\nc", Terminated)],
+                vec![],
+                vec![1],
+            ),
+            (
+                "remembered of another",
+                vec![(A, 7, "a\nc", Early)],
+                vec![(B, "a\nc", 1)],
+                vec![],
+            ),
+            // Publications of an older version.
+            (
+                "are one publisher's",
+                vec![(OLD, 5, "a", Early), (OLD, 6, "a", Terminated)],
+                vec![],
+                vec![1],
+            ),
+            (
+                "may be the one's that ends",
+                vec![(OLD, 5, "a", Early), (A, 6, "a", Terminated)],
+                vec![],
+                vec![1],
+            ),
+            (
+                "or not, if they are newer",
+                vec![(OLD, 7, "a", Early), (A, 6, "a", Terminated)],
+                vec![],
+                vec![0],
+            ),
+            (
+                "end nothing of others",
+                vec![(A, 5, "a", Early), (OLD, 6, "a", Terminated)],
+                vec![(OLD, "a", 9)],
+                vec![0],
+            ),
+            (
+                "know what they ended",
+                vec![(OLD, 5, "a", Early)],
+                vec![(OLD, "a", 9)],
+                vec![],
+            ),
+            // Rows that are by nobody else.
+            (
+                "stand for themselves",
+                vec![(ROW, 5, "a", Early), (OTHER_ROW, 6, "a", Terminated)],
+                vec![(OTHER_ROW, "a", 9), (OLD, "a", 9)],
+                vec![0],
+            ),
+        ];
+        for (label, input, ended, expected) in cases {
+            assert_eq!(shown_of(&input, &ended), expected, "{label}: {input:?}");
+        }
+    }
+
     /// Databases keep these numbers: a version of the program that makes others would forget all ends.
     #[test]
     fn keys_stay_as_they_are() {
         let keys = |lines| identity(lines).ended_keys();
-        assert_eq!(keys("a"), [7_944_327_736_724_640_594]);
+        let untold = |lines| identity_by(Publisher::Untold, lines).ended_keys();
+        assert_eq!(untold("a"), [7_944_327_736_724_640_594]);
+        assert_eq!(keys("a"), [1_096_332_020_620_895_773]);
+        let row = identity_by(Publisher::Row(7), "a");
+        assert!(row.ended_keys().is_empty(), "a row has nothing to remember");
+        for lines in ["a\nc", "a\nc\nl\nr"] {
+            assert_eq!(keys(lines), untold(lines), "whoever says it");
+        }
         assert_eq!(keys("a\nc").len(), 1);
         assert_eq!(keys("a\nc\nl\nr").len(), 4);
         assert_eq!(keys("a\nc\n\n"), keys("a\nc"), "empty parts name nothing");
