@@ -168,6 +168,12 @@ pub enum BodyFault {
     /// The right kind of document, but without something that it must have: an id, a state that exists.
     #[error("Body lacks what its kind must have")]
     Incomplete,
+    /// A tuple that has no id, or an empty one (RFC 3863 section 4.1.2). Nobody could tell it from others when it changes.
+    #[error("Tuple without id")]
+    TupleWithoutId,
+    /// A basic status that is neither open nor closed (RFC 3863 section 4.1.4). Nobody could say what it means.
+    #[error("Basic status is neither open nor closed")]
+    UnknownBasicStatus,
     /// Partial state. A publication tells everything that its publisher knows (RFC 3903 section 4).
     #[error("Body is partial state")]
     PartialState,
@@ -188,6 +194,8 @@ impl BodyFault {
             Self::NotWellFormed => "Body Is Not Well-Formed XML",
             Self::WrongRoot => "Body Is Not A Document Of This Event Package",
             Self::Incomplete => "Body Lacks What Its Kind Must Have",
+            Self::TupleWithoutId => "Tuple Without ID",
+            Self::UnknownBasicStatus => "Basic Status Is Neither Open Nor Closed",
             Self::PartialState => "Body Is Partial State",
             Self::NotASummary => "Body Is Not A Message Summary",
         }

@@ -77,7 +77,13 @@ fn published() -> impl Strategy<Value = Published> {
         any::<bool>(),
         prop::collection::vec(element(), 0..5),
     )
-        .prop_map(|(prefixes, default, language, elements)| {
+        .prop_map(|(prefixes, default, language, mut elements)| {
+            // A tuple must have an id.
+            for element in &mut elements {
+                if (element.namespace, element.name) == (0, "tuple") {
+                    element.id.get_or_insert("t1");
+                }
+            }
             let prefixes = (0..NAMESPACES.len())
                 .map(|namespace| (default != Some(namespace)).then_some(prefixes[namespace]))
                 .collect();

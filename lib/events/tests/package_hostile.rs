@@ -131,6 +131,7 @@ fn what_a_kind_must_have_is_asked_for() {
     let registry = Registry::standard();
     let dialog = |inside: &str| HONEST[1].1.replace("></", &format!(">{inside}</"));
     let reg = |inside: &str| HONEST[4].1.replace("></", &format!(">{inside}</"));
+    let pidf = |inside: &str| HONEST[0].1.replace("></", &format!(">{inside}</"));
     for (name, body, fault) in [
         (
             "dialog",
@@ -147,6 +148,37 @@ fn what_a_kind_must_have_is_asked_for() {
             "dialog",
             dialog("<dialog id='1'><state xmlns='x'>early</state></dialog>"),
             BodyFault::Incomplete,
+        ),
+        (
+            "dialog",
+            HONEST[1].1.replace("full", "partial"),
+            BodyFault::PartialState,
+        ),
+        (
+            "dialog;sla",
+            HONEST[1].1.replace("full", "partial"),
+            BodyFault::PartialState,
+        ),
+        ("presence", pidf("<tuple/>"), BodyFault::TupleWithoutId),
+        (
+            "presence",
+            pidf("<tuple id='1'/><tuple id=' '><status/></tuple>"),
+            BodyFault::TupleWithoutId,
+        ),
+        (
+            "presence",
+            pidf("<tuple id='1'><status><basic>busy</basic></status></tuple>"),
+            BodyFault::UnknownBasicStatus,
+        ),
+        (
+            "presence",
+            pidf("<tuple id='1'><status><basic>Open</basic></status></tuple>"),
+            BodyFault::UnknownBasicStatus,
+        ),
+        (
+            "presence",
+            pidf("<tuple id='1'><status><basic/></status></tuple>"),
+            BodyFault::UnknownBasicStatus,
         ),
         (
             "reg",

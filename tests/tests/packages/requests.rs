@@ -80,6 +80,54 @@ async fn bodies_and_accept() {
     );
 }
 
+/// What an RFC leaves no choice about is asked for in every package, and the reason phrase says what it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_that_cannot_be_told() {
+    let system = system::start();
+    let phone = Phone::udp("phone").await;
+    let dialog = dialog_info("d1", "call-1", "confirmed");
+    let presence = pidf::document(BOB, "t", "open", "x");
+    let partial = |body: String| body.replacen("state=\"full\"", "state=\"partial\"", 1);
+    for (event, body, reason) in [
+        ("dialog", partial(dialog.clone()), "Body Is Partial State"),
+        ("dialog;sla", partial(dialog), "Body Is Partial State"),
+        (
+            "conference",
+            partial(conference_info(BOB, "sip:al@example.org")),
+            "Body Is Partial State",
+        ),
+        (
+            "reg",
+            partial(reginfo(BOB, "sip:bob@192.0.2.7")),
+            "Body Is Partial State",
+        ),
+        (
+            "presence",
+            presence.replace("<tuple id=\"t\">", "<tuple>"),
+            "Tuple Without ID",
+        ),
+        (
+            "presence",
+            presence.replace(">open<", ">busy<"),
+            "Basic Status Is Neither Open Nor Closed",
+        ),
+    ] {
+        for (_, whole) in packages().iter().filter(|(name, _)| *name == event) {
+            // Neither at first nor in the place of what is there.
+            let mut publisher = phone.publisher_of(BOB, event);
+            for _ in 0..2 {
+                let request = publisher.draft(Some(&body), Some(60));
+                let response = phone.send(&request, system.udp(0)).await;
+                assert_eq!(response.status(), Some(400), "{event}: {response}");
+                assert!(response.to_string().contains(reason), "{event}: {response}");
+                let response = publisher.publish(system.udp(0), whole, 60).await;
+                assert_eq!(response.status(), Some(200), "{event}: {response}");
+            }
+            publisher.remove(system.udp(0)).await;
+        }
+    }
+}
+
 /// RFC 6665 8.2.1: `id` is part of the subscription, and in each of its NOTIFYs (the phone checks that). Parameters that
 /// nobody knows are no reason to refuse a request.
 #[tokio::test(flavor = "multi_thread")]

@@ -170,6 +170,10 @@ fn read(body: &[u8]) -> Result<roxmltree::Document<'_>, BodyFault> {
     if !root.has_tag_name((NAMESPACE, "dialog-info")) {
         return Err(BodyFault::WrongRoot);
     }
+    // A publication tells all that its publisher knows. Taken for that, a part would put out the lamps of all that it leaves out.
+    if root.attribute("state").map(str::trim) == Some("partial") {
+        return Err(BodyFault::PartialState);
+    }
     require_affordable(root, root.children().filter(Node::is_element), NAMESPACE)?;
     Ok(document)
 }

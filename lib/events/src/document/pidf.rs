@@ -19,7 +19,7 @@ const DATA_MODEL: &str = "urn:ietf:params:xml:ns:pidf:data-model";
 const RPID: &str = "urn:ietf:params:xml:ns:pidf:rpid";
 const XML: &str = "http://www.w3.org/XML/1998/namespace";
 
-/// Whether a body is a presence document that watchers can be shown.
+/// Whether a body is a presence document that watchers can be shown: each tuple has an id, each basic status is open or closed.
 ///
 /// # Errors
 /// Says why not.
@@ -78,7 +78,36 @@ fn read(body: &[u8]) -> Result<roxmltree::Document<'_>, BodyFault> {
     }
     let elements = root.children().filter(Node::is_element);
     require_affordable(root, elements, PIDF)?;
+    for tuple in root
+        .children()
+        .filter(|node| node.has_tag_name((PIDF, "tuple")))
+    {
+        require_sound(tuple)?;
+    }
     Ok(document)
+}
+
+/// What RFC 3863 says of a tuple without leaving a choice, and watchers rely on.
+///
+/// A tuple may be without `<basic>` (section 4.1.4). Persons and devices may be without id here, although RFC 4479 wants one: Cisco's
+/// phones publish such a person, and nothing is done by that id.
+fn require_sound(tuple: Node<'_, '_>) -> Result<(), BodyFault> {
+    // Section 4.1.2: "The <tuple> element MUST contain an 'id' attribute".
+    if tuple.attribute("id").is_none_or(|id| id.trim().is_empty()) {
+        return Err(BodyFault::TupleWithoutId);
+    }
+    let basics = tuple
+        .children()
+        .filter(|node| node.has_tag_name((PIDF, "status")))
+        .flat_map(|status| status.children())
+        .filter(|node| node.has_tag_name((PIDF, "basic")));
+    for basic in basics {
+        // Section 4.1.4: "The value of <basic> element … is either 'open' or 'closed'". Line breaks around it are harmless.
+        if !["open", "closed"].contains(&basic.text().unwrap_or_default().trim()) {
+            return Err(BodyFault::UnknownBasicStatus);
+        }
+    }
+    Ok(())
 }
 
 /// One publication's part in the merge.
