@@ -63,7 +63,7 @@ pub(crate) enum Command {
     /// Give an order or ask a question, as `kamctl rpc` does; straight to the database, whether a server runs or not.
     Rpc(RpcArgs),
     /// Say how the processes are and what is owed; exit with 1 if not all is well.
-    Status,
+    Status(StatusArgs),
     /// Say all there is to say about somebody's presence: publications, documents, watchers, and why who was told or not.
     Explain(ExplainArgs),
     /// Look at the configuration.
@@ -107,9 +107,16 @@ pub(crate) struct ExplainArgs {
     /// Whose, such as sip:alice@example.org.
     pub(crate) uri: String,
 
-    /// Subscriptions that are shown, at most.
+    /// Subscriptions that are shown of each event package, at most.
     #[arg(long, value_name = "NUMBER", default_value_t = 100)]
     pub(crate) watchers: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// Subscriptions that may fail five times in a row or more while all is well: phones that are gone do so until their time is up.
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub(crate) tolerate: u32,
 }
 
 #[derive(Debug, Subcommand)]

@@ -35,9 +35,6 @@ pub(crate) async fn run(settings: &Settings, args: &ExplainArgs) -> anyhow::Resu
     }
     // One more than is shown tells whether there are more.
     let asked = args.watchers.saturating_add(1);
-    let mut watchers = operator.list_subscriptions(&uri, asked).await?;
-    let is_cut = watchers.len() > args.watchers as usize;
-    watchers.truncate(args.watchers as usize);
     let owed = operator.list_backlog(&uri).await?;
     let (set_aside, _) = operator.list_set_aside(Some(&uri), args.watchers).await?;
     say(&uri);
@@ -50,29 +47,29 @@ pub(crate) async fn run(settings: &Settings, args: &ExplainArgs) -> anyhow::Resu
             .publication()
             .list(std::slice::from_ref(&resource))
             .await?;
-        let mine: Vec<&WatchedBy> = watchers
-            .iter()
-            .filter(|watcher| watcher.event == resource.event)
-            .collect();
-        if listed.publications.is_empty() && mine.is_empty() && resource.event == "presence" {
+        // A limit of each package: thousands who watch her presence must not hide who watches her calls.
+        let mut watchers = operator.list_subscriptions(&resource, asked).await?;
+        let is_cut = watchers.len() > args.watchers as usize;
+        watchers.truncate(args.watchers as usize);
+        if listed.publications.is_empty() && watchers.is_empty() && resource.event == "presence" {
             say("\npresence: nothing is published, and nobody watches");
             continue;
         }
         say(format_args!("\n{}", resource.event));
         explain_state(&registry, &resource, &listed);
         let debt = owed.iter().find(|debt| debt.event == resource.event);
-        explain_watchers(&mine, debt);
+        explain_watchers(&watchers, debt);
+        if is_cut {
+            say(format_args!(
+                "  only {} subscriptions are shown; --watchers shows more",
+                args.watchers
+            ));
+        }
         for one in &set_aside {
             if one.resource.event == resource.event {
                 say(format_args!("  {}", set_aside_line(one)));
             }
         }
-    }
-    if is_cut {
-        say(format_args!(
-            "\nonly {} subscriptions are shown; --watchers shows more",
-            args.watchers
-        ));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -163,7 +160,7 @@ fn publication_line(publication: &Publication) -> String {
     ))
 }
 
-fn explain_watchers(watchers: &[&WatchedBy], debt: Option<&OwedResource>) {
+fn explain_watchers(watchers: &[WatchedBy], debt: Option<&OwedResource>) {
     if watchers.is_empty() {
         say("  nobody watches");
     }

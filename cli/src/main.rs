@@ -62,7 +62,7 @@ fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Config(ConfigCommand::Show) => configuration::show(&settings),
         Command::Config(ConfigCommand::Import(args)) => import_config::run(&args),
         Command::Rpc(args) => runtime()?.block_on(rpc::run(&settings, &args)),
-        Command::Status => runtime()?.block_on(status::run(&settings)),
+        Command::Status(args) => runtime()?.block_on(status::run(&settings, &args)),
         Command::Explain(args) => runtime()?.block_on(explain::run(&settings, &args)),
         Command::Load(args) => load::run(&settings, &args),
         Command::Watch(args) => runtime()?.block_on(watch::run(args)),

@@ -1,10 +1,11 @@
 //! `status`: processes, backlog, phones that do not answer, what was set aside; and whether all is well.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
-use sql::{Backlog, Part, Process, SetAside};
+use sql::{Backlog, Failing, Part, Process, SetAside};
 
-use crate::arguments::Settings;
+use crate::arguments::{Settings, StatusArgs};
 use crate::configuration::{Role, load};
 use crate::explain::printable;
 use crate::rpc::open;
@@ -13,15 +14,23 @@ use crate::say;
 /// What has been due for so long, nobody is taking. (A notifier looks ten times a second.)
 const LATE_S: f64 = 10.0;
 
+/// Whoever has been owed something for so long, beyond what the pacing and a lease may take, is not being told, whoever works on it.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// So many failures in a row are no accident: by the default pauses, a minute has passed.
+const LASTING: i32 = 5;
+
 /// So much of what was set aside is shown.
 const SHOWN: u32 = 10;
 
-pub(crate) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
-    let store = open(&load(settings, Role::Other)?).await?;
+pub(crate) async fn run(settings: &Settings, args: &StatusArgs) -> anyhow::Result<ExitCode> {
+    let config = load(settings, Role::Other)?;
+    let waits = config.presence.waitn_time.seconds() + config.notifier.lease_s.seconds();
+    let store = open(&config).await?;
     let operator = store.operator();
     let processes = operator.list_processes().await?;
-    let backlog = operator.find_backlog().await?;
-    let failing = operator.count_failing().await?;
+    let backlog = operator.find_backlog(PATIENCE + waits).await?;
+    let failing = operator.count_failing(LASTING).await?;
     for process in &processes {
         say(line(process));
     }
@@ -45,7 +54,15 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     for one in &set_aside {
         say(set_aside_line(one));
     }
-    let complaints = complaints(&processes, &backlog, total);
+    let failing = Failing {
+        lasting: if failing.lasting > i64::from(args.tolerate) {
+            failing.lasting
+        } else {
+            0
+        },
+        ..failing
+    };
+    let complaints = complaints(&processes, &backlog, &failing, total);
     for complaint in &complaints {
         say(format_args!("not well: {complaint}"));
     }
@@ -102,9 +119,14 @@ pub(crate) fn set_aside_line(one: &SetAside) -> String {
     printable(&text)
 }
 
-/// Without a server or a notifier nothing works; with both, NOTIFYs must not lie about, and nothing be set aside. Phones that do not answer
-/// are no fault of ours.
-fn complaints(processes: &[Process], backlog: &Backlog, set_aside: i64) -> Vec<String> {
+/// Without a server or a notifier nothing works; with both, NOTIFYs must not lie about, be taken up again and again without being sent, or fail for
+/// long, and nothing be set aside.
+fn complaints(
+    processes: &[Process],
+    backlog: &Backlog,
+    failing: &Failing,
+    set_aside: i64,
+) -> Vec<String> {
     let mut found = Vec::new();
     for kind in ["server", "notifier"] {
         let is_one_alive = processes
@@ -118,6 +140,19 @@ fn complaints(processes: &[Process], backlog: &Backlog, set_aside: i64) -> Vec<S
         let late = duration(late_s);
         found.push(format!(
             "what is due has been so for up to {late}, and no notifier takes it"
+        ));
+    }
+    if let Some(untold_s) = backlog.untold_s.filter(|_| backlog.untold > 0) {
+        let untold = duration(untold_s);
+        found.push(format!(
+            "of {} resources somebody has been owed a NOTIFY for up to {untold}, and was sent none: see pgpresence explain, and the log of the notifiers",
+            backlog.untold
+        ));
+    }
+    if failing.lasting > 0 {
+        found.push(format!(
+            "{} subscriptions have failed {LASTING} times in a row or more, the worst {}: docs/SQL.md says which",
+            failing.lasting, failing.worst
         ));
     }
     if set_aside > 0 {
@@ -155,47 +190,67 @@ mod tests {
         }
     }
 
+    const IDLE: Backlog = Backlog {
+        resources: 0,
+        due: 0,
+        oldest_s: None,
+        late_s: None,
+        untold: 0,
+        untold_s: None,
+    };
+
+    const FINE: Failing = Failing {
+        dialogs: 2,
+        worst: 4,
+        lasting: 0,
+    };
+
     #[test]
     fn what_is_not_well() {
-        let idle = Backlog {
-            resources: 0,
-            due: 0,
-            oldest_s: None,
-            late_s: None,
-        };
         let late = Backlog {
             late_s: Some(11.0),
-            ..idle
+            ..IDLE
         };
         let busy = Backlog {
             late_s: Some(1.0),
-            oldest_s: Some(4.0),
-            ..idle
+            oldest_s: Some(300.0),
+            ..IDLE
+        };
+        let untold = Backlog {
+            untold: 3,
+            untold_s: Some(300.0),
+            ..busy
+        };
+        let lasting = Failing {
+            worst: 9,
+            lasting: 1,
+            ..FINE
         };
         let both = [process("server", true), process("notifier", true)];
         let dead = [process("server", true), process("notifier", false)];
-        for (processes, backlog, expected) in [
-            (&both[..], idle, 0),
-            (&both, busy, 0),
-            (&both, late, 1),
-            (&dead, idle, 1),
-            (&both[..1], late, 2),
-            (&[], idle, 2),
+        for (processes, backlog, failing, expected) in [
+            (&both[..], IDLE, FINE, 0),
+            (&both, busy, FINE, 0),
+            (&both, late, FINE, 1),
+            (&both, untold, FINE, 1),
+            (&both, busy, lasting, 1),
+            (&dead, IDLE, FINE, 1),
+            (&both[..1], late, FINE, 2),
+            (&[], IDLE, FINE, 2),
         ] {
-            assert_eq!(complaints(processes, &backlog, 0).len(), expected);
+            assert_eq!(complaints(processes, &backlog, &failing, 0).len(), expected);
         }
+        let said = complaints(&both, &untold, &FINE, 0);
+        assert!(
+            said[0].contains("3 resources") && said[0].contains("5 min"),
+            "{said:?}"
+        );
     }
 
     #[test]
     fn what_is_set_aside_is_not_well_and_says_why() {
-        let idle = Backlog {
-            resources: 0,
-            due: 0,
-            oldest_s: None,
-            late_s: None,
-        };
         let both = [process("server", true), process("notifier", true)];
-        assert_eq!(complaints(&both, &idle, 2).len(), 1);
+        assert_eq!(complaints(&both, &IDLE, &FINE, 2).len(), 1);
         let line = set_aside_line(&SetAside {
             resource: sql::Resource {
                 presentity_uri: "sip:bob@example.org".to_owned(),

@@ -141,6 +141,10 @@ pub struct Backlog {
     pub oldest_s: Option<f64>,
     /// Seconds since the earliest that is due became so.
     pub late_s: Option<f64>,
+    /// Resources of which somebody has been owed something for long and was not told, whoever works on them.
+    pub untold: i64,
+    /// Seconds since the oldest of these debts arose.
+    pub untold_s: Option<f64>,
 }
 
 /// Subscriptions whose last NOTIFY failed and is tried again.
@@ -150,6 +154,8 @@ pub struct Failing {
     pub dialogs: i64,
     /// Failures in a row of the worst.
     pub worst: i32,
+    /// How many have failed many times in a row.
+    pub lasting: i64,
 }
 
 /// What the watchers of one resource are owed: a row of the view `presence_backlog`.
@@ -379,32 +385,42 @@ impl Operator<'_> {
         Ok(rows.iter().map(process).collect())
     }
 
-    /// How much is owed, and how late the notifiers are.
+    /// How much is owed, and how late the notifiers are. What is owed for longer than `patience` to somebody who was not told meanwhile is
+    /// untold.
     ///
     /// # Errors
     /// Any [`StoreError`].
-    pub async fn find_backlog(&self) -> Result<Backlog, StoreError> {
-        let rows = self.0.query(&registry::OPERATOR_FIND_BACKLOG, &[]).await?;
+    pub async fn find_backlog(&self, patience: Duration) -> Result<Backlog, StoreError> {
+        let rows = self
+            .0
+            .query(&registry::OPERATOR_FIND_BACKLOG, &[&patience.as_secs_f64()])
+            .await?;
         let backlog = |row: &Row| Backlog {
             resources: row.get("resources"),
             due: row.get("due"),
             oldest_s: row.get("oldest_s"),
             late_s: row.get("late_s"),
+            untold: row.get("untold"),
+            untold_s: row.get("untold_s"),
         };
         rows.first()
             .map(backlog)
             .ok_or_else(|| no_row("operator.find_backlog"))
     }
 
-    /// How many phones do not answer.
+    /// How many phones do not answer, and how many of them failed `many` times in a row or more.
     ///
     /// # Errors
     /// Any [`StoreError`].
-    pub async fn count_failing(&self) -> Result<Failing, StoreError> {
-        let rows = self.0.query(&registry::OPERATOR_COUNT_FAILING, &[]).await?;
+    pub async fn count_failing(&self, many: i32) -> Result<Failing, StoreError> {
+        let rows = self
+            .0
+            .query(&registry::OPERATOR_COUNT_FAILING, &[&many])
+            .await?;
         let failing = |row: &Row| Failing {
             dialogs: row.get("dialogs"),
             worst: row.get("worst"),
+            lasting: row.get("lasting"),
         };
         rows.first()
             .map(failing)
@@ -467,20 +483,20 @@ impl Operator<'_> {
         Ok((rows.iter().map(set_aside).collect(), first(&rows, "total")))
     }
 
-    /// Up to `limit` subscriptions to a presentity, by event package.
+    /// Up to `limit` subscriptions to a resource, the oldest first.
     ///
     /// # Errors
     /// Any [`StoreError`].
     pub async fn list_subscriptions(
         &self,
-        presentity_uri: &str,
+        resource: &Resource,
         limit: u32,
     ) -> Result<Vec<WatchedBy>, StoreError> {
         let rows = self
             .0
             .query(
                 &registry::OPERATOR_LIST_SUBSCRIPTIONS,
-                &[&presentity_uri, &i64::from(limit)],
+                &[&resource.presentity_uri, &resource.event, &i64::from(limit)],
             )
             .await?;
         let watched = |row: &Row| WatchedBy {

@@ -164,6 +164,93 @@ async fn status_says_whether_all_is_well() {
     system.restart_postgres();
 }
 
+/// All processes live, a notifier has everything in hand, and somebody is told nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn status_is_not_well_while_somebody_is_not_told() {
+    let system = system::setup().start();
+    let alice = Phone::udp("alice").await;
+    let dialog = alice.subscribe(system.udp(0), BOB, 600).await;
+    dialog.notify(1).await;
+    system
+        .until(
+            STARTUP,
+            "SELECT count(*) FROM notify_queue WHERE owed_since IS NOT NULL",
+            0,
+        )
+        .await;
+
+    // A forgotten session of psql.
+    system.psql("UPDATE active_watchers SET notified_at = now() - interval '6 min'");
+    let other = system.sql().await;
+    other
+        .batch_execute("BEGIN; SELECT id FROM active_watchers FOR UPDATE")
+        .await
+        .unwrap();
+    let bob = Phone::udp("bob").await;
+    let mut publisher = bob.publisher(BOB);
+    publisher.show(system.udp(0), "open", "at lunch").await;
+    system
+        .until(
+            STARTUP,
+            "SELECT count(*) FROM notify_queue WHERE owner IS NOT NULL",
+            1,
+        )
+        .await;
+    let (code, out, _) = command(&system, &["status"]);
+    assert_eq!(code, Some(0), "that is no time yet: {out}");
+    system.psql("UPDATE notify_queue SET owed_since = now() - interval '5 min'");
+    let (code, out, _) = command(&system, &["status"]);
+    assert_eq!(code, Some(1), "{out}");
+    let said = "not well: of 1 resources somebody has been owed a NOTIFY for up to 5 min";
+    assert!(out.contains(said), "{out}");
+    assert!(!out.contains("no notifier takes it"), "{out}");
+
+    other.batch_execute("ROLLBACK").await.unwrap();
+    dialog
+        .until("at lunch", |notify| notify.note() == Some("at lunch"))
+        .await;
+    let (code, out, _) = command(&system, &["status"]);
+    assert_eq!(code, Some(0), "{out}");
+}
+
+/// Phones that are gone: what is owed them is taken up, and fails.
+#[tokio::test(flavor = "multi_thread")]
+async fn status_is_not_well_while_a_phone_fails_for_long() {
+    let system = system::setup().notifiers(1).start();
+    let alice = Phone::udp("alice").await;
+    let dialog = alice.subscribe(system.udp(0), BOB, 600).await;
+    dialog.notify(1).await;
+    system.psql("UPDATE active_watchers SET updated = 0, failures = 9, retry_at = extract(epoch FROM now())::bigint + 600");
+    let (code, out, _) = command(&system, &["status"]);
+    assert_eq!(code, Some(1), "{out}");
+    let said = "not well: 1 subscriptions have failed 5 times in a row or more, the worst 9";
+    assert!(out.contains(said), "{out}");
+    let (code, out, _) = command(&system, &["status", "--tolerate", "1"]);
+    assert_eq!(code, Some(0), "{out}");
+}
+
+/// Thousands who watch her presence do not hide who watches her calls.
+#[tokio::test(flavor = "multi_thread")]
+async fn explain_has_a_limit_of_each_event_package() {
+    let system = system::setup().servers(0).notifiers(0).start();
+    system.psql(&format!(
+        "INSERT INTO active_watchers (presentity_uri, watcher_username, watcher_domain, to_user, to_domain, from_user, from_domain, event, \
+             to_tag, from_tag, callid, remote_cseq, contact, expires, status) \
+         SELECT '{BOB}', 'w' || n, 'example.org', 'bob', 'example.org', 'w' || n, 'example.org', \
+             CASE WHEN n > 500 THEN 'presence.winfo' WHEN n > 497 THEN 'reg' ELSE 'presence' END, \
+             'o' || n, 't' || n, 'call' || n, 1, 'sip:w@192.0.2.1', extract(epoch FROM now())::bigint + 3600, 1 \
+         FROM generate_series(1, 502) AS n"
+    ));
+    let (code, out, _) = command(&system, &["explain", BOB, "--watchers", "5"]);
+    assert_eq!(code, Some(0));
+    assert_eq!(out.matches("watched by sip:w").count(), 5 + 3 + 2, "{out}");
+    assert_eq!(
+        out.matches("only 5 subscriptions are shown").count(),
+        1,
+        "{out}"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn explain_tells_everything_about_a_presentity() {
     let mut system = system::setup().errors_expected().start();

@@ -14,6 +14,7 @@ mod errors;
 mod feature;
 mod import;
 mod node;
+mod operator;
 mod publication;
 mod quarantine;
 mod queue;
