@@ -10,13 +10,12 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail};
-use events::Registry;
 use node::{Config, TableName};
 use sql::{ImportVerdict, ImportedDecision, Store, StoreError, StoreOptions, Tables};
 
 use crate::arguments::{ImportArgs, Settings};
 use crate::configuration::{Role, database_url, load, schema_fault, schema_settings};
-use crate::{remark, runtime, say};
+use crate::{packages, remark, runtime, say};
 use convert::Converter;
 
 /// Rows of a page: of those with bodies fewer, so that a page stays within some MiB.
@@ -78,7 +77,7 @@ async fn import(config: &Config, args: &ImportArgs) -> anyhow::Result<()> {
     let (source, tables) = source(config, args, options).await?;
     check_layout(&tables)?;
     warn_of_processes(&target).await?;
-    let registry = Registry::standard();
+    let registry = packages::registry(config)?;
     let converter = Converter {
         registry: &registry,
         fold_case: config.presence.sip_uri_match.folds_case(),

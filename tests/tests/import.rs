@@ -175,6 +175,82 @@ async fn rows_come_over_once_and_what_cannot_is_named() {
     );
 }
 
+/// Kamailio's columns may have been made wider than our tables take.
+const WIDE: &str = "
+    ALTER TABLE presentity ALTER username TYPE text, ALTER etag TYPE text, ALTER sender TYPE text, ALTER event TYPE text;
+    ALTER TABLE active_watchers ALTER callid TYPE text, ALTER contact TYPE text, ALTER user_agent TYPE text, ALTER watcher_username TYPE text,
+        ALTER to_user TYPE text;
+    ALTER TABLE watchers ALTER presentity_uri TYPE text, ALTER watcher_domain TYPE text;
+    ALTER TABLE xcap ALTER doc_uri TYPE text;
+    INSERT INTO presentity (username, domain, event, etag, expires, received_time, body, sender)
+    SELECT CASE WHEN n = 2 THEN repeat('u', 256) ELSE 'bob' END, 'example.org', CASE WHEN n = 5 THEN 'call-info' ELSE 'presence' END,
+           CASE WHEN n = 3 THEN repeat('e', 256) ELSE 'e' || n END, -1, 7,
+           convert_to(CASE WHEN n = 5 THEN 'appearance' ELSE '<presence xmlns=\"urn:ietf:params:xml:ns:pidf\" entity=\"sip:bob@example.org\"/>' END, 'UTF8'),
+           CASE WHEN n = 4 THEN 'sip:' || repeat('s', 1024) ELSE '' END
+    FROM generate_series(1, 5) AS n;
+    INSERT INTO active_watchers (presentity_uri, watcher_username, watcher_domain, to_user, to_domain, event, to_tag, from_tag,
+        callid, local_cseq, remote_cseq, contact, expires, status, socket_info, local_contact, from_user, from_domain, updated, updated_winfo,
+        user_agent)
+    SELECT 'sip:bob@example.org', CASE WHEN n = 2 THEN repeat('w', 256) ELSE 'w' END, 'example.org',
+        CASE WHEN n = 3 THEN repeat('t', 256) ELSE 'bob' END, 'example.org', CASE WHEN n = 7 THEN 'call-info' ELSE 'presence' END, 'to' || n, 'from' || n,
+        CASE WHEN n = 4 THEN repeat('c', 256) ELSE 'call' || n END, 1, 3,
+        CASE WHEN n = 5 THEN 'sip:' || repeat('w', 1024) || '@192.0.2.1' ELSE 'sip:w@192.0.2.1' END,
+        extract(epoch FROM now())::int + 600, 1, '', '', 'w', 'example.org', -1, -1, CASE WHEN n = 6 THEN repeat('a', 1025) ELSE 'phone' END
+    FROM generate_series(1, 7) AS n;
+    INSERT INTO watchers (presentity_uri, watcher_username, watcher_domain, status, inserted_time)
+    VALUES ('sip:bob@example.org', 'w1', 'example.org', 1, 99), ('sip:' || repeat('b', 256) || '@example.org', 'w1', 'example.org', 1, 99),
+           ('sip:bob@example.org', 'w1', repeat('d', 256), 1, 99);
+    INSERT INTO xcap (username, domain, doc, doc_type, etag, source, doc_uri, port)
+    VALUES ('bob', 'example.org', '<rules/>', 2, 'e1', 0, '/rules', 0), ('bob', 'example.org', '<rules/>', 2, 'e1', 0, repeat('/', 2049), 0);";
+
+/// The packages are those of the configuration; what is longer than a bound is named with it, and all else comes over.
+#[tokio::test(flavor = "multi_thread")]
+async fn declared_packages_come_over_and_what_is_too_long_is_named() {
+    let declared = "[{ name = \"call-info\", content_types = [\"application/x-call-info\"] }]";
+    let system = system::setup()
+        .set("packages.declared", declared)
+        .set("reginfo.disable", 1)
+        .servers(0)
+        .notifiers(0)
+        .start();
+    let url = kamailio_database(&system).await;
+    sql(&url, WIDE).await;
+    sql(
+        &url,
+        "INSERT INTO presentity (username, domain, event, etag, expires, received_time, body, sender)
+         VALUES ('bob', 'example.org', 'reg', 'e', -1, 7, '<reginfo/>', '')",
+    )
+    .await;
+    let (out, errors) = import(&system, &url, &[]);
+    for line in [
+        "presentity: 6 read: 2 new, 0 changed, 0 as before, 0 newer here, 4 skipped",
+        "active_watchers: 7 read: 2 new, 0 changed, 0 as before, 0 newer here, 5 skipped",
+        "watchers: 3 read: 1 new, 0 changed, 0 as before, 0 newer here, 2 skipped",
+        "xcap: 2 read: 1 new, 0 changed, 0 as before, 0 newer here, 1 skipped",
+    ] {
+        assert!(out.contains(line), "{line} is missing:\n{out}\n{errors}");
+    }
+    for line in [
+        "skipped: presentity 2: User Of URI Longer Than 255 Octets",
+        "skipped: presentity 3: SIP-If-Match Longer Than 255 Octets",
+        "skipped: presentity 4: Sender Longer Than 1024 Octets",
+        "skipped: presentity 6: the event package reg is not served here",
+        "skipped: active_watchers 2: User Of Watcher Longer Than 255 Octets",
+        "skipped: active_watchers 3: User Of To Longer Than 255 Octets",
+        "skipped: active_watchers 4: Call-ID Longer Than 255 Octets",
+        "skipped: active_watchers 5: Contact Longer Than 1024 Octets",
+        "skipped: active_watchers 6: User-Agent Longer Than 1024 Octets",
+        "skipped: watchers 2: User Of URI Longer Than 255 Octets",
+        "skipped: watchers 3: Domain Of Watcher Longer Than 255 Octets",
+        "skipped: xcap 2: Address Of Document Longer Than 2048 Octets",
+    ] {
+        assert!(errors.contains(line), "{line} is missing:\n{errors}");
+    }
+    assert_eq!(errors.lines().count(), 12, "{errors}");
+    let served = "SELECT string_agg(event, ' ' ORDER BY event) FROM (SELECT event FROM presentity UNION ALL SELECT event FROM active_watchers) AS r";
+    assert_eq!(system.psql(served), "call-info call-info presence presence");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_kamailio_database_is_told() {
     let system = system::setup().servers(0).notifiers(0).start();
