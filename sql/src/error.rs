@@ -1,6 +1,9 @@
 //! What can go wrong between us and PostgreSQL, sorted by what the caller can do about it.
 
-use tokio_postgres::error::SqlState;
+use std::error::Error;
+use std::io;
+
+use tokio_postgres::error::{DbError, SqlState};
 
 /// Why a statement has no result.
 #[derive(Debug, thiserror::Error)]
@@ -173,7 +176,7 @@ fn refused(
     statement: &'static str,
     code: &SqlState,
     reason: String,
-    error: &tokio_postgres::error::DbError,
+    error: &DbError,
 ) -> StoreError {
     StoreError::Conflict {
         statement,
@@ -184,16 +187,18 @@ fn refused(
 }
 
 /// An error that the driver made itself while converting a value: neither the network's fault nor the database's.
+///
+/// The driver does not say of which kind its errors are, but each kind has a cause of its own. A value that cannot be converted brings the
+/// error of its conversion; the network, and a message that makes no sense, an `io::Error`; the database its words. What has no cause says that the
+/// connection is closed, or speaks out of turn. (Connecting has more kinds, and does not come here.)
 fn is_value_error(error: &tokio_postgres::Error) -> bool {
-    let text = error.to_string();
-    text.starts_with("error serializing parameter")
-        || text.starts_with("error deserializing column")
-        || text.starts_with("invalid column")
-        || text.starts_with("query returned an unexpected number of rows")
+    error
+        .source()
+        .is_some_and(|cause| !cause.is::<io::Error>() && !cause.is::<DbError>())
 }
 
 /// The driver's `Display` leaves out the cause; an operator needs it.
-pub(crate) fn with_source(error: &dyn std::error::Error) -> String {
+pub(crate) fn with_source(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -202,4 +207,57 @@ pub(crate) fn with_source(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use postgres_dev::Cluster;
+    use tokio_postgres::NoTls;
+
+    /// What the driver says in earnest, of each kind that a statement can end with.
+    #[tokio::test]
+    async fn each_kind_of_error_is_known() {
+        let cluster =
+            tokio::task::spawn_blocking(|| Cluster::start_throwaway().expect("a cluster"));
+        let cluster = cluster.await.expect("a cluster");
+        let (client, connection) = tokio_postgres::connect(&cluster.url("postgres"), NoTls)
+            .await
+            .expect("a connection");
+        let connection = tokio::spawn(connection);
+        let fails = async |text: &str, parameter: &(dyn tokio_postgres::types::ToSql + Sync)| {
+            client
+                .query(text, &[parameter])
+                .await
+                .expect_err("this fails")
+        };
+
+        let unfit = fails("VALUES ($1::int4)", &"no number").await;
+        assert_eq!(remedy(&unfit), Remedy::Keep);
+        let told = translate("s", &unfit);
+        assert!(
+            matches!(&told, StoreError::Bug { sqlstate, .. } if sqlstate.is_empty()),
+            "{told:?}"
+        );
+        let refused = fails("VALUES (1 / $1::int4)", &0).await;
+        assert_eq!(remedy(&refused), Remedy::Keep);
+        let told = translate("s", &refused);
+        assert!(
+            matches!(&told, StoreError::Conflict { sqlstate, .. } if sqlstate == "22012"),
+            "{told:?}"
+        );
+        // The session ends; then there is none. Whether the network or the database says so first is a race.
+        for _ in 0..2 {
+            let gone = fails(
+                "VALUES (pg_terminate_backend(pg_backend_pid(), $1))",
+                &0_i64,
+            )
+            .await;
+            assert_eq!(remedy(&gone), Remedy::Discard, "{gone:?}");
+            let told = translate("s", &gone);
+            assert!(matches!(told, StoreError::Unavailable { .. }), "{told:?}");
+        }
+        let _ = connection.await;
+    }
 }
