@@ -5,10 +5,14 @@
 //! call that waits for the database leaves its worker free; the answer comes back as a job.
 //!
 //! Nothing of the way without a script is another with one: what a script hands over (`handle_publish`) goes into the same queues,
-//! and is answered at the same place. A copy of a request that a script works on is discarded (RFC 3261 section 17.2.2), so that a
+//! and is answered at the same place. A copy of a request that a script works on, or will, is discarded (RFC 3261 section 17.2.2), so that a
 //! script runs once for a request.
+//!
+//! A request takes its place before it waits for its worker, so that no more wait than there are places (`server.backlog`), however slow the
+//! script is; one that has waited until its deadline is answered as if there had been none.
 
 mod call;
+mod place;
 mod worker;
 
 use std::hash::{BuildHasher, RandomState};
@@ -23,10 +27,12 @@ use sip::{HeaderName, Method, Request};
 use tokio::runtime::Handle;
 
 pub(crate) use call::Call;
+use place::{Places, Taken};
 use worker::{Job, Worker};
 
 use crate::RunError;
 use crate::admission::Admission;
+use crate::answer;
 use crate::front::{Arrival, Front};
 
 /// Most workers. One does more than 100,000 simple calls a second; a second one goes on while a script of the first takes long.
@@ -36,18 +42,17 @@ const COMPLAIN_EVERY: Duration = Duration::from_secs(1);
 
 /// The workers, and the script that they run.
 pub(crate) struct Scripts {
-    workers: Vec<mpsc::Sender<Job>>,
+    workers: Vec<(mpsc::Sender<Job>, Places)>,
     has_route: AtomicBool,
     file: PathBuf,
     limits: Limits,
     xavp_cfg: String,
     hasher: RandomState,
-    shared: Arc<Shared>,
+    admission: Admission,
 }
 
 /// What the workers share.
 pub(crate) struct Shared {
-    admission: Admission,
     /// `pres_subs_mode`
     shows_subscription: bool,
     /// Calls that ended in an error, at their deadline, or for lack of memory.
@@ -93,8 +98,8 @@ impl Scripts {
         };
         warn_of_unused(&program);
         let program = Arc::new(program);
+        let admission = Admission::new(config.server.backlog.get());
         let shared = Arc::new(Shared {
-            admission: Admission::new(config.server.backlog.get()),
             shows_subscription: config.presence.pres_subs_mode,
             failures: AtomicU64::new(0),
             complained: std::sync::Mutex::new(None),
@@ -113,7 +118,7 @@ impl Scripts {
                         let _runtime = runtime.enter();
                         worker.run(taken);
                     })?;
-                Ok(jobs)
+                Ok((jobs, Places::new(admission.clone())))
             })
             .collect::<std::io::Result<_>>()
             .map_err(RunError::Thread)?;
@@ -124,7 +129,7 @@ impl Scripts {
             limits: limits(config),
             xavp_cfg: config.presence.xavp_cfg.clone(),
             hasher: RandomState::new(),
-            shared,
+            admission,
         }))
     }
 
@@ -135,7 +140,7 @@ impl Scripts {
             && !matches!(request.method(), Method::Ack | Method::Cancel)
     }
 
-    /// Has a worker route this request.
+    /// Has a worker route this request, if there is a place for it.
     pub(crate) fn route(&self, front: &Arc<Front>, arrival: Arrival) {
         let request = &arrival.request;
         let line = |name| request.header(name).unwrap_or_default();
@@ -144,15 +149,22 @@ impl Scripts {
         let transaction =
             self.hasher
                 .hash_one((call_id, line(HeaderName::Via), line(HeaderName::CSeq)));
-        let job = Job::Route {
+        let Some((worker, places)) = self.workers.get(worker as usize) else {
+            return;
+        };
+        let place = match places.take(transaction) {
+            Taken::Place(place) => place,
+            Taken::Copy => {
+                return tracing::debug!("a copy of a request that the script works on, or will");
+            }
+            Taken::Nothing => return front.reply(&arrival, &answer::unavailable()),
+        };
+        // A worker ends only with the server.
+        let _ = worker.send(Job::Route {
             front: Arc::clone(front),
             arrival,
-            transaction,
-        };
-        if let Some(worker) = self.workers.get(worker as usize) {
-            // A worker ends only with the server.
-            let _ = worker.send(job);
-        }
+            place,
+        });
     }
 
     /// Reads the script again. One that does not load leaves the one before in its place.
@@ -161,7 +173,7 @@ impl Scripts {
             Ok(program) => {
                 warn_of_unused(&program);
                 let program = Arc::new(program);
-                for worker in &self.workers {
+                for (worker, _) in &self.workers {
                     let _ = worker.send(Job::Load(Arc::clone(&program)));
                 }
                 self.has_route.store(program.has_route(), Ordering::Relaxed);
@@ -175,13 +187,13 @@ impl Scripts {
 
     /// Returns when no call is left, or its time is over.
     pub(crate) async fn drained(&self) {
-        self.shared.admission.drained().await;
+        self.admission.drained().await;
     }
 }
 
 impl Drop for Scripts {
     fn drop(&mut self) {
-        for worker in &self.workers {
+        for (worker, _) in &self.workers {
             let _ = worker.send(Job::Stop);
         }
     }

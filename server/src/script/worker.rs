@@ -1,6 +1,6 @@
 //! One thread with one Lua state: takes requests, carries out what their calls ask for, goes on when the answer is there.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::atomic::AtomicU16;
@@ -11,8 +11,8 @@ use events::publication::sender_uri as sender_uri_of;
 use sip::{Aor, Method, Uri, bound};
 use tokio::time::{Instant, timeout_at};
 
+use super::place::Place;
 use super::{Call, Shared};
-use crate::admission::Admitted;
 use crate::answer;
 use crate::dispatch;
 use crate::front::{Arrival, Front};
@@ -24,8 +24,7 @@ pub(crate) enum Job {
     Route {
         front: Arc<Front>,
         arrival: Arrival,
-        /// Names the request; its copies have the same.
-        transaction: u64,
+        place: Place,
     },
     /// A request that was handed over is done with.
     Handled {
@@ -61,10 +60,9 @@ struct Running {
     machine: Rc<Machine>,
     front: Arc<Front>,
     arrival: Arrival,
-    transaction: u64,
     /// There is, or will be, an answer, or nobody waits for one.
     answered: bool,
-    _place: Admitted,
+    _place: Place,
 }
 
 /// What the thread holds.
@@ -72,7 +70,6 @@ struct Desk {
     worker: Worker,
     machine: Option<Rc<Machine>>,
     waiting: HashMap<u64, Waiting>,
-    transactions: HashSet<u64>,
     last: u64,
 }
 
@@ -96,7 +93,6 @@ impl Worker {
         let mut desk = Desk {
             machine: None,
             waiting: HashMap::new(),
-            transactions: HashSet::new(),
             last: 0,
             worker: self,
         };
@@ -131,8 +127,8 @@ impl Desk {
             Job::Route {
                 front,
                 arrival,
-                transaction,
-            } => self.begin(front, arrival, transaction),
+                place,
+            } => self.begin(front, arrival, place),
             Job::Handled {
                 call,
                 status,
@@ -163,7 +159,7 @@ impl Desk {
                                 .front
                                 .reply(&running.arrival, &answer::unavailable());
                         }
-                        return self.end(&running);
+                        return;
                     }
                     let step = running.machine.resume(suspended, told);
                     self.go_on(running, step);
@@ -177,17 +173,12 @@ impl Desk {
         }
     }
 
-    fn begin(&mut self, front: Arc<Front>, arrival: Arrival, transaction: u64) {
-        if self.transactions.contains(&transaction) {
-            tracing::debug!("a copy of a request that the script works on");
-            return;
-        }
-        let (Some(place), Some(machine)) =
-            (self.worker.shared.admission.admit(), self.machine.clone())
-        else {
+    fn begin(&mut self, front: Arc<Front>, arrival: Arrival, place: Place) {
+        // Whoever sent it has given up, or is about to: a script that is too slow must not work for nobody.
+        let is_late = Instant::now() >= arrival.deadline;
+        let Some(machine) = self.machine.clone().filter(|_| !is_late) else {
             return front.reply(&arrival, &answer::unavailable());
         };
-        self.transactions.insert(transaction);
         let incoming = Incoming {
             request: arrival.request.clone(),
             source: arrival.flow.remote,
@@ -199,7 +190,6 @@ impl Desk {
             machine,
             front,
             arrival,
-            transaction,
             answered: false,
             _place: place,
         };
@@ -218,7 +208,7 @@ impl Desk {
                     if !running.answered {
                         tracing::debug!("the script leaves a request without an answer");
                     }
-                    return self.end(&running);
+                    return;
                 }
                 Step::Failed(failure) => return self.failed(&running, &failure),
             };
@@ -347,7 +337,6 @@ impl Desk {
                 .front
                 .reply(&running.arrival, &answer::server_error());
         }
-        self.end(running);
         // What it has kept may be what there is no room for. Calls that have begun go on in the old state.
         if *failure == Failure::Memory
             && self
@@ -357,10 +346,6 @@ impl Desk {
         {
             self.open();
         }
-    }
-
-    fn end(&mut self, running: &Running) {
-        self.transactions.remove(&running.transaction);
     }
 }
 

@@ -3,6 +3,7 @@
 mod event;
 mod guide;
 mod hostile;
+mod queue;
 mod reload;
 mod route;
 mod sender;
