@@ -3,6 +3,7 @@
 //! A published body is hostile until proven otherwise: it is read through [`xml`]'s guard only. A document is rendered
 //! from the publications of one resource and the presentity alone, so every notifier renders the same octets.
 
+pub(crate) mod body;
 pub mod coding;
 pub mod dialog_info;
 mod element;

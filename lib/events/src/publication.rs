@@ -12,7 +12,7 @@ use sip::token::Secret;
 use sip::{Aor, HeaderName, MediaType, NameAddr, ParseError, Request, Uri, bound};
 
 use crate::document::BodyFault;
-use crate::document::coding::{self, CodingFault};
+use crate::document::body::{Received, Unreadable, received};
 use crate::document::encoding;
 use crate::package::{BodyNote, Echo, EntityTags, EventPackage, Publisher, Registry};
 use crate::policy::Policy;
@@ -285,29 +285,24 @@ fn accepted_state(
     content_type: Result<Option<MediaType>, ParseError>,
     body: &[u8],
 ) -> Result<(String, Bytes, BodyNote), PublishReject> {
-    // RFC 3261 section 20.15: "The Content-Type header field MUST be present if the body is not empty."
-    let media = content_type
-        .map_err(|error| PublishReject::BadRequest(error.reason))?
-        .ok_or(PublishReject::BadRequest("Missing Content-Type"))?;
-    bound::CONTENT_TYPE
-        .check(&media.kind)
-        .map_err(PublishReject::BadRequest)?;
-    if !package.takes(&media.kind) {
-        return Err(PublishReject::UnsupportedBody {
-            accept: package.publish_content_types.join(", "),
-        });
-    }
     let refused = |fault| match fault {
         BodyFault::TooLarge => PublishReject::BodyTooLarge,
         fault => PublishReject::BodyRefused(fault),
     };
-    let decoded = coding::decode(coding, body).map_err(|fault| match fault {
-        CodingFault::Unknown => PublishReject::UnsupportedEncoding,
-        CodingFault::Body(fault) => refused(fault),
+    let Received { media, octets } = received(content_type, coding, body, |kind| {
+        package.takes(kind)
+    })
+    .map_err(|fault| match fault {
+        Unreadable::Bad(reason) => PublishReject::BadRequest(reason),
+        Unreadable::Type => PublishReject::UnsupportedBody {
+            accept: package.publish_content_types.join(", "),
+        },
+        Unreadable::Encoding => PublishReject::UnsupportedEncoding,
+        Unreadable::Body(fault) => refused(fault),
     })?;
     let body = match media.kind.ends_with("xml") {
-        true => encoding::to_utf8(&decoded, media.params.value("charset")).map_err(refused)?,
-        false => Cow::Borrowed(&*decoded),
+        true => encoding::to_utf8(&octets, media.params.value("charset")).map_err(refused)?,
+        false => Cow::Borrowed(&*octets),
     };
     let note = package.note(&body, publisher).map_err(refused)?;
     Ok((media.kind, Bytes::copy_from_slice(&body), note))

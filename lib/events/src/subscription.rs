@@ -8,7 +8,7 @@ use sip::bound::AddressBound;
 use sip::token::Secret;
 use sip::{Aor, HeaderName, NameAddr, Request, bound};
 
-use crate::document::coding::{self, CodingFault};
+use crate::document::body::{Received, Unreadable, received};
 use crate::document::encoding;
 use crate::package::{Authorization, EventPackage, Registry};
 use crate::policy::{Policy, SameSubscriber};
@@ -397,21 +397,21 @@ fn feature(
     if !package.reads_requests() || request.body().trim_ascii().is_empty() {
         return Ok(None);
     }
-    let body = coding::decode(request.header(HeaderName::ContentEncoding), request.body())
-        .map_err(|fault| match fault {
-            CodingFault::Unknown => SubscribeReject::UnsupportedEncoding,
-            CodingFault::Body(fault) => SubscribeReject::BodyRefused(fault),
-        })?;
-    let media = request
-        .content_type()
-        .map_err(|error| SubscribeReject::BadRequest(error.reason))?
-        .ok_or(SubscribeReject::BadRequest("Missing Content-Type"))?;
-    if !package.takes(&media.kind) {
-        return Err(SubscribeReject::UnsupportedBody {
+    let Received { media, octets } = received(
+        request.content_type(),
+        request.header(HeaderName::ContentEncoding),
+        request.body(),
+        |kind| package.takes(kind),
+    )
+    .map_err(|fault| match fault {
+        Unreadable::Bad(reason) => SubscribeReject::BadRequest(reason),
+        Unreadable::Type => SubscribeReject::UnsupportedBody {
             accept: package.publish_content_types.join(", "),
-        });
-    }
-    let body = encoding::to_utf8(&body, media.params.value("charset"))
+        },
+        Unreadable::Encoding => SubscribeReject::UnsupportedEncoding,
+        Unreadable::Body(fault) => SubscribeReject::BodyRefused(fault),
+    })?;
+    let body = encoding::to_utf8(&octets, media.params.value("charset"))
         .map_err(SubscribeReject::BodyRefused)?;
     let asked = package
         .request(&body)

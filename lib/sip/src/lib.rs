@@ -22,6 +22,7 @@ mod limits;
 mod message;
 mod method;
 pub mod model;
+pub mod multipart;
 mod reply;
 mod scan;
 mod status;

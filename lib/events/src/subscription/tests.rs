@@ -636,6 +636,13 @@ fn a_body_that_cannot_be_obeyed_is_refused() {
             SubscribeReject::UnsupportedEncoding,
         ),
         (
+            "Content-Type: multipart/mixed;boundary=b\r\n",
+            "--b\r\n\r\ntext\r\n--b--\r\n",
+            SubscribeReject::UnsupportedBody {
+                accept: "application/x-as-feature-event+xml".to_owned(),
+            },
+        ),
+        (
             FEATURE,
             "<torn",
             SubscribeReject::BodyRefused(crate::BodyFault::NotWellFormed),
