@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use node::DatabaseUrl;
 
 use crate::load::LoadArgs;
 use crate::publish::PublishArgs;
@@ -123,7 +122,7 @@ pub(crate) struct StatusArgs {
 pub(crate) enum ConfigCommand {
     /// Report everything that is wrong with it; exit with 2 if anything is.
     Check,
-    /// Print what is in force, defaults included, without passwords.
+    /// Print what is in force, defaults included, without what is secret.
     Show,
     /// Make one from a Kamailio configuration: TOML to standard output, what was left out and why to standard error.
     Import(ConfigImportArgs),
@@ -132,8 +131,9 @@ pub(crate) enum ConfigCommand {
 #[derive(Debug, Args)]
 pub(crate) struct ImportArgs {
     /// Kamailio's database, such as postgresql://kamailio@host/kamailio. Nothing is written there.
+    // Not parsed here: what cannot be parsed would be quoted, and there may be a password in it.
     #[arg(long, value_name = "URL")]
-    pub(crate) from: DatabaseUrl,
+    pub(crate) from: String,
 
     /// Say what would be done, and do nothing.
     #[arg(long)]

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail};
-use node::{Config, TableName};
+use node::{Config, ConfigError, DatabaseUrl, Fault, Origin, TableName};
 use sql::{ImportVerdict, ImportedDecision, Store, StoreError, StoreOptions, Tables};
 
 use crate::arguments::{ImportArgs, Settings};
@@ -56,11 +56,18 @@ pub(crate) fn run(settings: &Settings, args: &ImportArgs) -> anyhow::Result<Exit
     let config = load(settings, Role::Other)?;
     node::init_log(&config.log);
     database_url(&config)?;
-    runtime()?.block_on(import(&config, args))?;
+    let from = args.from.parse::<DatabaseUrl>().map_err(|error| {
+        ConfigError::Faults(vec![Fault {
+            origin: Origin::CommandLine,
+            path: "--from".to_owned(),
+            message: error.to_string(),
+        }])
+    })?;
+    runtime()?.block_on(import(&config, &from, args))?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn import(config: &Config, args: &ImportArgs) -> anyhow::Result<()> {
+async fn import(config: &Config, from: &DatabaseUrl, args: &ImportArgs) -> anyhow::Result<()> {
     let url = database_url(config)?;
     let wanted = schema_settings(config);
     schema::require(url.expose(), &wanted)
@@ -74,7 +81,7 @@ async fn import(config: &Config, args: &ImportArgs) -> anyhow::Result<()> {
         ..StoreOptions::default()
     };
     let target = Store::connect(url.expose(), &options)?;
-    let (source, tables) = source(config, args, options).await?;
+    let (source, tables) = source(config, from, options).await?;
     check_layout(&tables)?;
     warn_of_processes(&target).await?;
     let registry = packages::registry(config)?;
@@ -115,11 +122,11 @@ async fn import(config: &Config, args: &ImportArgs) -> anyhow::Result<()> {
 /// called as ours is; or, where there is none of that name, as usual.
 async fn source(
     config: &Config,
-    args: &ImportArgs,
+    from: &DatabaseUrl,
     options: StoreOptions,
 ) -> anyhow::Result<(Store, BTreeMap<String, BTreeSet<String>>)> {
-    let cannot = || format!("cannot read {}", args.from);
-    let store = Store::connect_read_only(args.from.expose(), &options)?;
+    let cannot = || format!("cannot read {from}");
+    let store = Store::connect_read_only(from.expose(), &options)?;
     let found = store.kamailio().columns(&options.tables).await;
     let found = found.with_context(cannot)?;
     let presence = &config.presence;
@@ -136,7 +143,7 @@ async fn source(
         return Ok((store, found));
     }
     let options = StoreOptions { tables, ..options };
-    let store = Store::connect_read_only(args.from.expose(), &options)?;
+    let store = Store::connect_read_only(from.expose(), &options)?;
     let found = store.kamailio().columns(&options.tables).await;
     Ok((store, found.with_context(cannot)?))
 }

@@ -54,7 +54,7 @@ async fn run_with(
         config.presence.db_url = Some(url.parse()?);
         psql
     } else {
-        format!("psql {}", quote(&database_url(&config)?.without_password()))
+        format!("psql {}", quote(&database_url(&config)?.for_psql()))
     };
     let url = database_url(&config)?.clone();
     let wanted = schema_settings(&config);

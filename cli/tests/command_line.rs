@@ -107,13 +107,76 @@ fn a_good_configuration_is_shown_without_its_password() {
     assert_eq!(code, Some(0));
     for part in [
         "max_expires = 600",
-        "postgresql://u:***@h/d",
+        "postgresql://h/d",
         "listen = [\"udp:127.0.0.1:1\"]",
         "waitn_time = 5",
     ] {
         assert!(shown.contains(part), "{part} is missing:\n{shown}");
     }
     assert!(!shown.contains("secret"));
+}
+
+/// What would be read as a host, and printed with the error that there is none.
+#[test]
+fn a_password_that_is_not_encoded_is_refused_and_not_shown() {
+    for url in [
+        "postgresql://u:se@cret@h/d",
+        "postgresql://u:se@cret#cret/d",
+        "postgresql://u:cret@h/d?cret=1",
+        "mysql://u:cret@h/d",
+    ] {
+        for arguments in [
+            &["config", "check", "--database-url", url][..],
+            &["server", "--database-url", url],
+            &["migrate", "--set", &format!("presence.db_url={url}")],
+            &[
+                "import",
+                "--database-url",
+                "postgresql://h/d",
+                "--from",
+                url,
+            ],
+        ] {
+            let (code, said, errors) = output(arguments);
+            assert_eq!(
+                (code, said.as_str()),
+                (Some(2), ""),
+                "{arguments:?}: {errors}"
+            );
+            assert!(errors.contains("PostgreSQL URL"), "{errors}");
+            assert!(!errors.contains("cret"), "{arguments:?}: {errors}");
+        }
+    }
+    let (_, _, errors) = output(&[
+        "config",
+        "check",
+        "--database-url",
+        "postgresql://u:se@cret@h/d",
+    ]);
+    assert!(
+        errors.contains("percent-encode") && errors.contains("%40 for @"),
+        "{errors}"
+    );
+}
+
+/// It cannot be reached; where it is, is said, and nothing else of it.
+#[test]
+fn a_failed_connection_shows_no_password() {
+    let url = "postgresql://somebody:se%40c%23ret@127.0.0.1:1/d";
+    for arguments in [
+        &["migrate", "--database-url", url][..],
+        &["status", "--database-url", url],
+        &["import", "--database-url", url, "--from", url],
+    ] {
+        let (code, said, errors) = output(arguments);
+        assert_eq!(code, Some(1), "{arguments:?}: {errors}");
+        for part in ["somebody", "se@", "se%40", "#ret", "23ret"] {
+            assert!(
+                !said.contains(part) && !errors.contains(part),
+                "{arguments:?}: {errors}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -67,7 +67,7 @@ fn what_is_in_force_is_what_kamailio_had() {
         "enable_sphere_check = 1",
         "default_policy = \"confirm\"",
         "retrieve_order_by = \"priority, received_time\"",
-        "db_url = \"postgresql://presence:***@db1.example.org/presence\"",
+        "db_url = \"postgresql://db1.example.org/presence\"",
         "listen = [\"udp:10.1.1.1:5070\", \"tcp:10.1.1.1:5070\"]",
     ] {
         assert!(shown.contains(line), "{line} is missing:\n{shown}");

@@ -109,7 +109,8 @@ pub struct ServerConfig {
     ///
     /// Unit: requests. Default: `64`. Range: 1 to 1000.
     pub batch_size: Within<1, 1000>,
-    /// Requests that may wait for a connection. Beyond it a request is answered 503 with Retry-After at once.
+    /// Requests that may wait for a connection. Beyond it a request is answered 503 with Retry-After at once. With a script
+    /// so many may also wait for it or be in its hands.
     ///
     /// Unit: requests. Default: `10000`. Range: 1 to 1000000.
     pub backlog: Within<1, 1_000_000>,
@@ -219,7 +220,8 @@ pub struct PresenceConfig {
     /// The database: `postgresql://user:password@host:port/database`, or the words of a libpq connection string. Several
     /// hosts may be given (`host=a,b target_session_attrs=read-write`). Empty: `pgpresence run` starts a private
     /// PostgreSQL; every other command needs it, since all state is there: what the guide calls a "library" (a module without
-    /// `db_url`, for other modules of its process) does not exist. The password is never printed.
+    /// `db_url`, for other modules of its process) does not exist. What is special in user or password is percent-encoded (`%40` for `@`, `%23`
+    /// for `#`). Printed are host and database, and nothing else of it.
     ///
     /// Unit: none. Default: `""`. Range: a PostgreSQL URL.
     #[serde(with = "optional")]

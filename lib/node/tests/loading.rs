@@ -209,7 +209,7 @@ fn a_configuration_survives_being_handed_on_and_shows_no_password() {
         format!("{config:#?}"),
     ] {
         assert!(
-            !shown.contains("secret") && shown.contains("postgresql://u:***@h/d"),
+            !shown.contains("secret") && shown.contains("postgresql://h/d"),
             "{shown}"
         );
     }

@@ -140,3 +140,20 @@ async fn a_schema_change_under_cached_plans_is_survived() {
         1
     );
 }
+
+/// What is checked before a URL comes to the driver, so that the driver never says which part of a password it took for a parameter.
+#[test]
+fn the_driver_knows_the_parameters_that_are_let_through() {
+    use std::error::Error;
+
+    let said = |parameter: &str| {
+        let read = format!("host=h {parameter}=1").parse::<tokio_postgres::Config>();
+        let error = read.err()?;
+        Some(error.source()?.to_string())
+    };
+    assert!(said("nonsense").is_some_and(|text| text.contains("unknown")));
+    for parameter in node::DatabaseUrl::PARAMETERS {
+        let text = said(parameter).unwrap_or_default();
+        assert!(!text.contains("unknown"), "{parameter}: {text}");
+    }
+}

@@ -1,47 +1,59 @@
 //! What is secret in a configuration: the database's address, which may hold a password, and the token of HTTP. Shown by nothing
 //! but [`DatabaseUrl::expose`] and [`Token::expose`].
 
+mod place;
+
 use std::fmt;
 use std::str::FromStr;
 
 use super::value::ValueError;
+use place::Place;
 
-/// What stands for a password in everything that is printed.
+/// What stands for a token in everything that is printed.
 const HIDDEN: &str = "***";
 
-/// A PostgreSQL URL or connection string. `Debug` and `Display` hide the password.
+/// A PostgreSQL URL or connection string. `Debug` and `Display` show host and database, and nothing else of it.
+///
+/// What can be read in more than one way is none: a password that holds `@` would otherwise be read as a host, and be printed with the
+/// error that there is no such host.
 #[derive(Clone, PartialEq, Eq)]
-pub struct DatabaseUrl(String);
+pub struct DatabaseUrl {
+    text: String,
+    place: Place,
+}
 
 impl DatabaseUrl {
+    /// The parameters that there are. (A test of crate `sql` asks the driver.)
+    pub const PARAMETERS: &[&str] = &[
+        "user",
+        "password",
+        "dbname",
+        "options",
+        "application_name",
+        "sslmode",
+        "sslnegotiation",
+        "host",
+        "hostaddr",
+        "port",
+        "connect_timeout",
+        "tcp_user_timeout",
+        "keepalives",
+        "keepalives_idle",
+        "keepalives_interval",
+        "keepalives_retries",
+        "target_session_attrs",
+        "channel_binding",
+        "load_balance_hosts",
+    ];
+
     /// The URL with its password: for connecting, never for printing.
     pub fn expose(&self) -> &str {
-        &self.0
+        &self.text
     }
 
-    /// The URL without its password, for a command line that asks for it.
-    pub fn without_password(&self) -> String {
-        let shown = self.to_string();
-        let start = |at: usize| {
-            shown[..at]
-                .rfind(['?', '&', ' '])
-                .map_or(0, |before| before + 1)
-        };
-        match shown.find(HIDDEN) {
-            // A whole word or parameter goes, and with it the mark that parts it from the next.
-            Some(at) if shown[..at].ends_with('=') => {
-                let end = at + HIDDEN.len();
-                let end = if shown[end..].starts_with(['&', ' ']) {
-                    end + 1
-                } else {
-                    end
-                };
-                format!("{}{}", &shown[..start(at)], &shown[end..])
-                    .trim_end_matches(['?', '&', ' '])
-                    .to_owned()
-            }
-            _ => shown.replacen(&format!(":{HIDDEN}@"), "@", 1),
-        }
+    /// The URL without its password and its parameters, for a command line of `psql` that asks for it.
+    pub fn for_psql(&self) -> String {
+        self.place.url(true)
     }
 }
 
@@ -49,25 +61,16 @@ impl FromStr for DatabaseUrl {
     type Err = ValueError;
 
     fn from_str(text: &str) -> Result<DatabaseUrl, ValueError> {
-        let is_url = text.starts_with("postgres://") || text.starts_with("postgresql://");
-        // A connection string: words with values, the first one no scheme of another kind of URL.
-        let is_words = text
-            .split_once('=')
-            .is_some_and(|(first, _)| !first.contains("://"));
-        if (is_url || is_words) && !text.contains('\0') {
-            Ok(DatabaseUrl(text.to_owned()))
-        } else {
-            Err(ValueError::DatabaseUrl)
-        }
+        Ok(DatabaseUrl {
+            text: text.to_owned(),
+            place: Place::parse(text)?,
+        })
     }
 }
 
 impl fmt::Display for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.split_once("://") {
-            Some((scheme, rest)) => write!(f, "{scheme}://{}", hide_in_url(rest)),
-            None => f.write_str(&hide_in_words(&self.0)),
-        }
+        f.write_str(&self.place.url(false))
     }
 }
 
@@ -113,81 +116,6 @@ impl fmt::Debug for Token {
     }
 }
 
-/// `user:password@host/database?password=...` without what is secret in it.
-fn hide_in_url(rest: &str) -> String {
-    // A password that was not encoded may hold anything: the last @ ends it, unless that belongs to the parameters.
-    let before_parameters = rest.find('?').unwrap_or(rest.len());
-    let at = rest[..before_parameters].rfind('@').or_else(|| {
-        let port_or_password = rest[..before_parameters]
-            .split_once(':')
-            .map(|(_, after)| after);
-        let is_password = port_or_password
-            .is_some_and(|text| !text.starts_with(|c: char| c.is_ascii_digit() || c == '/'));
-        if is_password { rest.rfind('@') } else { None }
-    });
-    let (user, tail) = match at {
-        Some(at) => (
-            rest[..at].split(':').next().unwrap_or_default(),
-            &rest[at..],
-        ),
-        None => ("", rest),
-    };
-    let had_password = at.is_some_and(|at| rest[..at].contains(':'));
-    let hidden = if had_password {
-        format!("{user}:{HIDDEN}")
-    } else {
-        user.to_owned()
-    };
-    let (address, parameters) = tail
-        .split_once('?')
-        .map_or((tail, None), |(a, p)| (a, Some(p)));
-    let Some(parameters) = parameters else {
-        return format!("{hidden}{address}");
-    };
-    let shown: Vec<String> = parameters.split('&').map(hide_in_parameter).collect();
-    format!("{hidden}{address}?{}", shown.join("&"))
-}
-
-fn hide_in_parameter(parameter: &str) -> String {
-    match parameter.split_once('=') {
-        Some((name, _)) if name.to_ascii_lowercase().contains("password") => {
-            format!("{name}={HIDDEN}")
-        }
-        _ => parameter.to_owned(),
-    }
-}
-
-/// `host=db user=u password='a b'` without what is secret in it: from the word `password` to the end of its value.
-fn hide_in_words(text: &str) -> String {
-    let mut shown = String::new();
-    let mut rest = text;
-    while let Some(found) = rest.to_ascii_lowercase().find("password") {
-        let value_at = rest[found..]
-            .find('=')
-            .map_or(rest.len(), |equals| found + equals + 1);
-        shown.push_str(&rest[..value_at]);
-        shown.push_str(HIDDEN);
-        rest = after_value(rest[value_at..].trim_start());
-    }
-    shown + rest
-}
-
-/// What follows a value of a connection string: bare up to white space, or between quotes; a backslash escapes.
-fn after_value(text: &str) -> &str {
-    let quoted = text.starts_with('\'');
-    let mut escaped = false;
-    for (at, c) in text.char_indices().skip(usize::from(quoted)) {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            '\'' if quoted => return &text[at + 1..],
-            c if !quoted && c.is_whitespace() => return &text[at..],
-            _ => {}
-        }
-    }
-    ""
-}
-
 #[cfg(test)]
 mod tests {
     use super::{DatabaseUrl, Token};
@@ -210,54 +138,106 @@ mod tests {
     }
 
     #[test]
-    fn passwords_are_never_shown() {
-        for (url, shown) in [
+    fn nothing_but_host_and_database_is_shown() {
+        for (url, shown, for_psql) in [
             (
                 "postgresql://u:secret@host:5432/db",
-                "postgresql://u:***@host:5432/db",
+                "postgresql://host:5432/db",
+                "postgresql://u@host:5432/db",
             ),
             (
-                "postgres://u:secret@h1:1,h2:2/db?target_session_attrs=any",
-                "postgres://u:***@h1:1,h2:2/db?target_session_attrs=any",
+                "postgres://u:secret@h1:1,h2/db?target_session_attrs=any",
+                "postgresql://h1:1,h2/db",
+                "postgresql://u@h1:1,h2/db",
             ),
             (
-                "postgres://u:se:cr@et/secret@host/db",
-                "postgres://u:***@host/db",
-            ),
-            ("postgres://u:sec?ret@host/db", "postgres://u:***@host/db"),
-            ("postgres://:secret@host/db", "postgres://:***@host/db"),
-            (
-                "postgres://u@host/db?password=secret&sslmode=disable",
-                "postgres://u@host/db?password=***&sslmode=disable",
+                "postgres://u%40x:%40%23secret%25%2f@[::1]:5433/d%20b",
+                "postgresql://[::1]:5433/d%20b",
+                "postgresql://u%40x@[::1]:5433/d%20b",
             ),
             (
-                "postgres://host:5432/db?application_name=a@b",
-                "postgres://host:5432/db?application_name=a@b",
+                "postgres://u:se#cr/et?secret=1@host",
+                "postgresql://host",
+                "postgresql://u@host",
             ),
             (
-                "postgresql:///db?host=/tmp/x&user=postgres",
-                "postgresql:///db?host=/tmp/x&user=postgres",
+                "postgres://:secret@host/db",
+                "postgresql://host/db",
+                "postgresql://host/db",
+            ),
+            (
+                "postgres://u@host/db?password=secret&sslmode=disable&",
+                "postgresql://host/db",
+                "postgresql://u@host/db",
+            ),
+            (
+                "postgresql:///db?host=%2Ftmp%2Fx&port=7&user=postgres",
+                "postgresql:///db?host=/tmp/x&port=7",
+                "postgresql://postgres@/db?host=/tmp/x&port=7",
+            ),
+            (
+                "postgres://u:secret@%2Frun%2Fpg/db",
+                "postgresql:///db?host=/run/pg",
+                "postgresql://u@/db?host=/run/pg",
             ),
             (
                 "host=db user=u password=secret port=1",
-                "host=db user=u password=*** port=1",
+                "postgresql://db:1",
+                "postgresql://u@db:1",
             ),
-            ("password = 'sec\\' ret' host=db", "password =*** host=db"),
-            ("host=db sslpassword=secret", "host=db sslpassword=***"),
+            (
+                "password = 'sec\\' r@et' host = a,b dbname='d b' port=1,2",
+                "postgresql://a:1,b:2/d%20b",
+                "postgresql://a:1,b:2/d%20b",
+            ),
+            (
+                "password=se\\ cret hostaddr=192.0.2.1",
+                "postgresql://192.0.2.1",
+                "postgresql://192.0.2.1",
+            ),
+            ("postgresql://", "postgresql://", "postgresql://"),
         ] {
-            let parsed: DatabaseUrl = url.parse().unwrap();
-            assert_eq!(parsed.to_string(), shown);
+            let parsed: DatabaseUrl = url.parse().unwrap_or_else(|e| panic!("{url}: {e}"));
+            assert_eq!(parsed.to_string(), shown, "{url}");
+            assert_eq!(parsed.for_psql(), for_psql, "{url}");
             assert_eq!(parsed.expose(), url);
-            assert!(!format!("{parsed:?}").contains("secret"));
+            assert!(!format!("{parsed:?}").contains("ret"));
         }
-        for bad in [
-            "mysql://u:secret@host/db",
-            "secret",
-            "http://secret",
-            "host",
+    }
+
+    #[test]
+    fn what_can_be_read_in_two_ways_is_refused_and_not_shown() {
+        for (bad, hint) in [
+            ("postgres://u:se@cret@host/db", "%40 for @"),
+            ("postgres://u:se@cret#cret@host/db", "percent-encode"),
+            ("postgres://u:se@cret#cret/db", "percent-encode"),
+            ("postgres://u:cret@host#cret", "percent-encode"),
+            ("postgres://u:cret@ho st/db", "percent-encode"),
+            ("postgres://u:cret@host/db#cret", "percent-encode"),
+            ("postgres://u:cret@host/cret/db", "percent-encode"),
+            ("postgres://u/cret:cret@host/db", "percent-encode"),
+            ("postgres://u:cret/db", "percent-encode"),
+            ("postgres://u:cret@host:cret/db", "percent-encode"),
+            ("postgres://u:cret@host:65536/db", "percent-encode"),
+            ("postgres://u:cret@[::1]cret/db", "percent-encode"),
+            ("postgres://u:cret@[::1/db", "percent-encode"),
+            ("postgres://u:cret@host/d%FF", "percent-encode"),
+            ("postgres://u:cret@host,,b/db", "percent-encode"),
+            ("postgres://u:cret@host/db?cret=x", "parameter"),
+            ("postgres://u:cret@host/db?cret", "parameter"),
+            ("host=db password=se cret=x", "parameter"),
+            ("host=db password=se cret", "postgresql://user:password"),
+            ("host=db password='cret", "postgresql://user:password"),
+            ("host=db password=", "postgresql://user:password"),
+            ("host='d@cret' password=x", "percent-encode"),
+            ("mysql://u:secret@host/db", "postgresql://user:password"),
+            ("secret", "postgresql://user:password"),
+            ("http://secret", "postgresql://user:password"),
+            ("host=\0cret", "postgresql://user:password"),
         ] {
             let error = bad.parse::<DatabaseUrl>().unwrap_err().to_string();
-            assert!(!error.contains("secret"), "{error}");
+            assert!(!error.contains("cret"), "{bad}: {error}");
+            assert!(error.contains(hint), "{bad}: {error}");
         }
     }
 }

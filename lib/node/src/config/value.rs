@@ -247,6 +247,18 @@ pub enum ValueError {
     /// No [`DatabaseUrl`](super::DatabaseUrl); not shown, because there may be a password in it.
     #[error("is no PostgreSQL URL; write postgresql://user:password@host:port/database")]
     DatabaseUrl,
+    /// A part of it cannot be what it would be read as, or would be read otherwise by others.
+    #[error(
+        "is a PostgreSQL URL whose parts cannot be told apart; percent-encode what is special in user and password: \
+         %40 for @, %23 for #, %2F for /, %3A for :, %3F for ?, %25 for %"
+    )]
+    DatabaseParts,
+    /// A parameter of it is none.
+    #[error(
+        "is a PostgreSQL URL with a parameter that is not known; write name=value with names such as sslmode or \
+         target_session_attrs, and percent-encode a & in a value as %26"
+    )]
+    DatabaseParameter,
 }
 
 impl FromStr for Listen {
