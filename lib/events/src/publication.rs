@@ -13,7 +13,7 @@ use sip::{Aor, HeaderName, MediaType, NameAddr, ParseError, Request, Uri, bound}
 
 use crate::document::BodyFault;
 use crate::document::body::{Received, Unreadable, received};
-use crate::document::encoding;
+use crate::document::{coding, encoding};
 use crate::package::{BodyNote, Echo, EntityTags, EventPackage, Publisher, Registry};
 use crate::policy::Policy;
 use crate::reject::PublishReject;
@@ -272,9 +272,16 @@ fn state(
     if request.body().is_empty() {
         return Ok(None);
     }
-    let coding = request.header(HeaderName::ContentEncoding);
+    let coding = coding::of(request);
     let content_type = request.content_type();
-    accepted_state(package, publisher, coding, content_type, request.body()).map(Some)
+    accepted_state(
+        package,
+        publisher,
+        coding.as_deref(),
+        content_type,
+        request.body(),
+    )
+    .map(Some)
 }
 
 /// A body, judged by its package.

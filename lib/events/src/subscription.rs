@@ -6,10 +6,10 @@
 use bytes::Bytes;
 use sip::bound::AddressBound;
 use sip::token::Secret;
-use sip::{Aor, HeaderName, NameAddr, Request, bound};
+use sip::{Aor, NameAddr, Request, bound};
 
 use crate::document::body::{Received, Unreadable, received};
-use crate::document::encoding;
+use crate::document::{coding, encoding};
 use crate::package::{Authorization, EventPackage, Registry};
 use crate::policy::{Policy, SameSubscriber};
 use crate::reject::SubscribeReject;
@@ -399,7 +399,7 @@ fn feature(
     }
     let Received { media, octets } = received(
         request.content_type(),
-        request.header(HeaderName::ContentEncoding),
+        coding::of(request).as_deref(),
         request.body(),
         |kind| package.takes(kind),
     )

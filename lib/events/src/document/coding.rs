@@ -5,6 +5,8 @@ use std::io::Read;
 
 use flate2::read::{DeflateDecoder, GzDecoder, ZlibDecoder};
 
+use sip::{HeaderName, Request};
+
 use super::BodyFault;
 use super::xml::MAX_BYTES;
 
@@ -18,6 +20,15 @@ pub enum CodingFault {
     Unknown,
     /// The body is too large, or not what the coding says.
     Body(BodyFault),
+}
+
+/// Content-Encoding of a request. Several lines are a list (RFC 3261 section 7.3.1), which no body that is understood has.
+pub(crate) fn of(request: &Request) -> Option<Cow<'_, [u8]>> {
+    let mut lines = request.header_lines(HeaderName::ContentEncoding);
+    let first = lines.next()?;
+    Some(lines.fold(Cow::Borrowed(first), |list, line| {
+        Cow::Owned([&list, &b", "[..], line].concat())
+    }))
 }
 
 /// The body without its coding. Never more than [`MAX_BYTES`] are made, however small the body is.

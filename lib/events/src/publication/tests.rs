@@ -340,6 +340,11 @@ fn every_rejection_has_its_request() {
         R::UnsupportedEncoding,
     );
     refused(
+        format!("{event}{PIDF}Content-Encoding: identity\r\nContent-Encoding: identity\r\n"),
+        BODY,
+        R::UnsupportedEncoding,
+    );
+    refused(
         format!("{event}{PIDF}Content-Encoding: gzip\r\n"),
         BODY,
         R::BodyRefused(BodyFault::BadCoding),
