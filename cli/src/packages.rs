@@ -60,8 +60,10 @@ pub(crate) fn registry(config: &Config) -> Result<Registry, ConfigError> {
 
 /// All that cannot be wrong.
 fn options(config: &Config) -> PackageOptions {
-    let mut options = PackageOptions::default();
-    options.max_document = MaxDocument(config.packages.max_document_bytes.usize());
+    let mut options = PackageOptions {
+        max_document: MaxDocument(config.packages.max_document_bytes.usize()),
+        ..PackageOptions::default()
+    };
 
     let from = &config.presence;
     let presence = &mut options.presence;
