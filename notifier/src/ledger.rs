@@ -25,7 +25,7 @@ mod notifies;
 #[path = "ledger/waiting.rs"]
 mod waiting;
 
-use sql::{Decided, NextChange, TakenState};
+use sql::{Decided, LastChange, NextChange, TakenState};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::Hash;
 use std::time::{Instant, SystemTime};
@@ -56,6 +56,8 @@ pub(crate) struct Work<R> {
     pub(crate) again: bool,
     /// Something of it was set aside before, and it was claimed then: it's alone.
     pub(crate) suspect: Option<SystemTime>,
+    /// The last change of its state, as of the claim.
+    pub(crate) last_change: LastChange,
     /// When the first of the documents that were shown changes by itself. Never forgotten by a later claim: a dialog may have been
     /// shown the newer state before that was claimed, and is then not taken again.
     pub(crate) next_change: NextChange,
@@ -106,6 +108,7 @@ struct Hold<R> {
     attempts: u32,
     /// Something of it was set aside before, and it was claimed then.
     suspect: Option<SystemTime>,
+    last_change: LastChange,
     taken: TakenState,
     give_back: bool,
     cuts: u32,
@@ -201,6 +204,7 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
             rests: None,
             attempts: 0,
             suspect: None,
+            last_change: LastChange::default(),
             taken: TakenState::All,
             give_back: false,
             cuts: 0,
@@ -219,6 +223,14 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
         let hold = self.by_resource.get(resource);
         if let Some(hold) = hold.and_then(|id| self.holds.get_mut(id)) {
             hold.suspect = Some(claimed);
+        }
+    }
+
+    /// The last change of a resource that was just claimed.
+    pub(crate) fn changed(&mut self, resource: &R, last_change: LastChange) {
+        let hold = self.by_resource.get(resource);
+        if let Some(hold) = hold.and_then(|id| self.holds.get_mut(id)) {
+            hold.last_change = last_change;
         }
     }
 
@@ -419,6 +431,7 @@ impl<R: Clone> Hold<R> {
             cuts: self.cuts,
             again: self.attempts > 0,
             suspect: self.suspect,
+            last_change: self.last_change.clone(),
             next_change: self.next_change,
             decide: self.decide,
             decided: match self.decide {

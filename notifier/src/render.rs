@@ -16,7 +16,7 @@ use events::authorization::watcher_state::Shown;
 use events::package::{EventPackage, StateSource};
 use events::subscription::FORMER_PIDF;
 use events::{Document, MergeInput, Registry};
-use sql::{Listed, Looked, NextChange, Resource, Rest, Seen, TakenDialog};
+use sql::{LastChange, Listed, Looked, NextChange, Resource, Rest, Seen, TakenDialog};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -87,12 +87,13 @@ impl Rendered {
         }
     }
 
-    /// Renders what was read before a take. `looked` and `listed` name each resource by its place in `resources`; what nobody
+    /// Renders what was read before a take. `changes` are the last ones of `resources`; `looked` and `listed` name each by its place among them; what nobody
     /// watches is left out. Returns what each of `looked` will be seen as, but for [`Seen::own`].
     pub(crate) fn look(
         &mut self,
         registry: &Registry,
         resources: &[Resource],
+        changes: &[LastChange],
         looked: &[Looked],
         listed: &Listed,
     ) -> Vec<Seen> {
@@ -100,7 +101,9 @@ impl Rendered {
         let mut seen = Vec::with_capacity(looked.len());
         for look in looked {
             let place = look.resource_index;
-            let (Some(resource), Some(source)) = (resources.get(place), sources.get(place)) else {
+            let (Some(resource), Some(change), Some(source)) =
+                (resources.get(place), changes.get(place), sources.get(place))
+            else {
                 seen.push(Seen::default());
                 continue;
             };
@@ -112,7 +115,7 @@ impl Rendered {
                 other_digests.push((part.clone(), part_digest));
             }
             seen.push(Seen {
-                version: look.version,
+                version: change.version,
                 digest: digest(view.document.as_deref()),
                 other_digests,
                 quiet: self.is_quiet.then_some(view.is_empty),

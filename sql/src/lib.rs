@@ -49,7 +49,7 @@ pub use publication::{
 };
 pub use quarantine::{Part, Quarantine, Refused};
 pub use queue::{
-    Claimed, Claiming, Decided, NextChange, Queue, Renewed, SettledResource, TakenState,
+    Claimed, Claiming, Decided, LastChange, NextChange, Queue, Renewed, SettledResource, TakenState,
 };
 pub use registry::{STATEMENTS, Statement};
 pub use store::{SESSION_SETTINGS, Store, StoreOptions};

@@ -201,12 +201,8 @@ pub struct Publication {
 pub struct Looked {
     /// Position in the slice given to [`Publications::list_claimed`].
     pub resource_index: usize,
-    /// Its version: whatever changes the publications raises it.
-    pub version: i64,
     /// What dialogs of it are shown, beside `all` and `none`.
     pub views: Vec<String>,
-    /// Who made the last changes of it; `""` = several did, or it is not known.
-    pub changed_by: String,
 }
 
 /// What the documents of resources are made of.
@@ -353,9 +349,7 @@ impl Publications<'_> {
             if looked.last().map(|look| look.resource_index) != Some(resource_index) {
                 looked.push(Looked {
                     resource_index,
-                    version: row.get("version"),
                     views: row.get("views"),
-                    changed_by: row.get("changed_by"),
                 });
             }
             if row.get::<_, Option<i64>>("id").is_some() {

@@ -28,6 +28,17 @@ pub struct Claimed {
     pub decide: bool,
     /// Something of it was set aside before ([`crate::Quarantine::put`]), and it was claimed then: that is tried again now.
     pub suspect: Option<SystemTime>,
+    /// The last state change.
+    pub last_change: LastChange,
+}
+
+/// The last change of state of a resource, as of its claim.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LastChange {
+    /// Its number, which is higher than [`Claimed::version`] while the pacing holds it back. Whatever changes the publications raises it.
+    pub version: i64,
+    /// Who made the last changes of its publications; `""` = several did, or it is not known.
+    pub by: String,
 }
 
 /// What to claim.
@@ -395,6 +406,10 @@ impl Claimed {
             recovered: row.get("recovered"),
             decide: row.get("decide"),
             suspect: row.get("suspect"),
+            last_change: LastChange {
+                version: row.get("last_version"),
+                by: row.get("changed_by"),
+            },
         }
     }
 }

@@ -132,6 +132,7 @@ pub(crate) fn enter(engine: &mut Engine, claimed: Vec<Claimed>, issued: Instant)
             claimed.state_due,
             lease_end,
         );
+        engine.ledger.changed(&resource, claimed.last_change);
         if let Some(at) = claimed.suspect {
             engine.ledger.suspect(&resource, at);
         }

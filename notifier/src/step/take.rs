@@ -33,6 +33,7 @@ pub(super) fn start(engine: &mut Engine, _now: Instant) -> Option<Running> {
         store,
         owner: engine.owner,
         reading: Reading::new(engine.decider.clone(), engine.settings.manner),
+        changes: works.iter().map(|work| work.last_change.clone()).collect(),
         in_flight: engine.ledger.in_flight_of(&works),
         limit,
     };

@@ -95,7 +95,7 @@ pub struct Offer<'a> {
 /// What the dialogs of a resource will be shown, made of what was read before they are taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// [`crate::Looked::version`]
+    /// [`crate::LastChange::version`] of the claim before they were read.
     pub version: i64,
     /// Digest of what the view `all` shows.
     pub digest: i64,
@@ -103,7 +103,7 @@ pub struct Seen {
     pub other_digests: Vec<(String, i64)>,
     /// `Some`: an answer that has nothing to tell is left out (`send_fast_notify`); and whether nothing is published.
     pub quiet: Option<bool>,
-    /// Dialogs of who made the last changes, [`crate::Looked::changed_by`].
+    /// Dialogs of who made the last changes, [`crate::LastChange::by`].
     pub own: Vec<i64>,
 }
 

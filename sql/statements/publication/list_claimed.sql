@@ -1,28 +1,25 @@
 -- publication.list_claimed
--- Purpose:    what the watchers of claimed resources are to be shown: the views that there are, who changed what, and as publication.list_live the publications
+-- Purpose:    what the watchers of claimed resources are to be shown: the views that there are, and as publication.list_live the publications
 -- Called by:  notifier/src/step/take/reading.rs, before each take
 -- Parameters: $1 presentity_uri text[] | $2 event text[] | $3 now timestamptz (tests only, else null) | $4 documents bool (hard state counts)
--- Returns:    resource int8 (ordinal, from 1; no row without a dialog, else one per publication, and one with id null if there is none) | version int8 | changed_by text (who made the last changes of it; empty = several, or unknown) | views text[] (of its dialogs, but for all and none) | id int8 | content_type text | body bytea | etag text | sender text | received_time int8 (epoch second) | modified_us int8 (epoch microsecond, 0 = unknown) | expires int8 (epoch second, -1 = never) | priority int8 | live bool (false: only its ends count) | ended int8[] | ended_at int8[] (epoch microsecond each) | now int8 (epoch second, the same in all rows)
+-- Returns:    resource int8 (ordinal, from 1; no row without a dialog, else one per publication, and one with id null if there is none) | views text[] (of its dialogs, but for all and none) | id int8 | content_type text | body bytea | etag text | sender text | received_time int8 (epoch second) | modified_us int8 (epoch microsecond, 0 = unknown) | expires int8 (epoch second, -1 = never) | priority int8 | live bool (false: only its ends count) | ended int8[] | ended_at int8[] (epoch microsecond each) | now int8 (epoch second, the same in all rows)
 -- Locks:      none
--- Plan:       notify_queue_pkey, active_watchers_resource_idx, active_watchers_view_idx, presentity_resource_idx, xcap_hard_state_idx
+-- Plan:       active_watchers_resource_idx, active_watchers_view_idx, presentity_resource_idx, xcap_hard_state_idx
 -- Retry:      safe, reads only
 -- RFC:        3903 section 6: the compositor's input; 4827 section 3: a pidf-manipulation document is one more of it
 --
--- One snapshot: these publications are what watchers are shown at this version, because whatever changes them raises it in the same
--- transaction. A take that finds the same version sees no newer ones.
+-- One snapshot, taken after the claim: these publications are what watchers are shown at the version that the claim returned, or a later one,
+-- because whatever changes them raises it in the same transaction. A take that still finds that version knows that it is neither.
 -- A resource without any dialog is left out: nobody is to be shown it. One that comes now is flagged, and makes it due again.
 -- Nothing is kept between the parts (no WITH): each resource is looked up once, by one nested loop. Of a resource and its dialog with one
 -- publication that is a quarter less work than a list of inputs that three parts read.
 SELECT
-    i.ord AS resource, q.version,
-    CASE WHEN q.sender_version = q.version THEN q.sender ELSE '' END AS changed_by,
-    a.views,
+    i.ord AS resource, a.views,
     f.id, f.content_type, CASE WHEN f.live THEN f.body ELSE '' END AS body, f.etag, f.sender, f.received_time,
     CASE WHEN isfinite(f.modified) THEN (extract(epoch FROM f.modified) * 1000000)::bigint ELSE 0 END AS modified_us,
     f.expires, f.priority, f.live, f.ended, f.ended_at,
     floor(extract(epoch FROM COALESCE($3::timestamptz, now())))::bigint AS now
 FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS i (presentity_uri, event, ord)
-JOIN notify_queue AS q ON q.presentity_uri = i.presentity_uri AND q.event = i.event
 CROSS JOIN LATERAL (
     SELECT ARRAY(SELECT DISTINCT v.view
                  FROM active_watchers AS v

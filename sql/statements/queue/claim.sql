@@ -2,7 +2,7 @@
 -- Purpose:    claim resources that are due and free, or due and ours, earliest first
 -- Called by:  notifier/src/step/claim.rs, at each poll and each ring
 -- Parameters: $1 owner int8 | $2 held int8[] (claims that are being worked on) | $3 limit int8 | $4 lease_s float8 | $5 waitn_s float8 | $6 now timestamptz (tests only, else null) | $7 horizon_s float8 (how far to look ahead; 0 = not) | $8 decisions int8 (most of those that are due to be decided about, beside the limit) | $9 apart_uri text[] (resources to be left alone) | $10 apart_event text[]
--- Returns:    presentity_uri text | event text | claim int8 | version int8 (0 = only flagged dialogs) | continued bool | recovered bool | decide bool (about its watchers, before anything is taken) | suspect timestamptz (this moment, if something of it was set aside before) | next_due_s float8 (only in a last row that has nothing else: the next resource that will be due within the horizon)
+-- Returns:    presentity_uri text | event text | claim int8 | version int8 (0 = only flagged dialogs) | continued bool | recovered bool | decide bool (about its watchers, before anything is taken) | suspect timestamptz (this moment, if something of it was set aside before) | last_version int8 (of the last state change, which the pacing may still hold back) | changed_by text (who made the last changes of its publications; empty = several, or unknown) | next_due_s float8 (only in a last row that has nothing else: the next resource that will be due within the horizon)
 -- Locks:      free notify_queue rows (SKIP LOCKED: never waits)
 -- Plan:       notify_queue_told_idx, notify_queue_decide_idx, notify_queue_pkey, quarantine_pkey, quarantine_retry_idx
 -- Retry:      safe: a claim whose answer was lost runs out and is recovered
@@ -103,13 +103,15 @@ claimed AS (
                                 CASE WHEN d.version > d.claimed_version THEN GREATEST(d.now, d.not_before) END)
     FROM decided AS d
     WHERE q.presentity_uri = d.presentity_uri AND q.event = d.event
-    RETURNING q.presentity_uri, q.event, q.claim, q.claimed_version AS version, d.continued, d.recovered, d.decide, d.suspect
+    RETURNING q.presentity_uri, q.event, q.claim, q.claimed_version AS version, d.continued, d.recovered, d.decide, d.suspect,
+              q.version AS last_version, CASE WHEN q.sender_version = q.version THEN q.sender ELSE '' END AS changed_by
 )
-SELECT c.presentity_uri, c.event, c.claim, c.version, c.continued, c.recovered, c.decide, c.suspect, NULL::double precision AS next_due_s
+SELECT c.presentity_uri, c.event, c.claim, c.version, c.continued, c.recovered, c.decide, c.suspect, c.last_version, c.changed_by,
+       NULL::double precision AS next_due_s
 FROM claimed AS c
 UNION ALL
 -- What the pacing holds back: without this it would wait for a poll on top of waitn_time.
-(SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+(SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
         extract(epoch FROM q.due - COALESCE($6::timestamptz, now()))::double precision
  FROM notify_queue AS q
  WHERE q.due > COALESCE($6::timestamptz, now())

@@ -2,7 +2,7 @@
 -- Purpose:    claim one of the resources that have been due for over a second, waiting for its lock
 -- Called by:  notifier/src/engine/leases.rs, once a second
 -- Parameters: $1 owner int8 | $2 held int8[] (claims that are being worked on) | $3 lease_s float8 | $4 waitn_s float8 | $5 now timestamptz (tests only, else null)
--- Returns:    presentity_uri text | event text | claim int8 | version int8 (0 = only flagged dialogs) | continued bool | recovered bool | decide bool (about its watchers, before anything is taken) | suspect timestamptz (this moment, if something of it was set aside before)
+-- Returns:    presentity_uri text | event text | claim int8 | version int8 (0 = only flagged dialogs) | continued bool | recovered bool | decide bool (about its watchers, before anything is taken) | suspect timestamptz (this moment, if something of it was set aside before) | last_version int8 (of the last state change, which the pacing may still hold back) | changed_by text (who made the last changes of its publications; empty = several, or unknown)
 -- Locks:      one notify_queue row, and nothing else while it waits
 -- Plan:       notify_queue_told_idx, notify_queue_decide_idx, notify_queue_pkey, quarantine_pkey, quarantine_retry_idx
 -- Retry:      safe: a claim whose answer was lost runs out and is recovered
@@ -86,4 +86,5 @@ SET owner           = $1::bigint,
                             CASE WHEN d.version > d.claimed_version THEN GREATEST(d.now, d.not_before) END)
 FROM decided AS d
 WHERE q.presentity_uri = d.presentity_uri AND q.event = d.event
-RETURNING q.presentity_uri, q.event, q.claim, q.claimed_version AS version, d.continued, d.recovered, d.decide, d.suspect
+RETURNING q.presentity_uri, q.event, q.claim, q.claimed_version AS version, d.continued, d.recovered, d.decide, d.suspect,
+          q.version AS last_version, CASE WHEN q.sender_version = q.version THEN q.sender ELSE '' END AS changed_by

@@ -1,7 +1,7 @@
 //! Who is taken for a change of state, and what is written down of it: what a dialog is shown, who made the change, and who has
 //! nothing to be told.
 
-use sql::{Claimed, Looked, Offer, Seen, TakenDialog, Verdict};
+use sql::{Claimed, LastChange, Offer, Seen, TakenDialog, Verdict};
 
 use crate::database::*;
 
@@ -31,11 +31,17 @@ impl<'a> Work<'a> {
         self.held.push(self.claimed.claim);
     }
 
-    async fn look(&self) -> Looked {
+    async fn look(&self) -> LastChange {
+        self.views().await;
+        self.claimed.last_change.clone()
+    }
+
+    /// Those of its dialogs.
+    async fn views(&self) -> Vec<String> {
         let resources = [self.claimed.resource.clone()];
         let publication = self.database.store.publication();
         let (mut looked, _) = publication.list_claimed(&resources).await.unwrap();
-        looked.pop().unwrap()
+        looked.pop().unwrap().views
     }
 
     async fn take(&self, seen: &Seen) -> Vec<TakenDialog> {
@@ -69,7 +75,7 @@ async fn claim(database: &Database, held: &[i64]) -> Claimed {
     claimed.pop().unwrap()
 }
 
-fn seen(looked: &Looked, digest: i64) -> Seen {
+fn seen(looked: &LastChange, digest: i64) -> Seen {
     Seen {
         version: looked.version,
         digest,
@@ -143,7 +149,7 @@ async fn who_is_shown_the_same_is_not_taken_and_not_written() {
     changed_by(&database, "t1", "t2", None).await;
     let mut work = Work::claim(&database).await;
     let looked = work.look().await;
-    assert_eq!(looked.views, ["part"]);
+    assert_eq!(work.views().await, ["part"]);
     let same = Seen {
         other_digests: vec![("part".to_owned(), 7)],
         ..seen(&looked, 7)
@@ -248,7 +254,7 @@ async fn a_sender_is_not_told_of_his_own_changes_and_of_nothing_less() {
     let own: i64 = database
         .value("SELECT id FROM active_watchers WHERE callid = 'c1'")
         .await;
-    let by = |looked: &Looked, digest| Seen {
+    let by = |looked: &LastChange, digest| Seen {
         own: vec![own],
         ..seen(looked, digest)
     };
@@ -259,7 +265,7 @@ async fn a_sender_is_not_told_of_his_own_changes_and_of_nothing_less() {
     changed_by(&database, "t2", "t3", Some(bob)).await;
     let mut work = Work::claim(&database).await;
     let looked = work.look().await;
-    assert_eq!(looked.changed_by, bob);
+    assert_eq!(looked.by, bob);
     assert_eq!(calls(&work.take(&by(&looked, 8)).await), ["c1:1s", "c2:2"]);
     assert_eq!(calls(&work.take(&by(&looked, 8)).await), NOTHING);
     // One more while the resource is held.
@@ -302,9 +308,22 @@ async fn a_sender_is_not_told_of_his_own_changes_and_of_nothing_less() {
     changed_by(&database, &tag, "v1", carol).await;
     let mut work = Work::claim(&database).await;
     changed_by(&database, "v1", "v2", Some(bob)).await;
+    work.claim_more().await;
     let looked = work.look().await;
-    assert_eq!(looked.changed_by, bob);
+    assert_eq!(looked.by, bob);
     let taken = work.take(&by(&looked, 30)).await;
+    assert_eq!(taken.len(), 2, "{taken:?}");
+    assert!(taken.iter().all(|dialog| !dialog.silent), "{taken:?}");
+    work.settle().await;
+
+    // Nor is anything, once somebody else has made a change that the claim does not know.
+    changed_by(&database, "v2", "v3", Some(bob)).await;
+    let mut work = Work::claim(&database).await;
+    changed_by(&database, "v3", "v4", carol).await;
+    let looked = work.look().await;
+    assert_eq!(looked.by, bob);
+    let taken = work.take(&by(&looked, 31)).await;
+    assert_eq!(taken.len(), 2, "{taken:?}");
     assert!(taken.iter().all(|dialog| !dialog.silent), "{taken:?}");
     work.claim_more().await;
     work.settle().await;
@@ -317,7 +336,7 @@ async fn a_sender_is_not_told_of_his_own_changes_and_of_nothing_less() {
         database.by_hand(sql).await;
         sweep_publications(&database.store, 10, false).await;
         let work = Work::claim(&database).await;
-        assert_eq!(work.look().await.changed_by, "", "{sql}");
+        assert_eq!(work.look().await.by, "", "{sql}");
         work.settle().await;
     }
 }
@@ -332,21 +351,21 @@ async fn who_removes_is_the_sender_of_the_removal() {
         publications.create_batch(&[row]).await.unwrap();
         subscribe(&database, &["c1"]).await;
         let work = Work::claim(&database).await;
-        assert_eq!(work.look().await.changed_by, "sip:bob@example.org");
+        assert_eq!(work.look().await.by, "sip:bob@example.org");
         work.show(7).await;
         work.settle().await;
         let mut removal = change("bob", "t1", "t2", sql::ChangeKind::Remove);
         removal.sender = sender.map(str::to_owned);
         publications.change_batch(&[removal]).await.unwrap();
         let work = Work::claim(&database).await;
-        assert_eq!(work.look().await.changed_by, sender.unwrap_or_default());
+        assert_eq!(work.look().await.by, sender.unwrap_or_default());
     }
 }
 
 #[tokio::test]
 async fn what_has_nothing_to_tell_is_left_out_where_that_is_asked_for() {
     let database = Database::new().await;
-    let quiet = |looked: &Looked, digest, is_empty| Seen {
+    let quiet = |looked: &LastChange, digest, is_empty| Seen {
         quiet: Some(is_empty),
         ..seen(looked, digest)
     };

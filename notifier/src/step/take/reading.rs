@@ -6,7 +6,9 @@ use crate::render::Rendered;
 use crate::seen::{ChangedBy, Manner};
 use crate::watchers::Wanted;
 use events::Registry;
-use sql::{Looked, Resource, Seen, Store, StoreError, TakenDialog, WatchedResource, Watcher};
+use sql::{
+    LastChange, Looked, Resource, Seen, Store, StoreError, TakenDialog, WatchedResource, Watcher,
+};
 use std::sync::Arc;
 
 /// Reads and renders.
@@ -42,11 +44,12 @@ impl Reading {
         self.decider.registry()
     }
 
-    /// What is known of each resource before the take.
+    /// What is known of each resource before the take; `changes` are their last ones.
     pub(super) async fn look(
         &self,
         store: &Store,
         resources: &[Arc<Resource>],
+        changes: &[LastChange],
     ) -> Result<(Vec<Known>, Rendered), StoreError> {
         let is_watcher_information = |resource: &Resource| {
             let package = self.registry().find_name(&resource.event);
@@ -54,19 +57,21 @@ impl Reading {
         };
         let mut rendered = self.nothing();
         let mut known = Vec::with_capacity(resources.len());
-        let (mut asked, mut at) = (Vec::new(), Vec::new());
-        for (place, resource) in resources.iter().enumerate() {
+        let (mut asked, mut made, mut at) = (Vec::new(), Vec::new(), Vec::new());
+        for (place, (resource, change)) in resources.iter().zip(changes).enumerate() {
             if is_watcher_information(resource) {
                 known.push(Known::Nothing);
             } else {
                 known.push(Known::Unwatched);
                 asked.push(Resource::clone(resource));
+                made.push(change.clone());
                 at.push(place);
             }
         }
         let (looked, listed) = store.publication().list_claimed(&asked).await?;
-        let mut seen = rendered.look(self.registry(), &asked, &looked, &listed);
-        self.find_own(store, &asked, &looked, &mut seen).await?;
+        let mut seen = rendered.look(self.registry(), &asked, &made, &looked, &listed);
+        self.find_own(store, &asked, &made, &looked, &mut seen)
+            .await?;
         for (look, seen) in looked.iter().zip(seen) {
             if let Some(place) = at.get(look.resource_index) {
                 known[*place] = Known::Seen(seen);
@@ -80,16 +85,20 @@ impl Reading {
         &self,
         store: &Store,
         resources: &[Resource],
+        changes: &[LastChange],
         looked: &[Looked],
         seen: &mut [Seen],
     ) -> Result<(), StoreError> {
         let (mut asked, mut about) = (Vec::new(), Vec::new());
         for (index, look) in looked.iter().enumerate() {
-            if look.changed_by.is_empty() {
+            let place = look.resource_index;
+            let (Some(resource), Some(change)) = (resources.get(place), changes.get(place)) else {
+                continue;
+            };
+            if change.by.is_empty() {
                 continue;
             }
-            let by = ChangedBy::read(&look.changed_by, self.manner);
-            if let (Some(by), Some(resource)) = (by, resources.get(look.resource_index)) {
+            if let Some(by) = ChangedBy::read(&change.by, self.manner) {
                 asked.push(resource.clone());
                 about.push((index, by));
             }

@@ -3,7 +3,7 @@
 use super::reading::{Known, Reading};
 use crate::isolation::{in_parts, set_aside};
 use crate::render::Rendered;
-use sql::{Offer, Part, Refused, Resource, Seen, Store, StoreError, TakenDialog};
+use sql::{LastChange, Offer, Part, Refused, Resource, Seen, Store, StoreError, TakenDialog};
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
@@ -13,6 +13,8 @@ pub(super) struct Taking {
     pub(super) store: Store,
     pub(super) owner: i64,
     pub(super) reading: Reading,
+    /// The last changes of the resources.
+    pub(super) changes: Vec<LastChange>,
     /// The dialogs that are to be left alone.
     pub(super) in_flight: Vec<(i64, i32)>,
     pub(super) limit: u32,
@@ -73,7 +75,8 @@ impl Taking {
         in_flight: &[(i64, i32)],
     ) -> Result<Take, StoreError> {
         let asked = &resources[part.clone()];
-        let (known, rendered) = self.reading.look(&store, asked).await?;
+        let changes = &self.changes[part.clone()];
+        let (known, rendered) = self.reading.look(&store, asked, changes).await?;
         let mut places = Vec::with_capacity(asked.len());
         let mut offers = Vec::with_capacity(asked.len());
         for (place, (resource, known)) in asked.iter().zip(&known).enumerate() {
