@@ -174,7 +174,8 @@ impl Rendered {
 
     /// What is to be told to a dialog after this.
     pub(crate) fn rest(&self, resource: &Resource, dialog: &TakenDialog) -> Option<Rest> {
-        self.view(resource, dialog)?.forms.rest(dialog)
+        let view = self.view(resource, dialog)?;
+        view.forms.rest(dialog).filter(|_| dialog.view == ALL)
     }
 
     /// Whether a dialog has nothing to be told where that makes a difference: nothing is published, or it must look so.

@@ -41,7 +41,8 @@ BEGIN
           AND NOT EXISTS (
               SELECT 1
               FROM notify_queue AS q
-              WHERE q.presentity_uri = a.presentity_uri AND q.event = winfo_event(a.event) AND q.version > 0)
+              WHERE q.presentity_uri = a.presentity_uri AND q.event = winfo_event(a.event)
+                AND (q.version > 0 OR q.owed_since > presence_now() - interval '10 minutes'))
         ORDER BY a.sweep_at
         LIMIT max_rows
         FOR UPDATE OF a SKIP LOCKED
@@ -409,32 +410,44 @@ CREATE FUNCTION public.make_room(uri text, package text) RETURNS void
 DECLARE
     at     timestamptz := presence_now();
     held   bigint;
+    going  bigint := 0;
     gone   bigint[];
 BEGIN
     SELECT COALESCE(sum(GREATEST(1024, octet_length(p.body))), 0)
     INTO held
     FROM presentity AS p
     WHERE p.presentity_uri = uri AND p.event = package AND NOT p.removed AND is_live(p.expires, at);
-    IF held > 262144 THEN
-        -- Each publisher keeps its newest, up to a level that is the same for all; the newest of all stays in any case. Until a quarter is
-        -- free, so that not the next one has to count again.
-        SELECT array_agg(v.id), held - COALESCE(sum(v.octets), 0)
-        INTO gone, held
-        FROM (SELECT l.id, l.octets, sum(l.octets) OVER (ORDER BY l.level DESC, l.id) - l.octets AS freed_before
+    IF held > 524288 THEN
+        -- Each publisher keeps its newest, up to a level that is the same for all, in steps of 16 KiB; of one step the oldest go first. The
+        -- newest of all stays in any case. Until a quarter is free, so that not the next one has to count again.
+        SELECT array_agg(v.id), COALESCE(sum(v.octets), 0)
+        INTO gone, going
+        FROM (SELECT l.id, l.octets, sum(l.octets) OVER (ORDER BY l.level DESC, l.age DESC) - l.octets AS freed_before
               FROM (SELECT p.id, GREATEST(1024, octet_length(p.body)) AS octets,
                            sum(GREATEST(1024, octet_length(p.body)))
-                               OVER (PARTITION BY presence_publisher(p.etag, p.id) ORDER BY p.received_time DESC, p.modified DESC, p.id DESC) AS level,
+                               OVER (PARTITION BY presence_publisher(p.etag, p.id) ORDER BY p.received_time DESC, p.modified DESC, p.id DESC)
+                               / 16384 AS level,
                            row_number() OVER (ORDER BY p.received_time DESC, p.modified DESC, p.id DESC) AS age
                     FROM presentity AS p
                     WHERE p.presentity_uri = uri AND p.event = package AND NOT p.removed AND is_live(p.expires, at)) AS l
               WHERE l.age > 1) AS v
-        WHERE v.freed_before < held - 196608;
+        WHERE v.freed_before < held - 393216;
     END IF;
-    UPDATE notify_queue AS q SET published_octets = held WHERE q.presentity_uri = uri AND q.event = package;
-    -- We hold the queue's row, which others want who hold publications: never wait for one of these.
-    UPDATE presentity AS p
-    SET removed = true, sweep_at = expiry_at(32, at)
-    WHERE p.id IN (SELECT g.id FROM presentity AS g WHERE g.id = ANY (gone) AND NOT g.removed FOR UPDATE SKIP LOCKED);
+    -- Before they end, so that their own trigger does not count once more.
+    UPDATE notify_queue AS q SET published_octets = held - going WHERE q.presentity_uri = uri AND q.event = package;
+    IF going > 0 THEN
+        -- We hold the queue's row, which others want who hold publications: never wait for one of these.
+        WITH ended AS (
+            UPDATE presentity AS p
+            SET removed = true, sweep_at = expiry_at(32, at)
+            WHERE p.id IN (SELECT g.id FROM presentity AS g WHERE g.id = ANY (gone) AND NOT g.removed FOR UPDATE SKIP LOCKED)
+            RETURNING GREATEST(1024, octet_length(p.body)) AS octets
+        )
+        SELECT going - COALESCE(sum(e.octets), 0) INTO going FROM ended AS e;
+        IF going > 0 THEN
+            UPDATE notify_queue AS q SET published_octets = q.published_octets + going WHERE q.presentity_uri = uri AND q.event = package;
+        END IF;
+    END IF;
 END
 $$;
 
@@ -1679,7 +1692,7 @@ BEGIN
     -- columns are computed in their order in the table.
     WITH queued AS (
         INSERT INTO notify_queue AS q (presentity_uri, event, version, due, owed_since, sender, sender_version, published_octets)
-        SELECT n.presentity_uri, n.event, n.number, presence_now(), presence_now(), n.sender, n.number, 229376 + n.octets
+        SELECT n.presentity_uri, n.event, n.number, presence_now(), presence_now(), n.sender, n.number, 458752 + n.octets
         FROM (SELECT c.presentity_uri, c.event, c.sender, c.octets, nextval('notify_version') AS number
               FROM (SELECT u.presentity_uri COLLATE "C" AS presentity_uri, u.event COLLATE "C" AS event,
                            CASE WHEN min(u.sender) = max(u.sender) THEN min(u.sender) ELSE '' END AS sender,
@@ -1696,13 +1709,13 @@ BEGIN
             sender_version   = lastval(),
             -- One more by whoever made the last one: what was new to him before is new to him still.
             sender_since     = CASE WHEN q.sender = EXCLUDED.sender AND q.sender_version = q.version THEN q.sender_since ELSE q.version END,
-            published_octets = q.published_octets + EXCLUDED.published_octets - 229376
+            published_octets = q.published_octets + EXCLUDED.published_octets - 458752
         RETURNING q.presentity_uri, q.event, q.published_octets
     )
     SELECT array_agg(q.presentity_uri), array_agg(q.event)
     INTO full_uris, full_events
     FROM queued AS q
-    WHERE q.published_octets > 262144;
+    WHERE q.published_octets > 524288;
     FOR i IN 1 .. COALESCE(cardinality(full_uris), 0) LOOP
         PERFORM make_room(full_uris[i], full_events[i]);
     END LOOP;
@@ -2140,7 +2153,7 @@ CREATE TABLE public.notify_queue (
     sender text DEFAULT ''::text NOT NULL,
     sender_version bigint DEFAULT 0 NOT NULL,
     sender_since bigint DEFAULT 0 NOT NULL,
-    published_octets bigint DEFAULT 229376 NOT NULL,
+    published_octets bigint DEFAULT 458752 NOT NULL,
     CONSTRAINT "nobody works on a state change that has not happened" CHECK ((claimed_version <= version)),
     CONSTRAINT "presentity_uri has at most 515 octets, event at most 255" CHECK (((octet_length(presentity_uri) <= 515) AND (octet_length(event) <= 255)))
 )
@@ -2190,7 +2203,7 @@ COMMENT ON COLUMN public.notify_queue.sender_version IS 'Up to which version sen
 
 COMMENT ON COLUMN public.notify_queue.sender_since IS 'Version before the first of the changes that sender made, 0 if nothing was owed then: to a dialog that was notified of this version, nothing but its own changes is new. Written by a trigger.';
 
-COMMENT ON COLUMN public.notify_queue.published_octets IS 'No less than the octets of all live publications, each counted as 1024 at least: what has come since they were counted last. Counted when it exceeds 262144; then the oldest of the publisher that has most are ended. Written by triggers.';
+COMMENT ON COLUMN public.notify_queue.published_octets IS 'No less than the octets of all live publications, each counted as 1024 at least: what has come since they were counted last. Counted when it exceeds 524288; then the oldest of the publisher that has most are ended. Written by triggers.';
 
 CREATE SEQUENCE public.notify_version
     START WITH 1

@@ -7,20 +7,55 @@
 ALTER TABLE active_watchers ADD COLUMN winfo_told_to bigint;
 COMMENT ON COLUMN active_watchers.winfo_told_to IS 'Only in dialogs of watcher information that is told in pieces: up to which watcher (id in watcher information, without its letter) it has been told. Null: the next NOTIFY tells all, or what changed. Written by notifiers; a SUBSCRIBE begins anew.';
 
+-- As before (V26), but a dialog that ends while watcher information is told in pieces stays until the last of them, too: then nothing is owed by
+-- version, only by the flag of whom it is told. No longer than ten minutes, because a phone that is gone is owed something for an hour.
+CREATE OR REPLACE FUNCTION delete_ended_subscriptions(max_rows bigint) RETURNS bigint
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    now_s   bigint := floor(extract(epoch FROM presence_now()))::bigint;
+    touched bigint;
+BEGIN
+    IF NOT EXISTS (SELECT FROM active_watchers AS a WHERE a.sweep_at <= now_s AND a.ended) THEN
+        RETURN 0;
+    END IF;
+    -- One that the watchers of the watcher information have yet to be told of stays until then: a partial document tells of its end.
+    WITH due AS MATERIALIZED (
+        SELECT a.id
+        FROM active_watchers AS a
+        WHERE a.sweep_at <= now_s AND a.ended
+          AND NOT EXISTS (
+              SELECT 1
+              FROM notify_queue AS q
+              WHERE q.presentity_uri = a.presentity_uri AND q.event = winfo_event(a.event)
+                AND (q.version > 0 OR q.owed_since > presence_now() - interval '10 minutes'))
+        ORDER BY a.sweep_at
+        LIMIT max_rows
+        FOR UPDATE OF a SKIP LOCKED
+    )
+    DELETE FROM active_watchers AS a
+    USING due AS d
+    WHERE a.id = d.id;
+    GET DIAGNOSTICS touched = ROW_COUNT;
+    RETURN touched;
+END
+$$;
+
 -- How much may be published for one resource.
 --
 -- Whoever publishes without end for one presentity would make each NOTIFY of it more work than the one before, for ever: all of it is read
--- to be merged. So a resource has 256 KiB of publications at most, each counted as 1 KiB at least; a merged document has room for a quarter
+-- to be merged. So a resource has 512 KiB of publications at most, each counted as 1 KiB at least; a merged document has room for an eighth
 -- of that by default. To count them at each PUBLISH would cost an index scan. Instead the row of the queue, which each PUBLISH writes
 -- anyway, sums up what comes. It is an upper bound, because nothing is ever taken off; only when it reaches the limit the
 -- publications are counted, and from then on it is right again. Where nobody knows what there is already (a new row of the queue), it begins
 -- near the limit, so that it is counted soon.
 --
 -- Nobody is refused for want of room: then whoever filled it first would keep others out. The oldest publications of the publisher that has
--- most give way, so that who publishes once is not driven out by who publishes a thousand times.
+-- most give way, so that a device that publishes once is not driven out by another one that publishes a thousand times. (What tells them apart
+-- is what they say of themselves; whoever lies about that with each request drives out by age.)
 
-ALTER TABLE notify_queue ADD COLUMN published_octets bigint NOT NULL DEFAULT 229376;
-COMMENT ON COLUMN notify_queue.published_octets IS 'No less than the octets of all live publications, each counted as 1024 at least: what has come since they were counted last. Counted when it exceeds 262144; then the oldest of the publisher that has most are ended. Written by triggers.';
+ALTER TABLE notify_queue ADD COLUMN published_octets bigint NOT NULL DEFAULT 458752;
+COMMENT ON COLUMN notify_queue.published_octets IS 'No less than the octets of all live publications, each counted as 1024 at least: what has come since they were counted last. Counted when it exceeds 524288; then the oldest of the publisher that has most are ended. Written by triggers.';
 
 CREATE FUNCTION presence_publisher(etag text, id bigint) RETURNS text
 LANGUAGE sql IMMUTABLE
@@ -36,32 +71,44 @@ AS $$
 DECLARE
     at     timestamptz := presence_now();
     held   bigint;
+    going  bigint := 0;
     gone   bigint[];
 BEGIN
     SELECT COALESCE(sum(GREATEST(1024, octet_length(p.body))), 0)
     INTO held
     FROM presentity AS p
     WHERE p.presentity_uri = uri AND p.event = package AND NOT p.removed AND is_live(p.expires, at);
-    IF held > 262144 THEN
-        -- Each publisher keeps its newest, up to a level that is the same for all; the newest of all stays in any case. Until a quarter is
-        -- free, so that not the next one has to count again.
-        SELECT array_agg(v.id), held - COALESCE(sum(v.octets), 0)
-        INTO gone, held
-        FROM (SELECT l.id, l.octets, sum(l.octets) OVER (ORDER BY l.level DESC, l.id) - l.octets AS freed_before
+    IF held > 524288 THEN
+        -- Each publisher keeps its newest, up to a level that is the same for all, in steps of 16 KiB; of one step the oldest go first. The
+        -- newest of all stays in any case. Until a quarter is free, so that not the next one has to count again.
+        SELECT array_agg(v.id), COALESCE(sum(v.octets), 0)
+        INTO gone, going
+        FROM (SELECT l.id, l.octets, sum(l.octets) OVER (ORDER BY l.level DESC, l.age DESC) - l.octets AS freed_before
               FROM (SELECT p.id, GREATEST(1024, octet_length(p.body)) AS octets,
                            sum(GREATEST(1024, octet_length(p.body)))
-                               OVER (PARTITION BY presence_publisher(p.etag, p.id) ORDER BY p.received_time DESC, p.modified DESC, p.id DESC) AS level,
+                               OVER (PARTITION BY presence_publisher(p.etag, p.id) ORDER BY p.received_time DESC, p.modified DESC, p.id DESC)
+                               / 16384 AS level,
                            row_number() OVER (ORDER BY p.received_time DESC, p.modified DESC, p.id DESC) AS age
                     FROM presentity AS p
                     WHERE p.presentity_uri = uri AND p.event = package AND NOT p.removed AND is_live(p.expires, at)) AS l
               WHERE l.age > 1) AS v
-        WHERE v.freed_before < held - 196608;
+        WHERE v.freed_before < held - 393216;
     END IF;
-    UPDATE notify_queue AS q SET published_octets = held WHERE q.presentity_uri = uri AND q.event = package;
-    -- We hold the queue's row, which others want who hold publications: never wait for one of these.
-    UPDATE presentity AS p
-    SET removed = true, sweep_at = expiry_at(32, at)
-    WHERE p.id IN (SELECT g.id FROM presentity AS g WHERE g.id = ANY (gone) AND NOT g.removed FOR UPDATE SKIP LOCKED);
+    -- Before they end, so that their own trigger does not count once more.
+    UPDATE notify_queue AS q SET published_octets = held - going WHERE q.presentity_uri = uri AND q.event = package;
+    IF going > 0 THEN
+        -- We hold the queue's row, which others want who hold publications: never wait for one of these.
+        WITH ended AS (
+            UPDATE presentity AS p
+            SET removed = true, sweep_at = expiry_at(32, at)
+            WHERE p.id IN (SELECT g.id FROM presentity AS g WHERE g.id = ANY (gone) AND NOT g.removed FOR UPDATE SKIP LOCKED)
+            RETURNING GREATEST(1024, octet_length(p.body)) AS octets
+        )
+        SELECT going - COALESCE(sum(e.octets), 0) INTO going FROM ended AS e;
+        IF going > 0 THEN
+            UPDATE notify_queue AS q SET published_octets = q.published_octets + going WHERE q.presentity_uri = uri AND q.event = package;
+        END IF;
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION make_room(text, text) IS 'Counts the live publications of a resource and ends the oldest if they are too many. For queue_publication_changes, which holds its row of the queue.';
@@ -80,7 +127,7 @@ BEGIN
     -- columns are computed in their order in the table.
     WITH queued AS (
         INSERT INTO notify_queue AS q (presentity_uri, event, version, due, owed_since, sender, sender_version, published_octets)
-        SELECT n.presentity_uri, n.event, n.number, presence_now(), presence_now(), n.sender, n.number, 229376 + n.octets
+        SELECT n.presentity_uri, n.event, n.number, presence_now(), presence_now(), n.sender, n.number, 458752 + n.octets
         FROM (SELECT c.presentity_uri, c.event, c.sender, c.octets, nextval('notify_version') AS number
               FROM (SELECT u.presentity_uri COLLATE "C" AS presentity_uri, u.event COLLATE "C" AS event,
                            CASE WHEN min(u.sender) = max(u.sender) THEN min(u.sender) ELSE '' END AS sender,
@@ -97,13 +144,13 @@ BEGIN
             sender_version   = lastval(),
             -- One more by whoever made the last one: what was new to him before is new to him still.
             sender_since     = CASE WHEN q.sender = EXCLUDED.sender AND q.sender_version = q.version THEN q.sender_since ELSE q.version END,
-            published_octets = q.published_octets + EXCLUDED.published_octets - 229376
+            published_octets = q.published_octets + EXCLUDED.published_octets - 458752
         RETURNING q.presentity_uri, q.event, q.published_octets
     )
     SELECT array_agg(q.presentity_uri), array_agg(q.event)
     INTO full_uris, full_events
     FROM queued AS q
-    WHERE q.published_octets > 262144;
+    WHERE q.published_octets > 524288;
     FOR i IN 1 .. COALESCE(cardinality(full_uris), 0) LOOP
         PERFORM make_room(full_uris[i], full_events[i]);
     END LOOP;

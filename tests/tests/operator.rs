@@ -198,7 +198,11 @@ async fn status_is_not_well_while_somebody_is_not_told() {
         .await;
     let (code, out, _) = command(&system, &["status"]);
     assert_eq!(code, Some(0), "that is no time yet: {out}");
+    // So does somebody look who was shown the same by every change, while another phone of the resource fails.
     system.psql("UPDATE notify_queue SET owed_since = now() - interval '5 min'");
+    let (code, out, _) = command(&system, &["status"]);
+    assert_eq!(code, Some(0), "a change that came just now: {out}");
+    system.psql("UPDATE notify_queue SET not_before = now() - interval '5 min'");
     let (code, out, _) = command(&system, &["status"]);
     assert_eq!(code, Some(1), "{out}");
     let said = "not well: of 1 resources somebody has been owed a NOTIFY for up to 5 min";

@@ -12,7 +12,8 @@
 -- A notifier that claims a resource moves its due into the future, so that late_s says nothing of what is claimed again and again. What tells
 -- is the dialogs: one is untold if it is owed a NOTIFY and none was taken for it since the debt arose, or since it exists; or if
 -- whoever took it died before the answer, and nobody has sent it anew. A phone that does not answer was told in vain: count_failing
--- counts it. Of a resource that changes all the time something is always owed, but its dialogs are told meanwhile.
+-- counts it. Whoever is shown the same as before is owed nothing (take), however old his last NOTIFY: so a change of state counts only when it was
+-- claimed so long ago (not_before moves with each claim of one). Of a resource that changes all the time something is always owed, but its dialogs are told meanwhile.
 SELECT count(*) AS resources,
        count(*) FILTER (WHERE q.due <= now() AND NOT q.set_aside) AS due,
        extract(epoch FROM now() - min(q.owed_since))::double precision AS oldest_s,
@@ -28,17 +29,18 @@ FROM (
                     SELECT true
                     FROM active_watchers AS a
                     WHERE a.presentity_uri = q.presentity_uri AND a.event = q.event AND NOT a.ended
-                      AND (a.updated <> -1 OR (a.status = 1 AND a.notified_version < q.version))
+                      AND (a.updated <> -1 OR (a.status = 1 AND a.notified_version < q.version
+                                               AND q.not_before <= t.before))
                       AND a.failures = 0
                       AND COALESCE(a.notified_at <= LEAST(q.owed_since, t.before), a.created_time <= extract(epoch FROM t.before))
                     LIMIT 1) IS NOT NULL
                 ELSE false END AS untold
     FROM (
-        SELECT q.presentity_uri, q.event, q.due, q.owed_since, q.version, q.recovered_version
+        SELECT q.presentity_uri, q.event, q.due, q.owed_since, q.version, q.recovered_version, q.not_before
         FROM notify_queue AS q
         WHERE q.due < q.decide_at AND q.due < 'infinity'
         UNION ALL
-        SELECT q.presentity_uri, q.event, q.due, q.owed_since, q.version, q.recovered_version
+        SELECT q.presentity_uri, q.event, q.due, q.owed_since, q.version, q.recovered_version, q.not_before
         FROM notify_queue AS q
         WHERE q.decide_at <= q.due AND q.due < 'infinity' AND q.due > '-infinity'
     ) AS q

@@ -37,10 +37,12 @@ CROSS JOIN LATERAL (
          FROM (SELECT w.id, w.watcher_username, w.watcher_domain, w.from_display, w.status, w.reason, w.status_event, w.expires,
                       w.created_time, w.winfo_changed_at, w.status <> 3 AND is_live(w.expires, i.now) AS live
                FROM active_watchers AS w
-               WHERE w.presentity_uri = i.presentity_uri AND w.event = i.event
-                 AND (((i.all_live OR w.id > i.after) AND w.status <> 3 AND is_live(w.expires, i.now)) OR w.winfo_changed_at >= i.since)
-               -- By the index, which ends the search at the limit. Also a fence: one look-up by key for each resource, in a session that
-               -- planned while the table was empty, too.
+               -- Between two rows: with equalities the order would be that of the ids alone, for which the planner may read the whole table
+               -- by its primary key. So the index begins where the piece does, and the search ends at the limit. Also a fence: one look-up
+               -- for each resource, in a session that planned while the table was empty, too.
+               WHERE (w.presentity_uri, w.event, w.id) > (i.presentity_uri, i.event, COALESCE(i.after, -9223372036854775808))
+                 AND (w.presentity_uri, w.event) <= (i.presentity_uri, i.event)
+                 AND (((i.all_live OR i.after IS NOT NULL) AND w.status <> 3 AND is_live(w.expires, i.now)) OR w.winfo_changed_at >= i.since)
                ORDER BY w.presentity_uri, w.event, w.id
                LIMIT $6::bigint) AS a)
         UNION ALL

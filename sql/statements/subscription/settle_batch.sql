@@ -11,6 +11,8 @@
 -- A SUBSCRIBE that came after the take voids the verdict (remote_cseq, target_version): it has flagged the dialog itself, and
 -- the subscriber is alive whatever happened to the older NOTIFY. But of a NOTIFY that failed it is not known any more what the
 -- dialog was shown, also then.
+-- Neither is a piece followed by the next if the dialog was flagged meanwhile: what it is owed then is more. A piece that arrives does not set the
+-- failures back, because it may be the next one that never does; the last one does.
 -- Nobody waits for a row that somebody holds. The trigger would wait for the queue, so its rows are locked here before it.
 WITH input AS MATERIALIZED (
     SELECT i.ord, i.id, i.remote_cseq, i.target_version, i.verdict, i.after_s, i.failure, i.told_to, t.now
@@ -20,7 +22,9 @@ WITH input AS MATERIALIZED (
 ),
 locked AS MATERIALIZED (
     SELECT i.ord, a.id, a.presentity_uri, CASE WHEN is_winfo(a.event) THEN watched_event(a.event) ELSE a.event END AS event,
-           CASE WHEN a.remote_cseq = i.remote_cseq AND a.target_version = i.target_version THEN i.verdict ELSE 'void' END AS verdict,
+           CASE WHEN a.remote_cseq <> i.remote_cseq OR a.target_version <> i.target_version THEN 'void'
+                WHEN i.verdict = 'more' AND a.updated <> -1 THEN 'void'
+                ELSE i.verdict END AS verdict,
            i.after_s, i.failure, i.told_to, i.now
     FROM input AS i
     JOIN active_watchers AS a ON a.id = i.id
@@ -40,13 +44,13 @@ written AS (
     UPDATE active_watchers AS a
     SET updated  = CASE l.verdict WHEN 'retry' THEN 0 WHEN 'more' THEN 0 WHEN 'ended' THEN -1 ELSE a.updated END,
         updated_winfo = -1,
-        retry_at = CASE WHEN l.verdict = 'retry' OR l.after_s > 0 THEN expiry_at(l.after_s, l.now)
+        retry_at = CASE WHEN l.verdict = 'retry' OR (l.verdict = 'more' AND l.after_s > 0) THEN expiry_at(l.after_s, l.now)
                     -- A retry in 0 s is one when this second is over.
                     WHEN l.verdict = 'more' THEN 0 ELSE a.retry_at END,
         shown    = CASE WHEN l.verdict IN ('retry', 'void') THEN NULL ELSE a.shown END,
-        failures = CASE l.verdict WHEN 'retry' THEN a.failures + 1 WHEN 'delivered' THEN 0 WHEN 'more' THEN 0 ELSE a.failures END,
-        failure  = CASE l.verdict WHEN 'retry' THEN l.failure WHEN 'delivered' THEN '' WHEN 'more' THEN '' ELSE a.failure END,
-        winfo_told_to = l.told_to,
+        failures = CASE l.verdict WHEN 'retry' THEN a.failures + 1 WHEN 'delivered' THEN 0 ELSE a.failures END,
+        failure  = CASE l.verdict WHEN 'retry' THEN l.failure WHEN 'delivered' THEN '' ELSE a.failure END,
+        winfo_told_to = CASE WHEN l.verdict = 'more' THEN l.told_to END,
         ended    = l.verdict = 'ended',
         status   = CASE WHEN l.verdict = 'ended' THEN 3 ELSE a.status END,
         sweep_at = CASE WHEN l.verdict = 'ended' THEN expiry_at(32, l.now) ELSE a.sweep_at END

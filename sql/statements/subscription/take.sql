@@ -97,7 +97,7 @@ locked AS MATERIALIZED (
            CASE WHEN a.local_cseq = 0 THEN 0 WHEN a.notified_version >= o.full_version THEN a.shown END AS shown,
            CASE WHEN (a.updated = -1 OR a.winfo_told_to IS NOT NULL) AND a.notified_version >= o.full_version
                 THEN a.notified_at - interval '30 seconds' END AS partial_since,
-           CASE WHEN a.notified_version >= o.full_version THEN a.winfo_told_to END AS told_to
+           CASE WHEN a.updated <> -1 AND a.notified_version >= o.full_version THEN a.winfo_told_to END AS told_to
     FROM owed AS o
     JOIN active_watchers AS a ON a.id = o.id
     -- What was true when they were chosen must still be: a verdict or a SUBSCRIBE may have come in between.

@@ -754,6 +754,19 @@ async fn a_document_in_pieces_goes_on_where_it_was() {
     at_once(&database).await;
     let anew = next().await;
     assert_eq!((anew.told_to, anew.partial_since), (None, None));
+    assert_eq!(anew.failures, 1);
+    // That the first arrives does not mean that the next will: the failures in a row are counted on, until all have arrived.
+    judge(&anew, go_on(7)).await;
+    let failures = "SELECT failures FROM active_watchers";
+    assert_eq!(database.value::<i32>(failures).await, 1);
+    let next_one = next().await;
+    // What is flagged meanwhile is owed more than the next piece.
+    database
+        .by_hand("UPDATE active_watchers SET updated = 0")
+        .await;
+    judge(&next_one, go_on(9)).await;
+    let anew = next().await;
+    assert_eq!((anew.told_to, anew.partial_since), (None, None));
     // So does a SUBSCRIBE that comes before the next piece is taken, and after.
     judge(&anew, go_on(7)).await;
     again.remote_cseq = 3;
@@ -839,4 +852,36 @@ async fn watchers_are_listed_from_anyone_on() {
     assert_eq!(part(Some(all[1]), Some(3)).await, all[2..5]);
     assert_eq!(part(Some(all[4]), Some(3)).await, all[5..]);
     assert_eq!(part(Some(i64::MAX), None).await, [0; 0]);
+}
+
+/// Who ends while the list is told in pieces is not forgotten before the last of them.
+#[tokio::test]
+async fn an_end_between_two_pieces_is_told() {
+    let database = with_winfo_watcher().await;
+    create(&database, &[subscription("bob", "c1")]).await;
+    work(&database).await;
+    let mut again = refresh("winfo", 2, 600);
+    again.event = "presence.winfo".into();
+    change(&database, again).await;
+    let (_, begin) = work(&database).await.remove(0);
+    let rest = Rest {
+        told_to: Some(i64::MAX),
+        after_s: 0,
+    };
+    let subscription = database.store.subscription();
+    let verdicts = [verdict(&begin, Verdict::More(rest))];
+    subscription.settle_batch(&verdicts).await.unwrap();
+    // Its end is told to nobody by version, as if that had been settled between two pieces.
+    database
+        .by_hand("UPDATE active_watchers SET status = 3, ended = true, updated = -1, sweep_at = 1 WHERE callid = 'c1'")
+        .await;
+    database
+        .by_hand("UPDATE notify_queue SET version = 0, claimed_version = 0")
+        .await;
+    assert_eq!(subscription.forget_batch(10).await.unwrap(), 0);
+    let (_, last) = work(&database).await.remove(0);
+    assert_eq!(last.told_to, Some(i64::MAX));
+    let watchers = list(&database, "presence", false, last.partial_since).await;
+    assert_eq!((watchers.len(), watchers[0].status), (1, 3));
+    assert_eq!(subscription.forget_batch(10).await.unwrap(), 1);
 }

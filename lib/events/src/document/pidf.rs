@@ -103,7 +103,9 @@ fn require_sound(tuple: Node<'_, '_>) -> Result<(), BodyFault> {
         .filter(|node| node.has_tag_name((PIDF, "basic")));
     for basic in basics {
         // Section 4.1.4: "The value of <basic> element … is either 'open' or 'closed'". Line breaks around it are harmless.
-        if !["open", "closed"].contains(&basic.text().unwrap_or_default().trim()) {
+        let texts = basic.children().filter(roxmltree::Node::is_text);
+        let text: String = texts.filter_map(|text| text.text()).collect();
+        if !["open", "closed"].contains(&text.trim()) {
             return Err(BodyFault::UnknownBasicStatus);
         }
     }

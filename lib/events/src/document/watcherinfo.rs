@@ -118,8 +118,8 @@ pub fn render(
     render_within(resource, package, state, watchers, usize::MAX).0
 }
 
-/// The same with no more than `max` octets, and the number of the last watcher that there was room for if there was not for all of them; the
-/// lowest number, if there was for none.
+/// The same with no more than `max` octets, and the number of the last watcher that there was room for if there was not for all of them. One
+/// that would not have room in a document of its own is left out.
 pub fn render_within(
     resource: &str,
     package: &str,
@@ -143,6 +143,7 @@ pub fn render_within(
     push_attribute(&mut out, "resource", resource);
     push_attribute(&mut out, "package", package);
     out.push_str(">\n");
+    let begin = out.len();
     let mut told_to = i64::MIN;
     let mut is_full = false;
     for (at, row) in rows.iter().enumerate() {
@@ -155,6 +156,10 @@ pub fn render_within(
         push_watcher(&mut out, row);
         if out.len() + END.len() > max {
             out.truncate(before);
+            if before == begin {
+                // There would be no room for it in any document: who waits for it waits for ever.
+                continue;
+            }
             is_full = true;
             break;
         }
@@ -221,7 +226,21 @@ mod tests {
             "{text}"
         );
         assert!(text.ends_with(END), "{text}");
-        assert_eq!(within(10).1, Some(i64::MIN), "no room for any");
+        // A line that no document has room for is left out, or all after it would never be told.
+        let long = "x".repeat(500);
+        let mut all = all.clone();
+        all.push(WatcherRecord {
+            display_name: &long,
+            ..record(0)
+        });
+        let (piece, told_to) =
+            render_within("sip:bob@x", "presence", DocumentState::Partial, &all, 500);
+        let text = String::from_utf8(piece.body.to_vec()).unwrap();
+        assert!(
+            text.contains("\"w1\"") && !text.contains("\"w0\""),
+            "{text}"
+        );
+        assert!(told_to.is_some_and(|told_to| told_to >= 1), "{told_to:?}");
     }
 
     #[test]

@@ -34,6 +34,17 @@ pub(crate) fn of(results: &Results) -> Value {
             Ok(large) => large_json(large),
             Err(fault) => json!({ "failed": fault }),
         }),
+        "lifetimes": results.lifetimes.as_ref().map(|found| match found {
+            Ok(found) => json!({
+                "late_s": found.late_s,
+                "ended_although_refreshed": found.ended,
+                "rows_growth": found.rows,
+                "table_growth": found.octets,
+                "notifier_of_a_core": found.notifier,
+                "postgres_of_a_core": found.postgres,
+            }),
+            Err(fault) => json!({ "failed": fault }),
+        }),
     })
 }
 

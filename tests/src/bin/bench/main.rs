@@ -9,6 +9,7 @@ mod ground;
 mod json;
 mod kamailio;
 mod large;
+mod lifetimes;
 mod load;
 mod machine;
 mod measure;
@@ -28,6 +29,7 @@ use arguments::{Arguments, USAGE};
 use ground::Ground;
 use kamailio::Mode;
 use large::Large;
+use lifetimes::Lifetimes;
 use machine::Machine;
 use measure::{PeerRun, Run};
 use pgbench::Limit;
@@ -35,6 +37,8 @@ use rows::{ROWS, Row};
 
 /// The name of the row about large tables.
 const LARGE: &str = "large";
+/// The name of the row about many short lives.
+const LIFETIMES: &str = "lifetimes";
 /// The large tables are filled once, and measured so often at most.
 const LARGE_RUNS: usize = 3;
 const PEERS: [Mode; 2] = [Mode::DbOnly, Mode::Memory];
@@ -55,6 +59,7 @@ struct Results {
     limits: Vec<Limit>,
     rows: Vec<Measured>,
     large: Option<Result<Large, String>>,
+    lifetimes: Option<Result<Lifetimes, String>>,
     /// Whether there is a column for each of [`PEERS`].
     with_peers: bool,
 }
@@ -71,7 +76,11 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let names: Vec<&str> = ROWS.iter().map(|row| row.name).chain([LARGE]).collect();
+    let names: Vec<&str> = ROWS
+        .iter()
+        .map(|row| row.name)
+        .chain([LARGE, LIFETIMES])
+        .collect();
     if arguments.list {
         println!("{}", names.join("\n"));
         return ExitCode::SUCCESS;
@@ -166,11 +175,16 @@ impl Bench {
             let sets = self.sets(&["presence.waitn_time=1"]);
             large::measure(&self.ground, runs, &sets, |step| self.say(1, LARGE, step))
         });
+        let lifetimes = (arguments.wants(LIFETIMES) && !arguments.smoke).then(|| {
+            let sets = self.sets(&[]);
+            lifetimes::measure(&self.ground, &sets, |step| self.say(1, LIFETIMES, step))
+        });
         Results {
             machine,
             limits,
             rows,
             large,
+            lifetimes,
             with_peers: arguments.peer,
         }
     }

@@ -39,6 +39,16 @@ pub(crate) struct Memory {
 impl Ours {
     /// Starts the processes with settings (`key=value`) and waits until all are ready.
     pub(crate) fn start(ground: &Ground, database: &str, sets: &[String]) -> Result<Ours, String> {
+        Ours::start_with(ground, database, sets, NOTIFIERS)
+    }
+
+    /// The same with so many notifiers.
+    pub(crate) fn start_with(
+        ground: &Ground,
+        database: &str,
+        sets: &[String],
+        notifiers: usize,
+    ) -> Result<Ours, String> {
         let command = |verb: &str| {
             let mut command = Command::new(pgpresence());
             command
@@ -61,7 +71,7 @@ impl Ours {
         let (_, udp) = listening
             .find(|(transport, _)| transport == "udp")
             .ok_or("the server names no UDP address")?;
-        let notifiers = (0..NOTIFIERS)
+        let notifiers = (0..notifiers)
             .map(|_| {
                 let mut notify = command("notifier");
                 ready(Process::start(&ground.sandbox, "notifier", &mut notify))

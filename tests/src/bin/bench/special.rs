@@ -2,6 +2,7 @@
 
 use crate::Results;
 use crate::large::{Large, Point};
+use crate::lifetimes::{self, Lifetimes};
 use crate::measure::Run;
 use crate::ours::Memory;
 use crate::summary::{first_line, good, no_peers, peers, show_memory, sum};
@@ -14,6 +15,9 @@ const PEAK_MB: f64 = 150.0;
 const COST_RATIO: f64 = 1.3;
 const SWEEP_RATIO: f64 = 2.0;
 const IDLE_CORE: f64 = 0.01;
+/// By how many seconds the sweep may be late, and how much tables may grow that ought not to.
+const LATE_S: u64 = 2;
+const GROWTH: f64 = 1.1;
 
 pub(crate) fn large(results: &Results, large: &Result<Large, String>) -> Block {
     let title = "1,000,000 subscriptions and 200,000 publications in the tables".to_owned();
@@ -127,6 +131,70 @@ pub(crate) fn large(results: &Results, large: &Result<Large, String>) -> Block {
             false => format!("WRONG: {}", faults.join(", ")),
         },
         memory: large.peak.map_or("-".into(), show_memory),
+    }
+}
+
+pub(crate) fn short_lives(results: &Results, found: &Result<Lifetimes, String>) -> Block {
+    let title = format!(
+        "{} publications of 60 s, {} removals/s, one notifier",
+        number(f64::from(lifetimes::PUBLICATIONS)),
+        number(f64::from(lifetimes::REMOVALS))
+    );
+    let line = |figure: &str, measured: String, target: String, met: Option<bool>| Line {
+        figure: figure.to_owned(),
+        measured,
+        target,
+        of_limit: String::new(),
+        met,
+        peers: no_peers(results),
+    };
+    let found = match found {
+        Ok(found) => found,
+        Err(fault) => {
+            return Block {
+                title,
+                lines: vec![line("", "-".into(), String::new(), Some(false))],
+                judge: format!("WRONG: {}", first_line(fault)),
+                memory: "-".into(),
+            };
+        }
+    };
+    let growth = |figure: &str, ratio: f64| {
+        let met = Some(ratio <= GROWTH);
+        line(
+            figure,
+            format!("x {ratio:.2}"),
+            format!("<= x {GROWTH}"),
+            met,
+        )
+    };
+    Block {
+        title,
+        lines: vec![
+            line(
+                "the sweep is late by, s",
+                found.late_s.to_string(),
+                format!("<= {LATE_S}"),
+                Some(found.late_s <= LATE_S),
+            ),
+            growth("rows in 20 s", found.rows),
+            growth("size of the table in 20 s", found.octets),
+            line(
+                "notifier, PostgreSQL, of a core",
+                format!(
+                    "{:.0} %, {:.0} %",
+                    found.notifier * 100.0,
+                    found.postgres * 100.0
+                ),
+                String::new(),
+                None,
+            ),
+        ],
+        judge: match found.ended {
+            0 => "right".into(),
+            ended => format!("WRONG: {ended} publications ended that were refreshed"),
+        },
+        memory: "-".into(),
     }
 }
 

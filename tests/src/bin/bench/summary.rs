@@ -58,6 +58,9 @@ pub(crate) fn text(results: &Results) -> String {
     if let Some(large) = &results.large {
         blocks.push(special::large(results, large));
     }
+    if let Some(found) = &results.lifetimes {
+        blocks.push(special::short_lives(results, found));
+    }
     blocks.extend(special::memory(results));
     if results.rows.len() == ROWS.len() {
         blocks.push(special::pacing(results));
@@ -95,7 +98,13 @@ pub(crate) fn is_right(results: &Results) -> bool {
             .flatten()
             .all(|point| point.outcome.is_right()),
     };
-    large_is_good && results.rows.iter().all(|row| row.ours.iter().all(is_good))
+    let lifetimes_are_good = match &results.lifetimes {
+        None => true,
+        Some(found) => found.as_ref().is_ok_and(|found| found.ended == 0),
+    };
+    large_is_good
+        && lifetimes_are_good
+        && results.rows.iter().all(|row| row.ours.iter().all(is_good))
 }
 
 pub(crate) fn peers(results: &Results) -> Vec<&'static str> {
