@@ -12,9 +12,11 @@ const DATABASE: &str = "lifetimes";
 pub(crate) const PUBLICATIONS: u32 = 200_000;
 /// Publications that are removed each second.
 pub(crate) const REMOVALS: u32 = 5_000;
-/// Until as many tombstones are forgotten as come.
-const WARM_UP_S: usize = 10;
-const SECONDS: usize = 30;
+/// Until autovacuum, which looks once a minute, has freed the space of the first that were forgotten.
+const WARM_UP_S: usize = 75;
+const SECONDS: usize = 135;
+/// How long is measured, in seconds.
+pub(crate) const MEASURED_S: usize = SECONDS - WARM_UP_S;
 
 /// Everything that was measured, after the warm-up.
 #[derive(Clone, Debug)]
@@ -58,10 +60,7 @@ pub(crate) fn measure(
     for number in 0..SECONDS {
         if number == WARM_UP_S {
             before = ours.cpu(ground);
-            say(&format!(
-                "{REMOVALS} removals/s for {} s",
-                SECONDS - WARM_UP_S
-            ));
+            say(&format!("{REMOVALS} removals/s for {MEASURED_S} s"));
         }
         let end = Instant::now() + Duration::from_secs(1);
         seconds.push(a_second(ground)?);
@@ -77,7 +76,7 @@ pub(crate) fn measure(
     let (Some(first), Some(last)) = (measured.first(), measured.last()) else {
         return Err("nothing was measured".to_owned());
     };
-    let measured_s = (SECONDS - WARM_UP_S) as f64;
+    let measured_s = MEASURED_S as f64;
     Ok(Lifetimes {
         late_s: measured
             .iter()

@@ -177,8 +177,11 @@ pub(crate) fn short_lives(results: &Results, found: &Result<Lifetimes, String>) 
                 format!("<= {LATE_S}"),
                 Some(found.late_s <= LATE_S),
             ),
-            growth("rows in 20 s", found.rows),
-            growth("size of the table in 20 s", found.octets),
+            growth(&format!("rows in {} s", lifetimes::MEASURED_S), found.rows),
+            growth(
+                &format!("size of the table in {} s", lifetimes::MEASURED_S),
+                found.octets,
+            ),
             line(
                 "notifier, PostgreSQL, of a core",
                 format!(
