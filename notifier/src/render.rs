@@ -174,8 +174,11 @@ impl Rendered {
 
     /// What is to be told to a dialog after this.
     pub(crate) fn rest(&self, resource: &Resource, dialog: &TakenDialog) -> Option<Rest> {
-        let view = self.view(resource, dialog)?;
-        view.forms.rest(dialog).filter(|_| dialog.view == ALL)
+        // Watcher information is never known before the take: nearly every dialog is none of its business.
+        if dialog.is_known || dialog.view != ALL {
+            return None;
+        }
+        self.view(resource, dialog)?.forms.rest(dialog)
     }
 
     /// Whether a dialog has nothing to be told where that makes a difference: nothing is published, or it must look so.
