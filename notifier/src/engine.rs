@@ -49,6 +49,7 @@ pub(crate) struct Engine {
     in_turn: Option<Running>,
     last_turn: usize,
     deciding: FuturesUnordered<Running>,
+    last_decision: Instant,
     /// The last claim left decisions in the queue for which there was no room.
     pub(crate) more_decisions: bool,
     renewal: Option<Running>,
@@ -98,6 +99,7 @@ impl Engine {
             in_turn: None,
             last_turn: 0,
             deciding: FuturesUnordered::new(),
+            last_decision: Instant::now(),
             more_decisions: false,
             renewal: None,
             overdue: None,
@@ -152,10 +154,11 @@ impl Engine {
             return;
         }
         self.ledger.wake(now);
-        while self.deciding.len() < decide::AT_ONCE
-            && let Some(running) = decide::start(self, now)
+        while self.next_decision_at().is_some_and(|at| at <= now)
+            && let Some(running) = decide::start(self)
         {
             self.deciding.push(running);
+            self.last_decision = now;
         }
         if self.in_turn.is_some() {
             return;
@@ -202,15 +205,30 @@ impl Engine {
             .saturating_sub(self.ledger.notify_count())
     }
 
+    /// When the next decision may start, if there is one to make.
+    fn next_decision_at(&self) -> Option<Instant> {
+        match self.ledger.undecided_count() {
+            0 => None,
+            _ => decide::may_start(self.deciding.len(), self.last_decision),
+        }
+    }
+
     /// When [`Engine::start_steps`] has to look again without anything having happened.
     fn next_step_at(&self) -> Instant {
         let now = Instant::now();
-        if self.in_turn.is_some() {
-            return now + Duration::from_secs(1);
-        }
         if let Some(end) = self.outage.until.filter(|end| *end > now) {
             return end;
         }
+        let next = match self.in_turn.is_some() {
+            true => now + Duration::from_secs(1),
+            false => self.next_turn_at(now),
+        };
+        // Of what could start already but did not, something else must end first.
+        let decision = self.next_decision_at().filter(|at| *at > now);
+        decision.map_or(next, |at| at.min(next))
+    }
+
+    fn next_turn_at(&self, now: Instant) -> Instant {
         let claims_at = match self.free_permits() == 0 || self.stopping.is_some() {
             true => now + Duration::from_millis(100),
             false => self.pace.next(),

@@ -10,22 +10,36 @@ use crate::isolation::{Parts, in_parts, set_aside};
 use crate::ledger::Ledger;
 use sql::{Part, Refused, Resource, Store, StoreError};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-/// How many decisions run at once, each about so many presentities at most.
-pub(crate) const AT_ONCE: usize = 2;
+/// How many decisions run at once at most, each about so many presentities.
+const AT_ONCE: usize = 2;
 const TOGETHER: usize = 64;
 
-/// Most presentities that wait here to be decided about. The others wait in the queue, for whichever notifier has time.
-const WAITING: usize = 2 * AT_ONCE * TOGETHER;
+/// One that lasts longer probably waits for a row that somebody holds, and another one starts beside it. Not before: two that work take
+/// the database's processors from everybody else's NOTIFYs, and are done no earlier.
+const SLOW: Duration = Duration::from_millis(250);
+
+/// Most presentities that wait here to be decided about, enough for the next decision. The others wait in the queue, for whichever
+/// notifier has time: what is claimed together is taken together, and a long take delays everybody else's NOTIFYs.
+const WAITING: usize = TOGETHER;
 
 /// How many more may be claimed.
 pub(super) fn room(ledger: &Ledger<Arc<Resource>>) -> usize {
     WAITING.saturating_sub(ledger.undecided_count())
 }
 
+/// When the next one may start, with so many under way of which the last was started then.
+pub(crate) fn may_start(running: usize, last: Instant) -> Option<Instant> {
+    match running {
+        0 => Some(last),
+        AT_ONCE.. => None,
+        _ => Some(last + SLOW),
+    }
+}
+
 /// Starts when resources wait to be decided about.
-pub(crate) fn start(engine: &mut Engine, _now: Instant) -> Option<Running> {
+pub(crate) fn start(engine: &mut Engine) -> Option<Running> {
     let works = engine.ledger.begin_decide(TOGETHER);
     if works.is_empty() {
         return None;

@@ -193,8 +193,8 @@ pub struct FeatureEventConfig {
 #[serde(default, deny_unknown_fields)]
 pub struct PackagesConfig {
     /// How large the document of a NOTIFY may be, in every event package. Of publications that would make it larger the newest are shown;
-    /// `pgpresence explain` says how many are left out. A PUBLISH with a larger body is answered 413. Watcher information that is larger is
-    /// sent in pieces. What is more than some 64000 reaches only watchers to whom TCP leads.
+    /// `pgpresence explain` says how many are left out. A PUBLISH with a larger body is answered 413, and one of more than 65536 in any
+    /// case. Watcher information that is larger is sent in pieces. What is more than some 64000 reaches only watchers to whom TCP leads.
     ///
     /// Unit: bytes. Default: `60000`. Range: 4096 to 262144.
     pub max_document_bytes: Within<4096, 262_144>,
