@@ -4,7 +4,7 @@
 -- Parameters: $1 owner int8 | $2 presentity_uri text[] | $3 event text[] | $4 claim int8[] | $5 state_taken bool[] | $6 now timestamptz (tests only, else null) | $7 next_change_s float8[] (epoch second at which the document changes by itself; Infinity = never, null = none was rendered) | $8 decided_rules int8[] (rules_version that it was decided by; -1 = it is still to be decided, null = nothing was) | $9 doubted bool[] (nothing was taken: settle it only if nothing is owed) | $10 digest int8[] (of what the view all shows, if it is doubted) | $11 digests text[] (a JSON object: those of other views) | $12 suspect timestamptz[] (as queue.claim gave it)
 -- Returns:    resource int8 (ordinal, from 1: one that is settled). Not: what is not held under that claim, is locked by somebody, or is owed
 -- Locks:      free notify_queue rows (SKIP LOCKED), watcher information last, by (uri, event); active_watchers and watchers are read without a lock
--- Plan:       notify_queue_pkey, active_watchers_flagged_idx, active_watchers_resource_idx, watchers_recheck_idx, quarantine_pkey, quarantine_retry_idx
+-- Plan:       notify_queue_pkey, active_watchers_resource_idx, watchers_recheck_idx, quarantine_pkey, quarantine_retry_idx
 -- Retry:      safe, the second run holds nothing
 -- RFC:        none
 --
@@ -40,7 +40,7 @@ WITH locked AS MATERIALIZED (
           SELECT true
           FROM active_watchers AS a
           WHERE a.presentity_uri = q.presentity_uri AND a.event = q.event AND NOT a.ended AND a.decided_version IS DISTINCT FROM -1
-            AND CASE WHEN a.updated <> -1 THEN a.retry_at <= extract(epoch FROM t.now)
+            AND CASE WHEN a.updated <> -1 THEN a.retry_at <= date_part('epoch', t.now)
                      ELSE a.notified_version < CASE WHEN a.status = 2 THEN q.recovered_version ELSE q.claimed_version END
                           AND (a.notified_version < q.full_version
                                OR (a.shown = CASE WHEN a.view = 'all' THEN i.digest ELSE (i.digests::jsonb ->> a.view)::bigint END) IS NOT TRUE) END

@@ -4,7 +4,7 @@
 -- Parameters: $1 owner int8 | $2 presentity_uri text[] | $3 event text[] | $4 in_flight_id int8[] | $5 in_flight_target int4[] | $6 limit int8 | $7 now timestamptz (tests only, else null) | $8 looked int8[] (last_version of the claim before publication.list_claimed; null = not looked at: to be read afterwards) | $9 digest int8[] (of what the view all shows) | $10 digests text[] (a JSON object: those of other views by name; null = none) | $11 quiet bool[] (send_fast_notify = 0: whether nothing is published; else null) | $12 own_id int8[] (dialogs of whoever made the last changes of their resource, as looked)
 -- Returns:    resource int8 (ordinal, from 1) | id int8 | event_id text | callid text | to_tag text | from_tag text | local_uri text | remote_uri text | contact text | record_route text | flow text | local_contact text | watcher_username text | watcher_domain text | accept text | local_cseq int8 | version int8 | target_version int4 | remote_cseq int8 | status int2 | reason text | expires_s int8 (-1 = never ends) | failures int4 | view text (what it is shown; none = no body) | ended bool (no number was left, nothing is to be sent) | partial_since timestamptz (null = a document that can be full or partial must be full; else what a partial one must reach back to) | told_to int8 (a document in pieces goes on after this; null = it does not) | known bool (it shows what was looked at; else it is to be read now) | silent bool (it is told nothing, and took no CSeq) | left_behind int8[] (ordinals of resources of which dialogs are owed that somebody holds; the same in all rows) | cut bool (as many were chosen as the limit allows: there may be more, of any resource; the same in all rows)
 -- Locks:      free active_watchers rows (SKIP LOCKED) by (uri, event, id); notify_queue is read without a lock (SUBSCRIBE locks in the other order)
--- Plan:       notify_queue_pkey, active_watchers_resource_idx, active_watchers_flagged_idx, active_watchers_pkey, quarantine_pkey, quarantine_retry_idx
+-- Plan:       notify_queue_pkey, active_watchers_resource_idx, active_watchers_pkey, quarantine_pkey, quarantine_retry_idx
 -- Retry:      safe: what a lost run took is recovered by version when the lease runs out
 -- RFC:        3261 section 12.2.1.1 (CSeq rises by one per request), 6665 section 4.2.2
 --
@@ -44,7 +44,7 @@
 -- active_watchers costs 0.7 ms of those 150, so a row trigger with WHEN (updated <> -1), which would not lock the queue in key
 -- order, was not worth it.
 WITH held AS MATERIALIZED (
-    SELECT i.ord, q.presentity_uri, q.event, q.version, q.claimed_version, q.recovered_version, q.full_version, q.lease_until, t.now,
+    SELECT i.ord, q.presentity_uri, q.event, q.version, q.claimed_version, q.recovered_version, q.full_version, q.lease_until, t.now, date_part('epoch', t.now) AS now_s,
            -- From this version on, nothing but the changes of one sender is new. Null if there is more that is.
            CASE WHEN q.sender_version = q.version AND q.version = ($8::bigint[])[i.ord] THEN GREATEST(q.sender_since, q.full_version) END AS own_since
     FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS i (presentity_uri, event, ord)
@@ -54,25 +54,17 @@ WITH held AS MATERIALIZED (
 ),
 owed AS MATERIALIZED (
     SELECT o.id, o.flagged, o.notified_version, o.remote_cseq, h.ord, h.version, h.claimed_version, h.recovered_version, h.full_version,
-           h.lease_until, h.now, h.own_since
+           h.lease_until, h.now, h.now_s, h.own_since
     FROM held AS h
     CROSS JOIN LATERAL (
-        SELECT a.id, true AS flagged, a.notified_version, a.remote_cseq
+        SELECT a.id, a.updated <> -1 AS flagged, a.notified_version, a.remote_cseq
         FROM active_watchers AS a
-        WHERE a.presentity_uri = h.presentity_uri AND a.event = h.event AND a.updated <> -1
-          AND a.decided_version IS DISTINCT FROM -1
-          AND a.retry_at <= extract(epoch FROM h.now)
-          AND a.id NOT IN (SELECT x.dialog FROM quarantine AS x WHERE x.dialog > 0 AND x.retry_at > COALESCE($7::timestamptz, now()))
-          AND (a.id, a.target_version) NOT IN (SELECT f.id, f.target FROM unnest($4::bigint[], $5::integer[]) AS f (id, target))
-        UNION ALL
-        SELECT a.id, false, a.notified_version, a.remote_cseq
-        FROM active_watchers AS a
-        WHERE a.presentity_uri = h.presentity_uri AND a.event = h.event AND a.updated = -1
-          AND a.notified_version < CASE WHEN a.status = 2 THEN h.recovered_version ELSE h.claimed_version END
-          AND (a.notified_version < h.full_version
-               OR (a.shown = CASE WHEN a.view = 'all' THEN ($9::bigint[])[h.ord]
-                                   ELSE (($10::text[])[h.ord]::jsonb ->> a.view)::bigint END) IS NOT TRUE)
-          AND NOT a.ended AND a.decided_version IS DISTINCT FROM -1
+        WHERE a.presentity_uri = h.presentity_uri AND a.event = h.event AND NOT a.ended AND a.decided_version IS DISTINCT FROM -1
+          AND CASE WHEN a.updated <> -1 THEN a.retry_at <= h.now_s
+                   ELSE a.notified_version < CASE WHEN a.status = 2 THEN h.recovered_version ELSE h.claimed_version END
+                        AND (a.notified_version < h.full_version
+                             OR (a.shown = CASE WHEN a.view = 'all' THEN ($9::bigint[])[h.ord]
+                                                ELSE (($10::text[])[h.ord]::jsonb ->> a.view)::bigint END) IS NOT TRUE) END
           AND a.id NOT IN (SELECT x.dialog FROM quarantine AS x WHERE x.dialog > 0 AND x.retry_at > COALESCE($7::timestamptz, now()))
           AND (a.id, a.target_version) NOT IN (SELECT f.id, f.target FROM unnest($4::bigint[], $5::integer[]) AS f (id, target))
     ) AS o
@@ -104,7 +96,7 @@ locked AS MATERIALIZED (
     WHERE NOT a.ended AND a.decided_version IS DISTINCT FROM -1
       AND (a.updated <> -1
            OR a.notified_version < CASE WHEN a.status = 2 THEN o.recovered_version ELSE o.claimed_version END)
-      AND (a.updated = -1 OR a.retry_at <= extract(epoch FROM o.now))
+      AND (a.updated = -1 OR a.retry_at <= o.now_s)
     ORDER BY a.presentity_uri, a.event, a.id
     FOR UPDATE OF a SKIP LOCKED
 ),
@@ -120,10 +112,9 @@ still_held AS MATERIALIZED (
     ORDER BY l.ord, l.id
 ),
 left_behind AS MATERIALIZED (
-    SELECT array_agg(o.ord) AS resources
-    FROM (SELECT o.ord, count(*) AS count FROM owed AS o GROUP BY o.ord) AS o
-    LEFT JOIN (SELECT s.ord, count(*) AS count FROM still_held AS s GROUP BY s.ord) AS s ON s.ord = o.ord
-    WHERE (SELECT count(*) FROM owed) > (SELECT count(*) FROM still_held) AND o.count > COALESCE(s.count, 0)
+    SELECT array_agg(DISTINCT o.ord) AS resources
+    FROM owed AS o
+    WHERE (SELECT count(*) FROM owed) > (SELECT count(*) FROM still_held) AND o.id NOT IN (SELECT s.id FROM still_held AS s)
 )
 UPDATE active_watchers AS a
 SET local_cseq       = CASE WHEN l.silent THEN a.local_cseq ELSE LEAST(a.local_cseq + 1, 2147483647) END,
@@ -148,6 +139,6 @@ RETURNING
     CASE WHEN l.over THEN 0
          WHEN a.expires = -1 THEN -1
          -- Rounded down: a NOTIFY never promises more than was granted.
-         ELSE GREATEST(1, floor(a.expires - extract(epoch FROM l.now))::bigint) END AS expires_s,
+         ELSE GREATEST(1, a.expires - ceil(date_part('epoch', l.now))::bigint) END AS expires_s,
     a.failures, CASE WHEN a.status = 2 THEN 'none' ELSE a.view END AS view, a.ended, l.partial_since, l.told_to, l.known, l.silent,
     (SELECT b.resources FROM left_behind AS b) AS left_behind, (SELECT count(*) FROM owed) >= $6::bigint AS cut

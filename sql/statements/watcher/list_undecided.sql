@@ -4,7 +4,7 @@
 -- Parameters: $1 presentity_uri text[] | $2 limit int8
 -- Returns:    resource int8 (ordinal, from 1) | id int8 | event text | watcher_username text | watcher_domain text | status int2 | view text | decided_version int8 (-1) | stored_status int2 (null in all of stored: nothing is stored of the watcher) | stored_reason text | stored_view text | stored_recheck_at int8
 -- Locks:      none
--- Plan:       active_watchers_flagged_idx, watchers_watcher_idx, quarantine_pkey, quarantine_retry_idx
+-- Plan:       active_watchers_undecided_idx, watchers_watcher_idx, quarantine_pkey, quarantine_retry_idx
 -- Retry:      safe, reads only
 -- RFC:        5025 section 3.1
 --
