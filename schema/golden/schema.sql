@@ -290,7 +290,7 @@ COMMENT ON FUNCTION public.expire_subscriptions(max_rows bigint) IS 'Ends dialog
 
 CREATE FUNCTION public.expiry_at(granted_s bigint, at timestamp with time zone) RETURNS bigint
     LANGUAGE sql STABLE PARALLEL SAFE
-    AS $$ SELECT ceil(extract(epoch FROM at))::bigint + granted_s $$;
+    AS $$ SELECT ceil(date_part('epoch', at))::bigint + granted_s $$;
 
 COMMENT ON FUNCTION public.expiry_at(granted_s bigint, at timestamp with time zone) IS 'The epoch second at which granted_s seconds are over. Rounded up: nobody gets less than was granted.';
 
@@ -394,7 +394,7 @@ COMMENT ON FUNCTION public.hand_on_ends(max_rows bigint) IS 'Gives what publicat
 
 CREATE FUNCTION public.is_live(expires bigint, at timestamp with time zone) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
-    AS $$ SELECT expires = -1 OR expires > extract(epoch FROM at) $$;
+    AS $$ SELECT expires = -1 OR expires > date_part('epoch', at) $$;
 
 COMMENT ON FUNCTION public.is_live(expires bigint, at timestamp with time zone) IS 'Whether a publication or subscription with this expires (epoch second; -1 = never ends) is alive. Written here only.';
 
@@ -1684,6 +1684,8 @@ CREATE FUNCTION public.queue_publication_changes(uris text[], events text[], sen
     LANGUAGE plpgsql
     AS $$
 DECLARE
+    -- Read once: presence_now() looks into the settings of the session.
+    at          timestamptz := presence_now();
     full_uris   text[];
     full_events text[];
 BEGIN
@@ -1692,10 +1694,10 @@ BEGIN
     -- columns are computed in their order in the table.
     WITH queued AS (
         INSERT INTO notify_queue AS q (presentity_uri, event, version, due, owed_since, sender, sender_version, published_octets)
-        SELECT n.presentity_uri, n.event, n.number, presence_now(), presence_now(), n.sender, n.number, 458752 + n.octets
+        SELECT n.presentity_uri, n.event, n.number, at, at, n.sender, n.number, 458752 + n.octets
         FROM (SELECT c.presentity_uri, c.event, c.sender, c.octets, nextval('notify_version') AS number
               FROM (SELECT u.presentity_uri COLLATE "C" AS presentity_uri, u.event COLLATE "C" AS event,
-                           CASE WHEN min(u.sender) = max(u.sender) THEN min(u.sender) ELSE '' END AS sender,
+                           CASE WHEN min(u.sender COLLATE "C") = max(u.sender COLLATE "C") THEN min(u.sender COLLATE "C") ELSE '' END AS sender,
                            sum(u.octets)::bigint AS octets
                     FROM unnest(uris, events, senders, octets) AS u (presentity_uri, event, sender, octets)
                     WHERE u.presentity_uri IS NOT NULL
@@ -1703,8 +1705,8 @@ BEGIN
               ORDER BY is_winfo(c.event), c.presentity_uri, c.event) AS n
         ON CONFLICT ON CONSTRAINT notify_queue_pkey DO UPDATE
         SET version          = nextval('notify_version'),
-            due              = LEAST(q.due, GREATEST(presence_now(), q.not_before)),
-            owed_since       = COALESCE(q.owed_since, presence_now()),
+            due              = LEAST(q.due, GREATEST(at, q.not_before)),
+            owed_since       = COALESCE(q.owed_since, at),
             sender           = EXCLUDED.sender,
             sender_version   = lastval(),
             -- One more by whoever made the last one: what was new to him before is new to him still.
@@ -1730,6 +1732,7 @@ CREATE FUNCTION public.queue_publications() RETURNS trigger
     SET enable_nestloop TO 'off'
     AS $$
 DECLARE
+    at      timestamptz := presence_now();
     uris    text[];
     events  text[];
     senders text[];
@@ -1751,17 +1754,20 @@ BEGIN
         -- given to another resource by hand concerns both; one whose id was changed is in one half of the join only.
         -- Only a PUBLISH (by SIP, or by presence_publish) leaves an entity-tag behind. What ends by itself, or is changed by hand,
         -- is nobody's own change, whoever published the row.
-        SELECT array_agg(n.presentity_uri) || array_agg(o.presentity_uri), array_agg(n.event) || array_agg(o.event),
-               array_agg(CASE WHEN n.past_etags <> o.past_etags THEN n.sender ELSE '' END)
-                   || array_agg(CASE WHEN n.past_etags <> o.past_etags THEN n.sender ELSE '' END),
-               array_agg(CASE WHEN n.removed THEN 0 ELSE GREATEST(1024, octet_length(n.body)) END::bigint)
-                   || array_agg(0::bigint)
+        SELECT array_agg(c.presentity_uri) || array_agg(c.left_uri) FILTER (WHERE c.has_moved),
+               array_agg(c.event) || array_agg(c.left_event) FILTER (WHERE c.has_moved),
+               array_agg(c.sender) || array_agg(c.sender) FILTER (WHERE c.has_moved),
+               array_agg(c.octets) || array_agg(0::bigint) FILTER (WHERE c.has_moved)
         INTO uris, events, senders, octets
-        FROM new_rows AS n
-        FULL JOIN old_rows AS o ON o.id = n.id
-        WHERE (n.removed, n.content_type, n.priority, n.sender, n.presentity_uri, n.event, n.body)
-                  IS DISTINCT FROM (o.removed, o.content_type, o.priority, o.sender, o.presentity_uri, o.event, o.body)
-           OR is_live(n.expires, presence_now()) IS DISTINCT FROM is_live(o.expires, presence_now());
+        FROM (SELECT n.presentity_uri, n.event, o.presentity_uri AS left_uri, o.event AS left_event,
+                     (n.presentity_uri, n.event) IS DISTINCT FROM (o.presentity_uri, o.event) AS has_moved,
+                     CASE WHEN n.past_etags <> o.past_etags THEN n.sender ELSE '' END AS sender,
+                     CASE WHEN n.removed THEN 0 ELSE GREATEST(1024, octet_length(n.body)) END::bigint AS octets
+              FROM new_rows AS n
+              FULL JOIN old_rows AS o ON o.id = n.id
+              WHERE (n.removed, n.content_type, n.priority, n.sender, n.presentity_uri, n.event, n.body)
+                        IS DISTINCT FROM (o.removed, o.content_type, o.priority, o.sender, o.presentity_uri, o.event, o.body)
+                 OR is_live(n.expires, at) IS DISTINCT FROM is_live(o.expires, at)) AS c;
     END IF;
     IF uris IS NOT NULL THEN
         PERFORM queue_publication_changes(uris, events, senders, octets);
@@ -2691,7 +2697,7 @@ ALTER TABLE ONLY public.xcap
 
 CREATE UNIQUE INDEX active_watchers_dialog_idx ON public.active_watchers USING btree (callid, to_tag, from_tag);
 
-CREATE INDEX active_watchers_flagged_idx ON public.active_watchers USING btree (presentity_uri, event, id) WHERE (updated <> '-1'::integer);
+CREATE INDEX active_watchers_failing_idx ON public.active_watchers USING btree (presentity_uri) WHERE (failures > 0);
 
 CREATE INDEX active_watchers_pending_idx ON public.active_watchers USING btree (presentity_uri, event, watcher_username, watcher_domain) WHERE (status = 2);
 
@@ -2700,6 +2706,8 @@ CREATE INDEX active_watchers_resource_idx ON public.active_watchers USING btree 
 CREATE INDEX active_watchers_subscriber_idx ON public.active_watchers USING btree (presentity_uri, subscriber_key) WHERE (subscriber_key IS NOT NULL);
 
 CREATE INDEX active_watchers_sweep_idx ON public.active_watchers USING btree (sweep_at);
+
+CREATE INDEX active_watchers_undecided_idx ON public.active_watchers USING btree (presentity_uri, event, id) WHERE (decided_version = '-1'::integer);
 
 CREATE INDEX active_watchers_view_idx ON public.active_watchers USING btree (presentity_uri, event, view) WHERE (view <> 'all'::text);
 

@@ -2,11 +2,23 @@
 
 -- No index knows `updated` any more, so that PostgreSQL writes a refresh, and the NOTIFY that answers it, into the page of the row and into no
 -- index (HOT): five insertions less for each of the two, and less to clean up. What is flagged is found among the dialogs of its resource.
-DROP INDEX active_watchers_flagged_idx;
+-- It stands in the schema of its table, which is known by its trigger: both may be called otherwise.
+DO $$
+DECLARE
+    flagged regclass;
+BEGIN
+    SELECT i.indexrelid INTO STRICT flagged
+    FROM pg_trigger AS t
+    JOIN pg_index AS i ON i.indrelid = t.tgrelid
+    JOIN pg_class AS c ON c.oid = i.indexrelid
+    WHERE t.tgfoid = 'queue_flagged_dialogs'::regproc AND t.tgname = 'active_watchers_updated' AND c.relname = 'active_watchers_flagged_idx';
+    EXECUTE format('DROP INDEX %s', flagged);
+END
+$$;
 -- Serves watcher.list_undecided. Nearly empty; a refresh leaves decided_version alone.
 CREATE INDEX active_watchers_undecided_idx ON active_watchers (presentity_uri, event, id) WHERE decided_version = -1;
 -- Serves operator.count_failing. Nearly empty.
-CREATE INDEX active_watchers_failing_idx ON active_watchers (failures) WHERE failures > 0;
+CREATE INDEX active_watchers_failing_idx ON active_watchers (presentity_uri) WHERE failures > 0;
 
 -- date_part() counts in double precision, to the microsecond until the year 2255; extract() in numeric, which takes ten times as long.
 CREATE OR REPLACE FUNCTION is_live(expires bigint, at timestamptz) RETURNS boolean

@@ -11,4 +11,4 @@
 -- The whole of the partial index, which holds what failed and nothing else.
 SELECT count(*) AS dialogs, COALESCE(max(a.failures), 0) AS worst, count(*) FILTER (WHERE a.failures >= $1::integer) AS lasting
 FROM active_watchers AS a
-WHERE a.updated <> -1 AND a.failures > 0
+WHERE a.updated <> -1 AND a.failures > 0 AND a.presentity_uri > ''
