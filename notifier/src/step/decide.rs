@@ -111,3 +111,16 @@ fn asked(work: &Held) -> Asked {
         recovered: work.decide.is_some_and(|decide| decide.recovered),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_decision_starts_when_the_first_is_slow() {
+        let last = Instant::now();
+        assert_eq!(may_start(0, last), Some(last));
+        assert_eq!(may_start(1, last), Some(last + SLOW));
+        assert_eq!(may_start(AT_ONCE, last), None);
+    }
+}
