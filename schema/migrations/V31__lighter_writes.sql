@@ -1,7 +1,7 @@
 -- What each PUBLISH and each SUBSCRIBE costs, with the same results for less work.
 
 -- No index knows `updated` any more, so that PostgreSQL writes a refresh, and the NOTIFY that answers it, into the page of the row and into no
--- index (HOT): five insertions less for each of the two, and less to clean up. What is flagged is found among the dialogs of its resource.
+-- index (HOT): four or five insertions less for each of the two, and less to clean up. What is flagged is found among the dialogs of its resource.
 -- It stands in the schema of its table, which is known by its trigger: both may be called otherwise.
 DO $$
 DECLARE
