@@ -1,9 +1,7 @@
 //! What the command line says, and what is said about a wrong one.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod program;
-
-use program::{Directory, output, pgpresence};
+use crate::program::{Directory, output, pgpresence};
 
 #[test]
 fn help_names_every_command_and_option() {

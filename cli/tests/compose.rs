@@ -6,14 +6,12 @@
     reason = "a test fails by panicking"
 )]
 
-mod program;
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::program::{Program, pgpresence};
 use postgres_dev::Cluster;
-use program::{Program, pgpresence};
 use yaml_rust2::{Yaml, YamlLoader};
 
 /// What of a service matters here; merge keys (`<<`) are followed.

@@ -1,9 +1,7 @@
 //! `config check`: nothing that is wrong is taken in silence.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod program;
-
-use program::{Directory, output};
+use crate::program::{Directory, output};
 
 /// A wrong value of each parameter of the guide.
 const WRONG: [(&str, &str); 37] = [

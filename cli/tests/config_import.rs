@@ -1,12 +1,10 @@
 //! `config import`: what it writes is a configuration, whatever it reads.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod program;
-
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use program::{Directory, output, pgpresence};
+use crate::program::{Directory, output, pgpresence};
 
 fn configs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../lib/kamailio/tests/configs")

@@ -1,15 +1,13 @@
 //! `pgpresence load`: its exit codes, and what it prints where.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod program;
-
 use std::net::UdpSocket;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use program::{Directory, output};
+use crate::program::{Directory, output};
 
 const WORKLOAD: &str = "
 description = \"a few\"

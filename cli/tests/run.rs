@@ -1,15 +1,13 @@
 //! `run`, `server` and `notifier` as an operator has them: they come up, they survive, they go and leave nothing.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod program;
-
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
-use postgres_dev::Cluster;
-use program::{
+use crate::program::{
     Directory, Killed, Program, children, eventually, is_alive, output, pgpresence, processes, send,
 };
+use postgres_dev::Cluster;
 
 const SERVER: &str = "pgpresence server --supervised";
 const NOTIFIER: &str = "pgpresence notifier --supervised";

@@ -1,10 +1,8 @@
 //! Every answer that the table of answers knows, asked for with raw SIP over UDP (RFC 3261 section 8.2, RFC 3903 section 6, RFC 6665 section 4.2.1).
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
-mod support;
-
+use crate::support::{Database, Draft, Phone, Server, TcpPhone, header, within};
 use sip::HeaderName;
-use support::{Database, Draft, Phone, Server, TcpPhone, header, within};
 
 /// RFC 6665 section 8.2.2: the packages that are served by default.
 const ALLOW_EVENTS: &str = "presence, presence.winfo, dialog, dialog.winfo, message-summary, message-summary.winfo, \

@@ -1,16 +1,14 @@
 //! Group commit on a real database: a row locked by a second connection holds the writer, and so decides what collects.
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
-mod support;
-
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::support::Database;
 use server::Admission;
 use server::publish::Create;
 use server::write_batch::{DynHash, Lane, Ticket, WriteError, WriteQueue, Writers};
 use sql::{NewPublication, PublishOutcome, Store, StoreError, StoreOptions};
-use support::Database;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_postgres::Client;
@@ -79,7 +77,7 @@ fn publication(user: &str) -> NewPublication {
         entity_tag: format!("tag-{user}"),
         granted_s: 600,
         content_type: "application/pidf+xml".to_owned(),
-        body: support::OPEN.as_bytes().into(),
+        body: crate::support::OPEN.as_bytes().into(),
         sender: String::new(),
         priority: sql::Priority::Kept,
         note: sql::BodyNote::default(),

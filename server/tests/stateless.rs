@@ -1,10 +1,8 @@
 //! Servers keep nothing: a retransmission gets the same answer from any of them, and a missing database costs a 503.
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
-mod support;
-
+use crate::support::{Database, Draft, Phone, Server, header, within};
 use sip::HeaderName;
-use support::{Database, Draft, Phone, Server, header, within};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_retransmission_to_another_server_gets_the_same_bytes() {
@@ -21,7 +19,7 @@ async fn a_retransmission_to_another_server_gets_the_same_bytes() {
         phone.send(other.udp, &text).await;
         let second = phone.receive().await.0;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        (text(&first), text(&second), support::response(first))
+        (text(&first), text(&second), crate::support::response(first))
     };
 
     let (first, second, published) = twice(Draft::publish("pub")).await;

@@ -1,13 +1,11 @@
 //! Races, each with its interleaving spelled out. Nothing sleeps: a step is known to be waiting when PostgreSQL says so.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod database;
-
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use database::*;
+use crate::database::*;
 use sql::*;
 use tokio::task::JoinHandle;
 use tokio_postgres::Client;

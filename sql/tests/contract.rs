@@ -1,12 +1,10 @@
 //! Every statement is what its header says: registered, named after its path, prepared, with these parameters and columns.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod database;
-
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use database::Database;
+use crate::database::Database;
 use sql::{SESSION_SETTINGS, STATEMENTS, Statement, Tables};
 
 const KEYS: [&str; 8] = [

@@ -1,9 +1,7 @@
 //! Every example of `docs/SQL.md` runs as it stands there, and prints what stands below it.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod database;
-
-use database::*;
+use crate::database::*;
 use tokio_postgres::SimpleQueryMessage;
 
 const PAGE: &str = include_str!("../../docs/SQL.md");

@@ -3,11 +3,9 @@
 //! were analysed.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod database;
-
 use std::future::poll_fn;
 
-use database::*;
+use crate::database::*;
 use serde_json::Value;
 use sql::{SESSION_SETTINGS, STATEMENTS, Statement};
 use tokio_postgres::{AsyncMessage, Client, NoTls};

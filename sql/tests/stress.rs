@@ -2,14 +2,12 @@
 //! one holder at a time, and in the end every dialog was last notified of the last state.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod database;
-
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use database::*;
+use crate::database::*;
 use sql::*;
 
 const PRESENTITIES: u32 = 12;

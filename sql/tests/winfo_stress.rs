@@ -2,14 +2,12 @@
 //! watchers knows exactly those who watch, from full and partial documents alone (RFC 3858 section 4).
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod database;
-
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use database::*;
+use crate::database::*;
 use sql::*;
 
 const PRESENTITIES: u32 = 5;

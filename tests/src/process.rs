@@ -371,17 +371,29 @@ fn read_all(from: Option<impl Read + Send + 'static>) -> std::thread::JoinHandle
 /// # Panics
 /// With the command that builds it, when it is not there.
 pub fn pgpresence() -> PathBuf {
-    let this = std::env::current_exe().expect("the path of this executable");
-    let folder = this.parent().expect("target/<profile>/...");
-    let profile = match folder.ends_with("deps") {
-        true => folder.parent().expect("target/<profile>/deps"),
-        false => folder,
-    };
-    let program = profile.join("pgpresence");
+    let program = profile_folder().join("pgpresence");
     assert!(
         program.exists(),
         "{} is missing: run `cargo build -p pgpresence` first (./dev test does)",
         program.display()
     );
     program
+}
+
+/// Cargo's target folder.
+///
+/// # Panics
+/// When this executable does not stand in one.
+pub fn build_folder() -> PathBuf {
+    let profile = profile_folder();
+    profile.parent().expect("target/<profile>").to_owned()
+}
+
+fn profile_folder() -> PathBuf {
+    let this = std::env::current_exe().expect("the path of this executable");
+    let folder = this.parent().expect("target/<profile>/...");
+    match folder.ends_with("deps") {
+        true => folder.parent().expect("target/<profile>/deps").to_owned(),
+        false => folder.to_owned(),
+    }
 }

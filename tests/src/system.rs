@@ -3,17 +3,25 @@
 //! log, or a panic in any process, fails the test that made it.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use postgres_dev::Cluster;
+use postgres_dev::{Cluster, Saved};
 
-use crate::process::{Process, Sandbox, pgpresence, run};
+use crate::process::{Process, Sandbox, build_folder, pgpresence, run};
 
 /// How long a process may take to come up; generous, because two cores run many tests at once.
 pub const STARTUP: Duration = Duration::from_secs(30);
 const DATABASE: &str = "presence";
+/// What `migrate` reads of the configuration: with these set, the schema is another one.
+const SHAPES_THE_SCHEMA: [&str; 4] = [
+    "presence.presentity_table",
+    "presence.active_watchers_table",
+    "presence.watchers_table",
+    "presence.sip_uri_match",
+];
 
 /// What a test wants to have running.
 #[derive(Clone, Debug)]
@@ -124,11 +132,7 @@ impl Setup {
     /// With the output of what did not come up.
     pub fn start(self) -> System {
         let sandbox = Sandbox::new();
-        let cluster =
-            Cluster::start_throwaway().unwrap_or_else(|fault| panic!("PostgreSQL: {fault}"));
-        cluster
-            .create_database(DATABASE)
-            .unwrap_or_else(|fault| panic!("create database: {fault}"));
+        let cluster = self.cluster();
         let mut system = System {
             servers: vec![],
             notifiers: vec![],
@@ -145,6 +149,40 @@ impl Setup {
         }
         system
     }
+}
+
+impl Setup {
+    /// A cluster with the database. Most tests want the usual tables: theirs is a copy of one that is migrated already.
+    fn cluster(&self) -> Cluster {
+        let unusual = self
+            .sets
+            .iter()
+            .any(|(key, _)| SHAPES_THE_SCHEMA.contains(&key.as_str()));
+        let cluster = match unusual {
+            true => Cluster::start_throwaway().inspect(make_database),
+            false => Cluster::start_copy(
+                Saved {
+                    folder: &build_folder().join("tmp"),
+                    name: "system",
+                    inputs: Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../schema/migrations")),
+                },
+                |cluster| {
+                    make_database(cluster);
+                    let mut migrate = Command::new(pgpresence());
+                    migrate.args(["migrate", "--database-url", &cluster.url(DATABASE)]);
+                    let (status, out, err) = run(migrate.current_dir("/"), STARTUP);
+                    assert!(status.success(), "{migrate:?}: {status}\n{out}\n{err}");
+                },
+            ),
+        };
+        cluster.unwrap_or_else(|fault| panic!("PostgreSQL: {fault}"))
+    }
+}
+
+fn make_database(cluster: &Cluster) {
+    cluster
+        .create_database(DATABASE)
+        .unwrap_or_else(|fault| panic!("create database: {fault}"));
 }
 
 impl System {

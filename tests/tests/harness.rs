@@ -265,7 +265,11 @@ fn nothing_outlives_a_killed_test() {
     let sandbox = Sandbox::new();
     let mut again = Command::new(std::env::current_exe().unwrap());
     again
-        .args(["--exact", "nothing_outlives_a_killed_test", "--nocapture"])
+        .args([
+            "--exact",
+            "harness::nothing_outlives_a_killed_test",
+            "--nocapture",
+        ])
         .env("HARNESS_VICTIM", "1");
     let mut victim = Process::start(&sandbox, "victim", &mut again);
     let line = victim

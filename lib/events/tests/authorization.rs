@@ -5,15 +5,9 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
-#[path = "authorization/conditions.rs"]
 mod conditions;
-#[path = "authorization/model.rs"]
 mod model;
-#[path = "authorization/properties.rs"]
 mod properties;
-#[path = "authorization/rfc.rs"]
 mod rfc;
-#[path = "authorization/support.rs"]
 mod support;
-#[path = "authorization/transformations.rs"]
 mod transformations;

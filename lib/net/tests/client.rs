@@ -5,14 +5,13 @@
     reason = "a test fails by panicking"
 )]
 
-mod wire;
-
 use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::wire::{endpoint, local, ok, options, packets, within};
 use bytes::Bytes;
 use net::{
     Client, ClientRequest, Endpoint, EndpointOptions, Hop, Incoming, ListenAddr, Outcome, Outcomes,
@@ -21,7 +20,6 @@ use net::{
 use sip::transaction::Timers;
 use sip::{Method, Transport};
 use tokio::net::{TcpListener, UdpSocket};
-use wire::{endpoint, local, ok, options, packets, within};
 
 /// Timer F after 640 ms.
 const SHORT: Timers = Timers {

@@ -5,18 +5,16 @@
     reason = "a test fails by panicking"
 )]
 
-mod wire;
-
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::wire::{endpoint, endpoint_with, local, ok, options, packets, within};
 use bytes::Bytes;
 use net::{BindError, Endpoint, EndpointOptions, FlowGone, ListenAddr};
 use sip::{Limits, Transport};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
-use wire::{endpoint, endpoint_with, local, ok, options, packets, within};
 
 #[tokio::test]
 async fn udp_batches_travel_both_ways() {

@@ -5,18 +5,16 @@
     reason = "a test fails by panicking"
 )]
 
-mod wire;
-
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
+use crate::wire::within;
 use hickory_resolver::proto::op::{Message, OpCode};
 use hickory_resolver::proto::rr::rdata::{A, AAAA, SRV};
 use hickory_resolver::proto::rr::{Name, RData, Record};
 use net::{ResolveError, Resolver, Target};
 use sip::{Transport, Uri};
 use tokio::net::UdpSocket;
-use wire::within;
 
 /// Answers from a list of (name, data); says what was asked for.
 async fn name_server(zone: Vec<(&'static str, RData)>) -> (Resolver, Arc<Mutex<Vec<String>>>) {

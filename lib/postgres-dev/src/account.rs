@@ -47,6 +47,16 @@ impl Account {
             .map_err(io_error("set the mode of", path))
     }
 
+    /// Gives the file at `path` to this account; its mode stays.
+    pub(crate) fn own_file(&self, path: &Path) -> Result<(), Error> {
+        match self {
+            Account::Ourselves => Ok(()),
+            Account::Other { uid, gid, .. } => {
+                chown(path, Some(*uid), Some(*gid)).map_err(io_error("hand over", path))
+            }
+        }
+    }
+
     /// Checks that this account can walk down to `path` (absolute): every parent must be enterable.
     pub(crate) fn check_reachable(&self, path: &Path) -> Result<(), Error> {
         let Account::Other { name, uid, gid } = self else {

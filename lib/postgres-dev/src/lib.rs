@@ -12,6 +12,7 @@ mod binaries;
 mod error;
 mod kept;
 mod postmaster;
+mod saved;
 mod watchdog;
 
 use std::fs::{self, File};
@@ -24,6 +25,7 @@ pub use binaries::find_binaries;
 pub use error::Error;
 use error::io_error;
 use postmaster::Place;
+pub use saved::Saved;
 use watchdog::{AtEnd, Watchdog};
 
 /// A running cluster. Dropping it stops it, and removes it if it is a throw-away one.
@@ -45,7 +47,18 @@ struct State {
 impl Cluster {
     /// A new, empty cluster in a temporary directory, without fsync, gone when it is dropped or this process ends.
     pub fn start_throwaway() -> Result<Cluster, Error> {
-        Cluster::start_temporary(temporary_dir()?, false, &[])
+        Cluster::start_temporary(temporary_dir()?, false, &[], |place, watchdog| {
+            initialise(place, Some(watchdog))
+        })
+    }
+
+    /// A throw-away cluster that begins as a copy of a saved one. Where there is none yet, `make` fills it first: once for
+    /// all processes that ask.
+    pub fn start_copy(saved: Saved<'_>, make: impl FnOnce(&Cluster)) -> Result<Cluster, Error> {
+        let (original, _lock) = saved.data_dir(make)?;
+        Cluster::start_temporary(temporary_dir()?, false, &[], |place, _| {
+            saved::copy(&original, &place.data_dir, &place.account)
+        })
     }
 
     /// A new, empty cluster in a new directory below `parent`, with full durability, and gone like a throw-away one: for
@@ -62,13 +75,16 @@ impl Cluster {
             let too_long = std::io::ErrorKind::InvalidFilename.into();
             return Err(io_error("make a socket in", root.path())(too_long));
         }
-        Cluster::start_temporary(root.keep(), true, settings)
+        Cluster::start_temporary(root.keep(), true, settings, |place, watchdog| {
+            initialise(place, Some(watchdog))
+        })
     }
 
     fn start_temporary(
         root: PathBuf,
         durable: bool,
         settings: &[String],
+        make_data_dir: impl FnOnce(&Place, &mut Watchdog) -> Result<(), Error>,
     ) -> Result<Cluster, Error> {
         // From here on the watchdog cleans up, whatever happens.
         let mut watchdog = Watchdog::start(AtEnd::Remove(&root))
@@ -87,7 +103,7 @@ impl Cluster {
             kept: false,
             settings: settings.to_vec(),
         };
-        initialise(&place, Some(&mut watchdog))?;
+        make_data_dir(&place, &mut watchdog)?;
         Cluster::start(place, watchdog, None)
     }
 
@@ -201,11 +217,16 @@ impl Cluster {
 
     /// Starts PostgreSQL again, after [`Cluster::kill9`], after it died otherwise, or, if it runs, after a fast shutdown.
     pub fn restart(&mut self) -> Result<(), Error> {
+        self.stop_postmaster();
+        self.start_postmaster()
+    }
+
+    /// Fast shutdown: afterwards the data directory is at rest.
+    fn stop_postmaster(&self) {
         let running = self.state().postmaster.take();
         if let Some(mut child) = running {
             postmaster::stop(&mut child);
         }
-        self.start_postmaster()
     }
 
     /// Stops PostgreSQL (fast shutdown: sessions are cut). The same as dropping, but to be seen in the code.

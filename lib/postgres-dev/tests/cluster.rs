@@ -5,9 +5,10 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use postgres_dev::{Cluster, Error};
+use postgres_dev::{Cluster, Error, Saved};
 
 fn psql(cluster: &Cluster, sql: &str) -> Result<String, String> {
     let output = Command::new(cluster.binaries().join("psql"))
@@ -257,6 +258,80 @@ fn start_owner(kind: &str, dir: &Path) -> Child {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap()
+}
+
+/// Many ask at once, as the processes of a test run do; then an input changes.
+#[test]
+fn a_saved_cluster_is_made_once_for_all_and_anew_when_an_input_changes() {
+    let inputs = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let migration = inputs.path().join("V1__one.sql");
+    let saved = Saved {
+        folder: folder.path(),
+        name: "test",
+        inputs: inputs.path(),
+    };
+    let copies = |input: &str| {
+        fs::write(&migration, input).unwrap();
+        let made = AtomicU32::new(0);
+        let start = || {
+            Cluster::start_copy(saved, |cluster| {
+                made.fetch_add(1, Ordering::Relaxed);
+                psql(
+                    cluster,
+                    &format!("CREATE TABLE made_of AS SELECT '{input}' AS input"),
+                )
+                .unwrap();
+            })
+        };
+        let copies: Vec<Cluster> = std::thread::scope(|scope| {
+            let starting: Vec<_> = (0..3).map(|_| scope.spawn(start)).collect();
+            let started = starting
+                .into_iter()
+                .map(|start| start.join().unwrap().unwrap());
+            started.collect()
+        });
+        (made.into_inner(), copies)
+    };
+
+    let (made, first) = copies("one");
+    assert_eq!(made, 1);
+    psql(&first[0], "INSERT INTO made_of VALUES ('by hand')").unwrap();
+    let content =
+        |cluster: &Cluster| psql(cluster, "SELECT string_agg(input, ',') FROM made_of").unwrap();
+    assert_eq!(content(&first[0]), "one,by hand");
+    assert_eq!(content(&first[1]), "one", "a copy is nobody else's");
+    drop(first);
+
+    let (made, again) = copies("one");
+    assert_eq!((made, content(&again[2]).as_str()), (0, "one"));
+    let (made, changed) = copies("two");
+    assert_eq!((made, content(&changed[0]).as_str()), (1, "two"));
+    let kept = fs::read_dir(folder.path()).unwrap();
+    assert_eq!(kept.count(), 2, "the newest and its lock");
+}
+
+/// A copy that was interrupted, or a maker that failed, is not taken for a saved cluster.
+#[test]
+fn what_was_saved_in_part_is_saved_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let inputs = tempfile::tempdir().unwrap();
+    let saved = Saved {
+        folder: folder.path(),
+        name: "test",
+        inputs: inputs.path(),
+    };
+    let failing = || Cluster::start_copy(saved, |_| panic!("no migration"));
+    std::thread::scope(|scope| scope.spawn(|| failing().unwrap()).join().unwrap_err());
+    let make = |cluster: &Cluster| drop(psql(cluster, "CREATE TABLE whole ()").unwrap());
+    let whole = Cluster::start_copy(saved, make).unwrap();
+    psql(&whole, "TABLE whole").unwrap();
+    let made = fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let made = made.into_iter().find(|path| path.is_dir()).unwrap();
+    fs::rename(&made, made.with_extension("new")).unwrap(); // killed between the copy and its name
+    psql(&Cluster::start_copy(saved, make).unwrap(), "TABLE whole").unwrap();
 }
 
 #[test]

@@ -3,11 +3,12 @@
 use crate::phone::Phone;
 use bytes::Bytes;
 use node::{Config, Shutdown};
-use postgres_dev::Cluster;
+use postgres_dev::{Cluster, Saved};
 use sql::{
     BodyNote, ChangeKind, NewPublication, NewSubscription, PublicationChange, PublishOutcome,
     Resource, Store, StoreOptions, SubscribeOutcome, SubscriptionRefresh, TagChange,
 };
+use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -291,17 +292,19 @@ fn pidf(user: &str, note: &str) -> Bytes {
 }
 
 fn migrated_cluster() -> Cluster {
-    let cluster = Cluster::start_throwaway().unwrap();
-    cluster.create_database("migrated").unwrap();
-    let url = cluster.url("migrated");
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
-            runtime.block_on(schema::migrate(&url)).unwrap();
-        });
-    });
-    cluster
+    let saved = Saved {
+        folder: Path::new(env!("CARGO_TARGET_TMPDIR")),
+        name: "notifier",
+        inputs: Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../schema/migrations")),
+    };
+    Cluster::start_copy(saved, |cluster| {
+        cluster.create_database("migrated").unwrap();
+        let url = cluster.url("migrated");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(schema::migrate(&url)).unwrap();
+    })
+    .unwrap()
 }

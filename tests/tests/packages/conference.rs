@@ -3,7 +3,7 @@
 use system_tests::phone::{Notify, Phone};
 use system_tests::system;
 
-use crate::bodies::{conference_info, users};
+use super::bodies::{conference_info, users};
 
 const ROOM: &str = "sip:room@example.org";
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use system_tests::phone::{Notify, Phone};
 use system_tests::system;
 
-use crate::BOB;
-use crate::bodies::{dialog_info, dialogs};
+use super::BOB;
+use super::bodies::{dialog_info, dialogs};
 
 fn shows(expected: &'static [(&'static str, &'static str)]) -> impl Fn(&Notify) -> bool {
     move |notify| {

@@ -4,7 +4,7 @@ use system_tests::message::Message;
 use system_tests::phone::{Dialog, Notify, Phone};
 use system_tests::system::{self, System};
 
-use crate::BOB;
+use super::BOB;
 
 const EVENT: &str = "as-feature-event";
 const TYPE: &str = "application/x-as-feature-event+xml";

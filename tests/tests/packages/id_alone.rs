@@ -5,7 +5,7 @@ use system_tests::http;
 use system_tests::phone::{Dialog, Notify, Phone, Publisher};
 use system_tests::system::{self, System};
 
-use crate::bodies::dialogs;
+use super::bodies::dialogs;
 
 const EXTENSION: &str = "sip:103@example.org";
 

@@ -3,8 +3,8 @@
 use system_tests::phone::{Notify, Phone};
 use system_tests::{pidf, system};
 
-use crate::BOB;
-use crate::bodies::{dialog_info, dialogs, reginfo, registrations, summary};
+use super::BOB;
+use super::bodies::{dialog_info, dialogs, reginfo, registrations, summary};
 
 const PACKAGES: [(&str, &str, &str); 9] = [
     (

@@ -3,8 +3,8 @@
 use system_tests::phone::Phone;
 use system_tests::system;
 
-use crate::BOB;
-use crate::bodies::summary;
+use super::BOB;
+use super::bodies::summary;
 
 /// Two mail boxes, two phones: the sums, then one, then none; never an empty NOTIFY.
 #[tokio::test(flavor = "multi_thread")]

@@ -3,8 +3,8 @@
 use system_tests::phone::{Notify, Phone};
 use system_tests::system;
 
-use crate::BOB;
-use crate::bodies::{reginfo, registrations};
+use super::BOB;
+use super::bodies::{reginfo, registrations};
 
 const DESK: &str = "sip:bob@192.0.2.7";
 const MOBILE: &str = "sip:bob@192.0.2.8";

@@ -4,8 +4,8 @@ use system_tests::document::media_type;
 use system_tests::phone::{Phone, Tolerance};
 use system_tests::{pidf, system};
 
-use crate::BOB;
-use crate::bodies::{conference_info, dialog_info, reginfo, summary};
+use super::BOB;
+use super::bodies::{conference_info, dialog_info, reginfo, summary};
 
 const XCAP_DIFF: &str = "<xcap-diff xmlns=\"urn:ietf:params:xml:ns:xcap-diff\" xcap-root=\"http://xcap.example.org/\"/>";
 

@@ -4,8 +4,8 @@ use system_tests::message::Message;
 use system_tests::phone::{Dialog, Notify, Phone, Publisher};
 use system_tests::system::{self, System};
 
-use crate::BOB;
-use crate::bodies::{dialog_info, dialogs};
+use super::BOB;
+use super::bodies::{dialog_info, dialogs};
 
 const SLA: &str = "dialog;sla";
 const IDLE: &str = "<dialog-info xmlns=\"urn:ietf:params:xml:ns:dialog-info\" version=\"0\" state=\"full\" \

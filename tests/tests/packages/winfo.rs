@@ -6,7 +6,7 @@ use system_tests::phone::{Answer, Dialog, Notify, Phone};
 use system_tests::system;
 use system_tests::watcherinfo::{self, Table, Watcher, WatcherInfo};
 
-use crate::BOB;
+use super::BOB;
 
 /// Somebody who watches the watchers: the dialog, and the table that it makes of its documents.
 struct Reader {

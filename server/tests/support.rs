@@ -2,10 +2,11 @@
 #![expect(dead_code, reason = "each test binary uses a part of it")]
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use node::{Config, Shutdown, Within};
-use postgres_dev::Cluster;
+use postgres_dev::{Cluster, Saved};
 use server::Ready;
 use sip::{HeaderName, Limits, Message, Request, Response, Transport};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -22,6 +23,24 @@ pub(crate) const OPEN: &str = "<?xml version='1.0' encoding='UTF-8'?><presence x
     entity='sip:bob@example.org'><tuple id='t1'><status><basic>open</basic></status></tuple></presence>";
 
 /// A cluster of its own with a migrated database.
+fn migrated_cluster() -> Cluster {
+    let saved = Saved {
+        folder: Path::new(env!("CARGO_TARGET_TMPDIR")),
+        name: "server",
+        inputs: Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../schema/migrations")),
+    };
+    let make = |cluster: &Cluster| {
+        cluster.create_database("presence").expect("a database");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let migrated = runtime.block_on(schema::migrate(&cluster.url("presence")));
+        migrated.expect("migrations apply");
+    };
+    Cluster::start_copy(saved, make).expect("PostgreSQL starts")
+}
+
 pub(crate) struct Database {
     pub(crate) cluster: Cluster,
     pub(crate) url: String,
@@ -29,11 +48,11 @@ pub(crate) struct Database {
 
 impl Database {
     pub(crate) async fn migrated() -> Self {
-        let database = Self::empty();
-        schema::migrate(&database.url)
+        let cluster = tokio::task::spawn_blocking(migrated_cluster)
             .await
-            .expect("migrations apply");
-        database
+            .expect("a cluster");
+        let url = cluster.url("presence");
+        Self { cluster, url }
     }
 
     pub(crate) fn empty() -> Self {

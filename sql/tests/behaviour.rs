@@ -1,9 +1,6 @@
 //! What each statement does, area by area.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "../database/mod.rs"]
-mod database;
-
 mod api;
 mod bounds;
 mod by_hand;

@@ -6,12 +6,13 @@
     reason = "each test binary uses its own part, and fails by panicking"
 )]
 
+use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use postgres_dev::Cluster;
+use postgres_dev::{Cluster, Saved};
 use sql::*;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, NoTls, Row};
@@ -31,8 +32,11 @@ impl Database {
         let cluster = tokio::task::spawn_blocking(|| CLUSTER.get_or_init(migrated_cluster))
             .await
             .unwrap();
-        let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
-        cluster.create_from_template(&name, "migrated").unwrap();
+        let number = DATABASES.fetch_add(1, Ordering::Relaxed);
+        let name = format!("test_{number}");
+        if number > 0 {
+            cluster.create_from_template(&name, "migrated").unwrap();
+        }
         let url = cluster.url(&name);
         let store = Store::connect(&url, &StoreOptions::default()).unwrap();
         let hand = session(&url).await;
@@ -102,20 +106,24 @@ async fn session(url: &str) -> Client {
     client
 }
 
+/// A copy of a cluster with `migrated` and the first test's database in it.
 fn migrated_cluster() -> Cluster {
-    let cluster = Cluster::start_throwaway().unwrap();
-    cluster.create_database("migrated").unwrap();
-    let url = cluster.url("migrated");
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
-            runtime.block_on(schema::migrate(&url)).unwrap();
-        });
-    });
-    cluster
+    let saved = Saved {
+        folder: Path::new(env!("CARGO_TARGET_TMPDIR")),
+        name: "sql",
+        inputs: Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../schema/migrations")),
+    };
+    Cluster::start_copy(saved, |cluster| {
+        cluster.create_database("migrated").unwrap();
+        let url = cluster.url("migrated");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(schema::migrate(&url)).unwrap();
+        cluster.create_from_template("test_0", "migrated").unwrap();
+    })
+    .unwrap()
 }
 
 pub const LEASE: Duration = Duration::from_secs(10);

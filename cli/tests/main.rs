@@ -1,0 +1,11 @@
+//! The program as an operator runs it.
+//!
+//! One binary for all of them: linking it once costs less than linking each.
+
+mod command_line;
+mod compose;
+mod config_check;
+mod config_import;
+mod load;
+mod program;
+mod run;

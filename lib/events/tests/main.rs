@@ -1,0 +1,13 @@
+//! The events crate by its public face: documents, merging, packages, rules.
+//!
+//! One binary for all of them: linking it once costs less than linking each.
+
+mod authorization;
+mod hostile_xml;
+mod merge_golden;
+mod merge_properties;
+mod model_deviations;
+mod package_golden;
+mod package_hostile;
+mod package_properties;
+mod rfc_examples;

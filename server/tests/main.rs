@@ -1,0 +1,10 @@
+//! The SIP server: its answers, its batches, its flows.
+//!
+//! One binary for all of them: linking it once costs less than linking each.
+
+mod answers;
+mod flows;
+mod group_commit;
+mod stateless;
+mod support;
+mod write_batch;

@@ -1,0 +1,12 @@
+//! The store: each statement by its behaviour, its races, its plan, its contract.
+//!
+//! One binary for all of them: linking it once costs less than linking each.
+
+mod behaviour;
+mod concurrency;
+mod contract;
+mod database;
+mod documentation;
+mod plans;
+mod stress;
+mod winfo_stress;
