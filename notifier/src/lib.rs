@@ -230,7 +230,7 @@ pub async fn run(
     if ended.is_ok()
         && let Err(error) = store.node().deregister(id).await
     {
-        tracing::warn!(error = %error, "this process couldn't be struck from the list of nodes");
+        tracing::warn!(error = %error, "this process could not be removed from the table node");
     }
     endpoint.close().await;
     ended.map_err(RunError::TaskEnded)
@@ -251,7 +251,9 @@ async fn bind(listen: ListenAddr) -> Result<(Endpoint, Incoming), net::BindError
         };
         match Endpoint::bind(&[listen, other], limits, options.clone()).await {
             Ok(bound) => return Ok(bound),
-            Err(error) => tracing::debug!(%error, "phones of one family alone can be reached"),
+            Err(error) => {
+                tracing::debug!(%error, "only phones of one address family can be reached")
+            }
         }
     }
     Endpoint::bind(&[listen], limits, options).await
@@ -300,9 +302,9 @@ async fn receive(mut incoming: Incoming, client: Client<send::Notify>) {
                 Ok(Message::Response(response)) => client.on_response(response, packet.flow),
                 Ok(Message::Request(request)) => tracing::debug!(
                     method = request.method().as_str(),
-                    "a request came to a notifier"
+                    "a notifier received a request; ignored"
                 ),
-                Err(error) => tracing::debug!(reason = error.reason, "a datagram can't be read"),
+                Err(error) => tracing::debug!(reason = error.reason, "a datagram cannot be read"),
             }
         }
     }

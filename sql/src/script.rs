@@ -65,7 +65,7 @@ impl Script<'_> {
             Ask::HandlePublish { .. }
             | Ask::HandleSubscribe { .. }
             | Ask::DefaultRoute { .. }
-            | Ask::Reply { .. } => Told::Wrong("there is no request to be handled here".to_owned()),
+            | Ask::Reply { .. } => Told::Wrong("there is no request to handle here".to_owned()),
         }
     }
 
@@ -106,7 +106,7 @@ fn warn_of_refused<T>(function: &str, done: &Result<T, StoreError>) {
 
 fn code(result: Result<i64, StoreError>) -> Told {
     Told::Code(result.unwrap_or_else(|error| {
-        tracing::debug!(%error, "the database cannot tell the script");
+        tracing::debug!(%error, "the database does not answer the script");
         -1
     }))
 }

@@ -45,7 +45,7 @@ pub struct Server {
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// A text names no server. Remedy: `udp:HOST:PORT` or `tcp:HOST:PORT`.
-    #[error("`{0}` is no server: write udp:HOST:PORT or tcp:HOST:PORT")]
+    #[error("`{0}` is not a server: write udp:HOST:PORT or tcp:HOST:PORT")]
     Server(String),
     /// A host name has no address.
     #[error("cannot find {0}: {1}")]

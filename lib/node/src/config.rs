@@ -675,9 +675,7 @@ impl Config {
         must(
             presence.expires_offset.get() < max_expires.get(),
             "presence.expires_offset",
-            format!(
-                "must stay below presence.max_expires ({max_expires}): nothing would be left of it"
-            ),
+            format!("must stay below presence.max_expires ({max_expires}): no time would be left"),
         );
         found
     }

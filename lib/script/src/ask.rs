@@ -141,7 +141,7 @@ impl Ask {
             },
             "read_subscription" => match arguments.values.pop_front() {
                 Some(Value::UserData(subscription)) => read_subscription(&subscription)?,
-                _ => return Err("subs: nothing to be read".to_owned()),
+                _ => return Err("subs: there is no subscription to read".to_owned()),
             },
             _ => return Err("a call cannot yield".to_owned()),
         };
@@ -208,7 +208,7 @@ impl Arguments<'_> {
         match text.to_str() {
             Ok(text) if !text.contains('\0') => Ok(text.to_owned()),
             _ => Err(format!(
-                "{}: argument {} is not a text of UTF-8",
+                "{}: argument {} is not UTF-8 text",
                 self.function, self.position
             )),
         }

@@ -72,7 +72,7 @@ pub enum Failure {
     #[error("it was still running at its deadline")]
     Deadline,
     /// It needed more memory than it may use. What the script keeps in its variables counts, so the state should be given up.
-    #[error("it needed more memory than it may use")]
+    #[error("it needed more memory than script.memory_bytes")]
     Memory,
 }
 

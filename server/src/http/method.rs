@@ -159,7 +159,7 @@ impl<'a> Parameters<'a> {
                     let known = names.iter().find(|known| *known == name);
                     known.map(|known| (*known, value)).ok_or_else(|| {
                         invalid(format!(
-                            "Unknown parameter; these are known: {}",
+                            "Unknown parameter; the parameters are: {}",
                             names.join(", ")
                         ))
                     })

@@ -33,7 +33,7 @@ enum Direction {
 /// `retrieve_order_by` is no list of columns.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{word}` is none of priority, received_time, expires, id, etag, sender, each with asc or desc"
+    "`{word}` is not one of priority, received_time, expires, id, etag, sender, each with asc or desc"
 )]
 pub struct RetrieveOrderFault {
     /// The part that was not understood.

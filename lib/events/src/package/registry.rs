@@ -25,7 +25,7 @@ pub enum RegistryFault {
     #[error("`{0}` cannot be the name of an event package")]
     BadName(String),
     /// There is a package of that name already.
-    #[error("event package `{0}` is there twice")]
+    #[error("event package `{0}` is declared twice")]
     Twice(String),
     /// No content type, or one that is not `type/subtype` in lower case.
     #[error("event package `{0}` needs content types like application/x+xml, in lower case")]

@@ -301,7 +301,7 @@ fn set(table: &mut Table, path: &str, value: &str) -> Result<(), &'static str> {
                 find_phase(phases, which)
                     .ok_or("no such phase: write phase.NUMBER.KEY or phase.NAME.KEY")?
             }
-            _ => return Err("is no table"),
+            _ => return Err("is not a table"),
         };
         if keys.peek().is_none() {
             return Err("names a whole phase: write phase.NUMBER.KEY or phase.NAME.KEY");

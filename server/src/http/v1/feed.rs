@@ -118,7 +118,7 @@ impl Feed {
             }
             let began = Instant::now();
             if let Err(error) = self.look().await {
-                tracing::debug!(%error, "streams are not told anything while the database is away");
+                tracing::debug!(%error, "streams get no events while the database does not answer");
             }
             let rest = (began.elapsed() * REST_FACTOR).clamp(REST, LOOKS_WITHIN);
             sleep_until(Instant::now() + rest).await;

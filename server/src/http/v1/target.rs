@@ -62,13 +62,13 @@ impl Query {
             let name = decoded(name)?;
             if !known.contains(&name.as_str()) {
                 let detail = match known {
-                    [] => "No parameter is known here".to_owned(),
-                    known => format!("These parameters are known here: {}", known.join(", ")),
+                    [] => "This path has no parameters".to_owned(),
+                    known => format!("The parameters of this path are: {}", known.join(", ")),
                 };
                 return Err(Problem::bad_request(detail));
             }
             if pairs.iter().any(|(other, _)| *other == name) {
-                return Err(Problem::bad_request(format!("{name} is there twice")));
+                return Err(Problem::bad_request(format!("{name} is given twice")));
             }
             pairs.push((name, decoded(&value.replace('+', " "))?));
         }
