@@ -1,5 +1,5 @@
 //! `explain`: all there is to say about somebody's presence. What her publications are and become, who watches, what each watcher is
-//! owed, and why the last NOTIFY was sent or not.
+//! due, and why the last NOTIFY was sent or not.
 
 use std::process::ExitCode;
 
@@ -18,7 +18,7 @@ use crate::rpc::open;
 use crate::say;
 use crate::status::{duration, set_aside_line};
 
-/// What has been due for so long, nobody is taking.
+/// A resource that has been due for this long is taken by no notifier.
 const LATE_S: f64 = 10.0;
 
 pub(crate) async fn run(settings: &Settings, args: &ExplainArgs) -> anyhow::Result<ExitCode> {

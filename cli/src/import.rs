@@ -25,7 +25,7 @@ const PUBLICATIONS: u32 = 200;
 const DOCUMENTS: u32 = 50;
 /// A page takes milliseconds; a database under load may take its time.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(60);
-/// A process that has not been heard of for so long does not run.
+/// A process without a heartbeat for this long does not run.
 const ALIVE: Duration = Duration::from_secs(30);
 
 /// What is read of each table. Versions 5.4 to 5.8 have all of it.

@@ -166,7 +166,7 @@ impl ProgressLine {
             progress.in_flight,
             progress.faults,
         );
-        // Whoever reads it may have gone: that is no reason to stop.
+        // Whoever reads it may have gone: that is not a reason to stop.
         let _ = if self.is_terminal {
             write!(std::io::stderr(), "\r\x1b[K{text}")
         } else {

@@ -11,10 +11,10 @@ use crate::explain::printable;
 use crate::rpc::open;
 use crate::say;
 
-/// What has been due for so long, nobody is taking. (A notifier looks ten times a second.)
+/// A resource that has been due for this long is taken by no notifier. (A notifier looks ten times a second.)
 const LATE_S: f64 = 10.0;
 
-/// Whoever has been owed something for so long, beyond what the pacing and a lease may take, is not being told, whoever works on it.
+/// A NOTIFY that has been due for this long, beyond the pacing and a lease, is not being sent, even if a notifier holds its resource.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// So many failures in a row are no accident: by the default pauses, a minute has passed.

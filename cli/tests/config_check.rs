@@ -5,7 +5,7 @@ mod program;
 
 use program::{Directory, output};
 
-/// A wrong value of each parameter of the guide.
+/// A wrong value of each parameter of Kamailio's presence module.
 const WRONG: [(&str, &str); 37] = [
     ("db_url", "mysql://u@h/d"),
     ("presentity_table", "1st"),

@@ -1,4 +1,4 @@
-//! The events `tm:local-request` and `presence:notify-reply`: the operator's script hears of each NOTIFY that goes out, and of each final
+//! The events `tm:local-request` and `presence:notify-reply`: the operator's script is called for each NOTIFY that is sent, and for each final
 //! answer to one, or that none came.
 //!
 //! Nothing waits for the script: a NOTIFY is sent, judged and settled as without it, and the events go to a thread of its own. If the
@@ -187,7 +187,7 @@ impl NotifyEvents {
         }
     }
 
-    /// It has come to an end. What never reached the network is no answer.
+    /// It has come to an end. What never reached the network is not an answer.
     pub(crate) fn ended(&mut self, key: NotifyKey, outcome: &Outcome) {
         let Some((guard, subscription)) = self.noted.remove(&key) else {
             return;

@@ -288,7 +288,7 @@ fn policy(config: &Config) -> Policy {
         },
         expires_offset_s: presence.expires_offset.get(),
         fold_case,
-        // What is no URI was refused when the configuration was read.
+        // What is not a URI was refused when the configuration was read.
         winfo_watchers: presence
             .winfo_watchers
             .iter()

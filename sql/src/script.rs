@@ -18,7 +18,7 @@ const WARN_EVERY: Duration = Duration::from_secs(1);
 pub struct Script<'a>(pub(crate) &'a Store);
 
 impl Script<'_> {
-    /// Answers what needs nothing but the database, with the guide's return codes: -1 also where the database is away. What needs a
+    /// Answers what needs nothing but the database, with Kamailio's return codes: -1 also if the database does not answer. What needs a
     /// request is wrong here. `judge` says who may watch whom.
     ///
     /// # Locks

@@ -216,7 +216,7 @@ impl Store {
         Subscriptions(self)
     }
 
-    /// Resources that are owed something.
+    /// Resources with a NOTIFY due.
     pub fn queue(&self) -> Queue<'_> {
         Queue(self)
     }

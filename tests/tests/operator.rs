@@ -72,7 +72,7 @@ async fn rpc_as_kamctl_does() {
     }
 }
 
-/// The commands of the guide's examples, word for word, and what each does.
+/// The commands in the examples of Kamailio's documentation, word for word, and what each does.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_guides_commands() {
     let system = system::start();

@@ -24,7 +24,7 @@ pub(super) struct Converter<'a> {
     pub(super) local_contact: Option<String>,
     /// A route before all others.
     pub(super) route: Option<String>,
-    /// Each dialog is owed a NOTIFY.
+    /// A NOTIFY is due for each dialog.
     pub(super) notify: bool,
     /// CSeq numbers to leave unused.
     pub(super) cseq_gap: i64,

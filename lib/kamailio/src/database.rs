@@ -59,7 +59,7 @@ fn postgres(rest: &str) -> Result<String, String> {
     url.push('/');
     url.push_str(&encoded(database));
     if host.is_empty() {
-        // libpq's default; our client must be told.
+        // libpq's default; our client needs it explicitly.
         url.push_str("?host=/var/run/postgresql");
     }
     Ok(url)

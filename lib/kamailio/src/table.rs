@@ -201,7 +201,7 @@ mod tests {
 
     use super::{Fate, TABLE, fate, modules};
 
-    /// The names in the guide of the module, in its order.
+    /// The names in the module's documentation, in its order.
     const GUIDE: &str = "db_url presentity_table active_watchers_table watchers_table clean_period cseq_offset \
         db_update_period waitn_time notifier_poll_rate notifier_processes force_delete startup_mode expires_offset \
         max_expires min_expires min_expires_action server_address subs_db_mode publ_cache subs_htable_size \

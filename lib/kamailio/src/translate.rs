@@ -243,7 +243,7 @@ impl Translator {
         }
     }
 
-    /// Kamailio's presence_xml leaves watchers pending without rules, unless it is told to let all in.
+    /// Kamailio's presence_xml leaves watchers pending without rules, unless force_active is set.
     fn confirm(&mut self, settings: &Settings) {
         let is_loaded = settings
             .modules

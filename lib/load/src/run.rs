@@ -41,7 +41,7 @@ pub struct Server {
     pub address: SocketAddr,
 }
 
-/// Why a run failed; a bad verdict is no failure of the run.
+/// Why a run failed; a bad verdict is not a failure of the run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// A text names no server. Remedy: `udp:HOST:PORT` or `tcp:HOST:PORT`.

@@ -19,7 +19,7 @@ use crate::unused;
 
 /// What the script may do while it is loaded.
 const LOADING: Duration = Duration::from_secs(2);
-/// The events of the guide.
+/// The events of Kamailio's presence module.
 const LOCAL_REQUEST: &str = "tm:local-request";
 const NOTIFY_REPLY: &str = "presence:notify-reply";
 

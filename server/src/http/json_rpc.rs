@@ -75,11 +75,11 @@ async fn respond_to_one(
         }
     };
     let result = call(store, judge, cleaning, method, params).await;
-    // A notification: whatever became of it, nobody is told.
+    // A notification gets no answer, whatever its outcome.
     let id = id?;
     Some(match result {
         Ok(Answer { result, more: None }) => json!({"jsonrpc": "2.0", "result": result, "id": id}),
-        // Beside the result, not in it: whoever knows nothing of pages reads the same as ever.
+        // Beside the result, not in it: a client that does not know pages reads the same as before.
         Ok(Answer { result, more }) => {
             json!({"jsonrpc": "2.0", "result": result, "more": {"after": more}, "id": id})
         }

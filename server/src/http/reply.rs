@@ -1,4 +1,4 @@
-//! The only table from what can happen to an HTTP response. What is wrong is told as RFC 9457 says: `application/problem+json`.
+//! The only table from what can happen to an HTTP response. Errors are in the form of RFC 9457: `application/problem+json`.
 //!
 //! The member `type` of a problem is promised (docs/HTTP.md lists all of them), `detail` is for people.
 

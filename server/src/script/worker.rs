@@ -88,7 +88,7 @@ impl Worker {
         }
     }
 
-    /// Works until it is told to stop.
+    /// Works until it is stopped.
     pub(super) fn run(self, taken: mpsc::Receiver<Job>) {
         let mut desk = Desk {
             machine: None,
@@ -314,7 +314,7 @@ impl Desk {
         let call = self.last;
         let (front, jobs) = (Arc::clone(&running.front), self.worker.jobs.clone());
         let deadline = running.arrival.deadline;
-        // It owes watchers something.
+        // A NOTIFY of it is due.
         let rings = matches!(
             ask,
             Ask::RefreshWatchers { .. } | Ask::UpdateWatchers { .. }

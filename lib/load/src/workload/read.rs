@@ -35,7 +35,7 @@ pub enum WorkloadError {
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// The key, such as `phase.2.modify.rate` (phases are counted from 1); empty for a file that is no TOML.
+    /// The key, such as `phase.2.modify.rate` (phases are counted from 1); empty for a file that is not TOML.
     pub path: String,
     /// What is wrong with it.
     pub message: String,

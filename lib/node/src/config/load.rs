@@ -38,7 +38,7 @@ pub enum ConfigError {
 pub struct Fault {
     /// Where it was said.
     pub origin: Origin,
-    /// `section.key`; empty for a file that is no TOML.
+    /// `section.key`; empty for a file that is not TOML.
     pub path: String,
     /// What is wrong with it.
     pub message: String,

@@ -212,7 +212,7 @@ pub struct Listener {
     pub advertise: Option<ServerAddress>,
 }
 
-/// Why a text is no value.
+/// Why a text is not a value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ValueError {
     /// No [`Listen`].

@@ -137,7 +137,7 @@ impl Feed {
                     .filter(|(r, mark)| state.is_changed(r, mark))
                     .collect()
             };
-            // Documents after marks: what changes in between is found again by the next look, and is no news then.
+            // Documents after marks: what changes in between is found again by the next look, and is not news then.
             for changed in changed.chunks(READ_TOGETHER) {
                 let named: Vec<Resource> = changed.iter().map(|(r, _)| r.clone()).collect();
                 let shown = document::look(&self.store, &self.registry, &named).await?;

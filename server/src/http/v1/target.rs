@@ -23,7 +23,7 @@ pub(super) struct Query(Vec<(String, String)>);
 
 impl<'r> Target<'r> {
     /// # Errors
-    /// 400 for what is no URI, 404 for an unknown event package.
+    /// 400 for what is not a URI, 404 for an unknown event package.
     pub(super) fn read(http: &'r Http, segments: &[&str]) -> Result<Target<'r>, Problem> {
         let uri = decoded(segments.first().copied().unwrap_or_default())?;
         let event = decoded(segments.get(1).copied().unwrap_or_default())?;
@@ -94,7 +94,7 @@ impl Query {
     }
 
     /// # Errors
-    /// 400 for what is no whole number from `least` to `most`.
+    /// 400 for what is not a whole number from `least` to `most`.
     pub(super) fn number(&self, name: &str, least: i64, most: i64) -> Result<Option<i64>, Problem> {
         self.find(name)
             .map(|text| whole_number(name, text, least, most))
