@@ -59,20 +59,20 @@ pub(crate) enum Command {
     /// Run it while Kamailio runs, then stop Kamailio and run it again: the second run brings what has changed since. Start
     /// servers and notifiers afterwards. See docs/FROM-KAMAILIO.md.
     Import(ImportArgs),
-    /// Give an order or ask a question, as `kamctl rpc` does; straight to the database, whether a server runs or not.
+    /// Run a command, like `kamctl rpc`; it uses the database directly, whether a server runs or not.
     Rpc(RpcArgs),
-    /// Say how the processes are and what is owed; exit with 1 if not all is well.
+    /// Show the processes and what is due; exit with 1 if not all is well.
     Status(StatusArgs),
-    /// Say all there is to say about somebody's presence: publications, documents, watchers, and why who was told or not.
+    /// Show all about a presentity: publications, documents, watchers, and why each watcher got a NOTIFY or not.
     Explain(ExplainArgs),
-    /// Look at the configuration.
+    /// Check, show or import a configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Subscribe to somebody's presence, and print every NOTIFY.
+    /// Subscribe to a presentity, and print every NOTIFY.
     Watch(WatchArgs),
-    /// Publish somebody's presence, until Ctrl-C.
+    /// Publish for a presentity, until Ctrl-C.
     Publish(PublishArgs),
-    /// Load a presence server, ours or another, and judge what it does.
+    /// Make load for a presence server, this or another one, and check what it does.
     Load(LoadArgs),
 }
 
@@ -85,46 +85,46 @@ pub(crate) struct NodeArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct MigrateArgs {
-    /// Have the database compare users by case (0) or not (1) from now on, and bring its rows into that form. Refused while processes
-    /// run, and where rows of two users would become one that cannot: it says which. Set presence.sip_uri_match accordingly.
+    /// Change whether the database compares users with case (0) or without (1), and convert its rows. Refused while processes
+    /// run, and if rows of two users would collide: it names them. Set presence.sip_uri_match to the same value.
     #[arg(long, value_name = "0|1", value_parser = clap::value_parser!(u8).range(0..=1))]
     pub(crate) uri_match: Option<u8>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct RpcArgs {
-    /// Such as presence.watcher_list; see docs/RPC.md.
+    /// The command, such as presence.watcher_list; see docs/RPC.md.
     pub(crate) method: String,
 
-    /// Its parameters, in their order.
+    /// Its parameters, in order.
     #[arg(value_name = "ARGUMENT", allow_negative_numbers = true)]
     pub(crate) parameters: Vec<String>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArgs {
-    /// Whose, such as sip:alice@example.org.
+    /// The presentity, such as sip:alice@example.org.
     pub(crate) uri: String,
 
-    /// Subscriptions that are shown of each event package, at most.
+    /// The largest number of subscriptions to show for each event package.
     #[arg(long, value_name = "NUMBER", default_value_t = 100)]
     pub(crate) watchers: u32,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
-    /// Subscriptions that may fail five times in a row or more while all is well: phones that are gone do so until their time is up.
+    /// How many subscriptions may have failed five times in a row or more while all is well: phones that are gone, until they expire.
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     pub(crate) tolerate: u32,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
-    /// Report everything that is wrong with it; exit with 2 if anything is.
+    /// Report all mistakes; exit with 2 if there is one.
     Check,
-    /// Print what is in force, defaults included, without what is secret.
+    /// Print the effective settings, defaults included, without secrets.
     Show,
-    /// Make one from a Kamailio configuration: TOML to standard output, what was left out and why to standard error.
+    /// Convert a Kamailio configuration: TOML to standard output, what was left out and why to standard error.
     Import(ConfigImportArgs),
 }
 
@@ -135,7 +135,7 @@ pub(crate) struct ImportArgs {
     #[arg(long, value_name = "URL")]
     pub(crate) from: String,
 
-    /// Say what would be done, and do nothing.
+    /// Show what would be done, and do nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
 
@@ -144,12 +144,12 @@ pub(crate) struct ImportArgs {
     pub(crate) notify: bool,
 
     /// Send the NOTIFYs of all imported dialogs through this proxy, such as sip:192.0.2.10:5060: the edge that took over
-    /// Kamailio's address, by which alone phones behind NAT can be reached.
+    /// Kamailio's address. Phones behind NAT can be reached from that address only.
     #[arg(long, value_name = "URI")]
     pub(crate) route: Option<String>,
 
-    /// Leave so many CSeq numbers of each dialog unused: 1 if the database is a copy, which does not show what a notifier
-    /// process of Kamailio's was at when it was stopped.
+    /// Skip this many CSeq numbers in each dialog: 1 if the database is a copy, which does not show which NOTIFY a Kamailio
+    /// notifier process had just sent when it was stopped.
     #[arg(long, value_name = "NUMBERS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1000))]
     pub(crate) cseq_gap: u32,
 }
@@ -159,7 +159,7 @@ pub(crate) struct ConfigImportArgs {
     /// The Kamailio configuration, such as /etc/kamailio/kamailio.cfg; files that it includes are read as well.
     pub(crate) file: PathBuf,
 
-    /// Write the TOML into this file, which may hold a password: nobody else can read it if it is new.
+    /// Write the TOML to this file. It may hold a password: a new file is readable by you only; check the rights of an existing one.
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 

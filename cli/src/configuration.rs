@@ -33,7 +33,7 @@ pub(crate) fn load(settings: &Settings, role: Role) -> Result<Config, ConfigErro
         };
         sets.push((key.to_owned(), settings.listen.join(",")));
     }
-    // Not env::vars(): that panics on a variable that is no UTF-8, which may be anybody's.
+    // Not env::vars(): that panics on a variable that is not UTF-8, which may be anybody's.
     let env = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let config = Config::load(settings.config.as_deref(), env, &sets)?;

@@ -1,5 +1,5 @@
 //! `explain`: all there is to say about somebody's presence. What her publications are and become, who watches, what each watcher is
-//! owed, and why the last NOTIFY was sent or not.
+//! due, and why the last NOTIFY was sent or not.
 
 use std::process::ExitCode;
 
@@ -18,14 +18,14 @@ use crate::rpc::open;
 use crate::say;
 use crate::status::{duration, set_aside_line};
 
-/// What has been due for so long, nobody is taking.
+/// A resource that has been due for this long is taken by no notifier.
 const LATE_S: f64 = 10.0;
 
 pub(crate) async fn run(settings: &Settings, args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let config = load(settings, Role::Other)?;
     let registry = packages::registry(&config)?;
     let uri = canonical(&args.uri, config.presence.sip_uri_match)
-        .with_context(|| format!("{:?} is no URI of a presentity", args.uri))?;
+        .with_context(|| format!("{:?} is not a URI of a presentity", args.uri))?;
     let store = open(&config).await?;
     let operator = store.operator();
     let mut names = operator.list_events(&uri).await?;
@@ -52,7 +52,7 @@ pub(crate) async fn run(settings: &Settings, args: &ExplainArgs) -> anyhow::Resu
         let is_cut = watchers.len() > args.watchers as usize;
         watchers.truncate(args.watchers as usize);
         if listed.publications.is_empty() && watchers.is_empty() && resource.event == "presence" {
-            say("\npresence: nothing is published, and nobody watches");
+            say("\npresence: nothing is published, and there are no watchers");
             continue;
         }
         say(format_args!("\n{}", resource.event));
@@ -88,11 +88,11 @@ fn explain_state(registry: &Registry, resource: &Resource, listed: &Listed) {
         say(format_args!("  {}", publication_line(publication)));
     }
     let Some(package) = registry.find_name(&resource.event) else {
-        say("  this event package is not served: nobody is told of it");
+        say("  this event package is not served: no NOTIFY is sent for it");
         return;
     };
     if package.source != StateSource::Publications {
-        say("  what watchers are shown is made of who watches");
+        say("  the document is made from the subscriptions");
         return;
     }
     let publications: Vec<events::Publication<'_>> =
@@ -120,12 +120,9 @@ fn explain_state(registry: &Registry, resource: &Resource, listed: &Listed) {
         ));
     }
     match merged.document {
-        None => say("  watchers are shown nothing"),
+        None => say("  watchers get no document"),
         Some(document) => {
-            say(format_args!(
-                "  watchers are shown ({}):",
-                document.content_type
-            ));
+            say(format_args!("  watchers get ({}):", document.content_type));
             let body = document.for_notify(1);
             for line in String::from_utf8_lossy(&body).lines() {
                 say(format_args!("    {}", printable(line)));
@@ -162,7 +159,7 @@ fn publication_line(publication: &Publication) -> String {
 
 fn explain_watchers(watchers: &[WatchedBy], debt: Option<&OwedResource>) {
     if watchers.is_empty() {
-        say("  nobody watches");
+        say("  no watchers");
     }
     for watcher in watchers {
         say(format_args!("  {}", watcher_line(watcher, debt)));
@@ -179,7 +176,7 @@ fn watcher_line(watcher: &WatchedBy, debt: Option<&OwedResource>) -> String {
         user_agent => format!(", {user_agent}"),
     };
     let flow = if watcher.by_flow {
-        ", through the server that it came to"
+        ", through the server that it subscribed at"
     } else {
         ""
     };
@@ -193,8 +190,8 @@ fn watcher_line(watcher: &WatchedBy, debt: Option<&OwedResource>) -> String {
     });
     let shows = match watcher.shows.as_str() {
         "all" => String::new(),
-        "none" => ", is shown nothing".to_owned(),
-        shows => format!(", is shown a part: {shows}"),
+        "none" => ", sees nothing".to_owned(),
+        shows => format!(", sees only: {shows}"),
     };
     printable(&format!(
         "watched by {} at {}{phone}{flow}: {}{reason}{ends}{shows}; {} NOTIFYs so far{last}, {}",
@@ -216,15 +213,15 @@ fn why(watcher: &WatchedBy, debt: Option<&OwedResource>) -> String {
             duration(watcher.retry_s.unwrap_or(0.0))
         ),
         "decision" => {
-            "whether it may watch is not decided yet; the next free notifier decides".to_owned()
+            "the decision about this watcher is due; the next free notifier decides".to_owned()
         }
         "answer" => format!(
-            "the one that answers its SUBSCRIBE, or ends it, is owed: {}",
+            "the one that answers its SUBSCRIBE, or ends it, is due: {}",
             waits_for(debt)
         ),
-        "state" => format!("a change is owed: {}", waits_for(debt)),
-        _ if watcher.state == "ended" => "the last one was answered, or given up".to_owned(),
-        _ => "nothing is owed".to_owned(),
+        "state" => format!("a change is due: {}", waits_for(debt)),
+        _ if watcher.state == "ended" => "the last one was answered, or failed for good".to_owned(),
+        _ => "nothing is due".to_owned(),
     }
 }
 
@@ -236,19 +233,21 @@ fn failed_by(watcher: &WatchedBy) -> String {
 
 fn waits_for(debt: Option<&OwedResource>) -> String {
     let Some(debt) = debt else {
-        return "settled at this moment".to_owned();
+        return "it was settled just now".to_owned();
     };
     let holder = debt.holder.as_deref().unwrap_or("a notifier");
     match debt.state.as_str() {
         "being sent" => format!("{holder} is sending it"),
         "set aside" => "the database refuses its data, see below".to_owned(),
-        "left behind" => format!("{holder} died with it, the next notifier sends it anew"),
+        "left behind" => {
+            format!("{holder} died before it was sent, the next notifier sends it again")
+        }
         "paced" => format!(
             "waitn_time holds it back for another {}",
             duration(debt.due_s)
         ),
         "due" if debt.due_s < -LATE_S => format!(
-            "it has been time for {}, and no notifier takes it: see pgpresence status",
+            "it has been due for {}, and no notifier takes it: see pgpresence status",
             duration(-debt.due_s)
         ),
         "due" => "the next free notifier takes it".to_owned(),

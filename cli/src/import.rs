@@ -25,7 +25,7 @@ const PUBLICATIONS: u32 = 200;
 const DOCUMENTS: u32 = 50;
 /// A page takes milliseconds; a database under load may take its time.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(60);
-/// A process that has not been heard of for so long does not run.
+/// A process without a heartbeat for this long does not run.
 const ALIVE: Duration = Duration::from_secs(30);
 
 /// What is read of each table. Versions 5.4 to 5.8 have all of it.
@@ -154,7 +154,7 @@ fn check_layout(tables: &BTreeMap<String, BTreeSet<String>>) -> anyhow::Result<(
         .get(OURS.0)
         .is_some_and(|columns| columns.contains(OURS.1))
     {
-        bail!("--from leads to a database of pgpresence, not of Kamailio");
+        bail!("--from is a database of pgpresence, not of Kamailio");
     }
     let optional = ["watchers", "xcap"];
     let mut missing = Vec::new();
@@ -174,7 +174,7 @@ fn check_layout(tables: &BTreeMap<String, BTreeSet<String>>) -> anyhow::Result<(
         return Ok(());
     }
     bail!(
-        "--from leads to no presence database of Kamailio 5.4 to 5.8: {} missing",
+        "--from is not a presence database of Kamailio 5.4 to 5.8: {} missing",
         missing.join(", ")
     )
 }
@@ -316,7 +316,7 @@ impl Run<'_> {
         }
         tally.say("active_watchers");
         say(format_args!(
-            "{owed} of these dialogs are owed a NOTIFY as soon as a notifier runs"
+            "{owed} of these dialogs get a NOTIFY as soon as a notifier runs"
         ));
         Ok(())
     }

@@ -31,7 +31,7 @@ pub(crate) fn run(args: &ConfigImportArgs) -> anyhow::Result<ExitCode> {
     };
     let Translation { toml, report } = kamailio::translate(&settings);
     // Each value was checked when it was translated. Our own reader has the last word all the same.
-    Config::from_toml(&toml).context("what was made of it is no configuration")?;
+    Config::from_toml(&toml).context("the result is not a valid configuration")?;
     match &args.output {
         Some(file) => {
             write(file, &toml).with_context(|| format!("cannot write {}", file.display()))?
@@ -53,7 +53,7 @@ pub(crate) fn run(args: &ConfigImportArgs) -> anyhow::Result<ExitCode> {
     .iter()
     .sum::<usize>();
     remark(format_args!(
-        "{} taken over, {left_out} left out",
+        "{} converted, {left_out} left out",
         report.count(Verdict::Taken)
     ));
     Ok(ExitCode::SUCCESS)

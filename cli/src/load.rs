@@ -18,7 +18,7 @@ use crate::{complain, say};
 /// `phase.measured.modify.window=8`.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct LoadArgs {
-    /// Name of a workload in the box, or path of a file; see docs/LOAD.md.
+    /// Name of a built-in workload, or path of a file; see docs/LOAD.md.
     #[arg(required_unless_present = "list")]
     workload: Option<String>,
     /// Server to load, such as udp:127.0.0.1:5060; repeatable: requests go to each in turn.
@@ -28,10 +28,10 @@ pub(crate) struct LoadArgs {
         default_value = "udp:127.0.0.1:5060"
     )]
     server: Vec<String>,
-    /// Transport, instead of what --server says.
+    /// Transport; overrides that of --server.
     #[arg(long, value_parser = ["udp", "tcp"])]
     transport: Option<String>,
-    /// Length of every phase that has one, in seconds, instead of what the workload says; the warm-up is not part of it.
+    /// Length of every timed phase in seconds, without its warm-up; overrides the workload.
     #[arg(long, value_name = "SECONDS")]
     duration: Option<f64>,
     /// Threads.
@@ -46,7 +46,7 @@ pub(crate) struct LoadArgs {
     /// Write the report as JSON to this file as well; `-`: to standard output, instead of the text.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// List the workloads in the box.
+    /// List the built-in workloads.
     #[arg(long)]
     list: bool,
 }
@@ -166,7 +166,7 @@ impl ProgressLine {
             progress.in_flight,
             progress.faults,
         );
-        // Whoever reads it may have gone: that is no reason to stop.
+        // Whoever reads it may have gone: that is not a reason to stop.
         let _ = if self.is_terminal {
             write!(std::io::stderr(), "\r\x1b[K{text}")
         } else {

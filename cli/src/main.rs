@@ -76,12 +76,12 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
         .build()
 }
 
-/// A line on standard output. Whoever reads it may have gone: that is no reason to stop.
+/// A line on standard output. Whoever reads it may have gone: that is not a reason to stop.
 fn say(line: impl Display) {
     let _ = writeln!(std::io::stdout().lock(), "{line}");
 }
 
-/// A line on standard error that is no error.
+/// A line on standard error that is not an error.
 fn remark(line: impl Display) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }

@@ -32,14 +32,14 @@ pub(crate) fn registry(config: &Config) -> Result<Registry, ConfigError> {
         )
     {
         if !server::is_contact(address) {
-            let message = format!("`{address}` is no SIP URI");
+            let message = format!("`{address}` is not a SIP URI");
             faults.push(fault(path, message));
         }
     }
     let fold_case = config.presence.sip_uri_match.folds_case();
     for uri in &config.presence.winfo_watchers {
         if server::watcher(uri, fold_case).is_none() {
-            let message = format!("`{}` is no SIP URI", uri.as_str());
+            let message = format!("`{}` is not a SIP URI", uri.as_str());
             faults.push(fault("presence.winfo_watchers", message));
         }
     }

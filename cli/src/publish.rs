@@ -33,7 +33,7 @@ pub(crate) struct PublishArgs {
     /// A note for people.
     #[arg(long)]
     note: Option<String>,
-    /// Name of the tuple: each device of a person has its own.
+    /// Name of the tuple: each device of a user has its own.
     #[arg(long, default_value = "pgpresence")]
     tuple: String,
     /// Publish this file as it is, instead of a presence document made from the options above.
@@ -42,10 +42,10 @@ pub(crate) struct PublishArgs {
     /// Content type of `--body`.
     #[arg(long, default_value = "application/pidf+xml")]
     content_type: String,
-    /// Who publishes. Without it the presentity itself.
+    /// URI of the publisher. Default: the presentity.
     #[arg(long, value_name = "URI")]
     from: Option<String>,
-    /// Seconds to ask for.
+    /// Requested interval, in seconds.
     #[arg(long, default_value_t = 3600)]
     expires: u32,
     /// Publish once and exit; the publication stays until it expires.

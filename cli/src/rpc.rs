@@ -15,7 +15,7 @@ use crate::{packages, remark, say};
 pub(crate) async fn run(settings: &Settings, args: &RpcArgs) -> anyhow::Result<ExitCode> {
     if !METHODS.contains(&args.method.as_str()) {
         bail!(
-            "there is no {}; there are {}",
+            "there is no command {}; the commands are {}",
             args.method,
             METHODS.join(", ")
         );

@@ -63,7 +63,7 @@ async fn run_with(
         () = shutdown.triggered() => return Ok(ExitCode::SUCCESS),
     };
     say(format_args!("database {url}"));
-    say(format_args!("look into it with: {psql}"));
+    say(format_args!("look at it with: {psql}"));
 
     let looked_after = tokio::spawn(look_after(cluster.clone(), shutdown.clone()));
     let code = run_children(&config, shutdown).await;

@@ -77,7 +77,7 @@ async fn serve(task: Task, config: Config, shutdown: Shutdown) -> anyhow::Result
     let registry = packages::registry(&config)?;
     let refused = Refused::default();
     check_schema(&config, &shutdown, &refused).await?;
-    // With notifier_processes = 0 the server sends NOTIFYs itself (the guide's meaning of that).
+    // With notifier_processes = 0 the server sends NOTIFYs itself (Kamailio's meaning of that).
     let both = task == Task::Server && config.presence.notifier_processes.get() == 0;
     let missing = AtomicUsize::new(if both { 2 } else { 1 });
     let part_is_ready = || {
@@ -134,7 +134,7 @@ async fn stopping<T>(shutdown: &Shutdown, part: impl Future<Output = T>) -> T {
     result
 }
 
-/// Refuses a schema that is too old, or was made with other settings. A database that is away is no reason not to start: requests are answered 503 until
+/// Refuses a schema that is too old, or was made with other settings. A database that is away is not a reason not to start: requests are answered 503 until
 /// it is back; its schema is looked at then, and if it is refused the process stops.
 async fn check_schema(
     config: &Config,

@@ -11,10 +11,10 @@ use crate::explain::printable;
 use crate::rpc::open;
 use crate::say;
 
-/// What has been due for so long, nobody is taking. (A notifier looks ten times a second.)
+/// A resource that has been due for this long is taken by no notifier. (A notifier looks ten times a second.)
 const LATE_S: f64 = 10.0;
 
-/// Whoever has been owed something for so long, beyond what the pacing and a lease may take, is not being told, whoever works on it.
+/// A NOTIFY that has been due for this long, beyond the pacing and a lease, is not being sent, even if a notifier holds its resource.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// So many failures in a row are no accident: by the default pauses, a minute has passed.
@@ -36,12 +36,12 @@ pub(crate) async fn run(settings: &Settings, args: &StatusArgs) -> anyhow::Resul
     }
     say(match backlog.oldest_s {
         Some(oldest_s) => format!(
-            "owed: {} resources, {} of them due; the oldest debt is {} old",
+            "due: {} resources, {} of them now; the oldest for {}",
             backlog.resources,
             backlog.due,
             duration(oldest_s)
         ),
-        None => "owed: nothing".to_owned(),
+        None => "due: nothing".to_owned(),
     });
     say(match failing.dialogs {
         0 => "failing: no subscription".to_owned(),
@@ -139,13 +139,13 @@ fn complaints(
     if let Some(late_s) = backlog.late_s.filter(|&late_s| late_s > LATE_S) {
         let late = duration(late_s);
         found.push(format!(
-            "what is due has been so for up to {late}, and no notifier takes it"
+            "resources have been due for up to {late}, and no notifier takes them"
         ));
     }
     if let Some(untold_s) = backlog.untold_s.filter(|_| backlog.untold > 0) {
         let untold = duration(untold_s);
         found.push(format!(
-            "of {} resources somebody has been owed a NOTIFY for up to {untold}, and was sent none: see pgpresence explain, and the log of the notifiers",
+            "a NOTIFY of {} resources has been due for up to {untold}, and none was sent: see pgpresence explain, and the log of the notifiers",
             backlog.untold
         ));
     }

@@ -178,7 +178,7 @@ fn pass_on_hangup(child: &Child) {
     if let Some(pid) = pid
         && let Err(error) = rustix::process::kill_process(pid, rustix::process::Signal::HUP)
     {
-        tracing::warn!(%error, "a child cannot be told to read its script again");
+        tracing::warn!(%error, "a child process cannot be signalled to read its script again");
     }
 }
 

@@ -54,7 +54,7 @@ impl UserAgent {
     pub(crate) async fn connect(args: &ServerArgs) -> anyhow::Result<UserAgent> {
         let text = format!("sip:{};transport={}", args.server, args.transport);
         let uri =
-            Uri::parse(&text).with_context(|| format!("`{}` is no host:port", args.server))?;
+            Uri::parse(&text).with_context(|| format!("`{}` is not HOST:PORT", args.server))?;
         let resolver = Resolver::system();
         let targets = resolver
             .resolve(&uri)
@@ -188,7 +188,7 @@ async fn receive(
                     }
                 }
                 Err(error) => {
-                    tracing::debug!(reason = error.reason, "ignored what is no SIP message")
+                    tracing::debug!(reason = error.reason, "ignored a message that is not SIP")
                 }
             }
         }

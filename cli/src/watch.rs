@@ -35,17 +35,17 @@ pub(crate) struct WatchArgs {
     /// Event package.
     #[arg(long, default_value = "presence")]
     event: String,
-    /// Content types to accept, separated by commas. Without it the package's own.
+    /// Content types to accept, separated by commas. Default: the package's own.
     #[arg(long)]
     accept: Option<String>,
-    /// Who watches.
+    /// URI of the watcher.
     #[arg(
         long,
         value_name = "URI",
         default_value = "sip:watcher@pgpresence.invalid"
     )]
     from: String,
-    /// Seconds to ask for.
+    /// Requested interval, in seconds.
     #[arg(long, default_value_t = 3600)]
     expires: u32,
     /// Print the state once (a fetch: SUBSCRIBE with Expires 0) and exit.

@@ -64,8 +64,8 @@ fn config_check_reports_all_faults_and_exits_with_2() {
         "wrong.toml:2: presence.max_expires: must be 1 to",
         "wrong.toml:3: presence.waitn: unknown field",
         "environment PGPRESENCE_PRESENCE__FETCH_ROWS: presence.fetch_rows: must be 1 to",
-        "command line: log.level: \"loud\" is no log level",
-        "command line: server.listen: \"5060\" is no address to listen on",
+        "command line: log.level: \"loud\" is not a log level",
+        "command line: server.listen: \"5060\" is not an address to listen on",
     ] {
         assert_eq!(
             errors

@@ -3,7 +3,7 @@
 
 use crate::program::{Directory, output};
 
-/// A wrong value of each parameter of the guide.
+/// A wrong value of each parameter of Kamailio's presence module.
 const WRONG: [(&str, &str); 37] = [
     ("db_url", "mysql://u@h/d"),
     ("presentity_table", "1st"),

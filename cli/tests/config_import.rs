@@ -49,7 +49,7 @@ fn what_is_in_force_is_what_kamailio_had() {
     let file = configs().join("dbonly/kamailio.cfg");
     let (code, toml, report) = output(&["config", "import", file.to_str().unwrap()]);
     assert_eq!(code, Some(0), "{report}");
-    assert!(report.ends_with("28 taken over, 17 left out\n"), "{report}");
+    assert!(report.ends_with("28 converted, 17 left out\n"), "{report}");
     std::fs::write(&made, toml).unwrap();
     let (code, shown, errors) = output(&["config", "show", "--config", made.to_str().unwrap()]);
     assert_eq!(code, Some(0), "{errors}");

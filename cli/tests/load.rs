@@ -142,7 +142,7 @@ fn a_wrong_command_line_is_2_and_a_wrong_server_1() {
         (
             &["load", "publish-1000", "--server", "sctp:127.0.0.1:5060"],
             1,
-            "is no server",
+            "is not a server",
         ),
         (
             &["load", "publish-1000", "--server", "tcp:127.0.0.1:1"],

@@ -62,7 +62,7 @@ fn run_comes_up_and_stops_and_keeps_its_data() {
                 .line("database ")
                 .starts_with("postgresql:///pgpresence?")
         );
-        let psql = program.line("look into it with: ");
+        let psql = program.line("look at it with: ");
         assert!(!program.line("listening on udp:127.0.0.1:").starts_with('0'));
         assert!(!program.line("listening on tcp:127.0.0.1:").starts_with('0'));
         program.line("ready");
@@ -244,7 +244,7 @@ fn run_uses_a_database_that_is_given() {
     let cluster = Cluster::start_throwaway().unwrap();
     let directory = Directory::new();
     let mut program = run(&directory, &["--database-url", &cluster.url("postgres")]);
-    let psql = program.line("look into it with: ");
+    let psql = program.line("look at it with: ");
     program.line("ready");
     assert_eq!(paste(&psql, "SELECT count(*) FROM active_watchers"), "0");
     program.signal("TERM");

@@ -1,4 +1,4 @@
-//! Decides about watchers: who is let in, and what is shown to whom (RFC 4745, RFC 5025).
+//! Decides about watchers: who is allowed, and what each is shown (RFC 4745, RFC 5025).
 //!
 //! What a decision is, `events::authorization` says; what it is made from, [`sql::Judge`] fetches; this module writes down what
 //! changes. It works for presentities whose row of the queue (presentity, `presence`) this notifier holds, so that one at a time
@@ -34,7 +34,7 @@ pub(crate) fn resource(presentity_uri: &str) -> Resource {
     }
 }
 
-/// A presentity about whose watchers is to be decided.
+/// A presentity whose watchers must be decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Asked {
     pub(crate) presentity_uri: String,
@@ -185,7 +185,7 @@ impl Decider {
         }
     }
 
-    /// Decides anew about those of whom something is stored, whether they have a dialog or not.
+    /// Decides again about watchers with a stored decision, with or without a dialog.
     async fn decide_persons(
         &self,
         writing: &Writing<'_>,

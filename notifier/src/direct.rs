@@ -1,13 +1,13 @@
 //! Phones whose flow is gone, and that can be reached where their Contact leads without it (RFC 3261 section 18.1.1).
 //!
 //! A server that stores the subscription of such a phone says so in the Route to itself: its parameter `connect` has the address that the
-//! phone was seen at. When the flow turns out to be gone, which costs the NOTIFY an answer 430 or a closed port, the dialog is owed a
+//! phone was seen at. When the flow turns out to be gone, which costs the NOTIFY an answer 430 or a closed port, the dialog needs a
 //! NOTIFY at once, and that goes to the Contact from a socket of ours. The row stays as it is.
 //!
 //! A connection that is gone never comes back: the later NOTIFYs go to the Contact, too, over a connection of ours, until the phone
 //! subscribes again, which gives the row another flow, and so another try. The server of a phone on UDP may come back on its port, and a firewall may let
 //! nobody else through: its flow is tried again after a minute, or when a NOTIFY from here is not answered. That says nothing about the
-//! phone. Where nobody listens the NOTIFY fails, and is tried again later and later, as ever.
+//! phone. If nothing listens there, the NOTIFY fails and is tried again with growing pauses, as usual.
 //!
 //! What is known here is lost with the process, and costs another failure then.
 

@@ -8,8 +8,8 @@
 //! RFC 5057 section 5.1 says which responses end the usage and which only the transaction; the table follows it. A server
 //! error or an unreachable proxy says nothing about the phone, so the subscription outlives it and is tried again.
 //!
-//! While `xavp_cfg` is set the operator's script decides about refusals (`delete_subscription`), as Kamailio's guide has it: of itself
-//! only what the guide names ends a subscription (404, 481; 408 and silence by `timeout_rm_subs`). All the rest is tried again, for
+//! While `xavp_cfg` is set the operator's script decides about refusals (`delete_subscription`), as Kamailio's documentation says: without it,
+//! only what that documentation names ends a subscription (404, 481; 408 and silence by `timeout_rm_subs`). All the rest is tried again, for
 //! as long as the subscription lives. docs/OPERATIONS.md has the table for operators.
 
 use sql::{Rest, Verdict};
@@ -90,7 +90,7 @@ pub(crate) struct Standing {
     pub(crate) terminated: bool,
     /// Failures in a row before this NOTIFY.
     pub(crate) failures: u32,
-    /// What is to be told after this NOTIFY.
+    /// What is to be sent after this NOTIFY.
     pub(crate) rest: Option<Rest>,
 }
 
@@ -150,7 +150,7 @@ impl FailurePolicy {
                 404 | 481 => Some(Verdict::Ended),
                 408 if self.timeout_ends => Some(Verdict::Ended),
                 _ if self.script_decides => retry(retry_after_s.unwrap_or(0)),
-                // RFC 6665 section 4.2.2: what has Retry-After is no failure. RFC 5057 section 5.1 says so of 480 expressly.
+                // RFC 6665 section 4.2.2: what has Retry-After is not a failure. RFC 5057 section 5.1 says so of 480 expressly.
                 480 if retry_after_s.is_some() => retry(retry_after_s.unwrap_or(0)),
                 405 | 410 | 416 | 480..=485 | 489 | 501 | 604 => Some(Verdict::Ended),
                 408 | 430 | 500..=599 => retry(retry_after_s.unwrap_or(0)),

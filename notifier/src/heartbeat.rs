@@ -44,9 +44,9 @@ pub(crate) async fn register(store: &Store, node: &NewNode, shutdown: &Shutdown)
             }
             Err(error) if !said => {
                 said = true;
-                tracing::warn!(error = %error, "the database is away; waiting for it");
+                tracing::warn!(error = %error, "the database does not answer; waiting for it");
             }
-            Err(error) => tracing::debug!(error = %error, "the database is still away"),
+            Err(error) => tracing::debug!(error = %error, "the database still does not answer"),
         }
         tokio::time::sleep(PATIENCE).await;
     }
@@ -69,7 +69,7 @@ pub(crate) async fn keep(
                 let id = register(&store, &node, &shutdown).await;
                 tracing::warn!(
                     node = id,
-                    "this process was taken for dead; registered anew"
+                    "this process was considered dead; registered again"
                 );
                 owner.send_replace(id);
             }

@@ -11,7 +11,7 @@
 //! again, would make a dialog that was busy for 50 ms wait for up to `waitn_time`, and would need a timer against busy loops.
 //!
 //! A resource of which a statement left something behind, because somebody holds a row of it, rests and is tried again, later each
-//! time. Until then it is owed what it was, and nobody waits for it.
+//! time. Until then its NOTIFY stays due, and nobody waits for it.
 
 // Paths are spelled out for benches/ledger.rs, which includes this file.
 #[path = "ledger/decisions.rs"]
@@ -61,13 +61,13 @@ pub(crate) struct Work<R> {
     /// When the first of the documents that were shown changes by itself. Never forgotten by a later claim: a dialog may have been
     /// shown the newer state before that was claimed, and is then not taken again.
     pub(crate) next_change: NextChange,
-    /// It is to be decided about the watchers before anything is taken.
+    /// The watchers must be decided before anything is taken.
     pub(crate) decide: Option<Decide>,
     /// What became of the decision.
     pub(crate) decided: Decided,
 }
 
-/// That it is to be decided about the watchers of a presentity.
+/// That a decision about the watchers of a presentity is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Decide {
     /// The claim that says so: a decision that was begun before it does not settle it.
@@ -159,7 +159,7 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
 
     /// Records a claim: a new hold, or more work for one that exists.
     ///
-    /// A claim of flagged dialogs only (`state_due` false) doesn't hide a state change that this hold already owes: the
+    /// A claim of flagged dialogs only (`state_due` false) does not hide a state change that is already due in this hold: the
     /// version of that change stays the one that is taken and settled.
     pub(crate) fn claimed(
         &mut self,
@@ -383,7 +383,7 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
         }
     }
 
-    /// Puts a hold that is in line where it belongs now: what is to be decided about is not taken before.
+    /// Puts a hold that is in line where it belongs now: nothing is taken before its decision.
     fn want_again(&mut self, id: HoldId) {
         let Some(hold) = self.holds.get_mut(&id) else {
             return;

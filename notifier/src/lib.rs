@@ -1,6 +1,6 @@
 //! The NOTIFY engine: the only sender of NOTIFY in dialogs.
 //!
-//! A notifier claims resources of which watchers are owed something, takes the dialogs that owe a NOTIFY with their next
+//! A notifier claims resources with a NOTIFY due, takes the due dialogs with their next
 //! CSeq, renders one document per resource, sends, and settles the answers (`engine`). It also ends what has expired
 //! (`sweep`). It has no state that matters: everything it holds is a lease in PostgreSQL, and whoever claims after the lease
 //! repeats what may have been lost. Any number of notifiers work side by side.
@@ -193,7 +193,7 @@ pub async fn run(
         shutdown.clone(),
     )));
     let sweep = AbortOnDropHandle::new(tokio::spawn(sweep(store.clone(), config)));
-    // From here on: before anybody is told that it is ready, SIGHUP must not end it.
+    // From here on: before it is announced as ready, SIGHUP must not end it.
     let hangups = script.as_ref().and_then(|_| node::Hangups::listen().ok());
     let reload = AbortOnDropHandle::new(tokio::spawn(reload(script.clone(), hangups)));
     let witnesses = Witnesses {
@@ -230,13 +230,13 @@ pub async fn run(
     if ended.is_ok()
         && let Err(error) = store.node().deregister(id).await
     {
-        tracing::warn!(error = %error, "this process couldn't be struck from the list of nodes");
+        tracing::warn!(error = %error, "this process could not be removed from the table node");
     }
     endpoint.close().await;
     ended.map_err(RunError::TaskEnded)
 }
 
-/// Opens the sockets. An address that stands for all, stands for all of both families; where the system has only one, that is no reason
+/// Opens the sockets. An address that stands for all, stands for all of both families; where the system has only one, that is not a reason
 /// not to start.
 async fn bind(listen: ListenAddr) -> Result<(Endpoint, Incoming), net::BindError> {
     let (limits, options) = (Limits::default(), EndpointOptions::default());
@@ -251,7 +251,9 @@ async fn bind(listen: ListenAddr) -> Result<(Endpoint, Incoming), net::BindError
         };
         match Endpoint::bind(&[listen, other], limits, options.clone()).await {
             Ok(bound) => return Ok(bound),
-            Err(error) => tracing::debug!(%error, "phones of one family alone can be reached"),
+            Err(error) => {
+                tracing::debug!(%error, "only phones of one address family can be reached")
+            }
         }
     }
     Endpoint::bind(&[listen], limits, options).await
@@ -300,9 +302,9 @@ async fn receive(mut incoming: Incoming, client: Client<send::Notify>) {
                 Ok(Message::Response(response)) => client.on_response(response, packet.flow),
                 Ok(Message::Request(request)) => tracing::debug!(
                     method = request.method().as_str(),
-                    "a request came to a notifier"
+                    "a notifier received a request; ignored"
                 ),
-                Err(error) => tracing::debug!(reason = error.reason, "a datagram can't be read"),
+                Err(error) => tracing::debug!(reason = error.reason, "a datagram cannot be read"),
             }
         }
     }

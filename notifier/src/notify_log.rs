@@ -80,9 +80,9 @@ impl NotifyLog {
             Ending::TimedOut => "not answered by".to_owned(),
             Ending::Unreachable => "could not reach".to_owned(),
             Ending::TooLong { .. } => "too long for".to_owned(),
-            Ending::Busy => "not sent, for want of room, to".to_owned(),
+            Ending::Busy => "not sent, because too much waits, to".to_owned(),
             Ending::Unsendable => "cannot be made for".to_owned(),
-            Ending::Interrupted => "given up, unanswered by".to_owned(),
+            Ending::Interrupted => "given up, not answered by".to_owned(),
             // Was never to be sent.
             Ending::Skipped => return,
         };

@@ -1,5 +1,5 @@
 //! How much to take at once: small portions, so that the first NOTIFYs leave while the next dialogs are being taken; larger
-//! ones the longer a fan-out lasts, because each take looks at all that is still owed to its resources to choose fairly.
+//! ones the longer a fan-out lasts, because each take looks at all that is still due of its resources to choose fairly.
 //!
 //! Taking a dialog costs PostgreSQL some 30 us, sending its NOTIFY costs us about as much: with both at work side by side a
 //! fan-out takes half the time. Measured with 2,000 watchers: all notified after 233 ms when they were taken together.
@@ -18,7 +18,7 @@ const FEWEST_RESOURCES: usize = 8;
 /// The size of the next take.
 #[derive(Debug)]
 pub(crate) struct Portion {
-    /// Dialogs that a resource owes, as lately seen.
+    /// Due dialogs of a resource, as last seen.
     fan_out: f64,
 }
 

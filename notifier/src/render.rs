@@ -3,7 +3,7 @@
 //! What a document contains is the event package's business (`events`); this module sees to it that a resource with
 //! 5,000 watchers is merged once per take and not 5,000 times. Watchers to whom rules show a part of it share one body for each
 //! part (RFC 5025 section 3.3); it is made from the merged document, so that it holds in the first NOTIFY and in every later one.
-//! Watcher information ([`crate::watchers`]) is told to some in full and to some in part.
+//! Watcher information ([`crate::watchers`]) is sent to some in full and to some in part.
 //!
 //! Most is made before the dialogs are taken, so that it is known whom it shows something new ([`crate::seen`]). What could not be
 //! made of that is read and made afterwards.
@@ -55,7 +55,7 @@ const PIDF: &str = "application/pidf+xml";
 // === impl View ===
 
 impl View {
-    /// The document for this dialog. Who subscribes, or leaves, is told everything; who is told of a change may be told less.
+    /// The document for this dialog. A watcher who subscribes, or leaves, gets everything; a change may be sent as less.
     pub(crate) fn document_for(&self, dialog: &TakenDialog) -> Option<Arc<Document>> {
         if dialog.view != ALL {
             return self.parts.get(&dialog.view)?.clone();
@@ -172,7 +172,7 @@ impl Rendered {
         self.view(resource, dialog)?.document_for(dialog)
     }
 
-    /// What is to be told to a dialog after this.
+    /// What is to be sent to a dialog after this.
     pub(crate) fn rest(&self, resource: &Resource, dialog: &TakenDialog) -> Option<Rest> {
         // Watcher information is never known before the take: nearly every dialog is none of its business.
         if dialog.is_known || dialog.view != ALL {
@@ -181,7 +181,7 @@ impl Rendered {
         self.view(resource, dialog)?.forms.rest(dialog)
     }
 
-    /// Whether a dialog has nothing to be told where that makes a difference: nothing is published, or it must look so.
+    /// Whether there is nothing to show a dialog, where that makes a difference: nothing is published, or it must look so.
     pub(crate) fn has_nothing(&self, resource: &Resource, dialog: &TakenDialog) -> bool {
         let is_empty =
             |view: &View| view.is_empty || Shown::decode(&dialog.view) == Shown::Unavailable;

@@ -1,4 +1,4 @@
-//! The events `tm:local-request` and `presence:notify-reply`: the operator's script hears of each NOTIFY that goes out, and of each final
+//! The events `tm:local-request` and `presence:notify-reply`: the operator's script is called for each NOTIFY that is sent, and for each final
 //! answer to one, or that none came.
 //!
 //! Nothing waits for the script: a NOTIFY is sent, judged and settled as without it, and the events go to a thread of its own. If the
@@ -121,7 +121,7 @@ impl Thread {
                 tracing::info!(file = %self.file.display(), "the script was read again");
             }
             Err(error) => {
-                tracing::error!(%error, "the script cannot be used; the one before stays");
+                tracing::error!(%error, "the script cannot be used; the old one stays");
             }
         }
     }
@@ -133,7 +133,7 @@ impl Thread {
             if lost.is_power_of_two() {
                 tracing::warn!(
                     lost,
-                    "the script cannot keep up with NOTIFYs and their answers; it does not hear of all of them"
+                    "the script cannot keep up with NOTIFYs and their answers; some events are lost"
                 );
             }
         }
@@ -187,7 +187,7 @@ impl NotifyEvents {
         }
     }
 
-    /// It has come to an end. What never reached the network is no answer.
+    /// It has come to an end. What never reached the network is not an answer.
     pub(crate) fn ended(&mut self, key: NotifyKey, outcome: &Outcome) {
         let Some((guard, subscription)) = self.noted.remove(&key) else {
             return;
@@ -307,7 +307,7 @@ fn after(failure: &Failure, machine: Option<Machine>, program: &Program) -> Opti
 
 fn open(program: &Program) -> Option<Machine> {
     Machine::new(program)
-        .inspect_err(|error| tracing::error!(%error, "the script does not load any more"))
+        .inspect_err(|error| tracing::error!(%error, "the script no longer loads"))
         .ok()
 }
 
@@ -357,7 +357,7 @@ fn delete(dialog: i64, guard: Guard, database: &Database) {
         Ok(written) if !written.left_behind.is_empty() => {
             tracing::warn!(
                 subscription.id = dialog,
-                "a subscription cannot be deleted for the script: somebody holds its row"
+                "a subscription cannot be deleted for the script: another transaction holds its row"
             );
         }
         Ok(_) => tracing::debug!(subscription.id = dialog, "deleted by the script"),

@@ -1,11 +1,11 @@
-//! Who is told of a change of state: whom it shows something else than the NOTIFY before, and not who made it.
+//! Who gets a NOTIFY for a change of state: a watcher whom it shows something new, and not the one who made it.
 //!
 //! The documents of a claimed resource are made before its dialogs are taken, and each view gets a digest once, however many dialogs
 //! have it. The taking statement compares it with the digest of what each dialog was shown last, which it writes anyway when it
 //! takes the dialog. A dialog that is shown the same is not taken: a politely blocked watcher learns nothing from how often the
 //! same document comes, and a phone is not woken for a change that is not shown to it.
 //!
-//! Who made all the changes since then knows them, and is not told either (the guide's `handle_publish(sender_uri)`). It is whoever
+//! Who made all the changes since then knows them, and gets no NOTIFY either (Kamailio's `handle_publish(sender_uri)`). It is whoever
 //! watches by that address of record or at that Contact. Which changes those are is written down by the trigger that queues them.
 
 use events::Document;
@@ -54,7 +54,7 @@ pub(crate) struct ChangedBy {
 // === impl ChangedBy ===
 
 impl ChangedBy {
-    /// Nothing if it is no URI: a text that was written by hand names nobody.
+    /// Nothing if it is not a URI: a text that was written by hand names nobody.
     pub(crate) fn read(sender: &str, manner: Manner) -> Option<ChangedBy> {
         let address = Uri::parse(sender).ok()?;
         let person = Aor::from_uri(&address, manner.fold_case).ok();

@@ -147,7 +147,7 @@ impl Sender {
             may_go_by_tcp,
         } = self.path(dialog, notify).await?;
         let via = self.client.via_for(&hop).await.map_err(|error| {
-            tracing::debug!(subscription.id = dialog.id, error = %error, "next hop can't be reached");
+            tracing::debug!(subscription.id = dialog.id, error = %error, "next hop cannot be reached");
             Ending::Unreachable
         })?;
         let contact = match dialog.local_contact.as_str() {
@@ -225,7 +225,7 @@ impl Sender {
 
     async fn resolved(&self, dialog: &TakenDialog, uri: &Uri) -> Result<Vec<Target>, Ending> {
         self.resolver.resolve(uri).await.map_err(|error| {
-            tracing::debug!(subscription.id = dialog.id, error = %error, "next hop can't be resolved");
+            tracing::debug!(subscription.id = dialog.id, error = %error, "next hop cannot be resolved");
             Ending::Unreachable
         })
     }

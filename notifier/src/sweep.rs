@@ -2,11 +2,11 @@
 //!
 //! Each step is a function of the schema (`V20__cleaning.sql`, `V26__sweeping.sql`), which SQL's `presence_cleanup` is made of as well.
 //! Every notifier sweeps; none is the leader. The statements skip rows that somebody else holds locked, so several sweep side
-//! by side. What cannot be ended is passed by and tried again 5 s later. Expiry only changes rows; what the watchers are told follows from the queue like any other change.
+//! by side. What cannot be ended is passed by and tried again 5 s later. Expiry only changes rows; the NOTIFYs follow from the queue as for any other change.
 //!
 //! Two loops, each at its own pace. What has expired together (phones behind a line that was cut) is ended gently, because each
 //! end is a change of state, which must leave room for the changes of those who are there. What was refreshed meanwhile is looked
-//! at again later, and what ended long ago is forgotten, as much of it as there is: nobody is told of that, and it comes by
+//! at again later, and what ended long ago is forgotten, as much of it as there is: this causes no NOTIFY, and it comes by
 //! thousands a second where publications live for a minute.
 
 use sql::{Store, StoreError};
@@ -16,7 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 /// How the sweeper works.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SweepSettings {
-    /// Rows per statement; fewer where watchers are told ([`ENDED_TOGETHER`]).
+    /// Rows per statement; fewer where watchers are notified ([`ENDED_TOGETHER`]).
     pub(crate) batch: u32,
     /// `force_delete`: expired publications go without telling the watchers.
     pub(crate) quiet: bool,
@@ -62,7 +62,7 @@ async fn end(store: &Store, settings: SweepSettings) {
     }
 }
 
-/// Sees to what nobody is told of.
+/// Removes what causes no NOTIFY.
 async fn tidy(store: &Store, settings: SweepSettings) {
     let batch = settings.batch;
     let (publications, subscriptions) = (store.publication(), store.subscription());

@@ -2,11 +2,11 @@
 //!
 //! It has several forms. Full state lists everybody; it answers a SUBSCRIBE, and follows a doubt. Partial state lists those whose
 //! status changed since the NOTIFY before. One document of each form serves all dialogs of a take: the partial one reaches back
-//! as far as any of them needs, because to be told twice of a watcher does no harm.
+//! as far as any of them needs, because to receive a watcher twice does no harm.
 //!
-//! A list that one NOTIFY has no room for is told in pieces: an empty full state, then partial ones with the next watchers by their
+//! A list that does not fit into one NOTIFY is sent in pieces: an empty full state, then partial ones with the next watchers by their
 //! numbers, and last one with what changed since the first. Each is sent when the one before was answered ([`Rest`]). If even the changes are too
-//! many for one NOTIFY, all is told anew; but not more often than every [`BREATH_S`], so that whoever subscribes without end does not keep
+//! many for one NOTIFY, all is sent again; but not more often than every [`BREATH_S`], so that a client that subscribes without end does not keep
 //! the presentity's phones busy.
 
 use events::document::watcherinfo::WatcherRecord;
@@ -49,7 +49,7 @@ pub(crate) struct WatcherForms {
     pieces: HashMap<i64, Told>,
 }
 
-/// A document, and what is to be told after it.
+/// A document, and what is to be sent after it.
 #[derive(Debug)]
 struct Told {
     document: Arc<Document>,
@@ -72,7 +72,7 @@ enum Form {
 // === impl Wanted ===
 
 impl Wanted {
-    /// Nothing, if the resource's package is no watcher information. `dialogs` are those that were taken of it.
+    /// Nothing, if the resource's package is not watcher information. `dialogs` are those that were taken of it.
     pub(crate) fn of<'a>(
         registry: &Registry,
         resource: &Resource,
@@ -260,7 +260,7 @@ impl WatcherForms {
         is_whole.then(|| told.document.clone())
     }
 
-    /// What is to be told to a dialog after that.
+    /// What is to be sent to a dialog after that.
     pub(crate) fn rest(&self, dialog: &TakenDialog) -> Option<Rest> {
         self.told(dialog)?.rest.filter(|_| !is_terminated(dialog))
     }

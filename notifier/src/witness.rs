@@ -9,7 +9,7 @@ use crate::ledger::{Guard, NotifyKey};
 use crate::notify_log::NotifyLog;
 use crate::script::NotifyEvents;
 
-/// The onlookers that the configuration asks for.
+/// The witnesses that the configuration asks for.
 pub(crate) struct Witnesses {
     /// `local_log_level`, `local_log_facility`
     pub(crate) notify_log: Option<NotifyLog>,

@@ -67,7 +67,7 @@ pub enum SchemaError {
     #[error("another process has been migrating this database for {} s", LOCK_TIMEOUT.as_secs())]
     Locked,
     /// PostgreSQL refused a query of ours, or the connection broke.
-    #[error("the database failed while the schema was looked at")]
+    #[error("the database failed while the schema was checked")]
     Query(#[source] tokio_postgres::Error),
     /// A migration failed, or differs from the one that was applied. Nothing of the failing one was kept.
     #[error("migration failed")]
@@ -106,7 +106,7 @@ pub enum SchemaError {
     },
     /// The database is older than the setting, and has rows that were written as if it were another one. Order the change.
     #[error(
-        "presence.sip_uri_match is {configured}, but {rows} rows of this database are written as for {found}: stop all processes and run `pgpresence migrate --uri-match {configured}`, which says what of them becomes one, or set it to {found}"
+        "presence.sip_uri_match is {configured}, but {rows} rows of this database are written as for {found}: stop all processes and run `pgpresence migrate --uri-match {configured}`, which names the rows that would collide, or set it to {found}"
     )]
     WrittenOtherwise {
         /// What the configuration says.

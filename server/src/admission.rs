@@ -1,4 +1,4 @@
-//! Admission: a bounded number of requests may wait for the database; the next one is told so at once.
+//! Admission: a bounded number of requests may wait for the database; the next one is refused at once.
 //!
 //! Memory and waiting time stay bounded whatever arrives, and a client is sent elsewhere (503, Retry-After) while its
 //! own transaction is still young. RFC 3261 section 21.5.4.

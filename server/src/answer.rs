@@ -70,7 +70,7 @@ impl Answer {
 
 // === requests that reach no handler ===
 
-/// A message that cannot be understood, but whose sender can be told so: 400, or what says it better (505, 513).
+/// A message that cannot be understood, but can be answered: 400, or a more exact status (505, 513).
 pub(crate) fn malformed(error: &ParseError) -> Answer {
     Answer::new(error.status).reason(error.reason)
 }
@@ -139,7 +139,7 @@ pub(crate) fn of_script(code: u16, reason: Option<String>) -> Option<Answer> {
     })
 }
 
-/// The script names a watcher or a sender by something that is no URI, or too long.
+/// The script names a watcher or a sender by something that is not a URI, or too long.
 pub(crate) fn bad_name(reason: &'static str) -> Answer {
     bad_request(reason)
 }
@@ -210,7 +210,7 @@ fn interval_too_brief(min_s: u32) -> Answer {
 // === outcomes and errors ===
 
 /// The database has spoken about a PUBLISH (RFC 3903 section 6, steps 3 and 6). `contact` is the address that the operator has given this
-/// server: the guide promises it in this answer too. RFC 3903 has no use for it there, and it does no harm.
+/// server: Kamailio's documentation promises it in this answer too. RFC 3903 has no use for it there, and it does no harm.
 pub(crate) fn published(
     outcome: &PublishOutcome,
     policy: &Policy,

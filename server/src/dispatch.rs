@@ -156,7 +156,7 @@ enum Checked {
 }
 
 /// What no handler and no script should see: RFC 3261 sections 8.1.1 and 8.2.2.1. A scheme that is none of ours is 416 whatever the
-/// method: what the request is about cannot be told.
+/// method: the resource of the request is not known.
 fn check(request: &Request) -> Result<Checked, ParseError> {
     request.check_mandatory()?;
     request.check_uri()?;

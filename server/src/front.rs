@@ -153,7 +153,7 @@ impl Front {
         }
     }
 
-    /// The database, for what is no batch.
+    /// The database, for what is not a batch.
     pub(crate) fn store(&self) -> &Store {
         &self.store
     }

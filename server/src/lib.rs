@@ -66,7 +66,7 @@ pub enum RunError {
     },
     /// No address at all. Remedy: `server.listen`, `server.internal_listen`.
     #[error(
-        "notifiers have no address to reach this server at: see server.listen and server.internal_listen"
+        "there is no address at which notifiers reach this server: see server.listen and server.internal_listen"
     )]
     NoInternalListener,
     /// The script cannot be read, or does not load. Remedy: the message names the line.
@@ -192,7 +192,7 @@ pub async fn run(
     // On a thread of the sockets' tasks: on this one, each batch would have to wake it.
     let received = tokio::spawn(receive(Arc::clone(&front), incoming, shutdown)).await;
     if received.is_err() {
-        tracing::error!("taking in requests ended by a panic: a bug");
+        tracing::error!("the task that takes requests panicked: a bug");
     }
 
     front.drained().await;
@@ -288,7 +288,7 @@ fn policy(config: &Config) -> Policy {
         },
         expires_offset_s: presence.expires_offset.get(),
         fold_case,
-        // What is no URI was refused when the configuration was read.
+        // What is not a URI was refused when the configuration was read.
         winfo_watchers: presence
             .winfo_watchers
             .iter()

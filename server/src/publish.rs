@@ -82,7 +82,7 @@ async fn answer_after_commit(
     }
 }
 
-/// The guide's `handle_publish(sender_uri)`: takes the place of what the request itself says.
+/// Kamailio's `handle_publish(sender_uri)`: replaces what the request itself says.
 fn sender_of_script(arrival: &Arrival) -> Option<String> {
     arrival.call.as_ref()?.sender_uri.clone()
 }

@@ -7,7 +7,7 @@
 //! a server of this cluster, and came from where the response is to go. So nobody can use us to reach other addresses: not with requests, not with
 //! forged responses, not with true ones whose Via was changed.
 //!
-//! Notifiers send over connections, on which they hear the answers. What came together leaves together ([`Outbox`]). What cannot be sent to
+//! Notifiers send over connections, on which they get the answers. What came together leaves together ([`Outbox`]). What cannot be sent to
 //! a phone, because it is too long for a datagram or the kernel knows no way, is answered in the phone's place, at once.
 
 mod unanswered;
@@ -306,7 +306,7 @@ pub(crate) async fn answer_refused(front: Arc<Front>) {
     }
 }
 
-/// Of what is no request that was forwarded, nothing comes.
+/// Of what is not a request that was forwarded, nothing comes.
 fn answer_in_place(front: &Front, datagram: &RefusedDatagram, secret: &Secret) {
     let parsed = |bytes: Vec<u8>| sip::parse_datagram(bytes, &front.limits);
     let Ok(Message::Request(request)) = parsed(datagram.bytes.to_vec()) else {

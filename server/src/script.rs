@@ -155,7 +155,9 @@ impl Scripts {
         let place = match places.take(transaction) {
             Taken::Place(place) => place,
             Taken::Copy => {
-                return tracing::debug!("a copy of a request that the script works on, or will");
+                return tracing::debug!(
+                    "a copy of a request that the script is working on; discarded"
+                );
             }
             Taken::Nothing => return front.reply(&arrival, &answer::unavailable()),
         };
@@ -180,7 +182,7 @@ impl Scripts {
                 tracing::info!(file = %self.file.display(), "the script was read again");
             }
             Err(error) => {
-                tracing::error!(%error, "the script cannot be used; the one before stays");
+                tracing::error!(%error, "the script cannot be used; the old one stays");
             }
         }
     }

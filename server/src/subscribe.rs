@@ -1,6 +1,6 @@
 //! SUBSCRIBE: decide, enqueue, await the outcome, answer (RFC 6665 section 4.2.1).
 //!
-//! The NOTIFY that each accepted SUBSCRIBE is owed is never sent from here: the row owes it, a notifier sends it. Nor is it decided
+//! The NOTIFY that answers each accepted SUBSCRIBE is never sent from here: the row is flagged, a notifier sends it. Nor is it decided
 //! here whether the watcher is let in: the answer is 200 all the same, and the NOTIFY tells (RFC 6665 section 4.2.1.2).
 //!
 //! In a package that reads bodies (`as-feature-event`) a SUBSCRIBE may set something. That is stored first, so that the NOTIFY

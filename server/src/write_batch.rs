@@ -7,7 +7,7 @@
 //! (measured: 9,100 publications/s with four writers taken eagerly, 16,600 with one).
 //!
 //! What holds for every lane:
-//! - A statement that takes long (a row that somebody else holds locked) holds up nobody but its own rows: after
+//! - A statement that takes long (a row that another transaction holds) delays only its own rows: after
 //!   [`PATIENCE`] the lane goes on without waiting for it.
 //! - Two operations on the same publication or dialog are never in one statement, nor in two statements at once:
 //!   the later one waits for the end of the earlier one. Different lanes write with different statements and rely on row locks.

@@ -24,7 +24,7 @@ pub enum StoreError {
         statement: &'static str,
     },
     /// Somebody holds a row that the statement would lock, for longer than this session waits. It did nothing.
-    #[error("a row that {statement} needs is held by somebody")]
+    #[error("another transaction holds a row that {statement} needs")]
     Held {
         /// Name of the statement.
         statement: &'static str,

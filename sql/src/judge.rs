@@ -59,7 +59,7 @@ pub struct Ruled<'a> {
     pub now_us: i64,
 }
 
-/// One at a time reads large documents, on a thread of its own: whoever stores such documents holds up nobody else's requests.
+/// One at a time reads large documents, on a thread of its own: so that such documents do not delay other requests.
 #[derive(Clone, Debug)]
 pub struct LargeDocuments(Arc<Semaphore>);
 

@@ -83,7 +83,7 @@ pub struct KamailioDialog {
     pub from_user: String,
     /// Domain of the From of the first SUBSCRIBE.
     pub from_domain: String,
-    /// -1 = nothing to send; else a notifier of Kamailio's owes a NOTIFY.
+    /// -1 = nothing to send; otherwise Kamailio's notifier still has to send a NOTIFY.
     pub updated: i64,
     /// Branch flags.
     pub flags: i64,

@@ -9,7 +9,7 @@ use crate::{Store, StoreError, registry};
 pub struct Maintenance<'a>(pub(crate) &'a Store);
 
 impl Maintenance<'_> {
-    /// Deletes up to `limit` rows of `notify_queue` that owe nothing and have been quiet for 15 s.
+    /// Deletes up to `limit` rows of `notify_queue` with nothing due that have been quiet for 15 s.
     ///
     /// # Locks
     /// Free rows of `notify_queue` only (SKIP LOCKED).

@@ -130,10 +130,10 @@ pub struct Process {
     pub is_alive: bool,
 }
 
-/// What is owed to watchers in all.
+/// All NOTIFYs that are due.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Backlog {
-    /// Resources of which something is owed.
+    /// Resources with something due.
     pub resources: i64,
     /// Those of them whose time has come.
     pub due: i64,
@@ -141,7 +141,7 @@ pub struct Backlog {
     pub oldest_s: Option<f64>,
     /// Seconds since the earliest that is due became so.
     pub late_s: Option<f64>,
-    /// Resources of which somebody has been owed something for long and was not told, whoever works on them.
+    /// Resources of which a NOTIFY has been due for long and was not sent, even if a notifier holds them.
     pub untold: i64,
     /// Seconds since the oldest of these debts arose.
     pub untold_s: Option<f64>,
@@ -158,7 +158,7 @@ pub struct Failing {
     pub lasting: i64,
 }
 
-/// What the watchers of one resource are owed: a row of the view `presence_backlog`.
+/// What is due of one resource: a row of the view `presence_backlog`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OwedResource {
     /// Event package.
@@ -167,7 +167,7 @@ pub struct OwedResource {
     pub owed: String,
     /// What it is waiting for.
     pub state: String,
-    /// Seconds since something has been owed.
+    /// Seconds since something has been due.
     pub since_s: f64,
     /// Seconds until a notifier looks at it.
     pub due_s: f64,
@@ -270,7 +270,7 @@ impl Operator<'_> {
     /// A page of the subscriptions to a presentity in all event packages.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] if `presentity_uri` is no URI, or any other.
+    /// [`StoreError::Conflict`] if `presentity_uri` is not a URI, or any other.
     pub async fn list_watchers(
         &self,
         page: Page,
@@ -385,7 +385,7 @@ impl Operator<'_> {
         Ok(rows.iter().map(process).collect())
     }
 
-    /// How much is owed, and how late the notifiers are. What is owed for longer than `patience` to somebody who was not told meanwhile is
+    /// How much is due, and how late the notifiers are. What is due for longer than `patience` for a watcher who got no NOTIFY meanwhile is
     /// untold.
     ///
     /// # Errors
@@ -427,7 +427,7 @@ impl Operator<'_> {
             .ok_or_else(|| no_row("operator.count_failing"))
     }
 
-    /// What the watchers of a presentity are owed, by event package.
+    /// What is due for the watchers of a presentity, by event package.
     ///
     /// # Errors
     /// Any [`StoreError`].

@@ -1,4 +1,4 @@
-//! The queue of resources whose watchers are owed something: claim, renew, settle. DESIGN of the queue: `notify_queue`
+//! The queue of resources with a NOTIFY due: claim, renew, settle. DESIGN of the queue: `notify_queue`
 //! in `schema/migrations`.
 
 use std::sync::Arc;
@@ -15,16 +15,16 @@ pub struct Claimed {
     pub resource: Resource,
     /// Number of this claim, never used twice. A later claim of the same resource by the same owner replaces this one.
     pub claim: i64,
-    /// The state change that is being worked on; 0 when only flagged dialogs are owed a NOTIFY.
+    /// The state change that is being worked on; 0 when a NOTIFY is due for flagged dialogs only.
     pub version: i64,
-    /// A state change is due: all dialogs that have not seen `version` are owed a NOTIFY, not only the flagged ones.
+    /// A state change is due: a NOTIFY is due for all dialogs that have not seen `version`, not only for the flagged ones.
     pub state_due: bool,
     /// One of the caller's own claims goes on (it was in `held`). If the caller has given that one up since it asked, it must
     /// give up this one too: forget it, and the lease runs out.
     pub continued: bool,
-    /// An earlier holder's lease ran out with the work unfinished: all dialogs are owed a NOTIFY again.
+    /// An earlier holder's lease ran out with the work unfinished: a NOTIFY is due again for all dialogs.
     pub recovered: bool,
-    /// It is to be decided about the watchers of this presentity, before anything is taken of it.
+    /// The watchers of this presentity must be decided before anything is taken of it.
     pub decide: bool,
     /// Something of it was set aside before ([`crate::Quarantine::put`]), and it was claimed then: that is tried again now.
     pub suspect: Option<SystemTime>,
@@ -70,7 +70,7 @@ pub struct SettledResource {
     pub resource: Resource,
     /// [`Claimed::claim`]: a claim that was replaced by a later one settles nothing.
     pub claim: i64,
-    /// Whether every dialog that owed `version` was taken. None is in flight.
+    /// Whether every dialog that had not seen `version` was taken. None is in flight.
     pub taken: TakenState,
     /// When the resource's document changes although no publication does.
     pub next_change: NextChange,
@@ -80,13 +80,13 @@ pub struct SettledResource {
     pub suspect: Option<SystemTime>,
 }
 
-/// Whether all dialogs were taken that owe something.
+/// Whether all due dialogs were taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum TakenState {
     /// They were.
     #[default]
     All,
-    /// No dialog was taken: none owed anything, or somebody holds the rows of all that do. It is settled only if nothing is owed, its dialogs
+    /// No dialog was taken: none was due, or another transaction holds the rows of all that are. It is settled only if nothing is due, its dialogs
     /// being shown this ([`crate::Offer::seen`]).
     Doubted(Option<Arc<Seen>>),
     /// Not all: the rest is handed to the next holder.
@@ -279,7 +279,7 @@ impl Queue<'_> {
     }
 
     /// Hands resources back; returns the places of those that are. Not handed back is what is not held under the given claim any more, what
-    /// somebody has locked, and what turns out to be owed ([`TakenState::Doubted`]). Never while a take of the same resource is under way
+    /// another transaction has locked, and what turns out to be due ([`TakenState::Doubted`]). Never while a take of the same resource is under way
     /// or one of its NOTIFYs is in flight, and only after its verdicts are committed.
     ///
     /// # Locks

@@ -18,7 +18,7 @@ const WARN_EVERY: Duration = Duration::from_secs(1);
 pub struct Script<'a>(pub(crate) &'a Store);
 
 impl Script<'_> {
-    /// Answers what needs nothing but the database, with the guide's return codes: -1 also where the database is away. What needs a
+    /// Answers what needs nothing but the database, with Kamailio's return codes: -1 also if the database does not answer. What needs a
     /// request is wrong here. `judge` says who may watch whom.
     ///
     /// # Locks
@@ -65,7 +65,7 @@ impl Script<'_> {
             Ask::HandlePublish { .. }
             | Ask::HandleSubscribe { .. }
             | Ask::DefaultRoute { .. }
-            | Ask::Reply { .. } => Told::Wrong("there is no request to be handled here".to_owned()),
+            | Ask::Reply { .. } => Told::Wrong("there is no request to handle here".to_owned()),
         }
     }
 
@@ -106,7 +106,7 @@ fn warn_of_refused<T>(function: &str, done: &Result<T, StoreError>) {
 
 fn code(result: Result<i64, StoreError>) -> Told {
     Told::Code(result.unwrap_or_else(|error| {
-        tracing::debug!(%error, "the database cannot tell the script");
+        tracing::debug!(%error, "the database does not answer the script");
         -1
     }))
 }

@@ -216,7 +216,7 @@ impl Store {
         Subscriptions(self)
     }
 
-    /// Resources that are owed something.
+    /// Resources with a NOTIFY due.
     pub fn queue(&self) -> Queue<'_> {
         Queue(self)
     }
@@ -391,7 +391,7 @@ impl Store {
             match remedy(&error) {
                 Remedy::Retry if attempt < ATTEMPTS => {
                     self.shared.races_lost.fetch_add(1, Ordering::Relaxed);
-                    tracing::warn!(statement = name, attempt, %error, "lost a race in the database, trying again");
+                    tracing::warn!(statement = name, attempt, %error, "a transaction collided with another one, trying again");
                     drop(object);
                     tokio::time::sleep(Duration::from_millis(rand::random_range(
                         1..=10 << attempt,
@@ -401,7 +401,7 @@ impl Store {
                 Remedy::ClearCaches if attempt == 1 => {
                     tracing::info!(
                         statement = name,
-                        "the schema changed, preparing statements anew"
+                        "the schema changed, preparing statements again"
                     );
                     self.shared.pool.manager().statement_caches.clear();
                     drop(Object::take(object));

@@ -9,7 +9,7 @@ use tokio_postgres::Row;
 
 use crate::{Store, StoreError, ordinal, registry};
 
-/// The rules of a presentity, and about whom is to be decided.
+/// The rules of a presentity, and the watchers that must be decided.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Presentity {
     /// Number of the last change of its rules; 0 = it never had any.
@@ -24,7 +24,7 @@ pub struct Presentity {
     pub documents: Vec<Vec<u8>>,
 }
 
-/// A dialog about which is to be decided.
+/// A dialog that must be decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subject {
     /// Row id.
@@ -88,7 +88,7 @@ pub struct DecidedDialog {
     pub reason: Option<String>,
     /// As in [`crate::TakenDialog::view`].
     pub view: String,
-    /// Its watcher is to be told: a NOTIFY is owed.
+    /// Its watcher is to be notified: a NOTIFY is due.
     pub tell: bool,
     /// [`Presentity::rules_version`] that it was decided by.
     pub rules_version: i64,

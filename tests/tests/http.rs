@@ -91,7 +91,7 @@ fn tables(system: &System) -> String {
     )
 }
 
-/// What SIP stored is listed with the model's names, in both amounts of detail, and by pages.
+/// What SIP stored is listed with Kamailio's names, in both amounts of detail, and by pages.
 #[tokio::test(flavor = "multi_thread")]
 async fn lists_show_what_sip_stored() {
     let (system, http) = serving();
@@ -220,7 +220,7 @@ async fn who_may_watch_is_judged_at_once() {
     assert_eq!(fault.unwrap_err().0, 500);
 }
 
-/// Without `limit` a list is whole, as the model's, however long; with it, the answer says beside the rows whether there are more.
+/// Without `limit` a list is whole, as Kamailio's, however long; with it, the answer says beside the rows whether there are more.
 #[tokio::test(flavor = "multi_thread")]
 async fn lists_are_whole_or_say_that_there_are_more() {
     let (system, http) = serving();
@@ -307,7 +307,7 @@ async fn lists_are_whole_or_say_that_there_are_more() {
     assert_eq!((rows.len(), beside.as_str()), (2500, ""));
 }
 
-/// Orders do on the wire what the guide says.
+/// Orders do on the wire what Kamailio's documentation says.
 #[tokio::test(flavor = "multi_thread")]
 async fn orders_reach_the_phones() {
     let (system, http) = serving();
@@ -394,7 +394,7 @@ async fn cleanup_does_what_clean_period_left() {
     );
 }
 
-/// Each fault of the model, by its words; and arguments that make no sense.
+/// Each fault of Kamailio, by its words; and arguments that make no sense.
 #[tokio::test(flavor = "multi_thread")]
 async fn faults_are_the_models_and_change_nothing() {
     let system = system::setup()

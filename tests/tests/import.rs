@@ -74,7 +74,7 @@ async fn rows_come_over_once_and_what_cannot_is_named() {
     let expected = [
         "presentity: 3 read: 1 new, 0 changed, 0 as before, 0 newer here, 2 skipped; 0 gone since",
         "active_watchers: 1200 read: 1197 new, 0 changed, 0 as before, 0 newer here, 3 skipped; 0 gone since",
-        "1 of these dialogs are owed a NOTIFY as soon as a notifier runs",
+        "1 of these dialogs get a NOTIFY as soon as a notifier runs",
         "watchers: 3 read: 1 new, 0 changed, 0 as before, 0 newer here, 1 skipped; 0 gone since",
         "xcap: 1 read: 1 new, 0 changed, 0 as before, 0 newer here, 0 skipped; 0 gone since",
     ];
@@ -85,7 +85,7 @@ async fn rows_come_over_once_and_what_cannot_is_named() {
     let named = [
         "skipped: presentity 2: it expired 1 s ago",
         "skipped: presentity 3: the event package call-info is not served here",
-        "skipped: active_watchers 7: its contact is no SIP URI",
+        "skipped: active_watchers 7: its contact is not a SIP URI",
         "skipped: active_watchers 8: it expired 5 s ago",
         "skipped: active_watchers 9: it has ended",
         "skipped: watchers 3: there is no status 9",
@@ -121,7 +121,7 @@ async fn rows_come_over_once_and_what_cannot_is_named() {
         out.contains("presentity: 3 read: 0 new, 0 changed, 1 as before"),
         "{out}"
     );
-    assert!(out.contains("\n0 of these dialogs are owed"), "{out}");
+    assert!(out.contains("\n0 of these dialogs get a NOTIFY"), "{out}");
     let next = "SELECT count(*) FROM active_watchers WHERE local_cseq = substr(callid, 5)::int % 5 + 1 \
                 AND record_route = '<sip:a;lr>,<sip:b;lr>' AND presentity_uri = 'sip:bob@example.org'";
     assert_eq!(system.count(next).await, 1197);
@@ -153,7 +153,7 @@ async fn rows_come_over_once_and_what_cannot_is_named() {
         "{out}"
     );
     assert!(
-        out.contains("3 skipped; 1 gone since\n1195 of these dialogs are owed"),
+        out.contains("3 skipped; 1 gone since\n1195 of these dialogs get a NOTIFY"),
         "{out}"
     );
     assert!(
@@ -267,7 +267,7 @@ async fn what_is_no_kamailio_database_is_told() {
             "a database of pgpresence, not of Kamailio",
         ),
         (empty.as_str(), 1, "presentity, active_watchers missing"),
-        ("mysql://u:secret@h/d", 2, "is no PostgreSQL URL"),
+        ("mysql://u:secret@h/d", 2, "is not a PostgreSQL URL"),
         (
             "postgresql://127.0.0.1:1/d?connect_timeout=1",
             1,

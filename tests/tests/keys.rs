@@ -589,7 +589,7 @@ async fn local_log_facility() {
     );
 }
 
-/// Without a facility they are lines of the log, at that level. The default is the guide's, 2, which is not seen at `log.level = "info"`, as
+/// Without a facility they are lines of the log, at that level. The default is Kamailio's, 2, which is not seen at `log.level = "info"`, as
 /// in Kamailio, whose own level lies below it unless it is set; at `debug` it is.
 #[tokio::test(flavor = "multi_thread")]
 async fn local_log_level() {

@@ -72,7 +72,7 @@ async fn rpc_as_kamctl_does() {
     }
 }
 
-/// The commands of the guide's examples, word for word, and what each does.
+/// The commands in the examples of Kamailio's documentation, word for word, and what each does.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_guides_commands() {
     let system = system::start();
@@ -128,7 +128,7 @@ async fn status_says_whether_all_is_well() {
         "server ",
         "notifier ",
         "alive",
-        "owed: nothing",
+        "due: nothing",
         "failing: no subscription",
         "well",
     ] {
@@ -149,9 +149,9 @@ async fn status_says_whether_all_is_well() {
     assert_eq!(code, Some(1), "{out}");
     for part in [
         "silent for",
-        "owed: 1 resources, 1 of them due",
+        "due: 1 resources, 1 of them now",
         "not well: no notifier is alive",
-        "no notifier takes it",
+        "no notifier takes them",
     ] {
         assert!(out.contains(part), "{part}:\n{out}");
     }
@@ -205,9 +205,9 @@ async fn status_is_not_well_while_somebody_is_not_told() {
     system.psql("UPDATE notify_queue SET not_before = now() - interval '5 min'");
     let (code, out, _) = command(&system, &["status"]);
     assert_eq!(code, Some(1), "{out}");
-    let said = "not well: of 1 resources somebody has been owed a NOTIFY for up to 5 min";
+    let said = "not well: a NOTIFY of 1 resources has been due for up to 5 min";
     assert!(out.contains(said), "{out}");
-    assert!(!out.contains("no notifier takes it"), "{out}");
+    assert!(!out.contains("no notifier takes them"), "{out}");
 
     other.batch_execute("ROLLBACK").await.unwrap();
     dialog
@@ -279,12 +279,12 @@ async fn explain_tells_everything_about_a_presentity() {
     for part in [
         "sip:bob@example.org\n",
         "published by somebody",
-        "watchers are shown (application/pidf+xml):",
+        "watchers get (application/pidf+xml):",
         "at lunch",
         "watched by sip:alice@example.org",
         "active",
         "2 NOTIFYs so far (the last",
-        " ago), nothing is owed",
+        " ago), nothing is due",
     ] {
         assert!(out.contains(part), "{part}:\n{out}");
     }
@@ -296,7 +296,7 @@ async fn explain_tells_everything_about_a_presentity() {
     let (_, out, _) = command(&system, &explain);
     for part in [
         "gone",
-        "a change is owed: it has been time for",
+        "a change is due: it has been due for",
         "no notifier takes it",
     ] {
         assert!(out.contains(part), "{part}:\n{out}");
@@ -326,12 +326,12 @@ async fn explain_tells_everything_about_a_presentity() {
     let (code, out, _) = command(&system, &["explain", "sip:nobody@example.org"]);
     assert_eq!(code, Some(0));
     assert!(
-        out.contains("nothing is published, and nobody watches"),
+        out.contains("nothing is published, and there are no watchers"),
         "{out}"
     );
     let (code, _, errors) = command(&system, &["explain", "bob"]);
     assert_eq!(code, Some(1));
-    assert!(errors.contains("is no URI of a presentity"), "{errors}");
+    assert!(errors.contains("is not a URI of a presentity"), "{errors}");
 }
 
 /// Everything that a server and a notifier do, with the rights of their roles and no others.

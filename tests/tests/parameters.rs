@@ -1,4 +1,4 @@
-//! `docs/PARAMETERS.md` has a row for every name of the guide, and each row is true as far as a table can be: the default is the
+//! `docs/PARAMETERS.md` has a row for every name in the documentation of Kamailio's presence module, and each row is true as far as a table can be: the default is the
 //! program's own, and the test that is named exists.
 
 use std::collections::{BTreeMap, BTreeSet};

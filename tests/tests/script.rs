@@ -1,4 +1,4 @@
-//! The routing script: the guide's examples line by line, each function and variable by its effect, hostile scripts, SIGHUP.
+//! The routing script: the examples of Kamailio's documentation line by line, each function and variable by its effect, hostile scripts, SIGHUP.
 
 mod event;
 mod guide;

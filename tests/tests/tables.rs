@@ -221,11 +221,11 @@ async fn names_are_checked() {
         (
             "presentity_table",
             "x; DROP TABLE node",
-            "is no name of a table",
+            "is not a name of a table",
         ),
-        ("presentity_table", "Presentity", "is no name of a table"),
-        ("watchers_table", "a.b.c", "is no name of a table"),
-        ("watchers_table", "", "is no name of a table"),
+        ("presentity_table", "Presentity", "is not a name of a table"),
+        ("watchers_table", "a.b.c", "is not a name of a table"),
+        ("watchers_table", "", "is not a name of a table"),
         (
             "watchers_table",
             "presentity",

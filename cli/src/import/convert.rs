@@ -24,7 +24,7 @@ pub(super) struct Converter<'a> {
     pub(super) local_contact: Option<String>,
     /// A route before all others.
     pub(super) route: Option<String>,
-    /// Each dialog is owed a NOTIFY.
+    /// A NOTIFY is due for each dialog.
     pub(super) notify: bool,
     /// CSeq numbers to leave unused.
     pub(super) cseq_gap: i64,
@@ -53,7 +53,7 @@ impl Converter<'_> {
         ])?;
         package
             .check(&row.body)
-            .map_err(|_| "its body is none of that event package".to_owned())?;
+            .map_err(|_| "its body is not a document of that event package".to_owned())?;
         Ok(ImportedPublication {
             source_id: row.id,
             presentity_uri: presentity.uri(),
@@ -92,18 +92,18 @@ impl Converter<'_> {
             ("from_tag", &row.from_tag),
         ] {
             if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-                return Err(format!("its {name} is none"));
+                return Err(format!("its {name} is not valid"));
             }
         }
         let local_cseq = row
             .local_cseq
             .checked_add(1 + self.cseq_gap + i64::from(row.interrupted));
         let local_cseq = local_cseq.filter(|cseq| (1..MAX_CSEQ).contains(cseq));
-        let local_cseq = local_cseq.ok_or("its local_cseq is none, or at its end")?;
+        let local_cseq = local_cseq.ok_or("its local_cseq is not valid, or at its maximum")?;
         if !(0..=MAX_CSEQ).contains(&row.remote_cseq) {
-            return Err("its remote_cseq is none".to_owned());
+            return Err("its remote_cseq is not valid".to_owned());
         }
-        let contact = target(&row.contact).ok_or("its contact is no SIP URI")?;
+        let contact = target(&row.contact).ok_or("its contact is not a SIP URI")?;
         let route_set = self.route.iter().cloned().chain(row.record_route.clone());
         let route_set: Vec<String> = route_set.collect();
         within(&[
@@ -123,12 +123,12 @@ impl Converter<'_> {
         for route in &row.record_route {
             let route = NameAddr::parse(route);
             if !route.is_ok_and(|route| is_sip(&route.uri)) {
-                return Err("its record_route is no list of SIP URIs".to_owned());
+                return Err("its record_route is not a list of SIP URIs".to_owned());
             }
         }
-        let local_uri = address(&row.to_user, &row.to_domain).ok_or("its to_user is none")?;
+        let local_uri = address(&row.to_user, &row.to_domain).ok_or("its to_user is not valid")?;
         let remote_uri =
-            address(&row.from_user, &row.from_domain).ok_or("its from_user is none")?;
+            address(&row.from_user, &row.from_domain).ok_or("its from_user is not valid")?;
         let local_contact = match &self.local_contact {
             Some(ours) => ours.clone(),
             // Without one, the notifier writes its own address.
@@ -177,7 +177,7 @@ impl Converter<'_> {
             .filter(|status| (1..=4).contains(status));
         let status = status.ok_or_else(|| format!("there is no status {}", row.status))?;
         if row.event.is_empty() {
-            return Err("it is about no event package".to_owned());
+            return Err("it names no event package".to_owned());
         }
         let watcher = self.watcher(&row.watcher_username, &row.watcher_domain)?;
         within(&[(&bound::EVENT, &row.event)])?;
@@ -231,7 +231,7 @@ impl Converter<'_> {
         let aor = Uri::parse(uri).and_then(|uri| Aor::within(bound, &uri, self.fold_case));
         aor.map_err(|fault| match bound.is_exceeded(&fault) {
             true => fault.reason.to_owned(),
-            false => format!("its {who} is no URI of a person"),
+            false => format!("its {who} is not a URI of a user"),
         })
     }
 }
@@ -249,7 +249,7 @@ pub(super) fn route(uri: &str) -> anyhow::Result<String> {
     match Uri::parse(uri) {
         Ok(parsed) if is_sip(&parsed) && parsed.is_loose_route() => Ok(format!("<{uri}>")),
         Ok(parsed) if is_sip(&parsed) && parsed.headers.is_none() => Ok(format!("<{uri};lr>")),
-        _ => anyhow::bail!("--route {uri:?} is no SIP URI of a proxy; write sip:HOST:PORT"),
+        _ => anyhow::bail!("--route {uri:?} is not a SIP URI of a proxy; write sip:HOST:PORT"),
     }
 }
 
@@ -264,7 +264,7 @@ fn in_time(expires: i64, now: i64) -> Result<(), String> {
     if expires == NEVER || expires > now {
         Ok(())
     } else if expires < 0 {
-        Err("its expires is no time".to_owned())
+        Err("its expires is not a time".to_owned())
     } else {
         Err(format!("it expired {} s ago", now - expires))
     }
@@ -394,7 +394,7 @@ mod tests {
         type Breaking = fn(&mut KamailioDialog);
         let table: [(Breaking, &str); 14] = [
             (|row| row.expires = 1000, "it expired 0 s ago"),
-            (|row| row.expires = -5, "its expires is no time"),
+            (|row| row.expires = -5, "its expires is not a time"),
             (|row| row.status = 3, "it has ended"),
             (|row| row.status = 9, "there is no status 9"),
             (
@@ -408,28 +408,31 @@ mod tests {
             ),
             (
                 |row| row.contact = "alice".to_owned(),
-                "its contact is no SIP URI",
+                "its contact is not a SIP URI",
             ),
             (
                 |row| row.contact = "tel:+1".to_owned(),
-                "its contact is no SIP URI",
+                "its contact is not a SIP URI",
             ),
             (
                 |row| row.record_route[0] = "<sip:a;lr".to_owned(),
-                "its record_route is no list of SIP URIs",
+                "its record_route is not a list of SIP URIs",
             ),
-            (|row| row.to_user = "a> b".to_owned(), "its to_user is none"),
+            (
+                |row| row.to_user = "a> b".to_owned(),
+                "its to_user is not valid",
+            ),
             (
                 |row| row.local_cseq = -1,
-                "its local_cseq is none, or at its end",
+                "its local_cseq is not valid, or at its maximum",
             ),
             (
                 |row| row.local_cseq = (1 << 31) - 2,
-                "its local_cseq is none, or at its end",
+                "its local_cseq is not valid, or at its maximum",
             ),
             (
                 |row| row.presentity_uri = "http://x".to_owned(),
-                "its presentity is no URI of a person",
+                "its presentity is not a URI of a user",
             ),
         ];
         for (breaking, reason) in table {
@@ -472,7 +475,7 @@ mod tests {
                     body: "<presence".into(),
                     ..row.clone()
                 },
-                "its body is none of that event package",
+                "its body is not a document of that event package",
             ),
             (
                 KamailioPublication {
@@ -486,7 +489,7 @@ mod tests {
                     domain: "a b".to_owned(),
                     ..row
                 },
-                "its presentity is no URI of a person",
+                "its presentity is not a URI of a user",
             ),
         ] {
             assert_eq!(checked.publication(row).unwrap_err(), reason);
@@ -523,7 +526,7 @@ mod tests {
             };
             assert_eq!(
                 converter.decision(nobody).unwrap_err(),
-                "its watcher is no URI of a person"
+                "its watcher is not a URI of a user"
             );
         }
         let decision = KamailioDecision {

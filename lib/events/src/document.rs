@@ -167,7 +167,7 @@ pub enum BodyFault {
     #[error("Body is not a document of this event package")]
     WrongRoot,
     /// The right kind of document, but without something that it must have: an id, a state that exists.
-    #[error("Body lacks what its kind must have")]
+    #[error("Body lacks required content")]
     Incomplete,
     /// A tuple that has no id, or an empty one (RFC 3863 section 4.1.2). Nobody could tell it from others when it changes.
     #[error("Tuple without id")]
@@ -194,7 +194,7 @@ impl BodyFault {
             Self::HasDtd => "Body Has A DTD",
             Self::NotWellFormed => "Body Is Not Well-Formed XML",
             Self::WrongRoot => "Body Is Not A Document Of This Event Package",
-            Self::Incomplete => "Body Lacks What Its Kind Must Have",
+            Self::Incomplete => "Body Lacks Required Content",
             Self::TupleWithoutId => "Tuple Without ID",
             Self::UnknownBasicStatus => "Basic Status Is Neither Open Nor Closed",
             Self::PartialState => "Body Is Partial State",

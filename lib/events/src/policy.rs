@@ -8,7 +8,7 @@ pub enum MinExpiresAction {
     /// 1: the request is refused with 423 and Min-Expires.
     Refuse = 1,
     /// 2: the interval is raised to `min_expires`. RFC-GAP: RFC 3903 and RFC 6665 forbid to grant more than was asked;
-    /// the guide offers it, for clients that do not understand 423.
+    /// Kamailio offers it, for clients that do not understand 423.
     Raise = 2,
 }
 
@@ -29,7 +29,7 @@ pub enum SameSubscriber {
     /// 0: none.
     #[default]
     Nobody,
-    /// 1: one with the same Call-ID, as the guide says; whoever watches.
+    /// 1: one with the same Call-ID, as in Kamailio, of any watcher.
     SameCall,
     /// 2: one of the same phone, which has rebooted: by the `+sip.instance` of its Contact (RFC 5626 section 4.1), or else by where its
     /// Contact leads.

@@ -186,7 +186,7 @@ fn package<'r>(
     Ok(package)
 }
 
-/// Who publishes, as a URI, for a package that always asks: the Sender header where it is trusted (the guide's
+/// Who publishes, as a URI, for a package that always asks: the Sender header where it is trusted (Kamailio's
 /// `handle_publish(sender_uri)`), else the Contact. The watcher with that address of record or that Contact is not told.
 fn sender(request: &Request, package: &EventPackage) -> Result<Option<String>, PublishReject> {
     if package.echo == Echo::Sent {
@@ -220,7 +220,7 @@ fn sender(request: &Request, package: &EventPackage) -> Result<Option<String>, P
 /// The URI of a sender, given as one, or in angle brackets with whatever may stand around it.
 ///
 /// # Errors
-/// A reason phrase for what is no address, or too long.
+/// A reason phrase for what is not an address, or too long.
 pub fn sender_uri(text: &str) -> Result<String, &'static str> {
     let uri = match text.contains('<') {
         true => NameAddr::parse(text).map(|address| address.uri),

@@ -38,7 +38,7 @@ pub enum PublishReject {
         /// The value for Accept.
         accept: String,
     },
-    /// The body is in a coding that is not understood: 415 with Accept-Encoding (RFC 3261 section 8.2.3).
+    /// The body has an unknown Content-Encoding: 415 with Accept-Encoding (RFC 3261 section 8.2.3).
     #[error("Unsupported Content-Encoding")]
     UnsupportedEncoding,
     /// The body is of the right type, but not fit to be shown to watchers: 400.

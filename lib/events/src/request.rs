@@ -186,7 +186,7 @@ pub(crate) fn unsupported_extensions(request: &Request) -> Vec<String> {
     request.require()
 }
 
-/// The requested interval in seconds, if there is one. A value that is no number is a fault, never 0; two that differ
+/// The requested interval in seconds, if there is one. A value that is not a number is a fault, never 0; two that differ
 /// have been refused with the mandatory headers.
 pub(crate) fn requested_expires_s(request: &Request) -> Result<Option<u32>, &'static str> {
     request.expires().map_err(|error| error.reason)

@@ -130,7 +130,7 @@ pub fn decide(
     decide_as(request, None, registry, policy, secret)
 }
 
-/// The same, with somebody else than From says as the watcher (the guide's `handle_subscribe(watcher_uri)`). Within a dialog nobody
+/// The same, with somebody else than From says as the watcher (Kamailio's `handle_subscribe(watcher_uri)`). Within a dialog nobody
 /// else is: it was made with its watcher.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! Where the model is wrong, one test each, named after what it does; the test shows what is right.
+//! Where Kamailio's presence module is wrong, one test each, named after what it does; the test shows what is right.
 //!
 //! The list is that of what its modules presence_xml, presence_dialoginfo, presence_mwi and their kin do with publications.
 
@@ -113,7 +113,7 @@ fn presence_repeats_the_ids_of_persons_and_devices() {
     assert_eq!(ids.len(), 6, "{merged}");
 }
 
-/// The model's document for the end of a publication has only its first tuple, said to be closed, and is hidden by the default
+/// Kamailio's document for the end of a publication has only its first tuple, said to be closed, and is hidden by the default
 /// of `startup_mode`. What is left is what the others publish, whole.
 #[test]
 fn presence_when_offline_keeps_the_first_tuple_only() {
@@ -446,7 +446,7 @@ fn dialog_single_dialog_works_from_two_documents_on() {
     assert!(merged.contains("early"));
 }
 
-/// The model adds up the states that an id has in several documents, so that one sum stands for several things.
+/// Kamailio adds up the states that an id has in several documents, so that one sum stands for several things.
 #[test]
 fn dialog_single_dialog_adds_up_the_states_of_an_id() {
     let mut options = PackageOptions::default();

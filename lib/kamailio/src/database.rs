@@ -3,7 +3,7 @@
 /// The URL for our configuration, or why there is none. No message holds the URL: there may be a password in it.
 pub(crate) fn translate(url: &str) -> Result<String, String> {
     let Some((scheme, rest)) = url.split_once("://") else {
-        return Err("is no database URL: postgres://user:password@host/database".to_owned());
+        return Err("is not a database URL: postgres://user:password@host/database".to_owned());
     };
     let explained = match scheme {
         "postgres" | "postgresql" => return postgres(rest),
@@ -18,11 +18,11 @@ pub(crate) fn translate(url: &str) -> Result<String, String> {
         "oracle" => "Oracle",
         "http" | "https" => "a database behind HTTP",
         "cluster" => "a cluster of db_cluster",
-        _ => "no database that is known here",
+        _ => "an unknown database",
     };
     Err(format!(
-        "is {explained}, and PostgreSQL is the only database here: make a database there, and write its URL into \
-         presence.db_url (docs/FROM-KAMAILIO.md says how data of MySQL come over)"
+        "is {explained}, and only PostgreSQL is supported: create a database there, and write its URL into \
+         presence.db_url (docs/FROM-KAMAILIO.md says how to copy the data of MySQL)"
     ))
 }
 
@@ -33,14 +33,14 @@ fn postgres(rest: &str) -> Result<String, String> {
         None => (None, rest),
     };
     let Some((host, database)) = address.split_once('/') else {
-        return Err("is no database URL: the name of the database is missing".to_owned());
+        return Err("is not a database URL: the name of the database is missing".to_owned());
     };
     if database.is_empty() {
-        return Err("is no database URL: the name of the database is missing".to_owned());
+        return Err("is not a database URL: the name of the database is missing".to_owned());
     }
     let is_host = |c: char| c.is_ascii_alphanumeric() || ".-_:[]".contains(c);
     if !host.chars().all(is_host) {
-        return Err("is no database URL: the host has characters that no host has".to_owned());
+        return Err("is not a database URL: the host has invalid characters".to_owned());
     }
     let mut url = String::from("postgresql://");
     if let Some(login) = login {
@@ -59,7 +59,7 @@ fn postgres(rest: &str) -> Result<String, String> {
     url.push('/');
     url.push_str(&encoded(database));
     if host.is_empty() {
-        // libpq's default; our client must be told.
+        // libpq's default; our client needs it explicitly.
         url.push_str("?host=/var/run/postgresql");
     }
     Ok(url)

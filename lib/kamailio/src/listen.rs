@@ -6,7 +6,7 @@ use crate::settings::Protocol;
 pub(crate) fn parse(text: &str) -> Result<(Option<Protocol>, String, Option<u16>), String> {
     let refused = || {
         format!(
-            "{:?} is no address to listen on",
+            "{:?} is not an address to listen on",
             text.chars().take(100).collect::<String>()
         )
     };

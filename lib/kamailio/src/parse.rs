@@ -119,7 +119,7 @@ impl<'a, 'b> Parser<'a, 'b> {
         let name = path.rsplit('/').next().unwrap_or_default();
         let name = name.strip_suffix(".so").unwrap_or(name).to_owned();
         if self.loaded.len() == MAX_MODULES && !self.loaded.contains(&name) {
-            let message = format!("more than {MAX_MODULES} modules: this one is passed over");
+            let message = format!("more than {MAX_MODULES} modules: this one is skipped");
             self.scanner.problem(place, message);
         } else if self.loaded.insert(name.clone()) {
             self.scanner.module_loaded(&name);
@@ -148,7 +148,7 @@ impl<'a, 'b> Parser<'a, 'b> {
         let Some(modules) = self.matching(&modules) else {
             self.scanner.problem(
                 place,
-                format!("{word}: its first text is no module's name and no regular expression"),
+                format!("{word}: its first text is neither a module name nor a regular expression"),
             );
             return Ok(());
         };
@@ -240,8 +240,9 @@ impl<'a, 'b> Parser<'a, 'b> {
         match &token.kind {
             Kind::Word(word) => {
                 let Some(number) = number(word) else {
-                    let message =
-                        format!("{word} is no number, no string in quotes and not defined");
+                    let message = format!(
+                        "{word} is neither a number nor a string in quotes, and not defined"
+                    );
                     self.scanner.problem(place, message);
                     return Ok(None);
                 };

@@ -58,18 +58,15 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (verdict, title) in [
-            (Verdict::Taken, "taken over"),
+            (Verdict::Taken, "converted"),
             (Verdict::Wrong, "left out, because it is wrong"),
-            (Verdict::NotYet, "left out, because it is not here yet"),
+            (Verdict::NotYet, "left out, because it is not supported yet"),
             (
                 Verdict::NoMeaning,
                 "left out, because it has no meaning here",
             ),
-            (
-                Verdict::Route,
-                "routing blocks, none of which is carried over",
-            ),
-            (Verdict::Note, "to know"),
+            (Verdict::Route, "routing blocks, which are not converted"),
+            (Verdict::Note, "notes"),
         ] {
             let count = self.count(verdict);
             if count == 0 {
@@ -90,7 +87,7 @@ impl fmt::Display for Report {
         if self.foreign_parameters > 0 {
             writeln!(
                 f,
-                "not looked at: {} parameters of {} modules that are not about presence",
+                "ignored: {} parameters of {} modules that do not concern presence",
                 self.foreign_parameters, self.foreign_modules
             )?;
         }

@@ -51,7 +51,7 @@ pub(crate) fn sentence(route: &Route) -> String {
             .all(|call| matches!(call.as_str(), "handle_publish" | "handle_subscribe"));
         return match is_plain {
             true => format!(
-                "calls {calls}: without a script every PUBLISH and SUBSCRIBE is handled; what it decides before, write in Lua, as \
+                "calls {calls}: without a script every PUBLISH and SUBSCRIBE is handled; write its decisions before that in Lua, as \
                  function route(request) of script.file (docs/SCRIPT.md)"
             ),
             false => format!(
@@ -60,10 +60,10 @@ pub(crate) fn sentence(route: &Route) -> String {
         };
     }
     match route.kind.as_str() {
-        _ if is_main => "without a script every PUBLISH and SUBSCRIBE is handled; what it decides about them, write in Lua, as \
-                         function route(request) of script.file (docs/SCRIPT.md); all else stays at the edge"
+        _ if is_main => "without a script every PUBLISH and SUBSCRIBE is handled; write its decisions about them in Lua, as \
+                         function route(request) of script.file (docs/SCRIPT.md); everything else stays at the edge"
             .to_owned(),
-        "route" => "calls nothing of presence: it stays at the edge; a part of it that decides about PUBLISH or SUBSCRIBE goes into \
+        "route" => "calls no function of presence: it stays at the edge; move a part that decides about PUBLISH or SUBSCRIBE into \
                     script.file (docs/SCRIPT.md)"
             .to_owned(),
         _ => "nothing is relayed here: it stays at the edge".to_owned(),
@@ -81,7 +81,7 @@ fn of_event(name: &str) -> String {
             format!("write it in Lua, as event_route[\"{name}\"] of script.file (docs/SCRIPT.md){more}")
         }
         _ if name.starts_with("xhttp") => {
-            "HTTP is answered by the server itself (http.listen: docs/RPC.md and docs/HTTP.md); XCAP and all else stays at the edge"
+            "HTTP is answered by the server itself (http.listen: docs/RPC.md and docs/HTTP.md); XCAP and everything else stays at the edge"
                 .to_owned()
         }
         _ => format!("there is no such event here, only {}: it stays at the edge", EVENTS.join(" and ")),

@@ -48,7 +48,7 @@ impl Substitutions {
             reason: reason.to_owned(),
         };
         if let Some(flag) = parts.flags.chars().find(|flag| !"gis".contains(*flag)) {
-            return Err(wrong(&format!("there is no flag {flag:?}")));
+            return Err(wrong(&format!("unknown flag {flag:?}")));
         }
         let expression = RegexBuilder::new(parts.expression)
             .unicode(false)
@@ -57,7 +57,9 @@ impl Substitutions {
             .size_limit(MAX_REGEX)
             .dfa_size_limit(MAX_REGEX)
             .build()
-            .map_err(|_| wrong("the expression between the first two separators is none"))?;
+            .map_err(|_| {
+                wrong("the text between the first two separators is not a regular expression")
+            })?;
         self.0.push(Rule {
             expression,
             replacement: pieces(parts.replacement),

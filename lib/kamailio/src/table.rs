@@ -47,10 +47,10 @@ use Fate::{Always, Becomes, Beware, NoMeaning, NotYet};
 use Form::{Columns, Database, Element, Facility, Flag, Number, Reason, SipUri, Table, Text, Xavp};
 
 const MAX: i64 = 2_147_483_647;
-const DMQ: &str = "servers here share nothing but the database, so there is nothing to replicate";
+const DMQ: &str = "servers here share the database, so there is nothing to replicate";
 const MEMORY: &str = "there is no table in memory here: the database is the only state";
 const RLS: &str = "resource lists (RFC 4662) are not served yet; keep them on Kamailio's rls, with its subscriptions sent here";
-const PUA: &str = "Kamailio publishes here by itself: keep this module there, and give it an outbound_proxy that is this server";
+const PUA: &str = "Kamailio publishes here: keep this module in Kamailio, and set its outbound_proxy to this server";
 const XCAP_SERVER: &str = "documents are read from the table xcap; keep Kamailio's xcap_server to write them, on this database";
 const ONE_DATABASE: &str = "there is one database for all, presence.db_url";
 
@@ -78,7 +78,7 @@ const TABLE: &[(&str, &str, Fate)] = &[
     ("presence", "publ_cache", Always("0", "publications are in the database only, as with 0: several servers can share it")),
     ("presence", "subs_htable_size", NoMeaning(MEMORY)),
     ("presence", "pres_htable_size", NoMeaning(MEMORY)),
-    ("presence", "send_fast_notify", Beware("presence.send_fast_notify", Flag, 0, "here 0 leaves out a NOTIFY that has nothing to tell; if it was set to make notifiers work with PostgreSQL, set it to 1")),
+    ("presence", "send_fast_notify", Beware("presence.send_fast_notify", Flag, 0, "here 0 leaves out the NOTIFY while nothing is published; if it was set to make notifiers work with PostgreSQL, set it to 1")),
     ("presence", "enable_sphere_check", Becomes("presence.enable_sphere_check", Flag)),
     ("presence", "timeout_rm_subs", Becomes("presence.timeout_rm_subs", Flag)),
     ("presence", "fetch_rows", Becomes("presence.fetch_rows", Number(1, 100_000))),
@@ -93,7 +93,7 @@ const TABLE: &[(&str, &str, Fate)] = &[
     ("presence", "enable_dmq", Always("0", DMQ)),
     ("presence", "pres_subs_mode", Becomes("presence.pres_subs_mode", Flag)),
     ("presence", "delete_same_subs", Becomes("presence.delete_same_subs", Flag)),
-    ("presence", "timer_mode", NoMeaning("there are no timer processes: each notifier looks for what expired, and any may die")),
+    ("presence", "timer_mode", NoMeaning("there are no timer processes: each notifier looks for what has expired")),
     ("presence", "subs_respond_200", Always("1", "a SUBSCRIBE is answered with 200, as RFC 6665 says")),
     ("presence", "enable_pres_dmq", Always("0", DMQ)),
     ("presence", "enable_pres_sync_dmq", NoMeaning(DMQ)),
@@ -101,7 +101,7 @@ const TABLE: &[(&str, &str, Fate)] = &[
     ("presence", "enable_subs_sync_dmq", NoMeaning(DMQ)),
     ("presence", "skip_notify_dmq", NoMeaning(DMQ)),
     ("presence", "dmq_peer_id", NoMeaning(DMQ)),
-    ("presence", "default_socket", NoMeaning("NOTIFYs leave from notifier.listen")),
+    ("presence", "default_socket", NoMeaning("NOTIFYs are sent from notifier.listen")),
 
     ("presence_xml", "db_url", NoMeaning(ONE_DATABASE)),
     ("presence_xml", "xcap_table", Always("xcap", "tables have fixed names; to keep them apart, use a database or a schema of their own")),
@@ -130,8 +130,8 @@ const TABLE: &[(&str, &str, Fate)] = &[
     ("presence_profile", "default_expires", Becomes("profile.default_expires", Number(1, MAX))),
     ("presence_reginfo", "default_expires", Becomes("reginfo.default_expires", Number(1, MAX))),
     ("presence_reginfo", "aggregate_presentities", Becomes("reginfo.aggregate_presentities", Flag)),
-    ("presence_dfks", "get_route", NotYet("no route of the script is called for it; what phones set is kept in the database, and told by as-feature-event")),
-    ("presence_dfks", "set_route", NotYet("no route of the script is called for it; what phones set is kept in the database, and told by as-feature-event")),
+    ("presence_dfks", "get_route", NotYet("no route of the script is called for it; features that phones set are kept in the database, and sent by as-feature-event")),
+    ("presence_dfks", "set_route", NotYet("no route of the script is called for it; features that phones set are kept in the database, and sent by as-feature-event")),
 
     ("rls", "*", NotYet(RLS)),
     ("xcap_server", "*", NoMeaning(XCAP_SERVER)),
@@ -201,7 +201,7 @@ mod tests {
 
     use super::{Fate, TABLE, fate, modules};
 
-    /// The names in the guide of the module, in its order.
+    /// The names in the module's documentation, in its order.
     const GUIDE: &str = "db_url presentity_table active_watchers_table watchers_table clean_period cseq_offset \
         db_update_period waitn_time notifier_poll_rate notifier_processes force_delete startup_mode expires_offset \
         max_expires min_expires min_expires_action server_address subs_db_mode publ_cache subs_htable_size \

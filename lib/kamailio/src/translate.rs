@@ -136,7 +136,7 @@ impl Translator {
             match later.filter(|later| *later != at) {
                 Some(later) => {
                     let later = &settings.parameters[later].place;
-                    let sentence = format!("set again at {later}, which counts");
+                    let sentence = format!("set again at {later}; that value counts");
                     self.say(
                         Verdict::Note,
                         Some(&parameter.place),
@@ -169,7 +169,7 @@ impl Translator {
             Fate::NoMeaning(sentence) => self.say(Verdict::NoMeaning, place, &subject, sentence),
             Fate::Always(value, sentence) => {
                 let sentence = if parameter.value.text() == value {
-                    format!("it is always so here: {sentence}")
+                    format!("always so here: {sentence}")
                 } else {
                     sentence.to_owned()
                 };
@@ -185,15 +185,15 @@ impl Translator {
                 let mut comments = vec![parameter.place.to_string()];
                 if form == Form::Database {
                     comments.push(
-                        "Kamailio's own database has tables of the same names: make another one, and change this."
+                        "Kamailio's own database has tables of the same names: create another one, and change this."
                             .to_owned(),
                     );
                     self.say(
                         Verdict::Note,
                         Some(&parameter.place),
                         &subject,
-                        "this is Kamailio's own database, whose tables have the same names as ours: make another \
-                         database, and write that one; `pgpresence import --from` copies the rows",
+                        "this is Kamailio's own database, whose tables have the same names as ours: create another \
+                         database, and write its URL; `pgpresence import --from` copies the rows",
                     );
                 }
                 self.say(Verdict::Taken, Some(&parameter.place), &subject, key);
@@ -237,14 +237,13 @@ impl Translator {
             self.entries.retain(|entry| {
                 entry.verdict != Verdict::Taken || entry.sentence != "presence.expires_offset"
             });
-            let sentence =
-                format!("must stay below max_expires ({max}): nothing would be left of it");
+            let sentence = format!("must stay below max_expires ({max}): no time would be left");
             let subject = format!("presence expires_offset = {offset}");
             self.say(Verdict::Wrong, Some(&place), &subject, &sentence);
         }
     }
 
-    /// Kamailio's presence_xml leaves watchers pending without rules, unless it is told to let all in.
+    /// Kamailio's presence_xml leaves watchers pending without rules, unless force_active is set.
     fn confirm(&mut self, settings: &Settings) {
         let is_loaded = settings
             .modules
@@ -265,7 +264,7 @@ impl Translator {
             |(_, place)| place.clone(),
         );
         let sentence = "watchers of a presentity without rules are pending, as in Kamailio: presence.default_policy = \"confirm\"; \
-                        here the default would let them in";
+                        here the default would allow them";
         self.say(
             Verdict::Note,
             Some(&place),
@@ -303,7 +302,7 @@ impl Translator {
             );
             self.say(Verdict::Note, None, "", &sentence);
         } else if addresses.is_empty() {
-            let sentence = "no listen line could be taken over: server.listen stays at 127.0.0.1";
+            let sentence = "no listen line could be converted: server.listen stays at 127.0.0.1";
             self.say(Verdict::Note, None, "", sentence);
         }
         for (alias, place) in &settings.aliases {
@@ -341,12 +340,12 @@ impl Translator {
             Some(Protocol::Udp) => &["udp"],
             Some(Protocol::Tcp) => &["tcp"],
             Some(Protocol::Tls | Protocol::WebSocket) => {
-                let sentence = "TLS and WebSocket are not spoken yet: let the edge speak them";
+                let sentence = "TLS and WebSocket are not supported yet: let the edge handle them";
                 self.say(Verdict::NotYet, place, &subject, sentence);
                 return Vec::new();
             }
             Some(Protocol::Sctp) => {
-                let sentence = "SCTP is not spoken: let the edge speak it";
+                let sentence = "SCTP is not supported: let the edge handle it";
                 self.say(Verdict::NoMeaning, place, &subject, sentence);
                 return Vec::new();
             }
@@ -378,7 +377,7 @@ impl Translator {
                 advertise = format!(" advertise sip:{advertised}");
             } else {
                 let sentence = format!(
-                    "advertise {} is no address: what phones are to send their refreshes to is written behind the listener in server.listen",
+                    "advertise {} is not an address: write the address for phones' refreshes behind the listener in server.listen",
                     shortened(advertised)
                 );
                 self.say(Verdict::Wrong, place, &subject, &sentence);
@@ -397,9 +396,9 @@ impl Translator {
         let name = settings.files.first().map_or("", |name| name);
         let header = [
             format!(
-                "Made from {name} by `pgpresence config import`. Above each key stands where it comes from."
+                "Made from {name} by `pgpresence config import`. The comment above each key says where it comes from."
             ),
-            "What is not here has its default: see docs/CONFIGURATION.md.".to_owned(),
+            "Keys that are missing here have their defaults: see docs/CONFIGURATION.md.".to_owned(),
         ];
         let lines: Vec<Line> = self.lines.into_iter().map(|(line, _)| line).collect();
         Translation {
@@ -428,7 +427,7 @@ fn literal(value: &Value, form: Form) -> Result<Literal, String> {
         Form::Xavp => fitting(
             text,
             is_xavp_name,
-            "must be a name of letters, digits and _ that is no word of Lua's",
+            "must be a name of letters, digits and _ that is not a Lua keyword",
         ),
         Form::Element => fitting(
             text,
@@ -438,7 +437,7 @@ fn literal(value: &Value, form: Form) -> Result<Literal, String> {
         Form::Reason => fitting(
             text,
             is_reason,
-            "must be a reason, perhaps with parameters, such as probation;retry-after=30",
+            "must be a reason, optionally with parameters, such as probation;retry-after=30",
         ),
         Form::Columns => columns(text),
         Form::Table => table_name(text),
@@ -520,7 +519,7 @@ fn columns(text: String) -> Result<Literal, String> {
     match text.split(',').all(fits) {
         true => Ok(Literal::Text(text)),
         false => Err(format!(
-            "must be columns, each of {}, with asc or desc, by commas",
+            "must be columns, each of {}, with asc or desc, separated by commas",
             KNOWN.join(", ")
         )),
     }

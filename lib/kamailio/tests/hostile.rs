@@ -112,7 +112,7 @@ fn each_fault_has_its_place() {
         ),
         (
             &[("k.cfg", b"\n#!substdef \"!(!b!\"")],
-            "k.cfg:2: #!substdef: the expression",
+            "k.cfg:2: #!substdef: the text between",
         ),
         (
             &[("k.cfg", b"#!substdefs X")],

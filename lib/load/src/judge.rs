@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 
-/// How many faults are told in words.
+/// How many faults are described in words.
 const TOLD: usize = 20;
 /// How long a NOTIFY is remembered, to tell its retransmissions from a repeat: 64*T1 and a little more.
 const REMEMBERED_MS: u32 = 34_000;

@@ -45,7 +45,7 @@ pub(crate) struct Slot {
 pub(crate) struct Flight {
     /// `None`: nothing is under way.
     pub(crate) step: Option<Step>,
-    /// Counts the transactions; stands in the branch, so that late answers and alarms are told apart.
+    /// Counts the transactions; stands in the branch, so that late answers and alarms can be distinguished.
     pub(crate) serial: u32,
     /// Waits for a Retry-After to pass: no transaction at the moment.
     pub(crate) is_put_off: bool,

@@ -200,7 +200,7 @@ impl Verdict {
             ("CSeq repeats", self.cseq_repeats),
             ("CSeq disorder", self.cseq_disorder),
             ("states that went backwards", self.backwards),
-            ("states of somebody else", self.foreign_state),
+            ("states of another presentity", self.foreign_state),
             ("SUBSCRIBEs that made two dialogs", self.doubled_dialogs),
             ("watchers not on the last state", self.not_last_state),
             ("watchers never notified", self.missing_initial_notify),

@@ -41,11 +41,11 @@ pub struct Server {
     pub address: SocketAddr,
 }
 
-/// Why a run failed; a bad verdict is no failure of the run.
+/// Why a run failed; a bad verdict is not a failure of the run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// A text names no server. Remedy: `udp:HOST:PORT` or `tcp:HOST:PORT`.
-    #[error("`{0}` is no server: write udp:HOST:PORT or tcp:HOST:PORT")]
+    #[error("`{0}` is not a server: write udp:HOST:PORT or tcp:HOST:PORT")]
     Server(String),
     /// A host name has no address.
     #[error("cannot find {0}: {1}")]

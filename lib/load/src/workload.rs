@@ -46,7 +46,7 @@ pub struct Workload {
     pub drain_s: f64,
     /// Whether to end all subscriptions and to remove all publications at the end.
     pub leave: bool,
-    /// Whether a skipped CSeq is no fault, as when notifiers are killed on purpose.
+    /// Whether a skipped CSeq is not a fault, as when notifiers are killed on purpose.
     pub gaps_allowed: bool,
     /// RFC 3261 T1, in milliseconds: when a request is sent again first.
     pub t1_ms: u64,

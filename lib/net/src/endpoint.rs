@@ -63,7 +63,7 @@ pub struct EndpointOptions {
     /// How long what was written may stay without the other kernel's word: a machine that is gone without a word, or a NAT that has forgotten
     /// the connection, must be found well before 64*T1 = 32 s, after which the phone would be taken for silent.
     pub unacknowledged_timeout: Duration,
-    /// How long a connection stays whose peer sends no more, or nothing that can be framed, for the answers that it is owed: 64*T1, the
+    /// How long a connection stays whose peer sends no more, or nothing that can be framed, for the answers that are still to be sent: 64*T1, the
     /// time for which a client waits.
     pub answer_timeout: Duration,
     /// Batches of packets that may wait for [`Incoming::recv_batch`].

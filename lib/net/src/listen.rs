@@ -15,13 +15,13 @@ pub struct ListenAddr {
     pub addr: SocketAddr,
 }
 
-/// Why a text is no [`ListenAddr`].
+/// Why a text is not a [`ListenAddr`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ListenAddrError {
     /// No `transport:` in front, or one that SIP does not know. Remedy: write `udp:` or `tcp:`.
     #[error("`{0}` does not begin with `udp:` or `tcp:`")]
     Transport(String),
-    /// What follows the transport is no `ip:port`. Remedy: a numeric address and a port, IPv6 in brackets.
+    /// What follows the transport is not an `ip:port`. Remedy: a numeric address and a port, IPv6 in brackets.
     #[error("`{0}` is not a numeric address and port, such as 127.0.0.1:5060 or [::1]:5060")]
     Address(String),
 }

@@ -69,33 +69,35 @@ pub struct Config {
     pub feature_event: FeatureEventConfig,
     /// All event packages, and those without code.
     pub packages: PackagesConfig,
-    /// What there is to say about keys that have no meaning here, for the log and for `config check`. Not handed on.
+    /// Remarks about keys that have no meaning here, for the log and for `config check`. Not serialized.
     #[serde(skip)]
     pub remarks: Vec<Fault>,
 }
 
-/// `[server]`: the SIP front-end. It keeps nothing between requests but open TCP connections.
+/// `[server]`: the SIP front-end. It keeps nothing between requests except open TCP connections.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerConfig {
-    /// The addresses on which requests are taken, each `udp:ADDRESS:PORT` or `tcp:ADDRESS:PORT`, IPv6 addresses in
-    /// brackets. Port 0 takes any free port. Where phones know it by another address, it says so:
-    /// `udp:10.0.0.5:5060 advertise sip:192.0.2.1:5060` gives whoever came there a Contact with that URI, and goes before
-    /// `server_address`.
+    /// The addresses on which requests are accepted, each `udp:ADDRESS:PORT` or `tcp:ADDRESS:PORT`, IPv6 addresses in
+    /// brackets. Port 0 takes any free port. SIP requests are not authenticated: use addresses that only the edge and
+    /// trusted phones can reach. If phones know a listener by another address, add it: `udp:10.0.0.5:5060 advertise
+    /// sip:192.0.2.1:5060` gives phones on this listener a Contact with that URI, instead of `server_address`.
     ///
     /// Unit: none. Default: `["udp:127.0.0.1:5060", "tcp:127.0.0.1:5060"]`. Range: one or more.
     pub listen: Vec<Listener>,
-    /// The TCP address at which notifiers reach this process, to send NOTIFYs from its listeners and down the connections that it holds. Set
-    /// it when notifiers run on other machines; it must not be reachable from outside. `udp:` of earlier versions means the same. Empty: the
-    /// first TCP address of `listen`, or, if that has none, the first address of `listen` by TCP.
+    /// The TCP address at which notifiers reach this process, to send NOTIFYs from its listeners and on the connections
+    /// that it holds. Set it if notifiers run on other machines. Let only notifiers reach it: it takes every SIP
+    /// request. `udp:` of earlier versions means the same. Empty: the first TCP address of `listen`; if there is none,
+    /// the first address of `listen`, by TCP.
     ///
     /// Unit: none. Default: `""`. Range: empty or `tcp:ADDRESS:PORT`.
     #[serde(with = "optional")]
     pub internal_listen: Option<Listen>,
-    /// 1: a phone on UDP that talks to this server directly gets its NOTIFYs from the address and port that it subscribed at, as firewalls
-    /// expect; the notifiers send them through this server. 0: from the notifiers' own addresses, which costs less, for networks without
-    /// firewalls between notifiers and phones. Phones behind NAT and on TCP are reached through this server in either case, phones behind
-    /// a proxy in neither. It takes effect when a phone subscribes or refreshes.
+    /// 1: a phone on UDP that talks to this server directly gets its NOTIFYs from the address and port that it
+    /// subscribed at, as firewalls expect; the notifiers send them through this server. 0: from the notifiers' own
+    /// addresses, which costs less, for networks without firewalls between notifiers and phones. Phones behind NAT and
+    /// on TCP are always reached through this server, phones behind a proxy never. A change takes effect when a phone
+    /// subscribes or refreshes.
     ///
     /// Unit: flag. Default: `1`. Range: 0 or 1.
     #[serde(with = "flag")]
@@ -104,37 +106,39 @@ pub struct ServerConfig {
     ///
     /// Unit: connections. Default: `4`. Range: 1 to 64.
     pub write_connections: Within<1, 64>,
-    /// Requests that go to the database in one statement, at most. While the connections are busy, arrivals collect up to
-    /// this number; nothing ever waits for a batch to fill.
+    /// The largest number of requests in one statement. While the connections are busy, requests collect up to this
+    /// number; no request waits for a batch to fill.
     ///
     /// Unit: requests. Default: `64`. Range: 1 to 1000.
     pub batch_size: Within<1, 1000>,
-    /// Requests that may wait for a connection. Beyond it a request is answered 503 with Retry-After at once. With a script
-    /// so many may also wait for it or be in its hands.
+    /// Requests that may wait for a connection. Beyond that a request is answered 503 with Retry-After at once. With a
+    /// script, as many may also wait for it or be handled by it.
     ///
     /// Unit: requests. Default: `10000`. Range: 1 to 1000000.
     pub backlog: Within<1, 1_000_000>,
-    /// The time in which a request is answered; what takes longer is answered 503. It must be shorter than the 32 s for
+    /// The time within which a request is answered; after it the answer is 503. It must be shorter than the 32 s for
     /// which phones repeat a request (64*T1, RFC 3261 17.1.2.2).
     ///
     /// Unit: milliseconds. Default: `8000`. Range: 100 to 30000.
     pub request_deadline_ms: Within<100, 30_000>,
 }
 
-/// `[http]`: what the server process answers to operators and their programs by HTTP: JSON-RPC 2.0 at `/RPC`, presentities below
+/// `[http]`: the HTTP interface of the server process for operators and their programs: JSON-RPC 2.0 at `/RPC`, presentities below
 /// `/v1/presentities`, `/health`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HttpConfig {
-    /// The address and port that is listened on, such as `127.0.0.1:8080`; port 0 takes any free one. An address that is not
-    /// this machine's alone (127.0.0.0/8, ::1) needs `token`. Empty: none, because several servers of one machine
-    /// cannot share one; `pgpresence rpc` works without.
+    /// The address and port to listen on, such as `127.0.0.1:8080`; port 0 takes any free one. An address that other
+    /// machines can reach (outside of 127.0.0.0/8 and ::1) needs `token`. There is no TLS: use a reverse proxy for
+    /// other machines. Empty: no HTTP, because several servers of one machine cannot share an address; `pgpresence rpc`
+    /// works without it.
     ///
     /// Unit: none. Default: `""`. Range: empty or `ADDRESS:PORT`.
     #[serde(with = "optional")]
     pub listen: Option<SocketAddr>,
-    /// What a client must send as `Authorization: Bearer TOKEN`. Empty: nothing, on this machine alone. Never printed;
-    /// best given in the environment, as `PGPRESENCE_HTTP__TOKEN`. `/health` needs none.
+    /// The token that a client must send as `Authorization: Bearer TOKEN`. A client with the token can read everything
+    /// and publish for every presentity. Empty: no token is needed, and only this machine is served. It is never
+    /// printed; set it in the environment, as `PGPRESENCE_HTTP__TOKEN`. `/health` needs no token.
     ///
     /// Unit: none. Default: `""`. Range: empty, or 16 to 256 visible ASCII characters.
     #[serde(with = "optional")]
@@ -145,26 +149,27 @@ pub struct HttpConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NotifierConfig {
-    /// The UDP address from which NOTIFYs are sent. With several notifiers on a machine leave the port at 0. An address that stands for all,
-    /// `0.0.0.0` or `[::]`, stands for all of IPv4 and of IPv6.
+    /// The UDP address from which NOTIFYs are sent. With several notifiers on a machine leave the port at 0. A wildcard
+    /// address, `0.0.0.0` or `[::]`, means both IPv4 and IPv6.
     ///
     /// Unit: none. Default: `"udp:0.0.0.0:0"`. Range: `udp:ADDRESS:PORT`.
     pub listen: Listen,
-    /// NOTIFYs that may be waiting for their answers at once. Watchers that do not answer hold their place for 32 s.
+    /// NOTIFYs that may wait for their answers at the same time. A watcher that does not answer holds its place for 32
+    /// s.
     ///
     /// Unit: requests. Default: `8000`. Range: 1 to 1000000.
     pub in_flight: Within<1, 1_000_000>,
-    /// How long a notifier holds a resource without renewing; when a notifier dies, others take over its resources after
-    /// this time.
+    /// How long a notifier holds a resource without renewing the lease. When a notifier dies, others take over its
+    /// resources after this time.
     ///
     /// Unit: seconds. Default: `10`. Range: 2 to 300.
     pub lease_s: Within<2, 300>,
-    /// How long to wait before a NOTIFY that failed for a passing reason (5xx, an address that cannot be reached) is sent
-    /// again. The wait doubles with each failure in a row.
+    /// How long to wait before a NOTIFY is sent again after a temporary failure (5xx, an unreachable address). The wait
+    /// doubles with each failure in a row.
     ///
     /// Unit: seconds. Default: `2`. Range: 1 to 3600.
     pub retry_min_s: Within<1, 3600>,
-    /// The longest such wait.
+    /// The longest wait between two attempts.
     ///
     /// Unit: seconds. Default: `60`. Range: 1 to 86400.
     pub retry_max_s: Within<1, 86_400>,
@@ -174,32 +179,32 @@ pub struct NotifierConfig {
     pub retry_give_up: Within<1, 1000>,
 }
 
-/// `[script]`: the routing script in Lua, which decides about requests and hears of the answers to NOTIFYs (docs/SCRIPT.md). Servers
-/// and notifiers read it when they start, and again at SIGHUP; one that does not load leaves the one before in its place.
+/// `[script]`: the routing script in Lua, which decides about requests and sees the answers to NOTIFYs (docs/SCRIPT.md). Servers
+/// and notifiers read it when they start, and again at SIGHUP; if it does not load then, the old one stays.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ScriptConfig {
-    /// The script. Empty: none; every PUBLISH and SUBSCRIBE is handled.
+    /// The script. Empty: none; every PUBLISH and SUBSCRIBE is accepted, whoever sent it.
     ///
     /// Unit: none. Default: `""`. Range: empty or a file.
     #[serde(with = "optional")]
     pub file: Option<ScriptFile>,
-    /// The processor time that one call of the script may take; then its request is answered 500. What it waits for the database
-    /// does not count.
+    /// The processor time of one call of the script; when it is used up, the request is answered 500. Time in which the
+    /// call waits for the database does not count.
     ///
     /// Unit: milliseconds. Default: `50`. Range: 1 to 10000.
     pub deadline_ms: Within<1, 10_000>,
-    /// The memory that the script may use, what it keeps in its variables included. Each of its threads has so much.
+    /// The memory of the script in each of its threads, including the variables that it keeps.
     ///
     /// Unit: bytes. Default: `16777216`. Range: 1048576 to 1073741824.
     pub memory_bytes: Within<1_048_576, 1_073_741_824>,
 }
 
-/// `[database]`: how PostgreSQL is used. Which one, says `presence.db_url`.
+/// `[database]`: how PostgreSQL is used. `presence.db_url` says which one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DatabaseConfig {
-    /// Connections of each process, at most.
+    /// The largest number of connections of each process.
     ///
     /// Unit: connections. Default: `8`. Range: 2 to 1000.
     pub pool_size: Within<2, 1000>,
@@ -207,27 +212,27 @@ pub struct DatabaseConfig {
     ///
     /// Unit: milliseconds. Default: `5000`. Range: 100 to 600000.
     pub connect_timeout_ms: Within<100, 600_000>,
-    /// How long a statement may take. PostgreSQL ends what takes longer.
+    /// How long a statement may take. PostgreSQL cancels longer ones.
     ///
     /// Unit: milliseconds. Default: `5000`. Range: 100 to 600000.
     pub statement_timeout_ms: Within<100, 600_000>,
 }
 
-/// `[presence]`: the parameters of Kamailio's presence module, by the names, units and defaults of its guide.
+/// `[presence]`: the parameters of Kamailio's presence module, with the names, units and defaults of its documentation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PresenceConfig {
-    /// The database: `postgresql://user:password@host:port/database`, or the words of a libpq connection string. Several
-    /// hosts may be given (`host=a,b target_session_attrs=read-write`). Empty: `pgpresence run` starts a private
-    /// PostgreSQL; every other command needs it, since all state is there: what the guide calls a "library" (a module without
-    /// `db_url`, for other modules of its process) does not exist. What is special in user or password is percent-encoded (`%40` for `@`, `%23`
-    /// for `#`). Printed are host and database, and nothing else of it.
+    /// The database: `postgresql://user:password@host:port/database`, or a libpq connection string. Several hosts may
+    /// be given (`host=a,b target_session_attrs=read-write`). Empty: `pgpresence run` starts a private PostgreSQL;
+    /// every other command stops. (Kamailio's "library" mode, the module without `db_url`, does not exist here.)
+    /// Percent-encode special characters in user and password (`%40` for `@`, `%23` for `#`). Only host and database
+    /// are ever printed.
     ///
     /// Unit: none. Default: `""`. Range: a PostgreSQL URL.
     #[serde(with = "optional")]
     pub db_url: Option<DatabaseUrl>,
-    /// The table of publications, `NAME` or `SCHEMA.NAME`. `pgpresence migrate` makes it, and the schema if there is none; a database
-    /// that was migrated with another name is refused. All processes must have the same.
+    /// The table of publications, `NAME` or `SCHEMA.NAME`. `pgpresence migrate` creates it, and the schema if needed. A
+    /// database that was migrated with another name is refused. All processes must have the same name.
     ///
     /// Unit: none. Default: `"presentity"`. Range: a name of a table.
     pub presentity_table: TableName,
@@ -239,25 +244,25 @@ pub struct PresenceConfig {
     ///
     /// Unit: none. Default: `"watchers"`. Range: a name of a table.
     pub watchers_table: TableName,
-    /// The period between searches for what nobody needs any more: the rows of processes that died, resources that are
-    /// owed nothing. While it is on, publications and subscriptions that expire are noticed within a second. Zero or
-    /// negative switches all of this off: then nothing that expired is announced to watchers, nor removed.
+    /// The period between searches for rows that are not needed any more: dead processes, idle resources. While it is
+    /// on, the expiry of publications and subscriptions is noticed within a second. Zero or negative switches all of
+    /// this off: then nothing that expires is removed, and watchers are not notified of it.
     ///
     /// Unit: seconds. Default: `100`. Range: -2147483648 to 2147483647.
     pub clean_period: Period,
-    /// How far the CSeq of a request inside a subscription may be behind the last one and still be taken: with 3, after CSeq 100, 97 is
-    /// taken, and 96 is answered 500. The same CSeq again is a copy of a request, whatever the offset.
+    /// How much lower than the last one the CSeq of a request inside a subscription may be: with 3, after CSeq 100, 97
+    /// is accepted, and 96 is answered 500. The same CSeq again is a copy of a request, whatever the offset.
     ///
     /// Unit: requests. Default: `0`. Range: 0 to 2147483647.
     pub cseq_offset: Within<0, 2_147_483_647>,
-    /// Changes of a presentity that follow one another within this time are sent as one NOTIFY, at its end. The first
-    /// change after a quiet time is sent at once, and so is the NOTIFY that answers a SUBSCRIBE. Only used when
-    /// `notifier_processes` is greater than 0: else every change is sent at once.
+    /// Changes of a presentity within this time after a NOTIFY are sent as one NOTIFY, at its end. The first change
+    /// after a quiet time is sent at once, and so is the NOTIFY that answers a SUBSCRIBE. Only used if
+    /// `notifier_processes` is greater than 0; otherwise every change is sent at once.
     ///
     /// Unit: seconds. Default: `5`. Range: 0 to 3600.
     pub waitn_time: Within<0, 3600>,
-    /// How often a second each notifier looks for work. With a backlog each look takes at least
-    /// 1/(`waitn_time` * `notifier_poll_rate` * `notifier_processes`) of it.
+    /// How many times per second each notifier looks for work. With a backlog it takes at least 1/(`waitn_time` *
+    /// `notifier_poll_rate` * `notifier_processes`) of it each time.
     ///
     /// Unit: 1/second. Default: `10`. Range: 1 to 1000.
     pub notifier_poll_rate: Within<1, 1000>,
@@ -266,42 +271,43 @@ pub struct PresenceConfig {
     ///
     /// Unit: processes. Default: `1`. Range: 0 to 64.
     pub notifier_processes: Within<0, 64>,
-    /// 1: publications that expire are deleted without telling the watchers.
+    /// 1: publications that expire are deleted without a NOTIFY to the watchers.
     ///
     /// Unit: flag. Default: `0`. Range: 0 or 1.
     #[serde(with = "flag")]
     pub force_delete: bool,
-    /// Subtracted from the Expires of the 200 OK to a PUBLISH, so that phones refresh before their publication ends here. No less than
-    /// half of what was granted is told: with 20, of 100 s 80, of 30 s 15.
+    /// Subtracted from the Expires of the 200 OK to a PUBLISH, so that phones refresh before their publication ends
+    /// here. The answer never says less than half of the granted time: with 20, 100 s becomes 80, 30 s becomes 15.
     ///
     /// Unit: seconds. Default: `0`. Range: 0 to 2147483647.
     pub expires_offset: Within<0, 2_147_483_647>,
-    /// The longest life granted to a publication or subscription. Longer wishes are granted this.
+    /// The longest interval granted to a publication or subscription. A longer Expires is reduced to it.
     ///
     /// Unit: seconds. Default: `3600`. Range: 1 to 2147483647.
     pub max_expires: Within<1, 2_147_483_647>,
-    /// The shortest life granted; `min_expires_action` says what becomes of shorter wishes. 0, which ends a publication or
-    /// subscription, is always taken.
+    /// The shortest interval granted; see `min_expires_action`. Expires 0, which ends a publication or subscription, is
+    /// always accepted.
     ///
     /// Unit: seconds. Default: `0`. Range: 0 to 2147483647.
     pub min_expires: Within<0, 2_147_483_647>,
-    /// What becomes of an Expires shorter than `min_expires`. 1: refused with 423 Interval Too Brief (RFC 3903 and 6665).
-    /// 2: `min_expires` is granted instead.
+    /// What to do with an Expires shorter than `min_expires`. 1: refuse it with 423 Interval Too Brief (RFC 3903 and
+    /// 6665). 2: grant `min_expires` instead.
     ///
     /// Unit: choice. Default: `1`. Range: 1 or 2.
     pub min_expires_action: MinExpiresAction,
-    /// The SIP URI of this server for the Contact of 200 OK to SUBSCRIBE and PUBLISH and of NOTIFYs: where phones send the refreshes
-    /// of their subscriptions. Behind a balancer it is the balancer's. It is used as it is written, for phones on UDP and TCP alike:
-    /// a URI without `;transport=` means UDP. For one listener, `advertise` in `server.listen`. Empty: the address at which the
-    /// SUBSCRIBE came in; the answer to PUBLISH has no Contact then.
+    /// The SIP URI of this server for the Contact of 200 OK to SUBSCRIBE and PUBLISH and of NOTIFYs: phones send the
+    /// refreshes of their subscriptions there. Behind a balancer it is the balancer's. It is used as it is written, for
+    /// phones on UDP and TCP alike: a URI without `;transport=` means UDP. To set it for one listener, use `advertise`
+    /// in `server.listen`. Empty: the address at which the SUBSCRIBE came in; the answer to PUBLISH then has no
+    /// Contact.
     ///
     /// Unit: none. Default: `""`. Range: empty, or a `sip:` or `sips:` URI.
     #[serde(with = "optional")]
     pub server_address: Option<ServerAddress>,
-    /// 1: every SUBSCRIBE is answered with a NOTIFY, as RFC 6665 demands. 0: as long as nothing is published, the NOTIFY is left
-    /// out, in every package, for devices that do not understand an empty document (message-summary). Who is pending or refused is
-    /// told so, and a NOTIFY that ends a subscription is sent, without a document. A politely blocked watcher gets nothing at all
-    /// until then, as if nothing were published.
+    /// 1: every SUBSCRIBE is answered with a NOTIFY, as RFC 6665 demands. 0: while nothing is published, the NOTIFY is
+    /// left out, in every package, for devices that do not understand an empty document (message-summary). Pending and
+    /// refused watchers still get theirs, and the NOTIFY that ends a subscription is sent, without a document. A
+    /// politely blocked watcher gets no NOTIFY at all until then, as if nothing were published.
     ///
     /// Unit: flag. Default: `1`. Range: 0 or 1.
     #[serde(with = "flag")]
@@ -312,16 +318,16 @@ pub struct PresenceConfig {
     /// Unit: flag. Default: `1`. Range: 0 or 1.
     #[serde(with = "flag")]
     pub timeout_rm_subs: bool,
-    /// The name of the list of attributes that the routing script sets for a request: with `pres`, `xavp.pres.priority` and
-    /// `xavp.pres.delete_subscription`. While it is set, a publication without a priority has the time at which its document came
-    /// as one. Priorities order publications if `retrieve_order` is 1. And a subscription whose NOTIFY is refused then ends by 404 and
-    /// 481 only (and by 408 or silence if `timeout_rm_subs` is 1), or because the script says `delete_subscription`; without it, by all
-    /// that RFC 6665 says ends it.
+    /// The name of the list of attributes that the routing script sets for a request: with `pres`, `xavp.pres.priority`
+    /// and `xavp.pres.delete_subscription`. While it is set, the default priority of a publication is the time at which
+    /// its document came. Priorities order publications if `retrieve_order` is 1. Also while it is set, a refused
+    /// NOTIFY ends the subscription only with 404 and 481 (and with 408 or no answer if `timeout_rm_subs` is 1), or if
+    /// the script sets `delete_subscription`. Without it, all answers end the subscription for which RFC 6665 says so.
     ///
-    /// Unit: none. Default: `""`. Range: empty or a name (letters, digits and `_`; no word of Lua's).
+    /// Unit: none. Default: `""`. Range: empty or a name (letters, digits and `_`; not a Lua keyword).
     #[serde(deserialize_with = "text::xavp_name")]
     pub xavp_cfg: String,
-    /// 1: the routing script finds the subscription that was handled in `subs`. 0: it does not.
+    /// 1: the routing script has the handled subscription in `subs`. 0: it does not.
     ///
     /// Unit: flag. Default: `1`. Range: 0 or 1.
     #[serde(with = "flag")]
@@ -330,47 +336,48 @@ pub struct PresenceConfig {
     ///
     /// Unit: rows. Default: `500`. Range: 1 to 100000.
     pub fetch_rows: Within<1, 100_000>,
-    /// The level of the line that is written for each NOTIFY that is sent, and for its answer: -5 L_ALERT, -2 L_CRIT, -1 L_ERR, 0 L_WARN,
-    /// 1 L_NOTICE, 2 L_INFO, 3 L_DBG. Without `local_log_facility` it is a line of the log, by `log.level`: 2 and 3 are lines of `debug`, 1
-    /// of `info`, 0 of `warn`, below 0 of `error`. With both at their defaults there is none, as in Kamailio, whose own `debug` is 0
-    /// unless it is set; and it costs nothing.
+    /// The level of the line for each NOTIFY that is sent, and for its answer: -5 L_ALERT, -2 L_CRIT, -1 L_ERR, 0
+    /// L_WARN, 1 L_NOTICE, 2 L_INFO, 3 L_DBG. Without `local_log_facility` it is a line of the log, by `log.level`: 2
+    /// and 3 are lines of `debug`, 1 of `info`, 0 of `warn`, below 0 of `error`. With both at their defaults there is
+    /// no such line, as in Kamailio, whose own `debug` is 0 unless it is set; then it costs nothing.
     ///
     /// Unit: level. Default: `2`. Range: -5 to 3.
     pub local_log_level: LocalLevel,
-    /// The facility by which these lines, whatever `log.level` says, go to the system's log at `log.syslog` instead: LOG_LOCAL0 to
-    /// LOG_LOCAL7, LOG_DAEMON, LOG_USER or another one of syslog(3). What the system's log does not take at once is lost.
+    /// The syslog facility to which these lines go, through `log.syslog` and independent of `log.level`: LOG_LOCAL0 to
+    /// LOG_LOCAL7, LOG_DAEMON, LOG_USER or another one of syslog(3). Lines that syslog does not take at once are lost.
     ///
     /// Unit: none. Default: `""`. Range: empty or a facility.
     #[serde(with = "optional")]
     pub local_log_facility: Option<Facility>,
-    /// How the user parts of URIs are compared, whatever way they come in. 0: case sensitive. 1: case insensitive. (Domains never are
-    /// sensitive.) The database keeps this setting from its first `pgpresence migrate` on, and who is configured otherwise does not
-    /// start; `pgpresence migrate --uri-match` changes it.
+    /// How the user parts of URIs are compared, in requests, SQL, HTTP and rules alike. 0: case-sensitive. 1: not
+    /// case-sensitive. (Domains are never case-sensitive.) The database keeps this setting from its first `pgpresence
+    /// migrate` on. A process with another setting does not start; `pgpresence migrate --uri-match` changes it.
     ///
     /// Unit: choice. Default: `0`. Range: 0 or 1.
     pub sip_uri_match: UriMatch,
-    /// 0: of several publications the newest comes first, in every event package. 1: `retrieve_order_by` says which.
+    /// Order of publications in a document, in every event package. 0: the newest first. 1: by `retrieve_order_by`.
     ///
     /// Unit: flag. Default: `0`. Range: 0 or 1.
     #[serde(with = "flag")]
     pub retrieve_order: bool,
-    /// By which columns of the table `presentity` publications are ordered: priority, received_time, expires, id, etag,
-    /// sender, each with `asc` or `desc`, by commas. As in Kamailio, what would be read last comes first in the document: with
-    /// `priority`, the highest.
+    /// The columns of the table `presentity` by which publications are ordered: priority, received_time, expires, id,
+    /// etag, sender, each with `asc` or `desc`, separated by commas. As in Kamailio, the row that would be read last
+    /// comes first in the document: with `priority`, the highest.
     ///
     /// Unit: none. Default: `"priority"`. Range: columns.
     pub retrieve_order_by: String,
-    /// Which earlier subscription to the same presentity and event a new one takes the place of; the earlier one ends with
-    /// `terminated;reason=rejected`. 0: none. 1: one with the same Call-ID, whoever watches. 2: one of the same watcher and phone
-    /// (and the same `id` of Event), which has rebooted: with the same `+sip.instance` in its Contact, or, if it has none, with the
-    /// same user, host, port and transport in its Contact. With 2 a phone that watches the same thing twice at once must give each an `id`, and phones of one
-    /// user at different places with the same private address must have a `+sip.instance`. Subscriptions that were stored
-    /// with another value stay until they expire.
+    /// Which earlier subscription to the same presentity and event a new one replaces. The earlier one ends with
+    /// `terminated;reason=rejected`. 0: none. 1: one with the same Call-ID, of any watcher. 2: one of the same watcher
+    /// and phone (and the same `id` of Event), for phones that rebooted: with the same `+sip.instance` in Contact or,
+    /// without one, with the same user, host, port and transport in Contact. With 2, a phone that watches the same
+    /// resource twice at once must give each subscription an `id`, and phones of one user in different places with the
+    /// same private address must have a `+sip.instance`. Subscriptions that were stored with another value stay until
+    /// they expire.
     ///
     /// Unit: choice. Default: `0`. Range: 0 to 2.
     pub delete_same_subs: SameSubscriber,
-    /// The life that is granted to a publication or subscription of the package `presence` whose request names none. (The
-    /// following keys are of the package `presence`, and of Kamailio's presence_xml.)
+    /// The interval granted to a publication or subscription of the package `presence` if the request has no Expires.
+    /// (This key and the following ones belong to the package `presence`, in Kamailio to presence_xml.)
     ///
     /// Unit: seconds. Default: `3600`. Range: 1 to 2147483647.
     pub default_expires: Within<1, 2_147_483_647>,
@@ -385,18 +392,18 @@ pub struct PresenceConfig {
     /// Unit: flag. Default: `0`. Range: 0 or 1.
     #[serde(with = "flag")]
     pub disable_winfo: bool,
-    /// Who may subscribe to the watcher information of everybody, such as an operator's console. By default only the
-    /// presentity itself is told who watches it (RFC 3857 4.6); others are answered 403. Whoever asks is believed to be who
-    /// From says.
+    /// URIs that may subscribe to the watcher information of every presentity, such as an operator's console. By
+    /// default only the presentity itself may (RFC 3857 4.6); others are answered 403. The URI in From is believed: let
+    /// requests reach the servers only through an edge that authenticates users and checks From.
     ///
     /// Unit: none. Default: `[]`. Range: `sip:`, `sips:` or `tel:` URIs.
     pub winfo_watchers: Vec<WatcherUri>,
-    /// 1: of whom nothing is published is shown as open and "Available" instead of closed.
+    /// 1: a presentity without publications is shown as open and "Available" instead of closed.
     ///
     /// Unit: flag. Default: `0`. Range: 0 or 1.
     #[serde(with = "flag")]
     pub force_dummy_presence: bool,
-    /// 1: of several publications only one is shown, by `presence_single_body_priorities`.
+    /// 1: only one of several publications is shown, chosen by `presence_single_body_priorities`.
     ///
     /// Unit: flag. Default: `0`. Range: 0 or 1.
     #[serde(with = "flag")]
@@ -406,40 +413,42 @@ pub struct PresenceConfig {
     /// Unit: none. Default: `"note"`. Range: a name, without prefix.
     #[serde(deserialize_with = "text::element_name")]
     pub presence_single_body_lookup_element: String,
-    /// The texts that decide, by bars, the least important first; whole texts are compared.
+    /// The texts that decide, separated by bars, the least important first; whole texts are compared.
     ///
     /// Unit: none. Default: `"Available|Ringing|On the Phone"`. Range: texts.
     pub presence_single_body_priorities: String,
-    /// 1: a pidf-manipulation document (RFC 4827; table `xcap`, `doc_type` 16) is hard state: shown beside what is published. 0: it is
-    /// not looked at. (Kamailio's presence_xml: 0.)
+    /// 1: a pidf-manipulation document (RFC 4827; table `xcap`, `doc_type` 16) is hard state: it is shown beside the
+    /// publications. 0: it is ignored. (Kamailio's presence_xml: 0.)
     ///
     /// Unit: flag. Default: `1`. Range: 0 or 1.
     #[serde(with = "flag")]
     pub pidf_manipulation: bool,
-    /// 1: every watcher is let in and sees everything; no rules are read.
+    /// 1: every watcher is allowed and sees everything; no rules are read.
     ///
     /// Unit: flag. Default: `0`. Range: 0 or 1.
     #[serde(with = "flag")]
     pub force_active: bool,
-    /// How watchers are handled of a presentity without a rules document (table `xcap`, `doc_type` 2). `allow`: they see everything.
-    /// `confirm`: they are pending until there is a document. `block`: they are refused. (Kamailio's presence_xml: confirm.)
-    /// Whoever watches already stays as decided until rules of that presentity change.
+    /// What happens to watchers of a presentity without a rules document (table `xcap`, `doc_type` 2). `allow`: they
+    /// see everything. `confirm`: they are pending until there is a document. `block`: they are refused. (Kamailio's
+    /// presence_xml: confirm.) With `allow` everybody who can reach a server sees every presentity without rules.
+    /// Existing watchers keep their decision until the rules of that presentity change.
     ///
     /// Unit: choice. Default: `"allow"`. Range: allow, confirm or block.
     pub default_policy: DefaultPolicy,
-    /// What a watcher is told to whom no rule of a document applies: the reason of its termination, with parameters if need be,
-    /// such as `probation;retry-after=30`.
+    /// The reason with which the subscription of a watcher ends if no rule of a document applies to him, with
+    /// parameters if needed, such as `probation;retry-after=30`.
     ///
     /// Unit: none. Default: `"probation"`. Range: a reason (RFC 6665 8.4), perhaps with parameters.
     #[serde(deserialize_with = "text::reason")]
     pub xcapauth_userdel_reason: String,
-    /// 1: rules with a condition on the presentity's sphere (RFC 4480) are looked at again with each change of its state. 0: such a
-    /// condition never holds.
+    /// 1: rules with a condition on the presentity's sphere (RFC 4480) are evaluated again with each change of its
+    /// state. 0: such a condition is never true.
     ///
     /// Unit: flag. Default: `0`. Range: 0 or 1.
     #[serde(with = "flag")]
     pub enable_sphere_check: bool,
-    /// How long a watcher is remembered whose subscription ended while it was pending, so that the presentity still learns of it.
+    /// How long to remember a watcher whose subscription ended while it was pending, so that the presentity can still
+    /// learn of it.
     ///
     /// Unit: seconds. Default: `259200`. Range: 1 to 2147483647.
     pub watcher_waiting_s: Within<1, 2_147_483_647>,
@@ -449,7 +458,7 @@ pub struct PresenceConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogConfig {
-    /// `text` for people, `json` for programs (one object a line).
+    /// `text` for people, `json` for programs (one object per line).
     ///
     /// Unit: none. Default: `"text"`. Range: text or json.
     pub format: LogFormat,
@@ -458,7 +467,7 @@ pub struct LogConfig {
     ///
     /// Unit: none. Default: `"info"`. Range: a level, or directives of tracing's `EnvFilter`.
     pub level: LogLevel,
-    /// The socket of the system's log, for `presence.local_log_facility`. journald listens there as well.
+    /// The socket of syslog, for `presence.local_log_facility`. journald listens there as well.
     ///
     /// Unit: none. Default: `"/dev/log"`. Range: a path.
     pub syslog: PathBuf,
@@ -598,7 +607,7 @@ const OWN_TABLES: [&str; 5] = [
 ];
 
 impl Config {
-    /// What types cannot say: how keys must agree with one another. Pairs of a path and what is wrong with it.
+    /// Checks between keys, which types cannot express. Pairs of a path and what is wrong with it.
     fn contradictions(&self) -> Vec<(&'static str, String)> {
         let mut found = Vec::new();
         let mut must = |holds: bool, path: &'static str, message: String| {
@@ -666,9 +675,7 @@ impl Config {
         must(
             presence.expires_offset.get() < max_expires.get(),
             "presence.expires_offset",
-            format!(
-                "must stay below presence.max_expires ({max_expires}): nothing would be left of it"
-            ),
+            format!("must stay below presence.max_expires ({max_expires}): no time would be left"),
         );
         found
     }

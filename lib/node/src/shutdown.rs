@@ -5,7 +5,7 @@ use std::io;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// A handle on the word to stop. Clones hear the same word; [`Shutdown::child`] can also be stopped alone.
+/// A handle on the signal to stop. Clones get the same signal; [`Shutdown::child`] can also be stopped alone.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
     token: CancellationToken,

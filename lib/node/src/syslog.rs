@@ -107,7 +107,7 @@ impl Way {
             .complained
             .is_none_or(|at| at.elapsed() > COMPLAINT_PERIOD)
         {
-            tracing::warn!(path = %path.display(), %error, lines = self.lost, "the system's log did not take lines");
+            tracing::warn!(path = %path.display(), %error, lines = self.lost, "syslog did not take lines");
             self.complained = Some(Instant::now());
             self.lost = 0;
         }

@@ -116,13 +116,13 @@ fn all_faults_are_reported_with_their_places() {
         "FILE:2: presence.max_expires: must be 1 to 2147483647, not 0",
         "FILE:3: presence.max_expire: unknown field `max_expire`",
         "FILE:4: presence.force_delete: must be 0 or 1, not 2",
-        "FILE:7: server.listen: \"udp:localhost:5060\" is no address to listen on",
+        "FILE:7: server.listen: \"udp:localhost:5060\" is not an address to listen on",
         "FILE:8: server.batch_size: invalid type: string \"many\", expected a whole number",
         "FILE:10: nonsense.a: unknown field `nonsense`, expected one of `server`",
         "environment PGPRESENCE_PRESENCE__WAITN_TIME: presence.waitn_time: must be 0 to 3600, not 4000",
-        "environment PGPRESENCE_PRESENCE__DB_URL: presence.db_url: is no PostgreSQL URL",
+        "environment PGPRESENCE_PRESENCE__DB_URL: presence.db_url: is not a PostgreSQL URL",
         "command line: presence.notifier_poll_rate: must be 1 to 1000, not 0",
-        "command line: lease: is no key; write section.key",
+        "command line: lease: is not a key; write section.key",
         "command line: notifier.listen: must be a UDP address",
     ];
     for line in expected {

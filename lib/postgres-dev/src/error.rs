@@ -29,7 +29,7 @@ pub enum Error {
 
     /// The account that PostgreSQL runs as cannot reach the data directory. Remedy: another directory.
     #[error(
-        "{dir} cannot be entered by the user `{user}`, as whom PostgreSQL runs because we are root; \
+        "{dir} cannot be entered by the user `{user}`, which runs PostgreSQL because this process is root; \
          choose a data directory elsewhere (for example under /var/lib), or `chmod o+x {dir}`"
     )]
     NotTraversable {

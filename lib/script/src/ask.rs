@@ -1,4 +1,4 @@
-//! What a call asks of the process around it, and what it is told.
+//! What a call asks of the process around it, and the answers.
 
 use mlua::{AnyUserData, IntoLuaMulti, Lua, LuaString, MultiValue, Result, Value};
 
@@ -70,7 +70,7 @@ pub enum Ask {
 /// The answer to an [`Ask`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Told {
-    /// The guide's return code.
+    /// Kamailio's return code.
     Code(i64),
     /// The same, and the subscription that was handled.
     Handled(i64, Option<Box<Subscription>>),
@@ -141,7 +141,7 @@ impl Ask {
             },
             "read_subscription" => match arguments.values.pop_front() {
                 Some(Value::UserData(subscription)) => read_subscription(&subscription)?,
-                _ => return Err("subs: nothing to be read".to_owned()),
+                _ => return Err("subs: there is no subscription to read".to_owned()),
             },
             _ => return Err("a call cannot yield".to_owned()),
         };
@@ -186,8 +186,8 @@ impl Arguments<'_> {
         }
     }
 
-    /// A URI, most likely out of a header of the request. What is no text of UTF-8 is the sender's fault and not the script's, so it
-    /// comes through as a text that is no URI.
+    /// A URI, most likely out of a header of the request. What is not UTF-8 text is the sender's fault and not the script's, so it
+    /// comes through as a text that is not a URI.
     fn uri_or_nothing(&mut self) -> std::result::Result<Option<String>, String> {
         match self.next() {
             Value::Nil => Ok(None),
@@ -208,7 +208,7 @@ impl Arguments<'_> {
         match text.to_str() {
             Ok(text) if !text.contains('\0') => Ok(text.to_owned()),
             _ => Err(format!(
-                "{}: argument {} is not a text of UTF-8",
+                "{}: argument {} is not UTF-8 text",
                 self.function, self.position
             )),
         }

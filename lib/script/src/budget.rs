@@ -91,7 +91,7 @@ impl Budget {
     }
 }
 
-/// What a script is told whose time is over, where it can be told anything.
+/// The error that a script gets at its deadline, if it can get one.
 pub(crate) fn over() -> mlua::Error {
     mlua::Error::runtime("the deadline of this call is over")
 }

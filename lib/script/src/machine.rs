@@ -19,7 +19,7 @@ use crate::unused;
 
 /// What the script may do while it is loaded.
 const LOADING: Duration = Duration::from_secs(2);
-/// The events of the guide.
+/// The events of Kamailio's presence module.
 const LOCAL_REQUEST: &str = "tm:local-request";
 const NOTIFY_REPLY: &str = "presence:notify-reply";
 
@@ -72,7 +72,7 @@ pub enum Failure {
     #[error("it was still running at its deadline")]
     Deadline,
     /// It needed more memory than it may use. What the script keeps in its variables counts, so the state should be given up.
-    #[error("it needed more memory than it may use")]
+    #[error("it needed more memory than script.memory_bytes")]
     Memory,
 }
 

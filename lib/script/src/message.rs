@@ -332,7 +332,7 @@ fn named(
         match name {
             Value::String(name) => find(lua, &name.to_string_lossy()),
             other => Err(mlua::Error::runtime(format!(
-                "the name of a header is a text, not {}",
+                "the name of a header must be text, not {}",
                 other.type_name()
             ))),
         }

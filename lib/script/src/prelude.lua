@@ -1,7 +1,7 @@
 -- What a script finds: runs once in each new Lua state, before the script itself.
 --
 -- Two things are made here. The sandbox: all that could reach out of the state, or keep a C function busy where no deadline is
--- looked at, is taken away or done in Lua. And the functions under the guide's names: each that has to wait yields what it wants to
+-- looked at, is taken away or done in Lua. And the functions under Kamailio's names: each that has to wait yields what it wants to
 -- the driver (machine.rs), and is resumed with the answer; so a call never holds its thread while the database works.
 
 local native, xavp_cfg = ...
@@ -236,7 +236,7 @@ local function attribute(name)
   local value = list and list[name]
   if value == nil then return nil end
   local number = tointeger(tonumber(value))
-  -- The place is that of the function of the guide that looks at it.
+  -- The place is that of the presence function that looks at it.
   if not number then complain(wrong_number(name, value), 3) end
   return number
 end

@@ -85,7 +85,7 @@ impl Program {
         Program::new(&file.display().to_string(), source, limits, xavp_cfg)
     }
 
-    /// Tries a script that is no file; `name` stands for it in messages.
+    /// Tries a script that is not a file; `name` stands for it in messages.
     ///
     /// # Errors
     /// [`ProgramError`].
@@ -123,12 +123,12 @@ impl Program {
         &self.unused
     }
 
-    /// Whether it wants to hear of the NOTIFYs that go out.
+    /// Whether it has a handler for NOTIFYs that are sent.
     pub fn hears_requests(&self) -> bool {
         self.hears_requests
     }
 
-    /// Whether it wants to hear of the answers to NOTIFYs.
+    /// Whether it has a handler for the answers to NOTIFYs.
     pub fn hears_replies(&self) -> bool {
         self.hears_replies
     }

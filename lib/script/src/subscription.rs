@@ -1,12 +1,12 @@
-//! `subs`: the 24 attributes of the guide's `$subs(attr)`.
+//! `subs`: the 24 attributes of Kamailio's `$subs(attr)`.
 
 use mlua::{IntoLua, LuaString, MetaMethod, UserData, UserDataMethods, Value};
 
 macro_rules! attributes {
     ($($variant:ident = $name:literal,)*) => {
-        /// An attribute by its name in the guide.
+        /// An attribute by its name in Kamailio.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        #[expect(missing_docs, reason = "the guide's names, which are columns of active_watchers")]
+        #[expect(missing_docs, reason = "Kamailio's names, which are columns of active_watchers")]
         pub enum Attribute { $($variant),* }
 
         impl Attribute {

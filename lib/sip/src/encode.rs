@@ -8,7 +8,7 @@ pub(crate) fn header(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Appends a header line whose name came from a caller: what is no token character is left out.
+/// Appends a header line whose name came from a caller: what is not a token character is left out.
 pub(crate) fn header_of_caller(out: &mut Vec<u8>, name: &str, value: &str) {
     out.extend(
         name.bytes()

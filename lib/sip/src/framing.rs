@@ -177,7 +177,7 @@ impl StreamFramer {
         pending[..length.min(pending.len())].to_vec()
     }
 
-    /// Whether a message has begun and is not complete: the peer owes the rest. Ask after [`StreamFramer::next`] gave
+    /// Whether a message has begun and is not complete: the peer has to send the rest. Ask after [`StreamFramer::next`] gave
     /// `None`. Line ends alone are no beginning: some phones keep their flow alive with a single CRLF.
     pub fn is_partial(&self) -> bool {
         self.skipped > 0 || !b"\r\n\r\n".starts_with(self.pending())

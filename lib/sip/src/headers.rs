@@ -272,7 +272,7 @@ impl Headers {
         self.option_tags(HeaderName::Supported)
     }
 
-    /// SIP-If-Match (RFC 3903). One that is no text is `Some("")`, which no entity-tag equals: it must not pass for a
+    /// SIP-If-Match (RFC 3903). One that is not text is `Some("")`, which no entity-tag equals: it must not pass for a
     /// missing one, which would make an initial publication of the request.
     pub fn sip_if_match(&self) -> Option<&str> {
         self.header(HeaderName::SipIfMatch)
@@ -336,7 +336,7 @@ impl Headers {
         }
     }
 
-    /// The only value of a header. The same value twice is no contradiction.
+    /// The only value of a header. The same value twice is not a contradiction.
     pub(crate) fn single(&self, name: HeaderName) -> Result<Option<&[u8]>, ParseError> {
         let mut lines = self.header_lines(name);
         let first = lines.next();

@@ -38,7 +38,7 @@ pub struct Response {
 /// Reads one datagram or one frame. What follows the body of a datagram is ignored (RFC 3261 section 18.3).
 ///
 /// # Errors
-/// It is not a SIP message, or exceeds a limit. `answerable` says whether the sender can be told.
+/// It is not a SIP message, or exceeds a limit. `answerable` says whether the sender can be answered.
 pub fn parse_datagram(mut bytes: Vec<u8>, limits: &Limits) -> Result<Message, ParseError> {
     let too_large = ParseError::new("Message Too Large").status(StatusCode::MESSAGE_TOO_LARGE);
     if u32::try_from(bytes.len()).is_err() {
@@ -217,7 +217,7 @@ impl Request {
     /// RFC 3261 section 8.2.2.1: the Request-URI is one of sip, sips or tel, and well-formed.
     ///
     /// # Errors
-    /// 416 for another scheme, 400 for what is no URI.
+    /// 416 for another scheme, 400 for what is not a URI.
     pub fn check_uri(&self) -> Result<(), ParseError> {
         match self.parsed_uri()?.scheme {
             Scheme::Other => Err(ParseError::new("Unsupported URI Scheme")

@@ -162,7 +162,7 @@ impl Head {
     /// The Content-Length, if there is one.
     ///
     /// # Errors
-    /// It is no number, or two contradict each other.
+    /// It is not a number, or two contradict each other.
     pub(crate) fn content_length(&self, bytes: &[u8]) -> Result<Option<usize>, ParseError> {
         let mut length = None;
         for line in self

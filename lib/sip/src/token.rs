@@ -9,7 +9,7 @@ use std::fmt;
 pub(crate) const MAC_BYTES: usize = 16;
 
 /// What every tag of a presentity begins with: two characters of `a-z2-7` that its canonical URI gives, so that from an entity-tag or
-/// a To-tag alone it can be told in which of several databases its row would be.
+/// a To-tag alone it shows in which of several databases its row would be.
 ///
 /// They are the first ten bits of SHA-256 of the URI in base32 (RFC 4648 section 6, lower case): one of 1,024 places, in SQL
 /// `get_byte(h, 0) * 4 + get_byte(h, 1) / 64` where `h` is `sha256(convert_to(uri, 'UTF8'))`. No secret: whoever routes a request can
@@ -76,7 +76,7 @@ impl Secret {
         base32::encode(&self.mac(purpose, parts).finalize().into_bytes()[..MAC_BYTES])
     }
 
-    /// The same, cut to 64 bits: tells values apart, but is no tag that anybody should be unable to guess.
+    /// The same, cut to 64 bits: tells values apart, but is not a tag that anybody should be unable to guess.
     pub fn digest(&self, purpose: &str, parts: &[&[u8]]) -> i64 {
         let mac = self.mac(purpose, parts).finalize().into_bytes();
         let mut digest = [0; 8];

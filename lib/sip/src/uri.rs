@@ -44,7 +44,7 @@ impl Uri {
     /// Reads a URI.
     ///
     /// # Errors
-    /// It is not one. An unknown scheme is no error.
+    /// It is not one. An unknown scheme is not an error.
     pub fn parse(text: &str) -> Result<Uri, ParseError> {
         let fault = |at: usize| ParseError::new("Bad URI").at(at);
         check_characters(text)?;

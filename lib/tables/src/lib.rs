@@ -96,7 +96,7 @@ impl Tables {
 /// What the last token makes of the next one.
 #[derive(Clone, Copy, PartialEq)]
 enum Before {
-    /// A name that is no table's.
+    /// A name that is not a table's.
     Name,
     Anything,
 }

@@ -58,7 +58,7 @@ impl Changes {
         }
     }
 
-    /// Decides about a watcher of whom something is stored.
+    /// Decides about a watcher with a stored decision.
     pub(super) fn decide_person(&mut self, decider: &Decider, facts: &Facts<'_>, person: &Person) {
         let stored = &person.stored;
         let is_by_rules = decider.packages.contains(&person.event);
@@ -240,7 +240,7 @@ fn decided_dialog(
         return Some(decided(transition.status, Some(transition.reason), true));
     }
     if is_over {
-        // Its last NOTIFY may still be owed, and must show no more than the rules allow by now.
+        // Its last NOTIFY may still be due, and must show no more than the rules allow by now.
         return (subject.view != NO_BODY && subject.view != view)
             .then(|| decided(status, None, false));
     }

@@ -15,7 +15,7 @@ impl Engine {
         self.ledger.stop_taking();
     }
 
-    /// When the grace is over, what is still in flight is owed again, and another notifier goes on with it at once.
+    /// When the grace is over, what is still in flight is due again, and another notifier goes on with it at once.
     pub(super) fn interrupt_late_notifies(&mut self) {
         let Some(since) = self.stopping else { return };
         if self.interrupted || since.elapsed() < STOP_GRACE {

@@ -1,4 +1,4 @@
-//! What is to be decided about before it is taken.
+//! Resources whose watchers must be decided before anything is taken.
 
 use std::hash::Hash;
 
@@ -7,7 +7,7 @@ use sql::Decided;
 use super::{Decide, Ledger, Phase, Queue, Work};
 
 impl<R: Clone + Eq + Hash> Ledger<R> {
-    /// Notes that it is to be decided about the watchers of a resource that was just claimed, before anything is taken of it.
+    /// Notes that the watchers of a resource that was just claimed must be decided before anything is taken of it.
     pub(crate) fn must_decide(&mut self, resource: &R, recovered: bool) {
         let Some(&id) = self.by_resource.get(resource) else {
             return;

@@ -9,7 +9,7 @@ use sql::{Seen, TakenState};
 use super::{HoldId, Ledger, Phase, Queue, Work, waiting};
 
 impl<R: Clone + Eq + Hash> Ledger<R> {
-    /// A take of this resource returned nothing, its dialogs being shown this: none owed anything, or somebody holds the rows of all that
+    /// A take of this resource returned nothing, its dialogs being shown this: none was due, or another transaction holds the rows of all that
     /// do. Settling tells.
     pub(crate) fn doubted(&mut self, work: &Work<R>, seen: Option<Arc<Seen>>, now: Instant) {
         let Some(hold) = self.holds.get_mut(&work.hold) else {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::{HoldId, Ledger, Queue, Work};
 
 /// Names one NOTIFY: the dialog's row and a number that is never used twice in this process, so that a late answer to
-/// an abandoned NOTIFY is told from the answer to its successor.
+/// an abandoned NOTIFY is distinguished from the answer to its successor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct NotifyKey {
     pub(crate) dialog: i64,
@@ -30,7 +30,7 @@ pub(super) struct Open {
     guard: Guard,
     /// Branch of the client transaction once there is one.
     pub(super) branch: Option<String>,
-    /// Something new is owed to this dialog: its resource is taken again when it comes back.
+    /// A newer NOTIFY of this dialog is due: its resource is taken again when it comes back.
     pub(super) again: bool,
     /// What came of it is known, and waits to be written down.
     judged: bool,

@@ -8,7 +8,7 @@ use super::HoldId;
 /// What a hold waits for. It waits in one queue at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Queue {
-    /// It is to be decided about its watchers.
+    /// Its watchers must be decided.
     Undecided,
     /// To be taken.
     Fresh,

@@ -157,7 +157,7 @@ fn log_recovered(claimed: &[Claimed]) {
     if recovered > 0 {
         tracing::warn!(
             resources = recovered,
-            "took over resources whose holder's lease ran out; their watchers are notified anew"
+            "took over resources whose holder's lease ran out; their watchers are notified again"
         );
     }
 }

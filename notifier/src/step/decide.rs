@@ -1,7 +1,7 @@
 //! Decide: about the watchers of presentities whose rules, or whose watchers, have changed.
 //!
-//! It runs beside the steps that take turns, a bounded number at once: ten thousand changed documents hold up nobody else's NOTIFYs.
-//! What is to be decided about is not taken before, so that nobody gets a NOTIFY that a rule forbids.
+//! It runs beside the steps that take turns, a bounded number at once: ten thousand changed documents do not delay other NOTIFYs.
+//! Nothing is taken before its decision, so that no watcher gets a NOTIFY that a rule forbids.
 
 use super::{Fault, Running, begin};
 use crate::decider::{Asked, Decider};

@@ -53,7 +53,7 @@ async fn settle(
     Ok(parts)
 }
 
-/// Settled: they are forgotten. What is not, because somebody holds its row or because it turns out to be owed, is tried again later. What
+/// Settled: they are forgotten. What is not, because another transaction holds its row or because it turns out to be due, is tried again later. What
 /// the database refuses is given up. After an outage nobody knows what was settled; it may be settled twice, as long as the lease
 /// lasts.
 fn end(engine: &mut Engine, works: Vec<Held>, result: Result<Parts<Vec<usize>>, Fault>) {

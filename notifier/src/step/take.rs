@@ -1,4 +1,4 @@
-//! Take: the dialogs of held resources that owe a NOTIFY get their next CSeq, and what they will be shown is read and rendered.
+//! Take: the due dialogs of held resources get their next CSeq, and what they will be shown is read and rendered.
 
 mod reading;
 mod taking;

@@ -83,7 +83,7 @@ impl Http {
             let (stream, peer) = match listener.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    tracing::warn!(%error, "an HTTP connection could not be taken");
+                    tracing::warn!(%error, "an HTTP connection could not be accepted");
                     tokio::time::sleep(BREATH).await;
                     continue;
                 }

@@ -55,14 +55,14 @@ async fn respond_to_one(
     // Only these may be an id; any other is answered as if it could not be read (section 5).
     let answered_id = match id {
         Some(id @ (Value::String(_) | Value::Number(_) | Value::Null)) => id,
-        Some(_) => return Some(invalid(&Value::Null, "id is a text, a number or null")),
+        Some(_) => return Some(invalid(&Value::Null, "id must be text, a number or null")),
         None => &Value::Null,
     };
     if request.get("jsonrpc").and_then(Value::as_str) != Some("2.0") {
         return Some(invalid(answered_id, "jsonrpc is not \"2.0\""));
     }
     let Some(method) = request.get("method").and_then(Value::as_str) else {
-        return Some(invalid(answered_id, "method is missing or no text"));
+        return Some(invalid(answered_id, "method is missing or not text"));
     };
     let params = match request.get("params") {
         None => None,
@@ -75,11 +75,11 @@ async fn respond_to_one(
         }
     };
     let result = call(store, judge, cleaning, method, params).await;
-    // A notification: whatever became of it, nobody is told.
+    // A notification gets no answer, whatever its outcome.
     let id = id?;
     Some(match result {
         Ok(Answer { result, more: None }) => json!({"jsonrpc": "2.0", "result": result, "id": id}),
-        // Beside the result, not in it: whoever knows nothing of pages reads the same as ever.
+        // Beside the result, not in it: a client that does not know pages reads the same as before.
         Ok(Answer { result, more }) => {
             json!({"jsonrpc": "2.0", "result": result, "more": {"after": more}, "id": id})
         }

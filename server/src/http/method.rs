@@ -1,8 +1,8 @@
 //! The RPC commands of Kamailio's presence module, by its names, parameters, results and faults, answered from the tables; and one
-//! of ours, `presence.auth_status`, for what the model has in its script only.
+//! of ours, `presence.auth_status`, for what Kamailio has in its script only.
 //!
-//! Numbers may come as text, because that is how `kamctl rpc` sends them. Lists ([`list`]) are whole, as the model's are, or come by
-//! pages: two parameters more than the model has, how many (`limit`) and the `id` of the last one of the page before (`after`).
+//! Numbers may come as text, because that is how `kamctl rpc` sends them. Lists ([`list`]) are whole, as Kamailio's are, or come in
+//! pages: two parameters more than Kamailio has, how many (`limit`) and the `id` of the last one of the page before (`after`).
 
 mod list;
 
@@ -27,7 +27,7 @@ pub const METHODS: [&str; 7] = [
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{code} {message}")]
 pub struct Fault {
-    /// A number of JSON-RPC 2.0 section 5.1 (negative), or one like SIP's, as the model has them.
+    /// A number of JSON-RPC 2.0 section 5.1 (negative), or one like SIP's, as in Kamailio.
     pub code: i64,
     /// What is wrong, for a person.
     pub message: String,
@@ -36,7 +36,7 @@ pub struct Fault {
 /// What a command has led to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
-    /// What the model answers, in its shape.
+    /// Kamailio's answer, in its shape.
     pub result: Value,
     /// A list that goes on: the `id` of its last row here, which is `after` of the next page.
     pub more: Option<i64>,
@@ -159,7 +159,7 @@ impl<'a> Parameters<'a> {
                     let known = names.iter().find(|known| *known == name);
                     known.map(|known| (*known, value)).ok_or_else(|| {
                         invalid(format!(
-                            "Unknown parameter; these are known: {}",
+                            "Unknown parameter; the parameters are: {}",
                             names.join(", ")
                         ))
                     })

@@ -1,4 +1,4 @@
-//! A connection whose reader is waited for only so long: who does not read what it has asked for is cut off.
+//! A connection with a limit for slow readers: a client that does not read its answer is disconnected.
 
 use std::future::Future;
 use std::io::{Error, ErrorKind, IoSlice, Result};

@@ -1,4 +1,4 @@
-//! The only table from what can happen to an HTTP response. What is wrong is told as RFC 9457 says: `application/problem+json`.
+//! The only table from what can happen to an HTTP response. Errors are in the form of RFC 9457: `application/problem+json`.
 //!
 //! The member `type` of a problem is promised (docs/HTTP.md lists all of them), `detail` is for people.
 
@@ -94,7 +94,7 @@ impl Problem {
         Problem::new(
             StatusCode::METHOD_NOT_ALLOWED,
             "method-not-allowed",
-            format!("Here there is {allow}"),
+            format!("Allowed here: {allow}"),
         )
         .header(ALLOW, allow)
     }
@@ -107,7 +107,7 @@ impl Problem {
         Problem::new(
             StatusCode::NOT_ACCEPTABLE,
             "not-acceptable",
-            format!("It is {content_type}, which Accept does not allow"),
+            format!("The document is {content_type}, which Accept does not allow"),
         )
         .more("content_type", content_type.into())
     }
@@ -155,7 +155,7 @@ impl Problem {
             PublishReject::UnsupportedScheme => Problem::new(
                 StatusCode::BAD_REQUEST,
                 "unsupported-scheme",
-                "The URI is none of sip:, sips:, tel:",
+                "The URI is not a sip:, sips: or tel: URI",
             ),
             PublishReject::UnknownEvent => {
                 let known: Vec<&str> = registry.packages().map(|package| &*package.name).collect();
@@ -173,7 +173,7 @@ impl Problem {
             PublishReject::UnsupportedEncoding => Problem::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "unsupported-encoding",
-                "The body is in a coding that is not understood",
+                "The body has an unknown Content-Encoding",
             )
             .header(ACCEPT_ENCODING, ::events::document::coding::ACCEPTED),
             PublishReject::BodyRefused(fault) => Problem::new(
@@ -184,7 +184,7 @@ impl Problem {
             PublishReject::BodyTooLarge => Problem::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "too-large",
-                "The body is larger than this event package takes",
+                "The body is larger than this event package accepts",
             ),
         }
     }
@@ -244,7 +244,7 @@ impl From<StoreError> for Problem {
                 Problem::new(
                     StatusCode::INTERNAL_SERVER_ERROR,
                     "internal",
-                    "The fault is here; the log has it",
+                    "Internal error; the log says why",
                 )
             }
         }

@@ -82,7 +82,7 @@ async fn document(
     let Some(document) = shown.await?.pop().and_then(|shown| shown.document) else {
         condition::of(request.headers())?.require(None)?;
         return Err(Problem::not_found(
-            "Nobody publishes this; watchers are shown the event package's neutral document, or nothing",
+            "Nothing is published; watchers get the event package's neutral document, or none",
         ));
     };
     accept::require(request.headers(), &document.content_type)?;

@@ -13,9 +13,9 @@ use super::worker::Job;
 pub(crate) struct Call {
     pub(super) id: u64,
     pub(super) back: mpsc::Sender<Job>,
-    /// The guide's `sender_uri`, a URI.
+    /// Kamailio's `sender_uri`, a URI.
     pub(crate) sender_uri: Option<String>,
-    /// The guide's `watcher_uri`.
+    /// Kamailio's `watcher_uri`.
     pub(crate) watcher: Option<Aor>,
     /// `xavp.<xavp_cfg>.priority`
     pub(crate) priority: Option<i64>,

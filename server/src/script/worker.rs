@@ -88,7 +88,7 @@ impl Worker {
         }
     }
 
-    /// Works until it is told to stop.
+    /// Works until it is stopped.
     pub(super) fn run(self, taken: mpsc::Receiver<Job>) {
         let mut desk = Desk {
             machine: None,
@@ -118,7 +118,7 @@ impl Desk {
         match Machine::new(&self.worker.program) {
             Ok(machine) => self.machine = Some(Rc::new(machine)),
             // It did load when it was read.
-            Err(error) => tracing::error!(%error, "the script does not load any more"),
+            Err(error) => tracing::error!(%error, "the script no longer loads"),
         }
     }
 
@@ -231,7 +231,7 @@ impl Desk {
                         }
                     }
                     Method::Publish => Told::Code(-1),
-                    _ => Told::Wrong("handle_publish: the request is no PUBLISH".to_owned()),
+                    _ => Told::Wrong("handle_publish: the request is not a PUBLISH".to_owned()),
                 },
                 Ask::HandleSubscribe { watcher_uri } => match running.arrival.request.method() {
                     Method::Subscribe if !running.answered => {
@@ -254,7 +254,7 @@ impl Desk {
                         }
                     }
                     Method::Subscribe => Told::Code(-1),
-                    _ => Told::Wrong("handle_subscribe: the request is no SUBSCRIBE".to_owned()),
+                    _ => Told::Wrong("handle_subscribe: the request is not a SUBSCRIBE".to_owned()),
                 },
                 Ask::DefaultRoute { priority } if !running.answered => {
                     let call = self.call(None, None, priority);
@@ -314,7 +314,7 @@ impl Desk {
         let call = self.last;
         let (front, jobs) = (Arc::clone(&running.front), self.worker.jobs.clone());
         let deadline = running.arrival.deadline;
-        // It owes watchers something.
+        // A NOTIFY of it is due.
         let rings = matches!(
             ask,
             Ask::RefreshWatchers { .. } | Ask::UpdateWatchers { .. }

@@ -67,7 +67,7 @@ pub struct ImportedDialog {
 }
 
 impl Import<'_> {
-    /// Stores dialogs; verdicts in input order. Those that are owed a NOTIFY are queued.
+    /// Stores dialogs; verdicts in input order. Those with a NOTIFY due are queued.
     ///
     /// # Locks
     /// Rows of `active_watchers` by key, then `notify_queue` by key through the trigger.

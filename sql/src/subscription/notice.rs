@@ -76,7 +76,7 @@ pub struct TakenDialog {
 pub struct Taken {
     /// The dialogs that were taken.
     pub dialogs: Vec<TakenDialog>,
-    /// Positions of resources of which dialogs owe a NOTIFY that could not be taken, because somebody holds their rows. Not known where no
+    /// Positions of resources with due dialogs that could not be taken, because another transaction holds their rows. Not known where no
     /// dialog at all was taken ([`crate::TakenState::Doubted`]).
     pub left_behind: Vec<usize>,
     /// As many were chosen as the limit allows: there may be more, of any of the resources.
@@ -88,7 +88,7 @@ pub struct Taken {
 pub struct Offer<'a> {
     /// What is held.
     pub resource: &'a Resource,
-    /// What its dialogs will be shown. `None`: that is read after they are taken, and all that are owed the state are taken.
+    /// What its dialogs will be shown. `None`: that is read after they are taken, and all for which the state is due are taken.
     pub seen: Option<&'a Seen>,
 }
 
@@ -153,9 +153,9 @@ pub enum Verdict {
     Delivered,
     /// The dialog is over: its terminating NOTIFY was sent, or the subscriber is gone.
     Ended,
-    /// Delivered, and it did not tell all: the next one is owed.
+    /// Delivered, and it did not show all: the next one is due.
     More(Rest),
-    /// The NOTIFY is still owed; try again no earlier than in this many seconds.
+    /// The NOTIFY is still due; try again no earlier than in this many seconds.
     Retry {
         /// Seconds.
         after_s: u32,
@@ -189,7 +189,7 @@ impl Subscriptions<'_> {
         Ok(taken.dialogs)
     }
 
-    /// Takes up to `limit` dialogs of resources that `owner` holds and that owe a NOTIFY, and gives each its next CSeq.
+    /// Takes up to `limit` due dialogs of resources that `owner` holds, and gives each its next CSeq.
     /// The only place where a CSeq is taken. Send each dialog exactly once: of those that are not [`TakenDialog::is_known`] read the
     /// publications *after* this.
     ///
@@ -375,7 +375,7 @@ impl Subscriptions<'_> {
         Ok(outcome)
     }
 
-    /// Ends up to `limit` dialogs whose time is up: each is owed `terminated;reason=timeout`. Returns how many: call again when
+    /// Ends up to `limit` dialogs that have expired: `terminated;reason=timeout` becomes due for each. Returns how many: call again when
     /// that is `limit`.
     ///
     /// # Locks

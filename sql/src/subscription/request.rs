@@ -106,7 +106,7 @@ pub struct SubscriptionRefresh {
 /// What became of a SUBSCRIBE.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SubscribeOutcome {
-    /// Stored, now or by an earlier copy of the same request; a NOTIFY is owed. Answer 200.
+    /// Stored, now or by an earlier copy of the same request; a NOTIFY is due. Answer 200.
     Accepted {
         /// Expires of the answer.
         granted_s: u32,
@@ -122,7 +122,7 @@ pub enum SubscribeOutcome {
 }
 
 impl Subscriptions<'_> {
-    /// Stores new dialogs (and fetches, `granted_s` 0), each owed a NOTIFY at once; outcomes in input order.
+    /// Stores new dialogs (and fetches, `granted_s` 0), each with a NOTIFY due at once; outcomes in input order.
     ///
     /// A copy of a request finds its own dialog. The same request later than 64*T1 is another one, and gets a dialog of its own, whose
     /// To-tag is that of the first and the time.
@@ -267,7 +267,7 @@ impl Subscriptions<'_> {
     }
 
     /// Of the subscriptions of one subscriber (presentity, event and its id, watcher, `subscriber_key`) keeps the newest and ends the
-    /// others, each owed `terminated;reason=rejected`; returns how many it ended. Call it when [`Subscriptions::create_batch`] has
+    /// others, with `terminated;reason=rejected` due for each; returns how many it ended. Call it when [`Subscriptions::create_batch`] has
     /// returned, with the same rows, and answer after it. Without keys in `rows` it does nothing.
     ///
     /// # Locks
@@ -302,7 +302,7 @@ impl Subscriptions<'_> {
             .await
     }
 
-    /// Refreshes and ends dialogs; outcomes in input order. Each accepted one is owed a NOTIFY at once.
+    /// Refreshes and ends dialogs; outcomes in input order. A NOTIFY is due at once for each accepted one.
     ///
     /// The same request again is a copy: same answer, nothing changes. Another one with the stored CSeq is accepted, a lower one only within
     /// `cseq_offset`. Two requests of one dialog in one slice are carried out one after the other.

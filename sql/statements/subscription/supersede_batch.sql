@@ -11,7 +11,7 @@
 -- A statement of its own, after the commit of the rows: two servers that create two dialogs of one phone at the same time cannot see each
 -- other's row before that. Whoever of them comes here later sees both rows, and exactly the newest lives. Should a server die
 -- in between, the phone was not answered: it repeats itself, and the server that takes the copy comes by here.
--- By Call-ID, as the guide has it, nothing else counts but the presentity, and the event, since each event package has subscriptions of
+-- By Call-ID, as in Kamailio, nothing else counts but the presentity, and the event, since each event package has subscriptions of
 -- its own. By the phone it must be the same watcher as well, and the same id of Event: a phone may watch one thing twice at once.
 -- Newest is the highest id of all rows with the key, ended ones included: it never sinks, so a row that was older once stays older.
 WITH input AS MATERIALIZED (

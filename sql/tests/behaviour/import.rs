@@ -264,7 +264,7 @@ async fn dialogs_go_on_with_the_next_cseq() {
     assert_eq!(
         database.queue().await,
         ["sip:bob@example.org presence idle"],
-        "nothing is owed"
+        "nothing is due"
     );
 
     rows[0].local_cseq += 2;

@@ -164,7 +164,7 @@ async fn nobody_elses_subscription_ends() {
     assert!(living(&database).await.ends_with(" no key x y z4"));
 }
 
-/// The guide's `delete_same_subs = 1`: presentity and Call-ID, in one event package; neither the watcher nor the id counts.
+/// Kamailio's `delete_same_subs = 1`: presentity and Call-ID, in one event package; neither the watcher nor the id counts.
 #[tokio::test]
 async fn by_call_id_only_presentity_and_event_count() {
     let database = Database::new().await;

@@ -175,7 +175,7 @@ async fn winfo_is_for_everybody() {
     assert_eq!(system.count(rows).await, 0);
 }
 
-/// The model hard-codes the name `presence.winfo`; a lamp's owner may see who watches it as well.
+/// Kamailio hard-codes the name `presence.winfo`; a lamp's owner may see who watches it as well.
 #[tokio::test(flavor = "multi_thread")]
 async fn winfo_works_for_presence_only() {
     let system = system::setup()
@@ -209,7 +209,7 @@ async fn winfo_works_for_presence_only() {
     assert!(!info.is_full, "{info:?}");
 }
 
-/// The model deletes what expired in the same tick in which it marks it, so that nobody is told: neither the watcher nor
+/// Kamailio deletes what expired in the same tick in which it marks it, so that nobody is told: neither the watcher nor
 /// those who watch the watchers.
 #[tokio::test(flavor = "multi_thread")]
 async fn winfo_forgets_who_expired() {
@@ -228,7 +228,7 @@ async fn winfo_forgets_who_expired() {
     dialog.until("the last NOTIFY", Notify::ends).await;
 }
 
-/// The model deletes a subscription whose NOTIFY was answered 481, and tells nobody.
+/// Kamailio deletes a subscription whose NOTIFY was answered 481, and notifies nobody.
 #[tokio::test(flavor = "multi_thread")]
 async fn winfo_forgets_who_answers_481() {
     let system = system::start();
@@ -243,7 +243,7 @@ async fn winfo_forgets_who_answers_481() {
     assert_eq!(of(&info, "alice").status, "terminated");
 }
 
-/// The model resets its marks after the first of those who watch the watchers: the next is told of fewer.
+/// Kamailio resets its marks after the first of those who watch the watchers: the next is told of fewer.
 #[tokio::test(flavor = "multi_thread")]
 async fn winfo_second_reader_is_told_less() {
     let system = system::setup().notifiers(2).start();
@@ -279,7 +279,7 @@ async fn winfo_second_reader_is_told_less() {
     }
 }
 
-/// With somebody who watches the watchers, the model's new watcher gets no NOTIFY (its issue 4118).
+/// With somebody who watches the watchers, Kamailio's new watcher gets no NOTIFY (its issue 4118).
 #[tokio::test(flavor = "multi_thread")]
 async fn winfo_costs_the_new_watcher_its_first_notify() {
     let system = system::start();
@@ -292,7 +292,7 @@ async fn winfo_costs_the_new_watcher_its_first_notify() {
     reader.until(&["alice active"]).await;
 }
 
-/// The model's id is the Call-ID, with which anybody could end the subscription; ours stays and says nothing.
+/// Kamailio's id is the Call-ID, with which anybody could end the subscription; ours stays and says nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn winfo_names_subscriptions_by_their_call_id() {
     let system = system::start();
@@ -311,7 +311,7 @@ async fn winfo_names_subscriptions_by_their_call_id() {
     assert_eq!(of(&info, "alice").id, id);
 }
 
-/// The model cuts, or leaves out, watchers whose URI is longer than 199 characters.
+/// Kamailio cuts, or leaves out, watchers whose URI is longer than 199 characters.
 #[tokio::test(flavor = "multi_thread")]
 async fn winfo_cuts_watchers_of_200_characters() {
     let system = system::start();

@@ -134,7 +134,7 @@ async fn two_at_once_through_two_servers() {
     assert_eq!(system.count(LIVING).await, 40);
 }
 
-/// 1, the guide's: the same presentity and Call-ID, whoever watches and with whatever `id`. Another event package has subscriptions of its
+/// 1, as in Kamailio: the same presentity and Call-ID, of any watcher and with whatever `id`. Another event package has subscriptions of its
 /// own, and so has another presentity.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_call_id() {

@@ -165,7 +165,7 @@ async fn the_operator_says_what_happens_without_rules() {
     }
 }
 
-/// The model keeps its decisions when `force_active` is switched, until somebody empties `watchers` by hand.
+/// Kamailio keeps its decisions when `force_active` is switched, until somebody empties `watchers` by hand.
 #[tokio::test(flavor = "multi_thread")]
 async fn force_active_stands_until_watchers_is_emptied_by_hand() {
     let mut system = system::setup().errors_expected().start();

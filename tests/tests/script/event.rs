@@ -46,7 +46,7 @@ async fn it_tells_reply_and_subscription() {
     assert!(line.contains("user_agent=Test/1 flags=0"), "{line}");
 }
 
-/// `$notify_reply(attr)`: any attribute of the message, by the guide's short names and by ours; and all 24 of `$subs(attr)`, in
+/// `$notify_reply(attr)`: any attribute of the message, by Kamailio's short names and by ours; and all 24 of `$subs(attr)`, in
 /// both events.
 #[tokio::test(flavor = "multi_thread")]
 async fn both_events_show_everything() {
@@ -223,7 +223,7 @@ async fn delete_subscription() {
     }
 }
 
-/// The guide on `delete_subscription`: while `xavp_cfg` is set, only 404 and 481 (and 408 with `timeout_rm_subs`) delete a subscription of
+/// Kamailio's documentation on `delete_subscription`: while `xavp_cfg` is set, only 404 and 481 (and 408 with `timeout_rm_subs`) delete a subscription of
 /// themselves. What else RFC 6665 says ends it, or what is refused again and again, is kept and tried again, until the script deletes it.
 #[tokio::test(flavor = "multi_thread")]
 async fn refusals_are_for_the_script_to_judge() {

@@ -1,11 +1,11 @@
-//! The examples of the guide, translated line by line.
+//! The examples of Kamailio's documentation, translated line by line.
 
 use system_tests::phone::Answer;
 use system_tests::pidf;
 
 use super::*;
 
-/// `handle_publish`, `handle_subscribe` and `$subs(attr)` as the guide shows them.
+/// `handle_publish`, `handle_subscribe` and `$subs(attr)` as Kamailio's documentation shows them.
 const PUBLISH_AND_SUBSCRIBE: &str = r#"
 function route(request)
   -- if(is_method("PUBLISH"))
@@ -59,7 +59,7 @@ async fn publish_and_subscribe() {
     );
 }
 
-/// The guide's example relays a MESSAGE; there is nothing to relay here, so the script answers it.
+/// The documentation's example relays a MESSAGE; there is nothing to relay here, so the script answers it.
 const AUTH_STATUS: &str = r#"
 function route(request)
   -- if (method=="MESSAGE") {
@@ -149,7 +149,7 @@ async fn auth_status() {
     assert_eq!(answer(&alice, "INVITE", &system).await.status(), Some(405));
 }
 
-/// Each number of the guide's presence/subscribe.h, about people who never subscribed: by the script and by RPC, and what becomes of
+/// Each number of Kamailio's presence/subscribe.h, about people who never subscribed: by the script and by RPC, and what becomes of
 /// whoever then subscribes.
 #[tokio::test(flavor = "multi_thread")]
 async fn auth_status_is_what_a_subscription_gets() {
@@ -290,7 +290,7 @@ async fn auth_status_of_what_makes_trouble() {
     }
 }
 
-/// `pres_has_subscribers`, `pres_refresh_watchers` and `pres_update_watchers`, each as the guide calls it.
+/// `pres_has_subscribers`, `pres_refresh_watchers` and `pres_update_watchers`, each as Kamailio's documentation calls it.
 const ORDERS: &str = r#"
 function route(request)
   if request.method == "PUBLISH" or request.method == "SUBSCRIBE" then
@@ -366,7 +366,7 @@ async fn orders() {
     assert_eq!(order("wrong").await, "Code -1");
 }
 
-/// `xavp_cfg` as the guide shows it, and the order that comes of it.
+/// `xavp_cfg` as Kamailio's documentation shows it, and the order that comes of it.
 const PRIORITY: &str = r#"
 function route(request)
   -- if(is_method("PUBLISH")) {
@@ -409,7 +409,7 @@ async fn xavp_priority() {
     assert_ne!(system.psql(kept), "100");
 }
 
-/// `$notify_reply(attr)` and `presence:notify-reply` as the guide shows them.
+/// `$notify_reply(attr)` and `presence:notify-reply` as Kamailio's documentation shows them.
 const NOTIFY_REPLY: &str = r#"
 -- event_route[presence:notify-reply]
 event_route["presence:notify-reply"] = function()

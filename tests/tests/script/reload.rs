@@ -25,10 +25,10 @@ async fn a_good_script_takes_over_and_a_bad_one_does_not() {
     assert_eq!(answer(&alice, "MESSAGE", &system).await.status(), Some(486));
     for bad in ["function route(", "error('no')", "while true do end"] {
         script.write(bad);
-        let before = count(&system.servers[0].process, "the one before stays");
+        let before = count(&system.servers[0].process, "the old one stays");
         system.servers[0].process.signal(Signal::HUP);
         let until = tokio::time::Instant::now() + SOON;
-        while count(&system.servers[0].process, "the one before stays") == before {
+        while count(&system.servers[0].process, "the old one stays") == before {
             assert!(tokio::time::Instant::now() < until, "{bad}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }

@@ -1,4 +1,4 @@
-//! What `pres_auth_status` returns: the numbers of the model's presence/subscribe.h.
+//! What `pres_auth_status` returns: the numbers of Kamailio's presence/subscribe.h.
 //!
 //! It judges at once, by the same rules as a decision about a subscription, so that whoever never subscribed is judged as well.
 

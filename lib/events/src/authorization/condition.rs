@@ -18,7 +18,7 @@ use super::{COMMON_POLICY, OMA_COMMON_POLICY};
 pub enum Condition {
     /// The watcher is one of these (RFC 4745 section 7.1).
     Identity(Identity),
-    /// The watcher is one to whom no rule refers by identity or list (OMA).
+    /// No rule refers to the watcher by identity or list (OMA).
     OtherIdentity,
     /// The watcher does not say who they are (OMA).
     AnonymousRequest,
@@ -81,7 +81,7 @@ impl Condition {
                 matches!(circumstances.watcher, Watcher::Identified(_)) && !is_referenced
             }
             Self::AnonymousRequest => *circumstances.watcher == Watcher::Anonymous,
-            // What is not known is not this sphere; the model takes it for every sphere.
+            // An unknown sphere does not match; in Kamailio it matches every sphere.
             Self::Sphere(spheres) => circumstances
                 .sphere
                 .is_some_and(|sphere| spheres.include(sphere)),
@@ -195,7 +195,7 @@ impl Many {
     }
 }
 
-/// Pairs of `from` and `until`. A pair that cannot be read is no time at all.
+/// Pairs of `from` and `until`. A pair that cannot be read is not a time at all.
 fn read_validity(node: Node<'_, '_>) -> Vec<(Moment, Moment)> {
     let mut times = Vec::new();
     let mut from = None;

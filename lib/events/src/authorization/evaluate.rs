@@ -24,7 +24,7 @@ pub struct AuthorizationPolicy {
 }
 
 impl Default for AuthorizationPolicy {
-    /// The model's: pending without a document.
+    /// Kamailio's: pending without a document.
     fn default() -> Self {
         Self {
             default_handling: SubHandling::Confirm,

@@ -14,7 +14,7 @@ use crate::document::writer::DECLARATION;
 
 impl View {
     /// What this view shows of a presentity's merged document. The whole document is handed on as it is, unread; otherwise the
-    /// cost is linear in its size. What is no presence document shows as that of a presentity of whom nothing is published.
+    /// cost is linear in its size. What is not a presence document shows as that of a presentity without publications.
     /// Applied to its own result it shows the same, unless it selects by a class or service-id that it hides: apply it to the merged document.
     pub fn apply(&self, presentity: &str, document: &Document) -> Document {
         if self.is_everything() {

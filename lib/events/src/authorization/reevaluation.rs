@@ -14,7 +14,7 @@ use super::watcher_state::DecisionRow;
 pub struct Ground<'a> {
     /// What the operator says.
     pub policy: &'a AuthorizationPolicy,
-    /// What a watcher is told to whom no rule applies (`xcapauth_userdel_reason`).
+    /// The reason with which the subscription of a watcher ends if no rule applies (`xcapauth_userdel_reason`).
     pub removed_reason: &'a str,
     /// The presentity's rules.
     pub rules: &'a Rules,

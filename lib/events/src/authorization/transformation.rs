@@ -100,7 +100,7 @@ fn read_selection(node: Node<'_, '_>, all: &str) -> Selection {
         let selector = match (child.tag_name().namespace(), child.tag_name().name()) {
             (Some(PRES_RULES), name) if name == all => return Selection::All,
             (Some(PRES_RULES), "class") => Selector::Class(value()),
-            // The model's releases up to 6.1, and documents written for them, spell it wrong.
+            // Kamailio's releases up to 6.1, and documents written for them, spell it wrong.
             (Some(PRES_RULES), "occurrence-id" | "occurence-id") => Selector::OccurrenceId(value()),
             // "Based on URI equivalence" (RFC 5025 section 3.3.1.1).
             (Some(PRES_RULES), "deviceID") if all == "all-devices" => {
@@ -131,7 +131,7 @@ fn read_level(text: &str) -> UserInput {
     }
 }
 
-/// An xs:boolean. The model's examples write it in capitals, too.
+/// An xs:boolean. Kamailio's examples write it in capitals, too.
 fn is_true(node: Node<'_, '_>) -> bool {
     let text = text(node);
     let text = text.trim();

@@ -199,7 +199,7 @@ impl View {
     }
 }
 
-/// What a politely blocked watcher is shown: to the octet what one sees of a presentity of whom nothing is published
+/// What a politely blocked watcher is shown: to the octet what one sees of a presentity without publications
 /// (RFC 5025 section 3.2.1: "indicating that the presentity is unavailable").
 pub fn polite_block(presentity: &str) -> Document {
     pidf::merge(presentity, &[])

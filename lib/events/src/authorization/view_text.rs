@@ -3,7 +3,7 @@
 //! Words with one blank between them, in a fixed order, so that equal views are equal texts:
 //! `services services:class=friend persons activities user-input=bare unknown=foo,urn:x`. `all` and `nothing` stand alone.
 //!
-//! What rules select by hundreds of words is no text that an index takes: `nothing` then, which shows less than the rules allow, and
+//! What rules select by hundreds of words is not text that an index takes: `nothing` then, which shows less than the rules allow, and
 //! never more.
 
 use std::collections::BTreeSet;

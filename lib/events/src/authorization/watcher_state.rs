@@ -27,7 +27,7 @@ pub struct DecisionRow {
 }
 
 impl DecisionRow {
-    /// The row of a decision. `removed_reason` is what a watcher is told to whom no rule applies (`xcapauth_userdel_reason`):
+    /// The row of a decision. `removed_reason` is the reason if no rule applies to the watcher (`xcapauth_userdel_reason`):
     /// `probation` by default, may carry `;retry-after=30`.
     pub fn of(decision: &Decision, removed_reason: &str) -> Self {
         let (status, reason) = match (decision.handling, decision.basis) {
@@ -113,7 +113,7 @@ pub enum Occasion<'a> {
 /// Whether the watcher must be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Notify {
-    /// A NOTIFY is owed to the dialog.
+    /// A NOTIFY is due for the dialog.
     Owed,
     /// Nothing changed for the watcher, or there is no dialog.
     Nothing,

@@ -26,7 +26,7 @@ pub fn check(body: &[u8]) -> Result<(), BodyFault> {
 ///
 /// The result is written as RFC 3842 section 5.2 says, whatever liberties the publishers took with line ends. Headers of single
 /// messages are left out: section 3.5 forbids them in the NOTIFY that answers a SUBSCRIBE, and for messages that the subscriber
-/// was told of before, and what belongs to one NOTIFY of one subscription is no state.
+/// was already notified, and what belongs to one NOTIFY of one subscription is not state.
 pub fn merge(options: &MessageSummaryOptions, input: &MergeInput<'_>) -> Option<Document> {
     let mut newest: Vec<(&str, Summary<'_>)> = Vec::new();
     let mut known: HashMap<&str, usize> = HashMap::new();

@@ -29,7 +29,7 @@ pub fn check(body: &[u8]) -> Result<(), BodyFault> {
 
 /// The presence document of a presentity, made of its publications, newest first.
 ///
-/// A publication that is no presence document is left out; without any that is one, the presentity is closed. The
+/// A publication that is not a presence document is left out; without any that is one, the presentity is closed. The
 /// result is at most some five times as long as the publications together, and 4 kB more for each.
 pub fn merge(presentity: &str, bodies: &[PublishedBody<'_>]) -> Document {
     let documents: Vec<(i64, roxmltree::Document<'_>)> = bodies
@@ -49,7 +49,7 @@ pub fn merge(presentity: &str, bodies: &[PublishedBody<'_>]) -> Document {
     Document::new(CONTENT_TYPE, body)
 }
 
-/// The document of a presentity of whom nothing is published, for phones that must see somebody there
+/// The document of a presentity without publications, for phones that must see somebody there
 /// (`force_dummy_presence`): open, and "Available".
 pub fn dummy(presentity: &str) -> Document {
     let tuple = "<tuple id=\"available\"><status><basic>open</basic></status><note>Available</note></tuple>";
@@ -221,7 +221,7 @@ impl Group {
     }
 }
 
-/// The document of a presentity of whom nothing is published, or not any more. It has no tuple of those that ended: nobody
+/// The document of a presentity without publications, or not any more. It has no tuple of those that ended: nobody
 /// says what they are now.
 fn closed(presentity: &str) -> String {
     with_one_tuple(

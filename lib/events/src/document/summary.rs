@@ -27,7 +27,7 @@ impl Summary {
 /// Reads the words out of a presence document.
 ///
 /// # Errors
-/// The body is no XML that the guard lets through.
+/// The body is not XML that the guard lets through.
 pub fn summary(body: &[u8]) -> Result<Summary, BodyFault> {
     let document = xml::parse(body)?;
     let texts = |name: &'static str| {

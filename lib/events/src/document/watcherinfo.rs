@@ -48,7 +48,7 @@ pub enum WatcherEvent {
     Timeout,
     /// Nobody decided in time.
     Giveup,
-    /// What was watched is no more.
+    /// The presentity no longer exists.
     Noresource,
 }
 
@@ -106,7 +106,7 @@ fn status_word(status: SubscriptionStatus) -> &'static str {
 
 /// The watcher information of a resource: of one list, for one package.
 ///
-/// Full state leaves out who is no watcher any more: its reader starts with an empty table, and a row that is to be removed at
+/// Full state leaves out who is not a watcher any more: its reader starts with an empty table, and a row that is to be removed at
 /// once (RFC 3858 section 4) says nothing. Partial state has them, because that is how the reader learns of it. The order is that of
 /// the rows' numbers, whatever the order of the slice; of two records of one number the last in the slice counts.
 pub fn render(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{DeclaredPackage, EventPackage, MergeInput, MergePolicy, PackageOptions, newest};
 use crate::document::{BodyFault, Document, collected, require_affordable, xml};
 
-/// Largest body that is no XML, in bytes.
+/// Largest body that is not XML, in bytes.
 const MAX_BYTES: usize = xml::MAX_BYTES;
 
 /// The package.

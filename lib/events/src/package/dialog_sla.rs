@@ -1,7 +1,7 @@
 //! `dialog;sla`: one line that appears on several phones (bridged line appearance).
 //!
 //! The phones, or a server for them, publish for one presentity and watch it. Who published is not told its own words again
-//! (the guide's `handle_publish(sender_uri)`; [`Echo::Withheld`]), and the entity-tag stays, because they share the publication. A phone that is idle
+//! (Kamailio's `handle_publish(sender_uri)`; [`Echo::Withheld`]), and the entity-tag stays, because they share the publication. A phone that is idle
 //! does not end the call of the phone beside it: its body without a dialog does not replace another sender's with one. That is
 //! decided by the database ([`super::BodyNote::has_dialog`]), because only it knows the stored body.
 

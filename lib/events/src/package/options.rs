@@ -1,7 +1,7 @@
-//! What an operator can set about event packages, with the names that the model's modules have.
+//! What an operator can set about event packages, with the names that Kamailio's modules have.
 //!
 //! Units end the names here (`default_expires_s` is parameter `default_expires`). Where a default is another than the
-//! model's, it says so.
+//! module's, it says so.
 
 use super::order::RetrieveOrder;
 
@@ -56,7 +56,7 @@ pub struct PresenceOptions {
     pub disable_winfo: bool,
     /// `default_expires`, in seconds.
     pub default_expires_s: u32,
-    /// `force_dummy_presence`: of whom nothing is published is shown as open and "Available" instead of closed.
+    /// `force_dummy_presence`: a presentity without publications is shown as open and "Available" instead of closed.
     pub force_dummy_presence: bool,
     /// `force_presence_single_body`: only one publication is shown.
     pub force_presence_single_body: Option<SingleBody>,
@@ -93,11 +93,11 @@ pub struct DialogOptions {
 /// Options of `dialog;sla`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SlaOptions {
-    /// `disable_bla`. The model's default is 1.
+    /// `disable_bla`. The default in Kamailio is 1.
     pub disable_bla: bool,
     /// `default_expires`, in seconds.
     pub default_expires_s: u32,
-    /// Whether the header Sender names who published, as `handle_publish($hdr(Sender))` says in the model; else it is the
+    /// Whether the header Sender names who published, as `handle_publish($hdr(Sender))` says in Kamailio; otherwise it is the
     /// Contact. Only if what comes can be trusted to set it.
     pub trust_sender: bool,
 }
@@ -141,7 +141,7 @@ pub struct ReginfoOptions {
     pub disable: bool,
     /// `default_expires`, in seconds.
     pub default_expires_s: u32,
-    /// `aggregate_presentities`: the registrations of all publications are shown, not only of the newest. The model's
+    /// `aggregate_presentities`: the registrations of all publications are shown, not only of the newest. Kamailio's
     /// default is 0.
     pub aggregate_presentities: bool,
 }
@@ -155,7 +155,7 @@ pub struct FeatureEventOptions {
     pub default_expires_s: u32,
     /// What a NOTIFY tells.
     pub features: Features,
-    /// How long a feature that a phone has set is known, in seconds; 0 until it is set again. The model forgets it after an
+    /// How long a feature that a phone has set is known, in seconds; 0 until it is set again. Kamailio forgets it after an
     /// hour, and the phone then shows what is not so.
     pub feature_expires_s: u32,
 }
@@ -165,7 +165,7 @@ pub struct FeatureEventOptions {
 pub enum Features {
     /// Every feature that is known: as multipart/mixed if there are several, so that a phone that starts knows them all.
     All,
-    /// Only the one that changed last, as the model does.
+    /// Only the one that changed last, as Kamailio's module does.
     Newest,
 }
 
@@ -230,7 +230,7 @@ impl Default for PresenceOptions {
 }
 
 impl Default for SingleBody {
-    /// The model's: the text of `note`, of Available, Ringing and On the Phone the last one.
+    /// Kamailio's: the text of `note`, of Available, Ringing and On the Phone the last one.
     fn default() -> Self {
         Self {
             lookup_element: "note".to_owned(),

@@ -1,6 +1,6 @@
 //! In which order publications are merged: `retrieve_order` and `retrieve_order_by`.
 //!
-//! The first of the order comes first in the document, and wins where only one can. By default that is the newest. The model
+//! The first of the order comes first in the document, and wins where only one can. By default that is the newest. Kamailio
 //! pastes `retrieve_order_by` into its SQL; here it is a list of known columns, so that a typing error is found at the start
 //! and cannot become SQL.
 
@@ -30,10 +30,10 @@ enum Direction {
     Descending,
 }
 
-/// `retrieve_order_by` is no list of columns.
+/// `retrieve_order_by` is not a list of columns.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{word}` is none of priority, received_time, expires, id, etag, sender, each with asc or desc"
+    "`{word}` is not one of priority, received_time, expires, id, etag, sender, each with asc or desc"
 )]
 pub struct RetrieveOrderFault {
     /// The part that was not understood.
@@ -48,11 +48,11 @@ impl RetrieveOrder {
 
     /// The order of a text like `priority, received_time desc` (`retrieve_order` = 1).
     ///
-    /// As in the model, it is the order in which rows are read, and the last one read comes first in the document: with
+    /// As in Kamailio, it is the order in which rows are read, and the last one read comes first in the document: with
     /// `priority`, the highest priority.
     ///
     /// # Errors
-    /// Names the part that is no column.
+    /// Names the part that is not a column.
     pub fn by(text: &str) -> Result<Self, RetrieveOrderFault> {
         let key = |part: &str| {
             let mut words = part.split_ascii_whitespace();

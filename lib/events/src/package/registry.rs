@@ -21,11 +21,11 @@ pub struct Registry {
 /// A declared package that cannot be served.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RegistryFault {
-    /// The name, or a parameter, is no token, or is empty, or looks like watcher information.
+    /// The name, or a parameter, is not a token, or is empty, or looks like watcher information.
     #[error("`{0}` cannot be the name of an event package")]
     BadName(String),
     /// There is a package of that name already.
-    #[error("event package `{0}` is there twice")]
+    #[error("event package `{0}` is declared twice")]
     Twice(String),
     /// No content type, or one that is not `type/subtype` in lower case.
     #[error("event package `{0}` needs content types like application/x+xml, in lower case")]

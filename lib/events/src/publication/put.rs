@@ -78,7 +78,7 @@ pub fn decide_put(
         return Err(PublishReject::BadRequest("Missing Body"));
     }
     let content_type = put.content_type.map(|value| {
-        // Whatever is no text is no media type.
+        // Whatever is not text is not a media type.
         MediaType::parse(&String::from_utf8_lossy(value))
     });
     let (content_type, body, note) = accepted_state(

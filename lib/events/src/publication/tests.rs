@@ -209,7 +209,7 @@ fn a_shared_line_keeps_its_entity_tag() {
     }
 }
 
-/// The guide: "It should be taken from the Sender header. It was left at the decision of the administrator".
+/// Kamailio's documentation: "It should be taken from the Sender header. It was left at the decision of the administrator".
 #[test]
 fn who_published_a_shared_line_is_the_contact_or_a_trusted_sender() {
     let mut options = crate::PackageOptions::default();

@@ -1,4 +1,4 @@
-//! Where the model errs: one test for each deviation concerning rules, named after what it does, showing what is right.
+//! Where Kamailio's presence module errs: one test for each deviation concerning rules, named after what it does, showing what is right.
 
 use super::support::*;
 use events::authorization::evaluate::decide;
@@ -246,7 +246,7 @@ fn the_default_of_transformations_is_to_permit() {
     );
 }
 
-/// The model takes a permission's name for that of an element, if it has fewer than 24 characters: `provide-tuple` would do.
+/// Kamailio takes a permission's name for that of an element, if it has fewer than 24 characters: `provide-tuple` would do.
 #[test]
 fn permissions_are_named_after_elements_in_23_characters() {
     let tuple = "<tuple id='t'><status><basic>open</basic></status><note>n</note></tuple>";

@@ -36,7 +36,7 @@ impl Scanner<'_, '_> {
             "redefine" | "redef" => self.add_define(name, text, IfTaken::Replace, &place),
             "defexp" | "defexps" => self.problem(
                 &place,
-                format!("#!{directive} is not computed here: write a #!define instead"),
+                format!("#!{directive} is not evaluated here: write a #!define instead"),
             ),
             "defenv" | "defenvs" | "trydefenv" | "trydefenvs" => {
                 self.add_variable(directive, line, &place);
@@ -62,7 +62,7 @@ impl Scanner<'_, '_> {
                 if self.conditions.hold() {
                     self.problem(
                         &place,
-                        "#!ifexp is not computed here, and taken as false: write #!ifdef instead",
+                        "#!ifexp is not evaluated here, and counts as false: write #!ifdef instead",
                     );
                 }
                 self.conditions.open(false, place);

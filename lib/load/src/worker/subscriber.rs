@@ -347,7 +347,7 @@ impl Worker<'_> {
             let publication = &self.publications[first + number];
             let state = self.scratch[number].unwrap_or(publication.ledger.absent());
             match self.shown[index as usize * publications + number].show(state) {
-                // What was there before the subscription is no news.
+                // What was there before the subscription is not news.
                 Change::Newer { .. } if is_first => {}
                 Change::Newer { after } => {
                     for newer in after + 1..=state {

@@ -35,7 +35,7 @@ pub enum WorkloadError {
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// The key, such as `phase.2.modify.rate` (phases are counted from 1); empty for a file that is no TOML.
+    /// The key, such as `phase.2.modify.rate` (phases are counted from 1); empty for a file that is not TOML.
     pub path: String,
     /// What is wrong with it.
     pub message: String,
@@ -301,7 +301,7 @@ fn set(table: &mut Table, path: &str, value: &str) -> Result<(), &'static str> {
                 find_phase(phases, which)
                     .ok_or("no such phase: write phase.NUMBER.KEY or phase.NAME.KEY")?
             }
-            _ => return Err("is no table"),
+            _ => return Err("is not a table"),
         };
         if keys.peek().is_none() {
             return Err("names a whole phase: write phase.NUMBER.KEY or phase.NAME.KEY");

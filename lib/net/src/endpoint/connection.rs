@@ -39,7 +39,7 @@ pub(super) struct WriteQueue {
     owed: AtomicI64,
     /// Rings when what was queued has been written.
     written: Notify,
-    /// The peer sends no more: it gets what it is owed, and nothing new is to begin here.
+    /// The peer sends no more: it gets its pending answers, and nothing new is to begin here.
     ending: AtomicBool,
     token: CancellationToken,
 }

@@ -198,7 +198,7 @@ impl TcpTable {
         self.tasks.spawn(async move {
             connection::run(&table, stream, &queue, queued, origin).await;
             table.forget(queue.flow());
-            // Last, so that whoever is told finds the connection gone.
+            // Last, so that the receiver of this event finds the connection gone.
             queue.close();
         });
         Ok(flow)

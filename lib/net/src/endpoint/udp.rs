@@ -37,7 +37,7 @@ pub(super) fn open_std(
 }
 
 fn raise_receive_buffer(socket: &Socket, bytes: usize) {
-    // With CAP_NET_ADMIN beyond `net.core.rmem_max`; without it as far as that. A small buffer is no reason not to start.
+    // With CAP_NET_ADMIN beyond `net.core.rmem_max`; without it as far as that. A small buffer is not a reason not to start.
     #[cfg(target_os = "linux")]
     if rustix::net::sockopt::set_socket_recv_buffer_size_force(socket, bytes).is_ok() {
         return;
@@ -135,7 +135,7 @@ async fn write(
             biased;
             count = queued.recv_many(&mut batch, BATCH) => count,
             () = closing.cancelled() => {
-                // Flush what was queued before: an answer after COMMIT is owed.
+                // Flush what was queued before: an answer after COMMIT must be sent.
                 queued.close();
                 queued.recv_many(&mut batch, BATCH).await
             }

@@ -22,7 +22,7 @@ const TABLE: &[(&str, Range, Option<i64>, &str)] = &[
         "publ_cache",
         0..=2,
         Some(0),
-        "has no meaning here: publications are in the database only, as with 0, so that all servers see the same",
+        "has no meaning here: publications are in the database only, as with 0, so that all servers see the same rows",
     ),
     (
         "subs_htable_size",
@@ -52,13 +52,13 @@ const TABLE: &[(&str, Range, Option<i64>, &str)] = &[
         "db_table_lock_type",
         0..=1,
         None,
-        "has no meaning here: rows are locked, never tables, and always in one order, so that nothing waits for itself",
+        "has no meaning here: rows are locked, never tables, and always in one order, so that deadlocks do not happen",
     ),
     (
         "startup_mode",
         0..=1,
         Some(1),
-        "has no meaning here: what has expired is never shown, as with 1; what it is set to 0 for is so with both: hard state and a closed state are shown, and a short life is told while it lasts",
+        "has no meaning here: what has expired is never shown, as with 1; hard state and closed states, the purpose of 0, are always shown, and a publication with a short life as long as it lasts",
     ),
     (
         "subs_remove_match",

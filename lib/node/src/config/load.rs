@@ -38,7 +38,7 @@ pub enum ConfigError {
 pub struct Fault {
     /// Where it was said.
     pub origin: Origin,
-    /// `section.key`; empty for a file that is no TOML.
+    /// `section.key`; empty for a file that is not TOML.
     pub path: String,
     /// What is wrong with it.
     pub message: String,
@@ -199,7 +199,7 @@ impl Loading {
     /// A value that came as a text: what it means depends on what the key takes.
     fn add_text(&mut self, path: &str, text: &str, origin: Origin) {
         let Some((section, key)) = path.split_once('.') else {
-            self.fault(path, "is no key; write section.key", origin);
+            self.fault(path, "is not a key; write section.key", origin);
             return;
         };
         let value = match self

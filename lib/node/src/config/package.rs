@@ -1,5 +1,4 @@
-//! The tables of the event packages. What the parameters do is in `docs/PACKAGES.md`; which crate obeys them is not this
-//! crate's business.
+//! The tables of the event packages. What the parameters do is in `docs/PACKAGES.md`; this crate only reads them.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,22 +20,22 @@ pub struct DialogConfig {
     /// Unit: flag. Default: `0`. Range: 0 or 1.
     #[serde(with = "flag")]
     pub disable: bool,
-    /// The life that is granted to a publication or subscription of this package whose request names none.
+    /// The interval granted to a publication or subscription of this package if the request has no Expires.
     ///
     /// Unit: seconds. Default: `3600`. Range: 1 to 2147483647.
     pub default_expires: Seconds,
-    /// 1: watchers are shown only one dialog: early before confirmed, proceeding, trying, terminated.
+    /// 1: only one dialog is shown: early before confirmed, proceeding, trying, terminated.
     ///
     /// Unit: flag. Default: `0`. Range: 0 or 1.
     #[serde(with = "flag")]
     pub force_single_dialog: bool,
-    /// 1: where there is no dialog, one that has terminated is shown, for phones that want a `<dialog>`.
+    /// 1: if there is no dialog, a terminated one is shown, for phones that require a `<dialog>`.
     ///
     /// Unit: flag. Default: `0`. Range: 0 or 1.
     #[serde(with = "flag")]
     pub force_dummy_dialog: bool,
-    /// How long after it was published a dialog is believed to be trying. Then it is left out and the lamp goes dark,
-    /// without any PUBLISH. 0: as long as it is published.
+    /// How long after its PUBLISH a dialog is shown as trying. Then it is left out and the lamp goes dark, without a
+    /// PUBLISH. 0: as long as it is published.
     ///
     /// Unit: seconds. Default: `60`. Range: 0 to 2147483647.
     pub max_trying: MaxSeconds,
@@ -44,7 +43,7 @@ pub struct DialogConfig {
     ///
     /// Unit: seconds. Default: `600`. Range: 0 to 2147483647.
     pub max_proceeding: MaxSeconds,
-    /// The same for early, which is a phone that rings.
+    /// The same for early, a phone that rings.
     ///
     /// Unit: seconds. Default: `600`. Range: 0 to 2147483647.
     pub max_early: MaxSeconds,
@@ -60,13 +59,14 @@ pub struct SlaConfig {
     /// Unit: flag. Default: `0`. Range: 0 or 1.
     #[serde(with = "flag")]
     pub disable_bla: bool,
-    /// The life that is granted to a publication or subscription of this package whose request names none.
+    /// The interval granted to a publication or subscription of this package if the request has no Expires.
     ///
     /// Unit: seconds. Default: `3600`. Range: 1 to 2147483647.
     pub default_expires: Seconds,
-    /// Who published, and so is not notified of it. 0: the Contact of the PUBLISH. 1: its header Sender, if it has one, as
-    /// `handle_publish("$hdr(Sender)")` does in Kamailio; only if nobody but trusted servers can send one. A Sender that is no
-    /// address is answered 400.
+    /// Who published, and so gets no NOTIFY for it. 0: the Contact of the PUBLISH. 1: its header Sender, if it has one,
+    /// as `handle_publish("$hdr(Sender)")` does in Kamailio. Set 1 only if the edge removes Sender from requests of
+    /// phones: otherwise a phone can name another one, which then gets no NOTIFY. A Sender that is not an address is
+    /// answered 400.
     ///
     /// Unit: flag. Default: `0`. Range: 0 or 1.
     #[serde(with = "flag")]
@@ -82,16 +82,16 @@ pub struct MessageSummaryConfig {
     /// Unit: flag. Default: `0`. Range: 0 or 1.
     #[serde(with = "flag")]
     pub disable: bool,
-    /// The life that is granted to a publication or subscription of this package whose request names none.
+    /// The interval granted to a publication or subscription of this package if the request has no Expires.
     ///
     /// Unit: seconds. Default: `3600`. Range: 1 to 2147483647.
     pub default_expires: Seconds,
-    /// What is shown of several accounts. `summed`: one summary with the sums. `each`: a block for each account, the
+    /// How several accounts are shown. `summed`: one summary with the sums. `each`: a block for each account, the
     /// presentity's own first.
     ///
     /// Unit: none. Default: `"summed"`. Range: summed or each.
     pub accounts: Accounts,
-    /// What a phone gets of whom nothing is published. `shown`: "Messages-Waiting: no". `omitted`: a NOTIFY without body.
+    /// What a phone gets while nothing is published. `shown`: "Messages-Waiting: no". `omitted`: a NOTIFY without body.
     ///
     /// Unit: none. Default: `"shown"`. Range: shown or omitted.
     pub neutral: NeutralDocument,
@@ -106,7 +106,7 @@ pub struct ConferenceConfig {
     /// Unit: flag. Default: `0`. Range: 0 or 1.
     #[serde(with = "flag")]
     pub disable: bool,
-    /// The life that is granted to a publication or subscription of this package whose request names none.
+    /// The interval granted to a publication or subscription of this package if the request has no Expires.
     ///
     /// Unit: seconds. Default: `3600`. Range: 1 to 2147483647.
     pub default_expires: Seconds,
@@ -121,12 +121,12 @@ pub struct ReginfoConfig {
     /// Unit: flag. Default: `0`. Range: 0 or 1.
     #[serde(with = "flag")]
     pub disable: bool,
-    /// The life that is granted to a publication or subscription of this package whose request names none.
+    /// The interval granted to a publication or subscription of this package if the request has no Expires.
     ///
     /// Unit: seconds. Default: `3600`. Range: 1 to 2147483647.
     pub default_expires: Seconds,
-    /// 1: the registrations of all publications are shown, one an address with all its contacts. 0: only the newest
-    /// publication is shown, which is the default of Kamailio's module.
+    /// 1: the registrations of all publications are shown, one for each address with all its contacts. 0: only the
+    /// newest publication is shown, the default of Kamailio's module.
     ///
     /// Unit: flag. Default: `1`. Range: 0 or 1.
     #[serde(with = "flag")]
@@ -142,7 +142,7 @@ pub struct ProfileConfig {
     /// Unit: flag. Default: `0`. Range: 0 or 1.
     #[serde(with = "flag")]
     pub disable: bool,
-    /// The life that is granted to a publication or subscription of this package whose request names none.
+    /// The interval granted to a publication or subscription of this package if the request has no Expires.
     ///
     /// Unit: seconds. Default: `3600`. Range: 1 to 2147483647.
     pub default_expires: Seconds,
@@ -157,7 +157,7 @@ pub struct XcapDiffConfig {
     /// Unit: flag. Default: `0`. Range: 0 or 1.
     #[serde(with = "flag")]
     pub disable_xcapdiff: bool,
-    /// The life that is granted to a publication or subscription of this package whose request names none.
+    /// The interval granted to a publication or subscription of this package if the request has no Expires.
     ///
     /// Unit: seconds. Default: `3600`. Range: 1 to 2147483647.
     pub default_expires: Seconds,
@@ -172,37 +172,38 @@ pub struct FeatureEventConfig {
     /// Unit: flag. Default: `0`. Range: 0 or 1.
     #[serde(with = "flag")]
     pub disable: bool,
-    /// The life that is granted to a publication or subscription of this package whose request names none.
+    /// The interval granted to a publication or subscription of this package if the request has no Expires.
     ///
     /// Unit: seconds. Default: `3600`. Range: 1 to 2147483647.
     pub default_expires: Seconds,
-    /// What a NOTIFY tells. `all`: every feature that is known, as multipart/mixed if there are several. `newest`: only the one
-    /// that changed last, as Kamailio's module does.
+    /// What a NOTIFY contains. `all`: every known feature, as multipart/mixed if there are several. `newest`: only the
+    /// one that changed last, as in Kamailio's module.
     ///
     /// Unit: none. Default: `"all"`. Range: all or newest.
     pub features: Features,
-    /// How long a feature that a phone has set by a SUBSCRIBE is known. 0: until it is set again. (Kamailio's module forgets it
-    /// after an hour.)
+    /// How long a feature that a phone has set by a SUBSCRIBE is kept. 0: until it is set again. (Kamailio's module
+    /// forgets it after an hour.)
     ///
     /// Unit: seconds. Default: `0`. Range: 0 to 2147483647.
     pub feature_expires: MaxSeconds,
 }
 
-/// `[packages]`: what holds for all event packages, and those that the program does not bring along.
+/// `[packages]`: settings of all event packages, and packages that are declared here.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PackagesConfig {
-    /// How large the document of a NOTIFY may be, in every event package. Of publications that would make it larger the newest are shown;
-    /// `pgpresence explain` says how many are left out. A PUBLISH with a larger body is answered 413, and one of more than 65536 in any
-    /// case. Watcher information that is larger is sent in pieces. What is more than some 64000 reaches only watchers to whom TCP leads.
+    /// How large the document of a NOTIFY may be, in every event package. If several publications would be larger
+    /// together, the newest are shown; `pgpresence explain` says how many are left out. A PUBLISH with a larger body is
+    /// answered 413, and one of more than 65536 in any case. Larger watcher information is sent in pieces. A document
+    /// of more than about 64000 reaches only watchers by TCP.
     ///
     /// Unit: bytes. Default: `60000`. Range: 4096 to 262144.
     pub max_document_bytes: Within<4096, 262_144>,
-    /// Event packages without code, each a table `[[packages.declared]]`: `name` (as in Event), `parameters` (of Event that
-    /// belong to the name), `content_types` (of a PUBLISH, in lower case; the first is that of a NOTIFY), `merge` (`newest`:
-    /// the newest publication as it is; for XML also `all`, or `id`: the newest of each name and id), `authorization` (1: whom
-    /// the presentity's rules allow may subscribe, as for `presence`, and sees the whole document; 0: everybody),
-    /// `default_expires`, `winfo` (`true`: it has watcher information).
+    /// Event packages without code, each a table `[[packages.declared]]`: `name` (as in Event), `parameters` (of Event
+    /// that belong to the name), `content_types` (of a PUBLISH, in lower case; the first is that of a NOTIFY), `merge`
+    /// (`newest`: the newest publication as it is; for XML also `all`, or `id`: the newest of each name and id),
+    /// `authorization` (1: watchers that the presentity's rules allow may subscribe, as for `presence`, and see the
+    /// whole document; 0: everybody), `default_expires`, `winfo` (`true`: it has watcher information).
     ///
     /// Unit: none. Default: `[]`. Range: names that no other package has.
     pub declared: Vec<DeclaredPackage>,
@@ -225,7 +226,7 @@ pub struct DeclaredPackage {
     /// Whether the presentity's rules say who may subscribe.
     #[serde(default, with = "flag")]
     pub authorization: bool,
-    /// The life that is granted to those who name none, in seconds.
+    /// The interval granted if the request has no Expires, in seconds.
     #[serde(default = "hour")]
     pub default_expires: Seconds,
     /// Whether it has watcher information.

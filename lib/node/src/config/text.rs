@@ -23,7 +23,7 @@ fn checked<'de, D: Deserializer<'de>>(
 /// Empty, or what a script can write as `xavp.<name>`.
 pub(super) fn xavp_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let wanted =
-        "a name of letters, digits and _ that begins with no digit and is no word of Lua's";
+        "a name of letters, digits and _ that does not begin with a digit and is not a Lua keyword";
     checked(deserializer, is_xavp_name, wanted)
 }
 
@@ -38,7 +38,7 @@ pub(super) fn element_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result
 
 /// RFC 6665 section 8.4: `event-reason-value`, with the parameters that may follow it.
 pub(super) fn reason<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    let wanted = "a reason, perhaps with parameters, such as probation;retry-after=30";
+    let wanted = "a reason, optionally with parameters, such as probation;retry-after=30";
     checked(deserializer, is_reason, wanted)
 }
 

@@ -143,7 +143,7 @@ fn the_xavp_is_the_calls_own() {
     assert_eq!(asks(machine.route(publish())).1, publishes(None, Some(7)));
 }
 
-/// What a script sets wrongly is told of with its place, and counts as not set: nobody's PUBLISH is lost by it.
+/// A wrong value that a script sets is logged with its place, and counts as not set: no PUBLISH is lost by it.
 #[test]
 fn a_wrong_value_is_told_of_and_counts_as_not_set() {
     for (source, what) in [

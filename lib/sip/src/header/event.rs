@@ -19,7 +19,7 @@ impl Event {
     /// Reads an Event value.
     ///
     /// # Errors
-    /// The package is no token, or a parameter is malformed.
+    /// The package is not a token, or a parameter is malformed.
     pub fn parse(text: &str) -> Result<Event, ParseError> {
         let end = text.find(';').unwrap_or(text.len());
         let package = trim(&text[..end]);

@@ -27,7 +27,7 @@ pub(super) struct Take {
     pub(super) rendered: Rendered,
     /// A limit cut it short: there may be more, of any of the resources.
     pub(super) is_cut: bool,
-    /// Something is owed that could not be taken now.
+    /// Something is due that could not be taken now.
     pub(super) left_behind: Vec<usize>,
     /// Nothing was taken of them, nor of those that were taken together with them. So their dialogs would have been shown.
     pub(super) doubted: Vec<(usize, Option<Arc<Seen>>)>,
@@ -161,7 +161,7 @@ impl Taking {
             take.add(part);
         }
         match parts.outage {
-            // It is taken once more: that tells whether anything else is owed.
+            // It is taken once more: that tells whether anything else is due.
             None => take.left_behind.push(place),
             // Nobody knows what was taken of it.
             Some(outage) => {

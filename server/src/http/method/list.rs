@@ -1,6 +1,6 @@
-//! Lists: the rows, in the model's shape, and whether there are more.
+//! Lists: the rows, in Kamailio's shape, and whether there are more.
 //!
-//! The model answers a list as one array, and its tools read it so: a list without `limit` is whole. It is read in portions, so that one
+//! Kamailio answers a list as one array, and its tools read it so: a list without `limit` is whole. It is read in portions, so that one
 //! statement never takes long, and ends where it would take too much memory. A list that does not end where its array does says
 //! so beside the array, never in it.
 
@@ -201,7 +201,7 @@ fn object(value: Value) -> Map<String, Value> {
 mod tests {
     use super::*;
 
-    /// Reads a list of rows with these octets each, and says which came, in how many portions, and what is told of more.
+    /// Reads a list of rows with these octets each, and says which came, in how many portions, and what the answer says about more.
     fn read(stored: &[usize], part: Part, portion: u32) -> (Vec<i64>, usize, Option<i64>) {
         let all: Vec<(i64, usize)> = (1..).zip(stored.iter().copied()).collect();
         let (mut list, mut portions) = (Gathered::new(part), 0);

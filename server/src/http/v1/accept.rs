@@ -1,4 +1,4 @@
-//! Accept (RFC 9110 section 12.5.1). There is one representation of everything here; whoever does not take it is told so.
+//! Accept (RFC 9110 section 12.5.1). There is one representation of everything here; a client that does not accept it gets 406.
 
 use hyper::HeaderMap;
 use hyper::header::ACCEPT;
@@ -12,7 +12,7 @@ pub(super) fn require(headers: &HeaderMap, content_type: &str) -> Result<(), Pro
     if !headers.contains_key(ACCEPT) {
         return Ok(());
     }
-    // What is no media range allows nothing.
+    // What is not a media range allows nothing.
     let ranges: Vec<MediaType> = headers
         .get_all(ACCEPT)
         .iter()

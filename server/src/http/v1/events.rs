@@ -1,7 +1,7 @@
 //! `GET …/events`: server-sent events (WHATWG HTML, section 9.2). First the present state, then each change.
 //!
-//! A stream tells states, not history: whoever is slow, or comes back, is told the latest. The id of an event names the state, so a
-//! client that comes back with it (Last-Event-ID) is told nothing until that is another one, whichever server it comes to.
+//! A stream carries states, not the history: a client that is slow, or reconnects, gets the latest. The id of an event names the state, so a
+//! client that reconnects with it (Last-Event-ID) gets nothing until that changes, at any server.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -138,7 +138,7 @@ fn event(shown: &Shown) -> String {
         return format!("id: {NOTHING}\nevent: none\ndata: {{}}\n\n");
     };
     let mut data = json!({"etag": document.etag, "content_type": document.content_type});
-    // What is no text is only named; GET has it.
+    // What is not text is only named; GET has it.
     if let (Ok(text), Some(data)) = (std::str::from_utf8(&document.body), data.as_object_mut()) {
         data.insert("document".to_owned(), text.into());
     }

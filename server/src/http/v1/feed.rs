@@ -118,7 +118,7 @@ impl Feed {
             }
             let began = Instant::now();
             if let Err(error) = self.look().await {
-                tracing::debug!(%error, "streams are not told anything while the database is away");
+                tracing::debug!(%error, "streams get no events while the database does not answer");
             }
             let rest = (began.elapsed() * REST_FACTOR).clamp(REST, LOOKS_WITHIN);
             sleep_until(Instant::now() + rest).await;
@@ -137,7 +137,7 @@ impl Feed {
                     .filter(|(r, mark)| state.is_changed(r, mark))
                     .collect()
             };
-            // Documents after marks: what changes in between is found again by the next look, and is no news then.
+            // Documents after marks: what changes in between is found again by the next look, and is not news then.
             for changed in changed.chunks(READ_TOGETHER) {
                 let named: Vec<Resource> = changed.iter().map(|(r, _)| r.clone()).collect();
                 let shown = document::look(&self.store, &self.registry, &named).await?;

@@ -37,7 +37,7 @@ impl PutHead {
         require_publishable(target)?;
         // RFC 9110 section 14.5: a part of a document would be taken for the whole.
         if request.headers().contains_key(CONTENT_RANGE) {
-            return Err(Problem::bad_request("A document is put as a whole"));
+            return Err(Problem::bad_request("A document must be sent as a whole"));
         }
         Ok(PutHead {
             source: query.source()?.unwrap_or(DEFAULT_SOURCE).to_owned(),

@@ -23,7 +23,7 @@ pub(super) struct Query(Vec<(String, String)>);
 
 impl<'r> Target<'r> {
     /// # Errors
-    /// 400 for what is no URI, 404 for an unknown event package.
+    /// 400 for what is not a URI, 404 for an unknown event package.
     pub(super) fn read(http: &'r Http, segments: &[&str]) -> Result<Target<'r>, Problem> {
         let uri = decoded(segments.first().copied().unwrap_or_default())?;
         let event = decoded(segments.get(1).copied().unwrap_or_default())?;
@@ -62,13 +62,13 @@ impl Query {
             let name = decoded(name)?;
             if !known.contains(&name.as_str()) {
                 let detail = match known {
-                    [] => "No parameter is known here".to_owned(),
-                    known => format!("These parameters are known here: {}", known.join(", ")),
+                    [] => "This path has no parameters".to_owned(),
+                    known => format!("The parameters of this path are: {}", known.join(", ")),
                 };
                 return Err(Problem::bad_request(detail));
             }
             if pairs.iter().any(|(other, _)| *other == name) {
-                return Err(Problem::bad_request(format!("{name} is there twice")));
+                return Err(Problem::bad_request(format!("{name} is given twice")));
             }
             pairs.push((name, decoded(&value.replace('+', " "))?));
         }
@@ -94,7 +94,7 @@ impl Query {
     }
 
     /// # Errors
-    /// 400 for what is no whole number from `least` to `most`.
+    /// 400 for what is not a whole number from `least` to `most`.
     pub(super) fn number(&self, name: &str, least: i64, most: i64) -> Result<Option<i64>, Problem> {
         self.find(name)
             .map(|text| whole_number(name, text, least, most))

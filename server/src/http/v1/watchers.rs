@@ -16,7 +16,7 @@ const PAGE: u32 = 1000;
 const LARGEST_PAGE: u32 = 10_000;
 
 /// # Errors
-/// 400 for what is no page; 406.
+/// 400 for what is not a page; 406.
 pub(in crate::http) async fn list(
     http: &Http,
     request: &Request<Incoming>,
