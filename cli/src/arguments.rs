@@ -1,8 +1,10 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::load::LoadArgs;
 use crate::publish::PublishArgs;
@@ -18,7 +20,7 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
-/// What overrides the configuration. Accepted before and after the command.
+/// What overrides the configuration. Accepted before and after each command; its help shows those that it reads.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Configuration")]
 pub(crate) struct Settings {
@@ -34,8 +36,8 @@ pub(crate) struct Settings {
     #[arg(long, global = true, value_name = "TRANSPORT:ADDRESS:PORT")]
     pub(crate) listen: Vec<String>,
 
-    /// Where `run` keeps its own PostgreSQL [default: $XDG_DATA_HOME/pgpresence or ~/.local/share/pgpresence; as root
-    /// /var/lib/pgpresence].
+    /// Where `run` keeps its own PostgreSQL, and where others look for it when no database is named [default:
+    /// $XDG_DATA_HOME/pgpresence or ~/.local/share/pgpresence; as root /var/lib/pgpresence].
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
 
@@ -74,6 +76,79 @@ pub(crate) enum Command {
     Publish(PublishArgs),
     /// Make load for a presence server, this or another one, and check what it does.
     Load(LoadArgs),
+    /// Open psql on the database.
+    Psql(PsqlArgs),
+    /// Print the completions of this command line for a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Write a manual page for each command.
+    Man {
+        /// The folder that gets the pages, such as /usr/local/share/man/man1.
+        folder: PathBuf,
+    },
+}
+
+/// Which of the [`Settings`] a command reads, by the names of their fields.
+const READ_BY: &[(&[&str], &[&str])] = &[
+    (&["run"], &["config", "database_url", "listen", "data_dir", "set"]),
+    (&["server"], &["config", "database_url", "listen", "set"]),
+    (&["notifier"], &["config", "database_url", "listen", "set"]),
+    (&["migrate"], &["config", "database_url", "data_dir", "set"]),
+    (&["import"], &["config", "database_url", "data_dir", "set"]),
+    (&["rpc"], &["config", "database_url", "data_dir", "set"]),
+    (&["status"], &["config", "database_url", "data_dir", "set"]),
+    (&["explain"], &["config", "database_url", "data_dir", "set"]),
+    (&["psql"], &["config", "database_url", "data_dir", "set"]),
+    (&["config", "check"], &["config", "database_url", "listen", "set"]),
+    (&["config", "show"], &["config", "database_url", "listen", "set"]),
+    (&["load"], &["set"]),
+];
+
+impl Arguments {
+    /// The whole command line, each command with the settings that concern it.
+    pub(crate) fn grammar() -> clap::Command {
+        let all = Arguments::command();
+        let settings: Vec<Arg> = all
+            .get_arguments()
+            .filter(|argument| argument.is_global_set())
+            .cloned()
+            .collect();
+        show_only_what_is_read(all, &settings, &mut Vec::new())
+    }
+
+    /// Reads the command line of this process. Ends it with the usage where that is wrong.
+    pub(crate) fn read() -> Arguments {
+        let found: ArgMatches = Arguments::grammar().get_matches();
+        Arguments::from_arg_matches(&found).unwrap_or_else(|error| error.exit())
+    }
+}
+
+/// Hides, in each command below this one, the settings that it does not read.
+fn show_only_what_is_read(
+    command: clap::Command,
+    settings: &[Arg],
+    path: &mut Vec<String>,
+) -> clap::Command {
+    command.mut_subcommands(|below| {
+        path.push(below.get_name().to_owned());
+        let read = READ_BY
+            .iter()
+            .find(|(names, _)| names == path)
+            .map_or(&[][..], |(_, read)| read);
+        let hidden = settings
+            .iter()
+            .filter(|setting| !read.contains(&setting.get_id().as_str()))
+            .map(|setting| setting.clone().hide(true));
+        let is_group = below.has_subcommands();
+        let below = show_only_what_is_read(below, settings, path);
+        path.pop();
+        match is_group {
+            true => below,
+            false => below.args(hidden.collect::<Vec<_>>()),
+        }
+    })
 }
 
 #[derive(Debug, Args)]
@@ -109,6 +184,13 @@ pub(crate) struct ExplainArgs {
     /// The largest number of subscriptions to show for each event package.
     #[arg(long, value_name = "NUMBER", default_value_t = 100)]
     pub(crate) watchers: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PsqlArgs {
+    /// Arguments of psql, such as -c 'SELECT count(*) FROM presentity'.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
+    pub(crate) arguments: Vec<OsString>,
 }
 
 #[derive(Debug, Args)]
@@ -185,10 +267,24 @@ fn split_define(text: &str) -> Result<(String, String), String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use super::{Arguments, READ_BY};
 
     #[test]
     fn the_command_line_is_well_formed() {
-        super::Arguments::command().debug_assert();
+        Arguments::grammar().debug_assert();
+    }
+
+    #[test]
+    fn each_command_that_reads_settings_is_there() {
+        for (path, read) in READ_BY {
+            let mut command = Arguments::grammar();
+            command.build();
+            for name in *path {
+                command = command.find_subcommand(name).unwrap().clone();
+            }
+            for name in *read {
+                assert!(command.get_arguments().any(|found| found.get_id() == name), "{path:?} {name}");
+            }
+        }
     }
 }

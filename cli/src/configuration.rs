@@ -1,14 +1,19 @@
 //! From the command line to a configuration; `config check` and `config show`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use node::{Config, ConfigError, DatabaseUrl, Fault, Origin, UriMatch};
+use postgres_dev::Cluster;
 use schema::SchemaError;
 
 use crate::arguments::Settings;
 use crate::packages;
 use crate::{remark, say};
+
+/// The database in the PostgreSQL of `run`.
+pub(crate) const DATABASE: &str = "pgpresence";
 
 /// Which key `--listen` stands for.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +44,45 @@ pub(crate) fn load(settings: &Settings, role: Role) -> Result<Config, ConfigErro
     let config = Config::load(settings.config.as_deref(), env, &sets)?;
     packages::registry(&config)?;
     Ok(config)
+}
+
+/// The database that is configured, or else that of a `pgpresence run` on this machine.
+pub(crate) fn find_database(settings: &Settings, config: &Config) -> anyhow::Result<DatabaseUrl> {
+    let configured = database_url(config);
+    if configured.is_ok() {
+        return configured.cloned();
+    }
+    let running = data_dir(settings)
+        .ok()
+        .and_then(|folder| Cluster::find_running(&folder, DATABASE));
+    match running {
+        Some(url) => Ok(url.parse()?),
+        None => configured.cloned(),
+    }
+}
+
+/// Where `run` keeps its PostgreSQL.
+pub(crate) fn data_dir(settings: &Settings) -> anyhow::Result<PathBuf> {
+    match &settings.data_dir {
+        Some(folder) => Ok(folder.clone()),
+        None => default_data_dir(),
+    }
+}
+
+fn default_data_dir() -> anyhow::Result<PathBuf> {
+    if rustix::process::geteuid().is_root() {
+        // Not in /root: the user that PostgreSQL runs as could not get there.
+        return Ok(PathBuf::from("/var/lib/pgpresence"));
+    }
+    let directory = |name| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path: &PathBuf| path.is_absolute())
+    };
+    directory("XDG_DATA_HOME")
+        .or_else(|| directory("HOME").map(|home| home.join(".local/share")))
+        .map(|parent| parent.join("pgpresence"))
+        .context("neither XDG_DATA_HOME nor HOME is set; give --data-dir or --database-url")
 }
 
 /// The database's URL, for commands that cannot do without.

@@ -26,7 +26,7 @@ pub(crate) async fn run(settings: &Settings, args: &ExplainArgs) -> anyhow::Resu
     let registry = packages::registry(&config)?;
     let uri = canonical(&args.uri, config.presence.sip_uri_match)
         .with_context(|| format!("{:?} is not a URI of a presentity", args.uri))?;
-    let store = open(&config).await?;
+    let store = open(settings, &config).await?;
     let operator = store.operator();
     let mut names = operator.list_events(&uri).await?;
     if !names.iter().any(|name| name == "presence") {

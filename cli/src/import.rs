@@ -14,7 +14,8 @@ use node::{Config, ConfigError, DatabaseUrl, Fault, Origin, TableName};
 use sql::{ImportVerdict, ImportedDecision, Store, StoreError, StoreOptions, Tables};
 
 use crate::arguments::{ImportArgs, Settings};
-use crate::configuration::{Role, database_url, load, schema_fault, schema_settings};
+use crate::configuration::{Role, find_database, load, schema_fault, schema_settings};
+use crate::progress::ProgressLine;
 use crate::{packages, remark, runtime, say};
 use convert::Converter;
 
@@ -55,7 +56,7 @@ const OURS: (&str, &str) = ("presentity", "presentity_uri");
 pub(crate) fn run(settings: &Settings, args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let config = load(settings, Role::Other)?;
     node::init_log(&config.log);
-    database_url(&config)?;
+    let url = find_database(settings, &config)?;
     let from = args.from.parse::<DatabaseUrl>().map_err(|error| {
         ConfigError::Faults(vec![Fault {
             origin: Origin::CommandLine,
@@ -63,12 +64,16 @@ pub(crate) fn run(settings: &Settings, args: &ImportArgs) -> anyhow::Result<Exit
             message: error.to_string(),
         }])
     })?;
-    runtime()?.block_on(import(&config, &from, args))?;
+    runtime()?.block_on(import(&config, &url, &from, args))?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn import(config: &Config, from: &DatabaseUrl, args: &ImportArgs) -> anyhow::Result<()> {
-    let url = database_url(config)?;
+async fn import(
+    config: &Config,
+    url: &DatabaseUrl,
+    from: &DatabaseUrl,
+    args: &ImportArgs,
+) -> anyhow::Result<()> {
     let wanted = schema_settings(config);
     schema::require(url.expose(), &wanted)
         .await
@@ -102,6 +107,7 @@ async fn import(config: &Config, from: &DatabaseUrl, args: &ImportArgs) -> anyho
         target,
         converter,
         dry: args.dry_run,
+        progress: ProgressLine::start("reading"),
     };
     import.publications().await?;
     import.dialogs().await?;
@@ -202,6 +208,7 @@ struct Run<'a> {
     target: Store,
     converter: Converter<'a>,
     dry: bool,
+    progress: ProgressLine,
 }
 
 /// What became of the rows of a table.
@@ -228,6 +235,7 @@ impl Run<'_> {
                 .await?;
             let Some(last) = page.last() else { break };
             after = last.id;
+            self.progress.show(format_args!("presentity: {} read", tally.read));
             let rows = tally.converted("presentity", page, |row| {
                 (row.id, self.converter.publication(row))
             });
@@ -246,6 +254,7 @@ impl Run<'_> {
                 .await?;
             let Some((last, _)) = page.last() else { break };
             after = *last;
+            self.progress.show(format_args!("presentity: looking for what is gone, {} so far", tally.gone));
             let sources: Vec<i64> = page.iter().map(|(_, source)| *source).collect();
             let existing = self
                 .source
@@ -274,6 +283,7 @@ impl Run<'_> {
             let page = self.source.kamailio().dialogs(after, DIALOGS).await?;
             let Some(last) = page.last() else { break };
             after = last.id;
+            self.progress.show(format_args!("active_watchers: {} read", tally.read));
             let rows = tally.converted("active_watchers", page, |row| {
                 (row.id, self.converter.dialog(row))
             });
@@ -301,6 +311,7 @@ impl Run<'_> {
                 .await?;
             let Some((last, _)) = page.last() else { break };
             after = *last;
+            self.progress.show(format_args!("active_watchers: looking for what is gone, {} so far", tally.gone));
             let (ids, keys): (Vec<i64>, Vec<_>) = page.into_iter().unzip();
             let existing = self.source.kamailio().existing_dialogs(&keys).await?;
             let gone: Vec<i64> = ids
@@ -328,6 +339,7 @@ impl Run<'_> {
             let page = self.source.kamailio().decisions(after, DECISIONS).await?;
             let Some(last) = page.last() else { break };
             after = last.id;
+            self.progress.show(format_args!("watchers: {} read", tally.read));
             let rows = tally.converted("watchers", page, |row| {
                 (row.id, self.converter.decision(row))
             });
@@ -349,6 +361,7 @@ impl Run<'_> {
             let page = self.source.kamailio().documents(after, DOCUMENTS).await?;
             let Some(last) = page.last() else { break };
             after = last.id;
+            self.progress.show(format_args!("xcap: {} read", tally.read));
             let rows = tally.converted("xcap", page, |row| (row.id, self.converter.document(row)));
             let verdicts = tally
                 .store("xcap", &rows, async |rows| {

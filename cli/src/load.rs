@@ -2,17 +2,16 @@
 //!
 //! Exit codes: 0 the verdict is good, 1 it is bad or the run failed, 2 the workload or the command line is wrong.
 
-use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use ::load::{NAMES, Options, Progress, Report, Server, Workload, WorkloadError};
 use anyhow::Context;
 use sip::Transport;
 
 use crate::arguments::Settings;
-use crate::{complain, say};
+use crate::progress::ProgressLine;
+use crate::{complain, remark, say};
 
 /// What `pgpresence load` takes. `--set KEY=VALUE` sets keys of the workload here, such as `presentities=100` or
 /// `phase.measured.modify.window=8`.
@@ -83,9 +82,10 @@ pub(crate) fn run(settings: &Settings, args: &LoadArgs) -> anyhow::Result<ExitCo
         seed: args.seed,
         domain: args.domain.clone(),
     };
-    let mut line = ProgressLine::new();
-    let report = ::load::run(&workload, &options, |progress| line.show(progress))?;
-    line.end();
+    let line = ProgressLine::start("connecting");
+    let mut next_s = 0.0;
+    let report = ::load::run(&workload, &options, |progress| show(&line, &mut next_s, progress))?;
+    drop(line);
     print(args, &report)?;
     Ok(if report.verdict.ok {
         ExitCode::SUCCESS
@@ -133,50 +133,23 @@ fn print(args: &LoadArgs, report: &Report) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The progress, on standard error: one line that changes on a terminal, one line every five seconds elsewhere.
-struct ProgressLine {
-    is_terminal: bool,
-    shown: bool,
-    next: Duration,
-}
-
-impl ProgressLine {
-    fn new() -> ProgressLine {
-        ProgressLine {
-            is_terminal: std::io::stderr().is_terminal(),
-            shown: false,
-            next: Duration::ZERO,
-        }
-    }
-
-    fn show(&mut self, progress: &Progress) {
-        if !self.is_terminal && progress.elapsed_s < self.next.as_secs_f64() {
-            return;
-        }
-        self.next = Duration::from_secs_f64(progress.elapsed_s + 4.5);
-        self.shown = true;
-        let text = format!(
-            "{:>4.0} s  {:<10} publish {:>6.0}/s  subscribe {:>6.0}/s  notify {:>6.0}/s  {:>7.0} messages/s  in flight {}  faults {}",
-            progress.elapsed_s,
-            progress.stage,
-            progress.publish_per_second,
-            progress.subscribe_per_second,
-            progress.notify_per_second,
-            progress.messages_per_second,
-            progress.in_flight,
-            progress.faults,
-        );
-        // Whoever reads it may have gone: that is not a reason to stop.
-        let _ = if self.is_terminal {
-            write!(std::io::stderr(), "\r\x1b[K{text}")
-        } else {
-            writeln!(std::io::stderr(), "{text}")
-        };
-    }
-
-    fn end(&self) {
-        if self.is_terminal && self.shown {
-            let _ = write!(std::io::stderr(), "\r\x1b[K");
-        }
+/// Shows the progress on the line, or, where nobody sees that, prints a line every five seconds.
+fn show(line: &ProgressLine, next_s: &mut f64, progress: &Progress) {
+    let text = format!(
+        "{:>4.0} s  {:<10} publish {:>6.0}/s  subscribe {:>6.0}/s  notify {:>6.0}/s  {:>7.0} messages/s  in flight {}  faults {}",
+        progress.elapsed_s,
+        progress.stage,
+        progress.publish_per_second,
+        progress.subscribe_per_second,
+        progress.notify_per_second,
+        progress.messages_per_second,
+        progress.in_flight,
+        progress.faults,
+    );
+    if line.is_shown() {
+        line.show(text);
+    } else if progress.elapsed_s >= *next_s {
+        *next_s = progress.elapsed_s + 4.5;
+        remark(text);
     }
 }

@@ -9,8 +9,11 @@ mod explain;
 mod import;
 mod import_config;
 mod load;
+mod manual;
 mod migrate;
 mod packages;
+mod progress;
+mod psql;
 mod publish;
 mod rpc;
 mod run;
@@ -24,7 +27,6 @@ use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
 use node::ConfigError;
 
 use arguments::{Arguments, Command, ConfigCommand};
@@ -33,7 +35,7 @@ use arguments::{Arguments, Command, ConfigCommand};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    match execute(Arguments::parse()) {
+    match execute(Arguments::read()) {
         Ok(code) => code,
         Err(error) => match error.downcast_ref::<ConfigError>() {
             Some(faults) => {
@@ -65,6 +67,9 @@ fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Status(args) => runtime()?.block_on(status::run(&settings, &args)),
         Command::Explain(args) => runtime()?.block_on(explain::run(&settings, &args)),
         Command::Load(args) => load::run(&settings, &args),
+        Command::Psql(args) => psql::run(&settings, &args),
+        Command::Completions { shell } => Ok(manual::completions(shell)),
+        Command::Man { folder } => manual::pages(&folder),
         Command::Watch(args) => runtime()?.block_on(watch::run(args)),
         Command::Publish(args) => runtime()?.block_on(publish::run(args)),
     }
@@ -78,15 +83,15 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 
 /// A line on standard output. Whoever reads it may have gone: that is not a reason to stop.
 fn say(line: impl Display) {
-    let _ = writeln!(std::io::stdout().lock(), "{line}");
+    let _ = progress::above(|| writeln!(std::io::stdout().lock(), "{line}"));
 }
 
 /// A line on standard error that is not an error.
 fn remark(line: impl Display) {
-    let _ = writeln!(std::io::stderr().lock(), "{line}");
+    let _ = progress::above(|| writeln!(std::io::stderr().lock(), "{line}"));
 }
 
 /// An error on standard error.
 fn complain(line: impl Display) {
-    let _ = writeln!(std::io::stderr().lock(), "error: {line}");
+    let _ = progress::above(|| writeln!(std::io::stderr().lock(), "error: {line}"));
 }

@@ -5,13 +5,14 @@ use std::process::ExitCode;
 use schema::UriMatch;
 
 use crate::arguments::{MigrateArgs, Settings};
-use crate::configuration::{Role, database_url, load, schema_fault, schema_settings};
+use crate::configuration::{Role, find_database, load, schema_fault, schema_settings};
+use crate::progress::ProgressLine;
 use crate::{remark, runtime, say};
 
 pub(crate) fn run(settings: &Settings, args: &MigrateArgs) -> anyhow::Result<ExitCode> {
     let config = load(settings, Role::Other)?;
     node::init_log(&config.log);
-    let url = database_url(&config)?;
+    let url = find_database(settings, &config)?;
     let wanted = schema_settings(&config);
     if let Some(number) = args.uri_match {
         let uri_match = match number {
@@ -23,7 +24,9 @@ pub(crate) fn run(settings: &Settings, args: &MigrateArgs) -> anyhow::Result<Exi
             uri_match,
             ..wanted
         };
+        let progress = ProgressLine::start("changing the form of users in all rows");
         let changed = runtime()?.block_on(schema::change_uri_match(url.expose(), &ordered))?;
+        drop(progress);
         say(format_args!(
             "sip_uri_match of the database is {uri_match}, {changed} rows were changed"
         ));
@@ -34,9 +37,11 @@ pub(crate) fn run(settings: &Settings, args: &MigrateArgs) -> anyhow::Result<Exi
         }
         return Ok(ExitCode::SUCCESS);
     }
+    let progress = ProgressLine::start("applying migrations");
     let applied = runtime()?
         .block_on(schema::migrate_with(url.expose(), &wanted))
         .map_err(schema_fault)?;
+    drop(progress);
     say(format_args!(
         "the schema is at version {}, {applied} migrations were applied now",
         schema::version()

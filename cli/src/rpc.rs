@@ -9,7 +9,7 @@ use server::http::{METHODS, call, cleaning};
 use sql::{Store, StoreOptions};
 
 use crate::arguments::{RpcArgs, Settings};
-use crate::configuration::{Role, database_url, load, schema_fault, schema_settings};
+use crate::configuration::{Role, find_database, load, schema_fault, schema_settings};
 use crate::{packages, remark, say};
 
 pub(crate) async fn run(settings: &Settings, args: &RpcArgs) -> anyhow::Result<ExitCode> {
@@ -21,7 +21,7 @@ pub(crate) async fn run(settings: &Settings, args: &RpcArgs) -> anyhow::Result<E
         );
     }
     let config = load(settings, Role::Other)?;
-    let store = open(&config).await?;
+    let store = open(settings, &config).await?;
     let judge = sql::Judge::new(&config.presence, packages::registry(&config)?);
     let parameters: Value = args.parameters.iter().map(String::as_str).collect();
     let answer = call(
@@ -47,8 +47,9 @@ pub(crate) async fn run(settings: &Settings, args: &RpcArgs) -> anyhow::Result<E
 }
 
 /// The database, checked to be there and of our version: an operator wants to read that, not that a view is missing.
-pub(crate) async fn open(config: &Config) -> anyhow::Result<Store> {
-    let url = database_url(config)?.expose();
+pub(crate) async fn open(settings: &Settings, config: &Config) -> anyhow::Result<Store> {
+    let url = find_database(settings, config)?;
+    let url = url.expose();
     let wanted = schema_settings(config);
     schema::require(url, &wanted).await.map_err(schema_fault)?;
     let options = StoreOptions {

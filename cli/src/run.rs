@@ -1,6 +1,6 @@
 //! `run`: everything on one machine. PostgreSQL unless there is one, the schema, one server, the notifiers.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,12 +12,10 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinSet, spawn_blocking};
 
 use crate::arguments::Settings;
-use crate::configuration::{self, database_url, load, schema_fault, schema_settings};
+use crate::configuration::{self, DATABASE, database_url, load, schema_fault, schema_settings};
 use crate::supervise::{Event, Role, What, supervise};
 use crate::{runtime, say};
 
-/// The database in our own PostgreSQL.
-const DATABASE: &str = "pgpresence";
 /// How often our own PostgreSQL is looked after.
 const LOOK_AFTER: Duration = Duration::from_millis(500);
 
@@ -33,7 +31,7 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     runtime()?.block_on(async {
         let shutdown = Shutdown::on_signals()?;
         let cluster = SharedCluster::default();
-        let result = run_with(&cluster, settings.data_dir.clone(), config, &shutdown).await;
+        let result = run_with(&cluster, settings, config, &shutdown).await;
         // Last of all, when nobody uses it any more.
         spawn_blocking(move || lock(&cluster).take().map(Cluster::stop)).await?;
         result
@@ -42,12 +40,12 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
 
 async fn run_with(
     cluster: &SharedCluster,
-    data_dir: Option<PathBuf>,
+    settings: &Settings,
     mut config: Config,
     shutdown: &Shutdown,
 ) -> anyhow::Result<ExitCode> {
     let psql = if config.presence.db_url.is_none() {
-        let data_dir = data_dir.map_or_else(default_data_dir, Ok)?;
+        let data_dir = configuration::data_dir(settings)?;
         let (started, url) = spawn_blocking(move || start_postgres(&data_dir)).await??;
         let psql = started.psql_line(DATABASE);
         *lock(cluster) = Some(started);
@@ -175,22 +173,6 @@ fn keep_ports(config: &mut Config, line: &str, listened: &Mutex<Vec<Listener>>) 
         }
         _ => {}
     }
-}
-
-fn default_data_dir() -> anyhow::Result<PathBuf> {
-    if rustix::process::geteuid().is_root() {
-        // Not in /root: the user that PostgreSQL runs as could not get there.
-        return Ok(PathBuf::from("/var/lib/pgpresence"));
-    }
-    let directory = |name| {
-        std::env::var_os(name)
-            .map(PathBuf::from)
-            .filter(|path: &PathBuf| path.is_absolute())
-    };
-    directory("XDG_DATA_HOME")
-        .or_else(|| directory("HOME").map(|home| home.join(".local/share")))
-        .map(|parent| parent.join("pgpresence"))
-        .context("neither XDG_DATA_HOME nor HOME is set; give --data-dir or --database-url")
 }
 
 /// For a shell.

@@ -26,7 +26,7 @@ const SHOWN: u32 = 10;
 pub(crate) async fn run(settings: &Settings, args: &StatusArgs) -> anyhow::Result<ExitCode> {
     let config = load(settings, Role::Other)?;
     let waits = config.presence.waitn_time.seconds() + config.notifier.lease_s.seconds();
-    let store = open(&config).await?;
+    let store = open(settings, &config).await?;
     let operator = store.operator();
     let processes = operator.list_processes().await?;
     let backlog = operator.find_backlog(PATIENCE + waits).await?;

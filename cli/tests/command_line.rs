@@ -31,11 +31,55 @@ fn help_names_every_command_and_option() {
     assert!(!help.contains("supervised"));
     for command in [
         "run", "server", "notifier", "migrate", "import", "config", "watch", "publish", "load",
-        "rpc", "status", "explain",
+        "rpc", "status", "explain", "psql", "completions", "man",
     ] {
         assert_eq!(output(&[command, "--help"]).0, Some(0), "{command}");
     }
     assert!(output(&["--version"]).1.contains(env!("CARGO_PKG_VERSION")));
+}
+
+/// Yet all are accepted everywhere, as they may stand before the command.
+#[test]
+fn help_of_a_command_shows_only_the_settings_that_it_reads() {
+    let settings = ["--config", "--database-url", "--listen", "--data-dir", "--set"];
+    for (command, read) in [
+        (&["run"][..], &settings[..]),
+        (&["server"], &["--config", "--database-url", "--listen", "--set"]),
+        (&["status"], &["--config", "--database-url", "--data-dir", "--set"]),
+        (&["config", "check"], &["--config", "--database-url", "--listen", "--set"]),
+        (&["config", "import"], &[]),
+        (&["load"], &["--set"]),
+        (&["watch"], &[]),
+        (&["publish"], &[]),
+    ] {
+        let (_, help, _) = output(&[command, &["--help"]].concat());
+        let is_shown = |setting: &&&str| help.contains(&format!("{setting} <"));
+        let shown: Vec<&str> = settings.iter().filter(is_shown).copied().collect();
+        assert_eq!(shown, read, "{command:?}\n{help}");
+    }
+    let (code, _, errors) = output(&["--set", "x.y=1", "config", "check"]);
+    assert_eq!(code, Some(2), "{errors}");
+    assert!(errors.contains("x.y"), "{errors}");
+}
+
+#[test]
+fn completions_and_manual_pages_are_written() {
+    let (code, script, _) = output(&["completions", "bash"]);
+    assert_eq!(code, Some(0));
+    let checked = std::process::Command::new("bash").args(["-n", "-c", &script]).status();
+    assert!(checked.unwrap().success(), "{script}");
+    for word in ["complete -F", "explain", "--tolerate"] {
+        assert!(script.contains(word), "{word}");
+    }
+    let folder = Directory::new();
+    let pages = folder.join("man1");
+    assert_eq!(output(&["man", pages.to_str().unwrap()]).0, Some(0));
+    let page = std::fs::read_to_string(pages.join("pgpresence-status.1")).unwrap();
+    assert!(page.contains("tolerate") && !page.contains("listen"), "{page}");
+    assert!(pages.join("pgpresence.1").exists());
+    let (code, _, errors) = output(&["man", "/dev/null/man1"]);
+    assert_eq!(code, Some(1));
+    assert!(errors.contains("cannot write into /dev/null/man1"), "{errors}");
 }
 
 #[test]
@@ -179,8 +223,10 @@ fn a_failed_connection_shows_no_password() {
 
 #[test]
 fn what_needs_a_database_says_so() {
-    for command in ["server", "notifier", "migrate"] {
-        let (code, _, errors) = output(&[command]);
+    let nowhere = Directory::new();
+    let nowhere = nowhere.path().to_str().unwrap();
+    for command in ["server", "notifier", "migrate", "status", "psql"] {
+        let (code, _, errors) = output(&[command, "--data-dir", nowhere]);
         assert_eq!(code, Some(2), "{command}: {errors}");
         assert!(
             errors.contains("--database-url")

@@ -87,6 +87,31 @@ fn run_comes_up_and_stops_and_keeps_its_data() {
     }
 }
 
+/// Nobody has to copy a URL to ask how things are.
+#[test]
+fn questions_find_the_database_of_a_running_run() {
+    let directory = Directory::new();
+    let mut program = run(&directory, &[]);
+    program.line("ready");
+    let data_dir = directory.join("data");
+    let data_dir = data_dir.to_str().unwrap();
+    let ask = |arguments: &[&str]| output(&[arguments, &["--data-dir", data_dir]].concat());
+    eventually("all is well", || ask(&["status"]).0 == Some(0));
+    let (code, said, errors) = ask(&["rpc", "presence.presentity_list"]);
+    assert_eq!(code, Some(0), "{said}{errors}");
+    assert_eq!(ask(&["explain", "sip:alice@example.org"]).0, Some(0));
+    let question = ["-X", "-A", "-t", "-c", "SELECT count(*) FROM node"];
+    let (code, said, errors) = output(&[&["psql", "--data-dir", data_dir], &question[..]].concat());
+    assert_eq!((code, errors.as_str()), (Some(0), ""), "{said}");
+    assert!(said.trim().parse::<u32>().unwrap() >= 2, "{said}");
+
+    program.signal("TERM");
+    assert_eq!(program.end(), Some(0));
+    let (code, _, errors) = ask(&["status"]);
+    assert_eq!(code, Some(2), "{errors}");
+    assert!(errors.contains("--database-url"), "{errors}");
+}
+
 #[test]
 fn a_child_that_is_killed_is_started_again_on_the_same_ports() {
     let directory = Directory::new();

@@ -45,11 +45,7 @@ pub(crate) fn clear_stale_pid(cluster_dir: &Path) -> Result<(), Error> {
         let Ok(text) = fs::read_to_string(&pid_file) else {
             return Ok(());
         };
-        let pid = text
-            .lines()
-            .next()
-            .and_then(|line| line.trim().parse::<u32>().ok())
-            .unwrap_or(0);
+        let pid = first_number(&text);
         if !is_alive(pid) || !is_postmaster_of(pid, cluster_dir) {
             return fs::remove_file(&pid_file).map_err(io_error("remove the stale", &pid_file));
         }
@@ -61,6 +57,19 @@ pub(crate) fn clear_stale_pid(cluster_dir: &Path) -> Result<(), Error> {
         }
         sleep(Duration::from_millis(20));
     }
+}
+
+/// Whether a postmaster has this cluster started.
+pub(crate) fn runs(cluster_dir: &Path) -> bool {
+    fs::read_to_string(cluster_dir.join("postmaster.pid"))
+        .map(|text| first_number(&text))
+        .is_ok_and(|pid| is_alive(pid) && is_postmaster_of(pid, cluster_dir))
+}
+
+/// The postmaster of a `postmaster.pid`; 0 if that names none.
+fn first_number(text: &str) -> u32 {
+    let line = text.lines().next().unwrap_or_default();
+    line.trim().parse().unwrap_or(0)
 }
 
 /// The postmaster's working directory is its data directory; where there is no /proc, its command line tells.

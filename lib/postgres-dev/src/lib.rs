@@ -170,11 +170,15 @@ impl Cluster {
 
     /// The URL of a database in this cluster, for tokio-postgres and for psql.
     pub fn url(&self, database: &str) -> String {
-        let socket_dir = percent_encode(&self.place.socket_dir.to_string_lossy());
-        format!(
-            "postgresql:///{}?host={socket_dir}&port=5432&user=postgres",
-            percent_encode(database)
-        )
+        socket_url(&self.place.socket_dir, database)
+    }
+
+    /// The URL of a database in the cluster that another process keeps in `data_dir` and has started; `None` if there is none, or
+    /// none that this user may look into.
+    pub fn find_running(data_dir: &Path, database: &str) -> Option<String> {
+        let data_dir = fs::canonicalize(data_dir).ok()?;
+        kept::runs(&data_dir.join("postgres"))
+            .then(|| socket_url(&kept::short_socket_dir(&data_dir), database))
     }
 
     /// A command line to be pasted into a terminal.
@@ -409,6 +413,14 @@ fn temporary_dir() -> Result<PathBuf, Error> {
 /// A socket's address holds 107 bytes on Linux, 103 on macOS.
 fn fits_socket(dir: &Path) -> bool {
     dir.as_os_str().len() + "/.s.PGSQL.5432.lock".len() <= 103
+}
+
+fn socket_url(socket_dir: &Path, database: &str) -> String {
+    let socket_dir = percent_encode(&socket_dir.to_string_lossy());
+    format!(
+        "postgresql:///{}?host={socket_dir}&port=5432&user=postgres",
+        percent_encode(database)
+    )
 }
 
 /// As URLs have it; the slash stays readable.

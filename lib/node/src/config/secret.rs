@@ -55,6 +55,12 @@ impl DatabaseUrl {
     pub fn for_psql(&self) -> String {
         self.place.url(true)
     }
+
+    /// What [`for_psql`](Self::for_psql) leaves out, as variables for the environment of a psql that this process starts, where only
+    /// its own user can read them. Never for printing.
+    pub fn psql_environment(&self) -> &[(&'static str, String)] {
+        self.place.environment()
+    }
 }
 
 impl FromStr for DatabaseUrl {
@@ -202,6 +208,24 @@ mod tests {
             assert_eq!(parsed.for_psql(), for_psql, "{url}");
             assert_eq!(parsed.expose(), url);
             assert!(!format!("{parsed:?}").contains("ret"));
+        }
+    }
+
+    #[test]
+    fn psql_is_handed_what_its_command_line_must_not_show() {
+        for (url, environment) in [
+            ("postgres://u:se%40cret@host/db", &[("PGPASSWORD", "se@cret")][..]),
+            ("postgres://u@host/db?sslmode=require&keepalives=1", &[("PGSSLMODE", "require")]),
+            (
+                "host=h user=u password='a b' options='-c role=x'",
+                &[("PGPASSWORD", "a b"), ("PGOPTIONS", "-c role=x")],
+            ),
+            ("postgres://u:%FF@host/db", &[]),
+        ] {
+            let parsed: DatabaseUrl = url.parse().unwrap_or_else(|e| panic!("{url}: {e}"));
+            let handed = parsed.psql_environment().iter();
+            let handed: Vec<_> = handed.map(|(name, value)| (*name, value.as_str())).collect();
+            assert_eq!(handed, environment, "{url}");
         }
     }
 

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use super::{DatabaseUrl, ValueError};
 
 /// Hosts, database and user; decoded.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub(super) struct Place {
     user: String,
     /// Names, addresses, or folders of sockets.
@@ -14,7 +14,18 @@ pub(super) struct Place {
     /// Empty for a default one. One for each host, or one for all.
     ports: Vec<String>,
     database: String,
+    /// What libpq reads from its environment, by the name it has there; the password among it.
+    environment: Vec<(&'static str, String)>,
 }
+
+/// Parameters that change which server psql reaches or what may be done there, and their names in libpq's environment.
+const IN_ENVIRONMENT: &[(&str, &str)] = &[
+    ("password", "PGPASSWORD"),
+    ("options", "PGOPTIONS"),
+    ("sslmode", "PGSSLMODE"),
+    ("channel_binding", "PGCHANNELBINDING"),
+    ("target_session_attrs", "PGTARGETSESSIONATTRS"),
+];
 
 impl Place {
     pub(super) fn parse(text: &str) -> Result<Place, ValueError> {
@@ -46,11 +57,15 @@ impl Place {
             // The driver takes the first @ for the end of the password, others the last.
             Some((_, tail)) if tail.contains('@') => return Err(parts()),
             Some((login, tail)) => {
-                let user = login.split(':').next().unwrap_or_default();
+                let (user, password) = login.split_once(':').unwrap_or((login, ""));
                 if user.contains(['/', '?', '#']) {
                     return Err(parts());
                 }
                 place.user = decoded(user)?;
+                // One that is not text cannot stand in a variable; the driver takes it nevertheless.
+                if let (false, Ok(password)) = (password.is_empty(), decoded(password)) {
+                    place.put("password", password)?;
+                }
                 tail
             }
             None => rest,
@@ -121,10 +136,17 @@ impl Place {
             "host" => self.hosts = list(&value),
             "hostaddr" if self.hosts.is_empty() => self.hosts = list(&value),
             "port" => self.ports = list(&value),
-            name if DatabaseUrl::PARAMETERS.contains(&name) => {}
+            name if DatabaseUrl::PARAMETERS.contains(&name) => {
+                let known = IN_ENVIRONMENT.iter().find(|(parameter, _)| *parameter == name);
+                self.environment.extend(known.map(|(_, variable)| (*variable, value)));
+            }
             _ => return Err(ValueError::DatabaseParameter),
         }
         Ok(())
+    }
+
+    pub(super) fn environment(&self) -> &[(&'static str, String)] {
+        &self.environment
     }
 
     /// The URL of the place, and of who goes there if `with_user`.
