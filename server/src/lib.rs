@@ -22,7 +22,7 @@ pub mod write_batch;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use events::{MinExpiresAction, Policy, Registry, SameSubscriber};
+use events::{DecidedBy, MinExpiresAction, Policy, Priority, Registry, SameSubscriber};
 use net::{Endpoint, EndpointOptions, Incoming, ListenAddr};
 use node::{Config, Hangups, PresenceConfig, Shutdown};
 use sip::{Limits, Transport};
@@ -298,6 +298,15 @@ fn policy(config: &Config) -> Policy {
             node::SameSubscriber::Nobody => SameSubscriber::Nobody,
             node::SameSubscriber::SameCall => SameSubscriber::SameCall,
             node::SameSubscriber::SamePhone => SameSubscriber::SamePhone,
+        },
+        under_rules: match presence.default_policy {
+            _ if presence.force_active => DecidedBy::Nobody,
+            node::DefaultPolicy::Allow => DecidedBy::RulesOrAllowed,
+            node::DefaultPolicy::Confirm | node::DefaultPolicy::Block => DecidedBy::Rules,
+        },
+        priority: match presence.xavp_cfg.is_empty() {
+            true => Priority::Kept,
+            false => Priority::ByAge,
         },
     }
 }

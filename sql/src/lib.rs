@@ -42,10 +42,8 @@ pub use operator::{
     OwedResource, Page, Process, SetAside, WatchedBy,
 };
 pub use publication::{
-    BodyNote, ChangeKind, DialogEnd, DocumentSource, EntityTags, FeatureChange, FeatureOwner,
-    Listed, Looked, Mark, MarkOf, NewPublication, OwnPublication, Precondition, Priority,
-    Publication, PublicationChange, Publications, PublishOutcome, SourceChange, SourceOutcome,
-    SourceVerb, TagChange,
+    DialogEnd, DocumentSource, EntityTags, Listed, Looked, Mark, MarkOf, OwnPublication,
+    Precondition, Publication, Publications, SourceChange, SourceOutcome, SourceVerb,
 };
 pub use quarantine::{Part, Quarantine, Refused};
 pub use queue::{
@@ -56,9 +54,6 @@ pub use store::{SESSION_SETTINGS, Store, StoreOptions};
 pub use subscription::Subscriptions;
 pub use subscription::notice::{
     DialogVerdict, Offer, Rest, Seen, Taken, TakenDialog, Verdict, WatchingDialog, Written,
-};
-pub use subscription::request::{
-    Authorization, NewSubscription, SubscribeOutcome, SubscriptionRefresh,
 };
 pub use subscription::watched::{WatchedResource, Watcher};
 pub use tables::Tables;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use database::*;
+use events::{ChangeKind, DecidedBy, FeatureChange, FeatureOwner, NewSubscription, PublishOutcome};
 use sql::*;
 use tokio::task::JoinHandle;
 use tokio_postgres::Client;
@@ -214,12 +215,9 @@ async fn a_feature_that_is_set_by_two_copies_is_set_once() {
     let database = Database::new().await;
     let store = database.store.clone();
     let set = |tag: &str, body: &str| FeatureChange {
-        owner: FeatureOwner::Line {
-            username: "bob".into(),
-            domain: "example.org".into(),
-        },
+        owner: FeatureOwner::Line(aor("bob")),
         event: "as-feature-event".into(),
-        ruid: "feature:dnd".into(),
+        feature: "dnd".into(),
         entity_tag: tag.into(),
         content_type: String::new(),
         body: body.as_bytes().to_vec().into(),
@@ -227,18 +225,18 @@ async fn a_feature_that_is_set_by_two_copies_is_set_once() {
     };
     store
         .publication()
-        .put_feature(&set("t1", "off"))
+        .put_feature(&set("t1", "off"), 0)
         .await
         .unwrap();
     let lock = open(&database, "SELECT 1 FROM presentity FOR UPDATE").await;
     let (one, two) = (store.clone(), store.clone());
     let (first, second) = (set("t2", "on"), set("t2", "on"));
     let first = blocked(&database, 0, async move {
-        one.publication().put_feature(&first).await.unwrap()
+        one.publication().put_feature(&first, 0).await.unwrap()
     })
     .await;
     let second = blocked(&database, 1, async move {
-        two.publication().put_feature(&second).await.unwrap()
+        two.publication().put_feature(&second, 0).await.unwrap()
     })
     .await;
     commit(&lock).await;
@@ -1146,7 +1144,7 @@ const TO_DECIDE: &str = "SELECT count(*) FROM notify_queue WHERE decide_at <= no
 
 fn by_rules(call_id: &str) -> NewSubscription {
     NewSubscription {
-        authorization: Authorization::RulesOrAllowed,
+        decided_by: DecidedBy::RulesOrAllowed,
         ..subscription("bob", call_id)
     }
 }
@@ -1531,7 +1529,7 @@ async fn phones_that_all_start_at_once() {
                 let rows: Vec<NewSubscription> = (0..12)
                     .map(|number| (number * (server + 1) * 5 + round) % 12)
                     .map(|number| NewSubscription {
-                        presentity_uri: format!("sip:u{}@example.org", number / 4),
+                        aor: aor(&format!("u{}", number / 4)),
                         subscriber_key: Some(format!("phone {number}")),
                         ..subscription("u", &format!("{server} {round} {number}"))
                     })

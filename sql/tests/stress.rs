@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use database::*;
+use events::{ChangeKind, PublishOutcome, SubscribeOutcome};
 use sql::*;
 
 const PRESENTITIES: u32 = 12;

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use database::*;
+use events::{NewSubscription, SubscriptionRefresh};
 use sql::*;
 
 const PRESENTITIES: u32 = 5;

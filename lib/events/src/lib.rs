@@ -18,6 +18,15 @@ mod request;
 
 pub use document::watcherinfo::{WatcherEvent, WatcherRecord};
 pub use document::{BodyFault, Document, DocumentState, PublishedBody};
-pub use package::{EventPackage, MergeInput, PackageOptions, Publication, Publisher, Registry};
+pub use package::{
+    BodyNote, EventPackage, MergeInput, PackageOptions, Publication, Publisher, Registry, TagChange,
+};
 pub use policy::{MinExpiresAction, Policy, SameSubscriber};
+pub use publication::{
+    ChangeKind, NewPublication, Priority, PublicationChange, PublishIntent, PublishOutcome,
+};
 pub use reject::{PublishReject, SubscribeReject};
+pub use subscription::{
+    DecidedBy, FeatureChange, FeatureOwner, NewSubscription, Reach, SubscribeIntent,
+    SubscribeOutcome, SubscriptionRefresh,
+};

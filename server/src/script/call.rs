@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{OnceLock, mpsc};
 
 use ::script::{Attribute, DialogKey, Subscription};
+use events::{NewSubscription, SubscriptionRefresh};
 use sip::Aor;
-use sql::{NewSubscription, SubscriptionRefresh};
 
 use super::worker::Job;
 
@@ -36,20 +36,21 @@ impl Call {
         if !self.shows_subscription {
             return;
         }
+        let presentity_uri = row.aor.uri();
         let mut known = dialog(&row.call_id, &row.to_tag, &row.from_tag);
         for (attribute, text) in [
-            (Attribute::Uri, &row.presentity_uri),
-            (Attribute::PresUri, &row.presentity_uri),
+            (Attribute::Uri, &presentity_uri),
+            (Attribute::PresUri, &presentity_uri),
             (Attribute::ToUser, &row.to_user),
             (Attribute::ToDomain, &row.to_domain),
             (Attribute::FromUser, &row.from_user),
             (Attribute::FromDomain, &row.from_domain),
-            (Attribute::WatcherUsername, &row.watcher_username),
-            (Attribute::WatcherDomain, &row.watcher_domain),
+            (Attribute::WatcherUsername, &row.watcher.username),
+            (Attribute::WatcherDomain, &row.watcher.domain),
             (Attribute::Event, &row.event),
             (Attribute::EventId, &row.event_id),
             (Attribute::Contact, &row.contact),
-            (Attribute::LocalContact, &row.local_contact),
+            (Attribute::LocalContact, &row.reach.local_contact),
             (Attribute::UserAgent, &row.user_agent),
         ] {
             known.set_text(attribute, text.as_str());

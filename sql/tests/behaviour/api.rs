@@ -347,7 +347,7 @@ async fn status_and_subscribers_are_told() {
 async fn updating_watchers_carries_decisions_over() {
     let database = Database::new().await;
     let mut other = subscription("bob", "c2");
-    other.watcher_username = "stranger".into();
+    other.watcher.username = "stranger".into();
     database
         .store
         .subscription()

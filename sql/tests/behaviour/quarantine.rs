@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use events::NewSubscription;
 use sql::*;
 
 use crate::database::*;
@@ -77,7 +78,7 @@ async fn what_data_causes_is_told_from_an_outage_by_its_sqlstate() {
         })
         .collect();
     let row = NewSubscription {
-        presentity_uri: format!("sip:{long}@example.org"),
+        aor: aor(&long),
         ..subscription("eve", "c2")
     };
     for (sqlstate, has_bounds) in [("23514", true), ("54000", false)] {

@@ -3,10 +3,9 @@
 use events::Registry;
 use events::authorization::AuthorizationPolicy;
 use events::authorization::ruleset::SubHandling;
+use events::{ChangeKind, NewPublication, Priority, PublicationChange};
 use script::{Ask, Attribute, DialogKey, Subscription, Told};
-use sql::{
-    ChangeKind, Judge, LargeDocuments, NewNode, NewPublication, Priority, PublicationChange,
-};
+use sql::{Judge, LargeDocuments, NewNode};
 
 use crate::database::*;
 
@@ -386,7 +385,7 @@ async fn priorities_are_given_kept_or_of_age() {
     let modify = || ChangeKind::Modify {
         content_type: own("application/pidf+xml"),
         body: bytes::Bytes::from_static(b"two"),
-        note: sql::BodyNote::default(),
+        note: events::BodyNote::default(),
     };
     let step = |user: &str, from: u32, kind, priority| PublicationChange {
         priority,

@@ -354,7 +354,7 @@ async fn who_removes_is_the_sender_of_the_removal() {
         assert_eq!(work.look().await.by, "sip:bob@example.org");
         work.show(7).await;
         work.settle().await;
-        let mut removal = change("bob", "t1", "t2", sql::ChangeKind::Remove);
+        let mut removal = change("bob", "t1", "t2", events::ChangeKind::Remove);
         removal.sender = sender.map(str::to_owned);
         publications.change_batch(&[removal]).await.unwrap();
         let work = Work::claim(&database).await;
@@ -394,7 +394,7 @@ async fn what_has_nothing_to_tell_is_left_out_where_that_is_asked_for() {
     let taken = work.take(&with_polite(quiet(&looked, 2, false))).await;
     assert_eq!(calls(&taken), ["c1:1"]);
     work.settle().await;
-    let removal = change("bob", "t1", "t2", sql::ChangeKind::Remove);
+    let removal = change("bob", "t1", "t2", events::ChangeKind::Remove);
     let publications = database.store.publication();
     publications.change_batch(&[removal]).await.unwrap();
     let mut work = Work::claim(&database).await;

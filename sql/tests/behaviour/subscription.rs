@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use sql::{Claimed, SubscribeOutcome, SubscriptionRefresh, TakenDialog, Verdict, Written};
+use events::{SubscribeOutcome, SubscriptionRefresh};
+use sql::{Claimed, TakenDialog, Verdict, Written};
 
 use crate::database::*;
 
@@ -97,7 +98,7 @@ async fn create_makes_one_dialog_that_is_owed_a_notify() {
 
     // A copy at another server, which would have another Contact and another policy: the stored answer.
     let mut copy = new;
-    copy.local_contact = "sip:other".into();
+    copy.reach.local_contact = "sip:other".into();
     copy.granted_s = 60;
     let outcomes = database
         .store
@@ -424,7 +425,7 @@ async fn dialogs_in_flight_are_left_alone_until_their_target_changes() {
             .is_empty()
     );
     let mut moved = refresh("c1", 3, 600);
-    moved.flow = "<sip:token@192.0.2.7;lr>".into();
+    moved.reach.flow = "<sip:token@192.0.2.7;lr>".into();
     subscriptions.refresh_batch(&[moved], 0).await.unwrap();
     let again = subscriptions
         .take(OWNER, &claimed, &in_flight, 10)

@@ -2,10 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use sql::{
-    Claimed, NewSubscription, Resource, Rest, SubscriptionRefresh, TakenDialog, Verdict,
-    WatchedResource, Watcher, Written,
-};
+use events::{NewSubscription, SubscriptionRefresh};
+use sql::{Claimed, Resource, Rest, TakenDialog, Verdict, WatchedResource, Watcher, Written};
 
 use crate::database::*;
 
@@ -36,7 +34,7 @@ async fn change(database: &Database, row: SubscriptionRefresh) {
         .await
         .unwrap();
     assert!(
-        matches!(outcomes[0], sql::SubscribeOutcome::Accepted { .. }),
+        matches!(outcomes[0], events::SubscribeOutcome::Accepted { .. }),
         "{outcomes:?}"
     );
 }
@@ -168,7 +166,7 @@ async fn nobody_watches_the_watchers_and_nothing_is_queued() {
     );
     // A watcher of another presentity, and of another package, is not concerned.
     let mut others = [winfo_subscription("w1"), winfo_subscription("w2")];
-    others[0].presentity_uri = resource("al").presentity_uri;
+    others[0].aor = aor("al");
     others[1].event = "dialog.winfo".into();
     create(&database, &others).await;
     work(&database).await;
@@ -398,9 +396,9 @@ async fn the_list_says_who_watches_and_who_has_gone() {
     let database = Database::new().await;
     let mut named = subscription("bob", "c1");
     named.from_display = "Alice & \"Co\"".into();
-    named.watcher_username = "alice".into();
+    named.watcher.username = "alice".into();
     let mut phone = subscription("bob", "c2");
-    (phone.watcher_username, phone.watcher_domain) = ("+15551234".into(), String::new());
+    (phone.watcher.username, phone.watcher.domain) = ("+15551234".into(), String::new());
     let past = database
         .store
         .at(SystemTime::now() - Duration::from_secs(100));

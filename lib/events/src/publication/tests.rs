@@ -183,7 +183,7 @@ fn a_shared_line_keeps_its_entity_tag() {
     ) {
         PublishIntent::Change(change) => {
             assert_eq!(change.if_match, "e1");
-            assert_eq!(change.entity_tags, EntityTags::Kept);
+            assert_eq!(change.tag_change, TagChange::Kept);
             // It names the request all the same.
             assert_ne!(change.entity_tag, "e1");
             assert_eq!(change.sender.as_deref(), Some("sip:phone@192.0.2.1"));
@@ -202,7 +202,7 @@ fn a_shared_line_keeps_its_entity_tag() {
     {
         PublishIntent::Change(change) => {
             assert_ne!(change.entity_tag, "e1");
-            assert_eq!(change.entity_tags, EntityTags::Renewed);
+            assert_eq!(change.tag_change, TagChange::Renewed);
             assert_eq!(change.sender, None);
         }
         other => panic!("{other:?}"),

@@ -136,7 +136,9 @@ fn a_subscribe_with_our_tag_refreshes() {
             request: refresh.request,
             contact: Some("sip:alice@192.0.2.1:5070;transport=tcp".to_owned()),
             granted_s: 600,
+            decided_by: DecidedBy::Nobody,
             feature: None,
+            reach: Reach::default(),
         }
     );
     let remove = refreshed("Event: presence\r\nExpires: 0\r\n");
