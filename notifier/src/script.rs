@@ -12,8 +12,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, TrySendError};
 use std::time::{Duration, Instant};
 
-use ::script::{Attribute, DialogKey, Limits, Machine, Program, ProgramError, ReplyTo, Step};
-use ::script::{Failure, Subscription, Told, Way};
+use ::script::{Ask, Attribute, Failure, Limits, Machine, Program, ProgramError};
+use ::script::{ReplyTo, Step, Subscription, Told, Way};
+use events::DialogId;
 use net::Outcome;
 use sql::{DialogVerdict, Judge, Resource, Store, TakenDialog, Verdict};
 use tokio::runtime::Handle;
@@ -217,7 +218,7 @@ impl NotifyEvents {
 
 /// What the NOTIFY said; the rest is in the database.
 fn subscription(resource: &Resource, dialog: &TakenDialog) -> Subscription {
-    let mut known = Subscription::of(DialogKey {
+    let mut known = Subscription::of(DialogId {
         call_id: dialog.call_id.clone(),
         to_tag: dialog.to_tag.clone(),
         from_tag: dialog.from_tag.clone(),
@@ -332,11 +333,16 @@ fn finish(
             Step::Done(value) => return Ok(value),
             Step::Failed(failure) => return Err(failure),
             Step::Asks(..) if Instant::now() >= until => return Err(Failure::Deadline),
-            Step::Asks(suspended, ask) => {
-                let told = runtime.block_on(async {
-                    tokio::time::timeout(PATIENCE, store.script().tell(ask, judge)).await
+            Step::Asks(suspended, Ask::Database(inquiry)) => {
+                let found = runtime.block_on(async {
+                    tokio::time::timeout(PATIENCE, store.script().answer(inquiry, judge)).await
                 });
-                step = machine.resume(suspended, told.unwrap_or(Told::Code(-1)));
+                let told = found.map_or(Told::Code(-1), Told::Database);
+                step = machine.resume(suspended, told);
+            }
+            Step::Asks(suspended, _) => {
+                let wrong = "there is no request to be handled here";
+                step = machine.resume(suspended, Told::Wrong(wrong.to_owned()));
             }
         }
     }

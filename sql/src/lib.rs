@@ -2,8 +2,8 @@
 //!
 //! Every statement lives in `sql/statements/<area>/<verb>_<object>.sql` with a header that the contract test holds it to.
 //! This crate owns the pool, the deadlines, the bounded retry of serialisation failures and the meaning of an SQLSTATE
-//! ([`StoreError`]). It knows nothing about SIP: what the values mean is decided in `events`, who asks in `server` and
-//! `notifier`. Row structs do not leave it, except as the structs named here.
+//! ([`StoreError`]). What is asked of the database, and what it answers, is said in the words of `events` where a request or a script
+//! asks it, which is decided there and not here; else in the structs named here. Other rows do not leave this crate.
 
 mod doorbell;
 mod error;

@@ -228,20 +228,18 @@ impl Publications<'_> {
         let (line, dialog) = match &change.owner {
             FeatureOwner::Line(aor) => (Some((&aor.username, &aor.domain)), None),
             FeatureOwner::Dialog {
-                call_id,
-                to_tag,
-                from_tag,
+                dialog,
                 remote_cseq,
             } => {
                 let remote_cseq = i64::from(remote_cseq.saturating_add(cseq_offset));
-                (None, Some((call_id, to_tag, from_tag, remote_cseq)))
+                (None, Some((dialog, remote_cseq)))
             }
         };
         let (username, domain) = line.unzip();
-        let call_id = dialog.map(|(call_id, ..)| call_id);
-        let to_tag = dialog.map(|(_, to_tag, ..)| to_tag);
-        let from_tag = dialog.map(|(_, _, from_tag, _)| from_tag);
-        let remote_cseq = dialog.map(|(.., remote_cseq)| remote_cseq);
+        let (dialog, remote_cseq) = dialog.unzip();
+        let call_id = dialog.map(|dialog| &dialog.call_id);
+        let to_tag = dialog.map(|dialog| &dialog.to_tag);
+        let from_tag = dialog.map(|dialog| &dialog.from_tag);
         // Names the publication that this feature of a line is, for good.
         let ruid = format!("feature:{}", change.feature);
         let lifetime_s = change.lifetime_s.map(i64::from);

@@ -7,6 +7,7 @@
 
 pub mod authorization;
 pub mod document;
+pub mod inquiry;
 pub mod notification;
 pub mod package;
 pub mod policy;
@@ -18,6 +19,7 @@ mod request;
 
 pub use document::watcherinfo::{WatcherEvent, WatcherRecord};
 pub use document::{BodyFault, Document, DocumentState, PublishedBody};
+pub use inquiry::{Finding, Inquiry, StoredSubscription};
 pub use package::{
     BodyNote, EventPackage, MergeInput, PackageOptions, Publication, Publisher, Registry, TagChange,
 };
@@ -27,6 +29,6 @@ pub use publication::{
 };
 pub use reject::{PublishReject, SubscribeReject};
 pub use subscription::{
-    DecidedBy, FeatureChange, FeatureOwner, NewSubscription, Reach, SubscribeIntent,
+    DecidedBy, DialogId, FeatureChange, FeatureOwner, NewSubscription, Reach, SubscribeIntent,
     SubscribeOutcome, SubscriptionRefresh,
 };

@@ -17,7 +17,7 @@ use crate::reject::SubscribeReject;
 use crate::request::{self, Identity, UriFault};
 
 pub use intent::{
-    DecidedBy, FeatureChange, FeatureOwner, NewSubscription, Reach, SubscribeIntent,
+    DecidedBy, DialogId, FeatureChange, FeatureOwner, NewSubscription, Reach, SubscribeIntent,
     SubscribeOutcome, SubscriptionRefresh,
 };
 
@@ -351,9 +351,11 @@ fn feature(
     let owner = match our_tag {
         None => FeatureOwner::Line(line.clone()),
         Some(to_tag) => FeatureOwner::Dialog {
-            call_id: identity.call_id.clone(),
-            to_tag: to_tag.to_owned(),
-            from_tag: identity.from_tag.clone(),
+            dialog: DialogId {
+                call_id: identity.call_id.clone(),
+                to_tag: to_tag.to_owned(),
+                from_tag: identity.from_tag.clone(),
+            },
             remote_cseq: identity.cseq,
         },
     };

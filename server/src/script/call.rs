@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{OnceLock, mpsc};
 
-use ::script::{Attribute, DialogKey, Subscription};
-use events::{NewSubscription, SubscriptionRefresh};
+use ::script::{Attribute, Subscription};
+use events::{DialogId, NewSubscription, SubscriptionRefresh};
 use sip::Aor;
 
 use super::worker::Job;
@@ -76,7 +76,7 @@ impl Call {
 }
 
 fn dialog(call_id: &str, to_tag: &str, from_tag: &str) -> Subscription {
-    Subscription::of(DialogKey {
+    Subscription::of(DialogId {
         call_id: call_id.to_owned(),
         to_tag: to_tag.to_owned(),
         from_tag: from_tag.to_owned(),

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU16;
 use std::sync::{Arc, OnceLock, mpsc};
 
 use ::script::{Ask, Failure, Incoming, Machine, Program, Step, Subscription, Suspended, Told};
+use events::Inquiry;
 use events::publication::sender_uri as sender_uri_of;
 use sip::{Aor, Method, Uri, bound};
 use tokio::time::{Instant, timeout_at};
@@ -261,7 +262,7 @@ impl Desk {
                     return self.hand_over(running, suspended, call, dispatch::built_in);
                 }
                 Ask::DefaultRoute { .. } => Told::Code(-1),
-                ask => return self.ask_database(running, suspended, ask),
+                Ask::Database(inquiry) => return self.ask_database(running, suspended, inquiry),
             };
             step = running.machine.resume(suspended, told);
         }
@@ -309,23 +310,20 @@ impl Desk {
         }
     }
 
-    fn ask_database(&mut self, running: Running, suspended: Suspended, ask: Ask) {
+    fn ask_database(&mut self, running: Running, suspended: Suspended, inquiry: Inquiry) {
         self.last += 1;
         let call = self.last;
         let (front, jobs) = (Arc::clone(&running.front), self.worker.jobs.clone());
         let deadline = running.arrival.deadline;
-        // It owes watchers something.
-        let rings = matches!(
-            ask,
-            Ask::RefreshWatchers { .. } | Ask::UpdateWatchers { .. }
-        );
+        let rings = inquiry.is_order();
         self.waiting.insert(call, Waiting { running, suspended });
         tokio::spawn(async move {
-            let told = timeout_at(deadline, front.store().script().tell(ask, &front.judge)).await;
+            let script = front.store().script();
+            let found = timeout_at(deadline, script.answer(inquiry, &front.judge)).await;
             if rings {
                 front.doorbell.press();
             }
-            let told = told.unwrap_or(Told::Code(-1));
+            let told = found.map_or(Told::Code(-1), Told::Database);
             let _ = jobs.send(Job::Told { call, told });
         });
     }

@@ -1,7 +1,7 @@
 //! `as-feature-event`: what a phone sets by a SUBSCRIBE is one publication for each feature of its line.
 
 use bytes::Bytes;
-use events::{FeatureChange, FeatureOwner, NewSubscription};
+use events::{DialogId, FeatureChange, FeatureOwner, NewSubscription};
 
 use crate::database::*;
 
@@ -13,9 +13,11 @@ fn line() -> FeatureOwner {
 
 fn dialog(call_id: &str, remote_cseq: u32) -> FeatureOwner {
     FeatureOwner::Dialog {
-        call_id: call_id.into(),
-        to_tag: "ours".into(),
-        from_tag: "theirs".into(),
+        dialog: DialogId {
+            call_id: call_id.into(),
+            to_tag: "ours".into(),
+            from_tag: "theirs".into(),
+        },
         remote_cseq,
     }
 }

@@ -149,15 +149,22 @@ pub enum FeatureOwner {
     Line(Aor),
     /// By a dialog that its own phone has with it.
     Dialog {
-        /// Call-ID.
-        call_id: String,
-        /// Our tag.
-        to_tag: String,
-        /// The subscriber's tag.
-        from_tag: String,
+        /// Which.
+        dialog: DialogId,
         /// CSeq of the SUBSCRIBE.
         remote_cseq: u32,
     },
+}
+
+/// What names a dialog (RFC 3261 section 12).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct DialogId {
+    /// Call-ID.
+    pub call_id: String,
+    /// Our tag.
+    pub to_tag: String,
+    /// The watcher's tag.
+    pub from_tag: String,
 }
 
 /// What became of a SUBSCRIBE.
