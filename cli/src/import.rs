@@ -74,11 +74,8 @@ async fn import(config: &Config, from: &DatabaseUrl, args: &ImportArgs) -> anyho
         .await
         .map_err(schema_fault)?;
     let options = StoreOptions {
-        pool_size: 2,
-        connect_timeout: Duration::from_millis(config.database.connect_timeout_ms.get().into()),
         statement_timeout: STATEMENT_TIMEOUT,
-        tables: wanted.tables,
-        ..StoreOptions::default()
+        ..StoreOptions::of(config, 2)
     };
     let target = Store::connect(url.expose(), &options)?;
     let (source, tables) = source(config, from, options).await?;

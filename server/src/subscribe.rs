@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use events::subscription::decide_as;
+use events::subscription::decide;
 use events::{
     FeatureChange, NewSubscription, Reach, SubscribeIntent, SubscribeOutcome, SubscriptionRefresh,
 };
@@ -22,7 +22,7 @@ use crate::write_batch::{DynHash, Lane, Ticket};
 /// Handles a SUBSCRIBE. The row is in the queue when this returns, in the order of arrival; the answer follows the commit.
 pub(crate) fn subscribe(front: &Arc<Front>, arrival: Arrival, secret: &Secret) {
     let watcher = arrival.call.as_ref().and_then(|call| call.watcher.as_ref());
-    let mut intent = match decide_as(
+    let mut intent = match decide(
         &arrival.request,
         watcher,
         &front.registry,

@@ -239,10 +239,7 @@ impl Judge {
     /// Whom a script or an operator names: by a URI, or one in angle brackets with whatever stands around it. `pres:` is the address
     /// of a presentity or watcher, whatever protocol serves it (RFC 3859); here it is SIP.
     fn person(&self, text: &str) -> Option<Aor> {
-        let inside = text
-            .split_once('<')
-            .and_then(|(_, rest)| rest.split_once('>'));
-        let text = inside.map_or(text, |(uri, _)| uri).trim();
+        let text = sip::enclosed_uri(text);
         let uri = match text.split_once(':') {
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("pres") => {
                 Uri::parse(&format!("sip:{rest}"))

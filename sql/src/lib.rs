@@ -24,6 +24,7 @@ mod store;
 mod subscription;
 mod watcher;
 
+pub use crate::node::{NewNode, Node, NodeRow, Nodes};
 pub use crate::script::Script;
 pub use doorbell::Doorbell;
 pub use error::StoreError;
@@ -36,7 +37,6 @@ pub use kamailio::{
     Kamailio, KamailioDecision, KamailioDialog, KamailioDocument, KamailioPublication,
 };
 pub use maintenance::Maintenance;
-pub use node::{NewNode, Node, Nodes};
 pub use operator::{
     Backlog, Cleaning, Failing, ListedPresentity, ListedSubscription, ListedWatcher, Operator,
     OwedResource, Page, Process, SetAside, WatchedBy,

@@ -74,6 +74,31 @@ pub struct StoreOptions {
     pub uri_match: i16,
 }
 
+impl StoreOptions {
+    /// What the configuration says, with so many connections; lock waits are not bounded further.
+    pub fn of(config: &node::Config, pool_size: usize) -> StoreOptions {
+        let (database, presence) = (&config.database, &config.presence);
+        StoreOptions {
+            pool_size,
+            connect_timeout: database.connect_timeout_ms.milliseconds(),
+            statement_timeout: database.statement_timeout_ms.milliseconds(),
+            tables: StoreOptions::tables(presence),
+            hard_state: presence.pidf_manipulation,
+            lock_timeout: None,
+            uri_match: presence.sip_uri_match.into(),
+        }
+    }
+
+    /// What the configuration calls the tables.
+    pub fn tables(presence: &node::PresenceConfig) -> Tables {
+        Tables::new(
+            presence.presentity_table.as_str(),
+            presence.active_watchers_table.as_str(),
+            presence.watchers_table.as_str(),
+        )
+    }
+}
+
 impl Default for StoreOptions {
     fn default() -> Self {
         StoreOptions {

@@ -25,7 +25,7 @@ pub use intent::{
 };
 pub use put::{Put, PutIntent, decide_put, find_resource};
 
-/// Decides what a PUBLISH asks for.
+/// Decides what a PUBLISH asks for that has passed [`Request::check_mandatory`].
 ///
 /// # Errors
 /// The first step of RFC 3903 section 6 that fails names the rejection.
@@ -35,9 +35,6 @@ pub fn decide(
     policy: &Policy,
     secret: &Secret,
 ) -> Result<PublishIntent, PublishReject> {
-    request
-        .check_mandatory()
-        .map_err(|error| PublishReject::BadRequest(error.reason))?;
     let aor = presentity(request, policy)?;
     let package = package(request, registry)?;
     require_no_extension(request)?;

@@ -21,34 +21,18 @@ pub use intent::{
     SubscribeOutcome, SubscriptionRefresh,
 };
 
-/// Decides what a SUBSCRIBE asks for.
+/// Decides what a SUBSCRIBE asks for that has passed [`Request::check_mandatory`]. `watcher` is who watches if somebody else says so
+/// than From (the guide's `handle_subscribe(watcher_uri)`); within a dialog nobody does: it was made with its watcher.
 ///
 /// # Errors
 /// The first check that fails names the rejection.
 pub fn decide(
-    request: &Request,
-    registry: &Registry,
-    policy: &Policy,
-    secret: &Secret,
-) -> Result<SubscribeIntent, SubscribeReject> {
-    decide_as(request, None, registry, policy, secret)
-}
-
-/// The same, with somebody else than From says as the watcher (the guide's `handle_subscribe(watcher_uri)`). Within a dialog nobody
-/// else is: it was made with its watcher.
-///
-/// # Errors
-/// As [`decide`].
-pub fn decide_as(
     request: &Request,
     watcher: Option<&Aor>,
     registry: &Registry,
     policy: &Policy,
     secret: &Secret,
 ) -> Result<SubscribeIntent, SubscribeReject> {
-    request
-        .check_mandatory()
-        .map_err(|error| SubscribeReject::BadRequest(error.reason))?;
     let to = request
         .to()
         .map_err(|error| SubscribeReject::BadRequest(error.reason))?;

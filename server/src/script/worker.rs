@@ -377,10 +377,7 @@ impl Front {
     /// # Errors
     /// A reason phrase for what is no such URI, or too long.
     fn watcher(&self, text: &str) -> Result<Aor, &'static str> {
-        let inside = text
-            .split_once('<')
-            .and_then(|(_, rest)| rest.split_once('>'));
-        let uri = Uri::parse(inside.map_or(text.trim(), |(uri, _)| uri));
+        let uri = Uri::parse(sip::enclosed_uri(text));
         let uri = uri.map_err(|_| "Bad Watcher")?;
         let watcher = Aor::within(&bound::WATCHER, &uri, self.policy.fold_case);
         watcher.map_err(|error| bound::WATCHER.reason(&error))

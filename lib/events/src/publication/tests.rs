@@ -35,8 +35,11 @@ fn parse(bytes: Vec<u8>) -> Request {
 }
 
 fn decide_by(policy: &Policy, bytes: Vec<u8>) -> Result<PublishIntent, PublishReject> {
+    let request = parse(bytes);
+    let sound = request.check_mandatory();
+    sound.map_err(|fault| PublishReject::BadRequest(fault.reason))?;
     decide(
-        &parse(bytes),
+        &request,
         &Registry::standard(),
         policy,
         &Secret::new(b"secret"),

@@ -27,8 +27,11 @@ fn parse(bytes: Vec<u8>) -> sip::Request {
 
 fn decide_by(policy: &Policy, text: &str) -> Result<SubscribeIntent, SubscribeReject> {
     let request = parse(text.to_owned().into_bytes());
+    let sound = request.check_mandatory();
+    sound.map_err(|fault| SubscribeReject::BadRequest(fault.reason))?;
     decide(
         &request,
+        None,
         &Registry::standard(),
         policy,
         &Secret::new(b"secret"),
