@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail};
 use node::{Config, ConfigError, DatabaseUrl, Fault, Origin, TableName};
-use sql::{ImportVerdict, ImportedDecision, Store, StoreError, StoreOptions, Tables};
+use sql::{ImportOutcome, ImportedDecision, Store, StoreError, StoreOptions, Tables};
 
 use crate::arguments::{ImportArgs, Settings};
 use crate::configuration::{Role, database_url, load, schema_fault, schema_settings};
@@ -274,18 +274,18 @@ impl Run<'_> {
             let rows = tally.converted("active_watchers", page, |row| {
                 (row.id, self.converter.dialog(row))
             });
-            let verdicts = tally
+            let outcomes = tally
                 .store("active_watchers", &rows, async |rows| {
                     self.target.import().dialogs(rows, self.dry).await
                 })
                 .await?;
-            let written = |verdict: &&ImportVerdict| {
-                matches!(verdict, ImportVerdict::Created | ImportVerdict::Changed)
+            let written = |outcome: &&ImportOutcome| {
+                matches!(outcome, ImportOutcome::Created | ImportOutcome::Changed)
             };
-            let pairs = rows.iter().zip(&verdicts);
+            let pairs = rows.iter().zip(&outcomes);
             owed += pairs
-                .filter(|((_, row), verdict)| {
-                    row.owed && verdict.as_ref().is_some_and(|v| written(&v))
+                .filter(|((_, row), outcome)| {
+                    row.owed && outcome.as_ref().is_some_and(|v| written(&v))
                 })
                 .count();
         }
@@ -347,13 +347,13 @@ impl Run<'_> {
             let Some(last) = page.last() else { break };
             after = last.id;
             let rows = tally.converted("xcap", page, |row| (row.id, self.converter.document(row)));
-            let verdicts = tally
+            let outcomes = tally
                 .store("xcap", &rows, async |rows| {
                     self.target.import().documents(rows, self.dry).await
                 })
                 .await?;
-            for ((id, row), verdict) in rows.iter().zip(verdicts) {
-                if verdict == Some(ImportVerdict::Changed) {
+            for ((id, row), outcome) in rows.iter().zip(outcomes) {
+                if outcome == Some(ImportOutcome::Changed) {
                     remark(format_args!(
                         "replaced: xcap {id}: {}",
                         row.doc_uri.escape_debug()
@@ -410,22 +410,22 @@ impl Tally {
         &mut self,
         table: &str,
         rows: &[(i64, T)],
-        put: impl AsyncFn(&[T]) -> Result<Vec<ImportVerdict>, StoreError>,
-    ) -> anyhow::Result<Vec<Option<ImportVerdict>>> {
+        put: impl AsyncFn(&[T]) -> Result<Vec<ImportOutcome>, StoreError>,
+    ) -> anyhow::Result<Vec<Option<ImportOutcome>>> {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
         let all: Vec<T> = rows.iter().map(|(_, row)| row.clone()).collect();
-        let mut verdicts = Vec::with_capacity(rows.len());
+        let mut outcomes = Vec::with_capacity(rows.len());
         match put(&all).await {
-            Ok(found) => verdicts.extend(found.into_iter().map(Some)),
+            Ok(found) => outcomes.extend(found.into_iter().map(Some)),
             Err(StoreError::Conflict { .. }) => {
                 for (id, row) in rows {
                     match put(std::slice::from_ref(row)).await {
-                        Ok(found) => verdicts.push(found.first().copied()),
+                        Ok(found) => outcomes.push(found.first().copied()),
                         Err(StoreError::Conflict { reason, .. }) => {
                             self.skip(table, *id, &reason);
-                            verdicts.push(None);
+                            outcomes.push(None);
                         }
                         Err(error) => return Err(error.into()),
                     }
@@ -433,15 +433,15 @@ impl Tally {
             }
             Err(error) => return Err(error.into()),
         }
-        for verdict in verdicts.iter().flatten() {
-            match verdict {
-                ImportVerdict::Created => self.created += 1,
-                ImportVerdict::Changed => self.changed += 1,
-                ImportVerdict::Same => self.same += 1,
-                ImportVerdict::Newer => self.newer += 1,
+        for outcome in outcomes.iter().flatten() {
+            match outcome {
+                ImportOutcome::Created => self.created += 1,
+                ImportOutcome::Changed => self.changed += 1,
+                ImportOutcome::Same => self.same += 1,
+                ImportOutcome::Newer => self.newer += 1,
             }
         }
-        Ok(verdicts)
+        Ok(outcomes)
     }
 
     fn skip(&mut self, table: &str, id: i64, reason: &str) {

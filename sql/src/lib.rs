@@ -31,7 +31,7 @@ pub use error::StoreError;
 pub use import::dialog::ImportedDialog;
 pub use import::publication::ImportedPublication;
 pub use import::rules::{ImportedDecision, ImportedDocument};
-pub use import::{Import, ImportVerdict};
+pub use import::{Import, ImportOutcome};
 pub use judge::{Grounds, Judge, LargeDocuments, Ruled};
 pub use kamailio::{
     Kamailio, KamailioDecision, KamailioDialog, KamailioDocument, KamailioPublication,
@@ -42,7 +42,7 @@ pub use operator::{
     OwedResource, Page, Process, SetAside, WatchedBy,
 };
 pub use publication::{
-    DialogEnd, DocumentSource, EntityTags, Listed, Looked, Mark, MarkOf, OwnPublication,
+    ClaimedViews, DialogEnd, DocumentSource, EntityTags, Listed, Mark, MarkOf, OwnPublication,
     Precondition, Publication, Publications, SourceChange, SourceOutcome, SourceVerb,
 };
 pub use quarantine::{Part, Quarantine, Refused};
@@ -53,7 +53,7 @@ pub use registry::{STATEMENTS, Statement};
 pub use store::{SESSION_SETTINGS, Store, StoreOptions};
 pub use subscription::Subscriptions;
 pub use subscription::notice::{
-    DialogVerdict, Offer, Rest, Seen, Taken, TakenDialog, Verdict, WatchingDialog, Written,
+    AfterNotify, DialogVerdict, Offer, Rest, Seen, Taken, TakenDialog, WatchingDialog, Written,
 };
 pub use subscription::watched::{WatchedResource, Watcher};
 pub use tables::Tables;

@@ -52,7 +52,7 @@ pub struct Publication {
 
 /// A claimed resource as it was when its publications were read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Looked {
+pub struct ClaimedViews {
     /// Position in the slice given to [`Publications::list_claimed`].
     pub resource_index: usize,
     /// What dialogs of it are shown, beside `all` and `none`.
@@ -185,7 +185,7 @@ impl Publications<'_> {
     pub async fn list_claimed(
         &self,
         resources: &[Resource],
-    ) -> Result<(Vec<Looked>, Listed), StoreError> {
+    ) -> Result<(Vec<ClaimedViews>, Listed), StoreError> {
         if resources.is_empty() {
             return Ok((Vec::new(), Listed::default()));
         }
@@ -197,11 +197,11 @@ impl Publications<'_> {
                 &[&presentity_uri, &event, &self.0.now(), &self.0.hard_state()],
             )
             .await?;
-        let (mut looked, mut listed) = (Vec::<Looked>::new(), Listed::default());
+        let (mut claimed, mut listed) = (Vec::<ClaimedViews>::new(), Listed::default());
         for row in &found {
             let resource_index = ordinal(row, "resource");
-            if looked.last().map(|look| look.resource_index) != Some(resource_index) {
-                looked.push(Looked {
+            if claimed.last().map(|views| views.resource_index) != Some(resource_index) {
+                claimed.push(ClaimedViews {
                     resource_index,
                     views: row.get("views"),
                 });
@@ -210,7 +210,7 @@ impl Publications<'_> {
                 listed.add(row);
             }
         }
-        Ok((looked, listed))
+        Ok((claimed, listed))
     }
 
     /// Stores what a phone sets, and says whether it was stored: not for a copy, nor if the line has no such dialog, or one whose CSeq is

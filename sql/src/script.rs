@@ -11,7 +11,7 @@ use tokio_postgres::Row;
 use crate::{Judge, Store, StoreError, registry};
 
 /// Warnings of orders that were refused are at least so far apart: a script may pass on what phones send.
-const WARN_EVERY: Duration = Duration::from_secs(1);
+const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The statements of this area; see [`Store::script`].
 #[derive(Clone, Copy, Debug)]
@@ -93,14 +93,14 @@ impl Script<'_> {
 
 /// An order that makes no sense is -1 for the script; its author reads why.
 fn warn_of_refused<T>(function: &str, done: &Result<T, StoreError>) {
-    static WARNED: Mutex<Option<Instant>> = Mutex::new(None);
+    static LAST_WARNING: Mutex<Option<Instant>> = Mutex::new(None);
     let reason = match done {
         Err(StoreError::Conflict { reason, .. }) => reason.as_str(),
         Err(StoreError::TooLong { reason }) => reason,
         _ => return,
     };
-    let mut warned = WARNED.lock().unwrap_or_else(PoisonError::into_inner);
-    if warned.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
+    let mut warned = LAST_WARNING.lock().unwrap_or_else(PoisonError::into_inner);
+    if warned.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
         *warned = Some(Instant::now());
         tracing::warn!(function, reason, "an order of the script was refused");
     }

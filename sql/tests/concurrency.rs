@@ -808,7 +808,7 @@ async fn verdicts_pass_by_what_somebody_holds() {
             .unwrap();
         let verdicts: Vec<DialogVerdict> = taken
             .iter()
-            .map(|dialog| verdict(dialog, Verdict::Retry { after_s: 9 }))
+            .map(|dialog| verdict(dialog, AfterNotify::Retry { after_s: 9 }))
             .collect();
         let lock = open(&database, held).await;
         let written = subscription.settle_batch(&verdicts).await.unwrap();
@@ -1016,7 +1016,7 @@ async fn a_verdict_comes_after_who_begins_to_watch_the_watchers() {
     let (database, store, claimed) = with_claimed_dialogs(LEASE).await;
     let subscription = store.subscription();
     let taken = subscription.take(A, &claimed, &[], 10).await.unwrap();
-    let ended = [verdict(&taken[0], Verdict::Ended)];
+    let ended = [verdict(&taken[0], AfterNotify::Ended)];
     let first = open(&database, &watch("presence.winfo")).await;
     let written = subscription.settle_batch(&ended).await.unwrap();
     assert_eq!(written.left_behind, [0]);
@@ -1106,7 +1106,7 @@ async fn an_import_that_waited_judges_anew() {
     };
     let task = blocked(&database, 0, waiting).await;
     commit(&ours).await;
-    assert_eq!(task.await.unwrap(), [ImportVerdict::Newer]);
+    assert_eq!(task.await.unwrap(), [ImportOutcome::Newer]);
 
     let changed = ImportedPublication {
         etag: "k2".into(),
@@ -1129,7 +1129,7 @@ async fn an_import_that_waited_judges_anew() {
     };
     let task = blocked(&database, 0, waiting).await;
     commit(&ours).await;
-    assert_eq!(task.await.unwrap(), [ImportVerdict::Newer]);
+    assert_eq!(task.await.unwrap(), [ImportOutcome::Newer]);
     let kept = "SELECT (SELECT etag FROM presentity) || (SELECT local_cseq || '/' || remote_cseq FROM active_watchers)";
     assert_eq!(database.value::<String>(kept).await, "o16/1");
 }

@@ -213,7 +213,7 @@ async fn notify(
                 tell(&tables, &counts, dialog, &watchers);
             }
             let over = taken.iter().filter(|dialog| dialog.status == 3);
-            ended.extend(over.map(|dialog| verdict(dialog, Verdict::Ended)));
+            ended.extend(over.map(|dialog| verdict(dialog, AfterNotify::Ended)));
         }
         while !ended.is_empty() {
             let written = store.subscription().settle_batch(&ended).await.unwrap();

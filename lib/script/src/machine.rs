@@ -18,7 +18,7 @@ use crate::subscription::Subscription;
 use crate::unused;
 
 /// What the script may do while it is loaded.
-const LOADING: Duration = Duration::from_secs(2);
+const LOADING_TIME: Duration = Duration::from_secs(2);
 /// The events of the guide.
 const LOCAL_REQUEST: &str = "tm:local-request";
 const NOTIFY_REPLY: &str = "presence:notify-reply";
@@ -130,7 +130,7 @@ impl Machine {
             .into_function()
             .map_err(faulty)?;
         let thread = self.lua.create_thread(chunk).map_err(faulty)?;
-        match self.run(begun(thread), LOADING, ()) {
+        match self.run(begun(thread), LOADING_TIME, ()) {
             Ok(_) => {}
             Err(Failure::Error(message)) => return Err(ProgramError::Faulty(message)),
             Err(_) => return Err(ProgramError::TooMuch(program.name.clone())),

@@ -7,12 +7,12 @@ use ::script::{Attribute, Subscription};
 use events::{DialogId, NewSubscription, SubscriptionRefresh};
 use sip::Aor;
 
-use super::worker::Job;
+use super::worker::WorkerTask;
 
 /// The call that a request was handed over by. It goes on when this is dropped, wherever that is: with the request, after its answer.
 pub(crate) struct Call {
     pub(super) id: u64,
-    pub(super) back: mpsc::Sender<Job>,
+    pub(super) back: mpsc::Sender<WorkerTask>,
     /// The guide's `sender_uri`, a URI.
     pub(crate) sender_uri: Option<String>,
     /// The guide's `watcher_uri`.
@@ -85,12 +85,12 @@ fn dialog(call_id: &str, to_tag: &str, from_tag: &str) -> Subscription {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        let job = Job::Handled {
+        let task = WorkerTask::Handled {
             call: self.id,
             status: self.answered.load(Ordering::Relaxed),
             subscription: self.subscription.take(),
         };
         // A worker that is gone wants to know no more.
-        let _ = self.back.send(job);
+        let _ = self.back.send(task);
     }
 }

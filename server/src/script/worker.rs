@@ -20,7 +20,7 @@ use crate::front::{Arrival, Front};
 use crate::{publish, subscribe};
 
 /// What a worker has to do.
-pub(crate) enum Job {
+pub(crate) enum WorkerTask {
     /// A request.
     Route {
         front: Arc<Front>,
@@ -45,7 +45,7 @@ pub(crate) enum Job {
 }
 
 pub(crate) struct Worker {
-    jobs: mpsc::Sender<Job>,
+    tasks: mpsc::Sender<WorkerTask>,
     program: Arc<Program>,
     shared: Arc<Shared>,
 }
@@ -67,7 +67,7 @@ struct Running {
 }
 
 /// What the thread holds.
-struct Desk {
+struct WorkerState {
     worker: Worker,
     machine: Option<Rc<Machine>>,
     waiting: HashMap<u64, Waiting>,
@@ -78,42 +78,42 @@ struct Desk {
 
 impl Worker {
     pub(super) fn new(
-        jobs: mpsc::Sender<Job>,
+        tasks: mpsc::Sender<WorkerTask>,
         program: Arc<Program>,
         shared: Arc<Shared>,
     ) -> Worker {
         Worker {
-            jobs,
+            tasks,
             program,
             shared,
         }
     }
 
     /// Works until it is told to stop.
-    pub(super) fn run(self, taken: mpsc::Receiver<Job>) {
-        let mut desk = Desk {
+    pub(super) fn run(self, taken: mpsc::Receiver<WorkerTask>) {
+        let mut state = WorkerState {
             machine: None,
             waiting: HashMap::new(),
             last: 0,
             worker: self,
         };
-        desk.open();
-        while let Ok(job) = taken.recv() {
-            if matches!(job, Job::Stop) {
+        state.open();
+        while let Ok(task) = taken.recv() {
+            if matches!(task, WorkerTask::Stop) {
                 return;
             }
             // A panic costs this call its answer, and nobody else anything; its state is not trusted any more.
-            if catch_unwind(AssertUnwindSafe(|| desk.take(job))).is_err() {
+            if catch_unwind(AssertUnwindSafe(|| state.take(task))).is_err() {
                 tracing::error!("a call of the script made its worker panic: a bug");
-                desk.open();
+                state.open();
             }
         }
     }
 }
 
-// === impl Desk ===
+// === impl WorkerState ===
 
-impl Desk {
+impl WorkerState {
     /// A new Lua state for the calls to come.
     fn open(&mut self) {
         match Machine::new(&self.worker.program) {
@@ -123,14 +123,14 @@ impl Desk {
         }
     }
 
-    fn take(&mut self, job: Job) {
-        match job {
-            Job::Route {
+    fn take(&mut self, task: WorkerTask) {
+        match task {
+            WorkerTask::Route {
                 front,
                 arrival,
                 place,
             } => self.begin(front, arrival, place),
-            Job::Handled {
+            WorkerTask::Handled {
                 call,
                 status,
                 subscription,
@@ -149,7 +149,7 @@ impl Desk {
                     self.go_on(running, step);
                 }
             }
-            Job::Told { call, told } => {
+            WorkerTask::Told { call, told } => {
                 if let Some(Waiting { running, suspended }) = self.waiting.remove(&call) {
                     // Also if it was answered: a call does not outlive its request.
                     if Instant::now() >= running.arrival.deadline {
@@ -166,11 +166,11 @@ impl Desk {
                     self.go_on(running, step);
                 }
             }
-            Job::Load(program) => {
+            WorkerTask::Load(program) => {
                 self.worker.program = program;
                 self.open();
             }
-            Job::Stop => {}
+            WorkerTask::Stop => {}
         }
     }
 
@@ -277,7 +277,7 @@ impl Desk {
         self.last += 1;
         Box::new(Call {
             id: self.last,
-            back: self.worker.jobs.clone(),
+            back: self.worker.tasks.clone(),
             sender_uri,
             watcher,
             priority,
@@ -313,7 +313,7 @@ impl Desk {
     fn ask_database(&mut self, running: Running, suspended: Suspended, inquiry: Inquiry) {
         self.last += 1;
         let call = self.last;
-        let (front, jobs) = (Arc::clone(&running.front), self.worker.jobs.clone());
+        let (front, tasks) = (Arc::clone(&running.front), self.worker.tasks.clone());
         let deadline = running.arrival.deadline;
         let rings = inquiry.is_order();
         self.waiting.insert(call, Waiting { running, suspended });
@@ -324,7 +324,7 @@ impl Desk {
                 front.doorbell.press();
             }
             let told = found.map_or(Told::Code(-1), Told::Database);
-            let _ = jobs.send(Job::Told { call, told });
+            let _ = tasks.send(WorkerTask::Told { call, told });
         });
     }
 

@@ -132,7 +132,7 @@ pub struct DialogVerdict {
     /// As taken: the answer of an old address says nothing about the new one.
     pub target_version: i32,
     /// What to do.
-    pub verdict: Verdict,
+    pub verdict: AfterNotify,
     /// Why the NOTIFY failed, in words, if it is to be tried again.
     pub failure: String,
 }
@@ -148,7 +148,7 @@ pub struct Written {
 
 /// What to do with a dialog after its NOTIFY.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum AfterNotify {
     /// Delivered. Needed only if [`TakenDialog::failures`] is not 0; else a 2xx writes nothing.
     Delivered,
     /// The dialog is over: its terminating NOTIFY was sent, or the subscriber is gone.
@@ -332,10 +332,10 @@ impl Subscriptions<'_> {
         let (name, after_s): (Vec<&str>, Vec<i64>) = verdicts
             .iter()
             .map(|verdict| match verdict.verdict {
-                Verdict::Delivered => ("delivered", 0),
-                Verdict::Ended => ("ended", 0),
-                Verdict::More(rest) => ("more", rest.after_s.into()),
-                Verdict::Retry { after_s } => ("retry", after_s.into()),
+                AfterNotify::Delivered => ("delivered", 0),
+                AfterNotify::Ended => ("ended", 0),
+                AfterNotify::More(rest) => ("more", rest.after_s.into()),
+                AfterNotify::Retry { after_s } => ("retry", after_s.into()),
             })
             .unzip();
         let failure: Vec<&str> = verdicts
@@ -345,8 +345,8 @@ impl Subscriptions<'_> {
         let told_to: Vec<Option<i64>> = verdicts
             .iter()
             .map(|verdict| match verdict.verdict {
-                Verdict::More(rest) => rest.told_to,
-                Verdict::Delivered | Verdict::Ended | Verdict::Retry { .. } => None,
+                AfterNotify::More(rest) => rest.told_to,
+                AfterNotify::Delivered | AfterNotify::Ended | AfterNotify::Retry { .. } => None,
             })
             .collect();
         let rows = self

@@ -723,7 +723,7 @@ async fn each_process_can_work_with_its_role_alone() {
     notifier.publication().list(&resources).await.unwrap();
     notifier
         .subscription()
-        .settle_batch(&[verdict(&taken[0], sql::Verdict::Delivered)])
+        .settle_batch(&[verdict(&taken[0], sql::AfterNotify::Delivered)])
         .await
         .unwrap();
     let settled: Vec<_> = claimed.iter().map(|one| done(one, true)).collect();

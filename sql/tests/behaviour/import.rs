@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use events::{ChangeKind, PublishOutcome, SubscribeOutcome};
-use sql::ImportVerdict::{Changed, Created, Newer, Same};
+use sql::ImportOutcome::{Changed, Created, Newer, Same};
 use sql::*;
 use std::time::SystemTime;
 

@@ -107,7 +107,7 @@ async fn a_row_that_somebody_holds_is_no_outage() {
     lock.batch_execute("BEGIN; SELECT 1 FROM active_watchers FOR UPDATE")
         .await
         .unwrap();
-    for store in [patient, database.store.in_a_hurry()] {
+    for store in [patient, database.store.with_short_lock_timeout()] {
         let bob = ["sip:bob@example.org"];
         let error = store.watcher().await_decider(&bob).await.unwrap_err();
         assert!(matches!(error, StoreError::Held { .. }), "{error:?}");

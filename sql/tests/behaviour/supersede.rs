@@ -2,7 +2,7 @@
 
 use events::NewSubscription;
 use sip::Aor;
-use sql::Verdict;
+use sql::AfterNotify;
 
 use crate::database::*;
 
@@ -80,7 +80,7 @@ async fn the_newest_takes_the_place_of_the_others() {
     database
         .store
         .subscription()
-        .settle_batch(&[verdict(old, Verdict::Ended)])
+        .settle_batch(&[verdict(old, AfterNotify::Ended)])
         .await
         .unwrap();
     assert_eq!(living(&database).await, "c2");

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use events::{NewSubscription, SubscriptionRefresh};
-use sql::{Claimed, Resource, Rest, TakenDialog, Verdict, WatchedResource, Watcher, Written};
+use sql::{AfterNotify, Claimed, Resource, Rest, TakenDialog, WatchedResource, Watcher, Written};
 
 use crate::database::*;
 
@@ -51,7 +51,7 @@ async fn work(database: &Database) -> Vec<(String, TakenDialog)> {
     let verdicts: Vec<_> = taken
         .iter()
         .filter(|(_, dialog)| dialog.status == 3)
-        .map(|(_, dialog)| verdict(dialog, Verdict::Ended))
+        .map(|(_, dialog)| verdict(dialog, AfterNotify::Ended))
         .collect();
     store.subscription().settle_batch(&verdicts).await.unwrap();
     database.settle_all(OWNER, &claimed).await;
@@ -253,7 +253,7 @@ async fn a_subscriber_that_is_gone_is_told_of() {
     // 481 to its NOTIFY.
     store
         .subscription()
-        .settle_batch(&[verdict(phone, Verdict::Ended)])
+        .settle_batch(&[verdict(phone, AfterNotify::Ended)])
         .await
         .unwrap();
     database.settle_all(OWNER, &claimed).await;
@@ -299,7 +299,7 @@ async fn a_refresh_changes_nobodys_status() {
     database
         .store
         .subscription()
-        .settle_batch(&[verdict(phone, Verdict::Retry { after_s: 0 })])
+        .settle_batch(&[verdict(phone, AfterNotify::Retry { after_s: 0 })])
         .await
         .unwrap();
     at_once(&database).await;
@@ -347,7 +347,7 @@ async fn what_must_be_full_and_how_far_partial_state_reaches_back() {
     database
         .store
         .subscription()
-        .settle_batch(&[verdict(dialog, Verdict::Retry { after_s: 0 })])
+        .settle_batch(&[verdict(dialog, AfterNotify::Retry { after_s: 0 })])
         .await
         .unwrap();
     at_once(&database).await;
@@ -708,12 +708,12 @@ async fn a_document_in_pieces_goes_on_where_it_was() {
     again.event = "presence.winfo".into();
     change(&database, again.clone()).await;
     let go_on = |told_to| {
-        Verdict::More(Rest {
+        AfterNotify::More(Rest {
             told_to: Some(told_to),
             after_s: 0,
         })
     };
-    let judge = async |dialog: &TakenDialog, judgement: Verdict| {
+    let judge = async |dialog: &TakenDialog, judgement: AfterNotify| {
         let subscription = database.store.subscription();
         let verdicts = [verdict(dialog, judgement)];
         subscription.settle_batch(&verdicts).await.unwrap()
@@ -748,7 +748,7 @@ async fn a_document_in_pieces_goes_on_where_it_was() {
     assert_eq!(owed(&database).await, [""; 0], "and that was all");
 
     // A failure begins anew.
-    judge(&last, Verdict::Retry { after_s: 0 }).await;
+    judge(&last, AfterNotify::Retry { after_s: 0 }).await;
     at_once(&database).await;
     let anew = next().await;
     assert_eq!((anew.told_to, anew.partial_since), (None, None));
@@ -867,7 +867,7 @@ async fn an_end_between_two_pieces_is_told() {
         after_s: 0,
     };
     let subscription = database.store.subscription();
-    let verdicts = [verdict(&begin, Verdict::More(rest))];
+    let verdicts = [verdict(&begin, AfterNotify::More(rest))];
     subscription.settle_batch(&verdicts).await.unwrap();
     // Its end is told to nobody by version, as if that had been settled between two pieces.
     database

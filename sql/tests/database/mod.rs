@@ -267,14 +267,14 @@ pub fn doubted(claimed: &Claimed) -> SettledResource {
     }
 }
 
-pub fn verdict(taken: &TakenDialog, verdict: Verdict) -> DialogVerdict {
+pub fn verdict(taken: &TakenDialog, verdict: AfterNotify) -> DialogVerdict {
     DialogVerdict {
         id: taken.id,
         remote_cseq: taken.remote_cseq,
         target_version: taken.target_version,
         failure: match verdict {
-            Verdict::Retry { .. } => "no answer".to_owned(),
-            Verdict::Delivered | Verdict::More(_) | Verdict::Ended => String::new(),
+            AfterNotify::Retry { .. } => "no answer".to_owned(),
+            AfterNotify::Delivered | AfterNotify::More(_) | AfterNotify::Ended => String::new(),
         },
         verdict,
     }

@@ -28,7 +28,7 @@ pub struct Ground<'a> {
 
 /// A decision to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verdict {
+pub struct RulesVerdict {
     /// The decision.
     pub row: DecisionRow,
     /// The epoch second at which it must be made again, if nothing else changes before.
@@ -37,7 +37,7 @@ pub struct Verdict {
 
 impl Ground<'_> {
     /// Decides about one watcher.
-    pub fn decide(&self, watcher: &Watcher) -> Verdict {
+    pub fn decide(&self, watcher: &Watcher) -> RulesVerdict {
         let circumstances = Circumstances {
             watcher,
             now: self.now,
@@ -45,7 +45,7 @@ impl Ground<'_> {
             lists: self.lists,
         };
         let decision = decide(self.policy, self.rules, &circumstances);
-        Verdict {
+        RulesVerdict {
             row: DecisionRow::of(&decision, self.removed_reason),
             recheck_at_s: next_change(self.policy, self.rules, &circumstances)
                 .map(Moment::epoch_s_rounded_up),
@@ -80,7 +80,10 @@ mod tests {
     }
 
     /// The new verdicts of those watchers for whom they differ from the stored ones, with their place in the input.
-    fn differing(ground: &Ground<'_>, stored: &[(Watcher, Verdict)]) -> Vec<(usize, Verdict)> {
+    fn differing(
+        ground: &Ground<'_>,
+        stored: &[(Watcher, RulesVerdict)],
+    ) -> Vec<(usize, RulesVerdict)> {
         stored
             .iter()
             .enumerate()
@@ -102,7 +105,7 @@ mod tests {
             now: Moment::from_epoch_us(1_767_225_600_000_000),
             sphere: None,
         };
-        let stored: Vec<(Watcher, Verdict)> = watchers(10_000)
+        let stored: Vec<(Watcher, RulesVerdict)> = watchers(10_000)
             .into_iter()
             .map(|watcher| {
                 let verdict = ground(&before).decide(&watcher);
