@@ -178,7 +178,7 @@ impl Publications<'_> {
     }
 
     /// What the watchers of claimed resources are to be shown, as [`Publications::list`], and what else must be known before
-    /// [`crate::Subscriptions::take`]. A resource without any dialog is left out: nobody is shown it.
+    /// [`crate::Subscriptions::take_free`]. A resource without any dialog is left out: nobody is shown it.
     ///
     /// # Errors
     /// Any [`StoreError`].

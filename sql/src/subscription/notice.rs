@@ -83,7 +83,7 @@ pub struct Taken {
     pub is_cut: bool,
 }
 
-/// A resource that this notifier holds, offered to [`Subscriptions::take`].
+/// A resource that this notifier holds, offered to [`Subscriptions::take_free`].
 #[derive(Clone, Copy, Debug)]
 pub struct Offer<'a> {
     /// What is held.
@@ -172,23 +172,6 @@ pub struct Rest {
 }
 
 impl Subscriptions<'_> {
-    /// [`Subscriptions::take_free`], without what it left behind.
-    ///
-    /// # Locks
-    /// Free rows of `active_watchers` (SKIP LOCKED) by (presentity_uri, event, id); none of `notify_queue`.
-    /// # Errors
-    /// Any [`StoreError`].
-    pub async fn take<'a, O: Into<Offer<'a>>>(
-        &self,
-        owner: i64,
-        offers: impl IntoIterator<Item = O>,
-        in_flight: &[(i64, i32)],
-        limit: u32,
-    ) -> Result<Vec<TakenDialog>, StoreError> {
-        let taken = self.take_free(owner, offers, in_flight, limit).await?;
-        Ok(taken.dialogs)
-    }
-
     /// Takes up to `limit` dialogs of resources that `owner` holds and that owe a NOTIFY, and gives each its next CSeq.
     /// The only place where a CSeq is taken. Send each dialog exactly once: of those that are not [`TakenDialog::is_known`] read the
     /// publications *after* this.
@@ -219,7 +202,7 @@ impl Subscriptions<'_> {
         let (ids, targets): (Vec<i64>, Vec<i32>) = in_flight.iter().copied().unzip();
         let limit = i64::from(limit);
         let seen = || offers.iter().map(|offer| offer.seen);
-        let looked: Vec<Option<i64>> = seen().map(|seen| Some(seen?.version)).collect();
+        let version: Vec<Option<i64>> = seen().map(|seen| Some(seen?.version)).collect();
         let digest: Vec<Option<i64>> = seen().map(|seen| Some(seen?.digest)).collect();
         let digests: Vec<Option<String>> = seen().map(|seen| seen?.others()).collect();
         let quiet: Vec<Option<bool>> = seen().map(|seen| seen?.quiet).collect();
@@ -239,7 +222,7 @@ impl Subscriptions<'_> {
                     &targets,
                     &limit,
                     &self.0.now(),
-                    &looked,
+                    &version,
                     &digest,
                     &digests,
                     &quiet,

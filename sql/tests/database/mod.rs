@@ -245,6 +245,30 @@ pub fn refresh(call_id: &str, cseq: u32, granted_s: u32) -> SubscriptionRefresh 
     }
 }
 
+/// Taking for who need not know what is left behind.
+pub trait Take {
+    async fn take<'a, O: Into<Offer<'a>>>(
+        &self,
+        owner: i64,
+        offers: impl IntoIterator<Item = O>,
+        in_flight: &[(i64, i32)],
+        limit: u32,
+    ) -> Result<Vec<TakenDialog>, StoreError>;
+}
+
+impl Take for Subscriptions<'_> {
+    async fn take<'a, O: Into<Offer<'a>>>(
+        &self,
+        owner: i64,
+        offers: impl IntoIterator<Item = O>,
+        in_flight: &[(i64, i32)],
+        limit: u32,
+    ) -> Result<Vec<TakenDialog>, StoreError> {
+        let taken = self.take_free(owner, offers, in_flight, limit).await?;
+        Ok(taken.dialogs)
+    }
+}
+
 pub fn done(claimed: &Claimed, state_taken: bool) -> SettledResource {
     SettledResource {
         resource: claimed.resource.clone(),
