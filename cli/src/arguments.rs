@@ -92,7 +92,10 @@ pub(crate) enum Command {
 
 /// Which of the [`Settings`] a command reads, by the names of their fields.
 const READ_BY: &[(&[&str], &[&str])] = &[
-    (&["run"], &["config", "database_url", "listen", "data_dir", "set"]),
+    (
+        &["run"],
+        &["config", "database_url", "listen", "data_dir", "set"],
+    ),
     (&["server"], &["config", "database_url", "listen", "set"]),
     (&["notifier"], &["config", "database_url", "listen", "set"]),
     (&["migrate"], &["config", "database_url", "data_dir", "set"]),
@@ -101,8 +104,14 @@ const READ_BY: &[(&[&str], &[&str])] = &[
     (&["status"], &["config", "database_url", "data_dir", "set"]),
     (&["explain"], &["config", "database_url", "data_dir", "set"]),
     (&["psql"], &["config", "database_url", "data_dir", "set"]),
-    (&["config", "check"], &["config", "database_url", "listen", "set"]),
-    (&["config", "show"], &["config", "database_url", "listen", "set"]),
+    (
+        &["config", "check"],
+        &["config", "database_url", "listen", "set"],
+    ),
+    (
+        &["config", "show"],
+        &["config", "database_url", "listen", "set"],
+    ),
     (&["load"], &["set"]),
 ];
 
@@ -189,7 +198,11 @@ pub(crate) struct ExplainArgs {
 #[derive(Debug, Args)]
 pub(crate) struct PsqlArgs {
     /// Arguments of psql, such as -c 'SELECT count(*) FROM presentity'.
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "ARGUMENT"
+    )]
     pub(crate) arguments: Vec<OsString>,
 }
 
@@ -283,7 +296,10 @@ mod tests {
                 command = command.find_subcommand(name).unwrap().clone();
             }
             for name in *read {
-                assert!(command.get_arguments().any(|found| found.get_id() == name), "{path:?} {name}");
+                assert!(
+                    command.get_arguments().any(|found| found.get_id() == name),
+                    "{path:?} {name}"
+                );
             }
         }
     }

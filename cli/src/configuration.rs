@@ -103,7 +103,7 @@ pub(crate) fn database_url(config: &Config) -> anyhow::Result<&DatabaseUrl> {
 /// What the database must have been made with.
 pub(crate) fn schema_settings(config: &Config) -> schema::Settings {
     schema::Settings {
-        tables: server::tables(&config.presence),
+        tables: sql::StoreOptions::tables(&config.presence),
         uri_match: schema_uri_match(config.presence.sip_uri_match),
     }
 }

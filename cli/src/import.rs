@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail};
 use node::{Config, ConfigError, DatabaseUrl, Fault, Origin, TableName};
-use sql::{ImportVerdict, ImportedDecision, Store, StoreError, StoreOptions, Tables};
+use sql::{ImportOutcome, ImportedDecision, Store, StoreError, StoreOptions, Tables};
 
 use crate::arguments::{ImportArgs, Settings};
 use crate::configuration::{Role, find_database, load, schema_fault, schema_settings};
@@ -79,11 +79,8 @@ async fn import(
         .await
         .map_err(schema_fault)?;
     let options = StoreOptions {
-        pool_size: 2,
-        connect_timeout: Duration::from_millis(config.database.connect_timeout_ms.get().into()),
         statement_timeout: STATEMENT_TIMEOUT,
-        tables: wanted.tables,
-        ..StoreOptions::default()
+        ..StoreOptions::of(config, 2)
     };
     let target = Store::connect(url.expose(), &options)?;
     let (source, tables) = source(config, from, options).await?;
@@ -235,7 +232,8 @@ impl Run<'_> {
                 .await?;
             let Some(last) = page.last() else { break };
             after = last.id;
-            self.progress.show(format_args!("presentity: {} read", tally.read));
+            self.progress
+                .show(format_args!("presentity: {} read", tally.read));
             let rows = tally.converted("presentity", page, |row| {
                 (row.id, self.converter.publication(row))
             });
@@ -254,7 +252,10 @@ impl Run<'_> {
                 .await?;
             let Some((last, _)) = page.last() else { break };
             after = *last;
-            self.progress.show(format_args!("presentity: looking for what is gone, {} so far", tally.gone));
+            self.progress.show(format_args!(
+                "presentity: looking for what is gone, {} so far",
+                tally.gone
+            ));
             let sources: Vec<i64> = page.iter().map(|(_, source)| *source).collect();
             let existing = self
                 .source
@@ -283,22 +284,23 @@ impl Run<'_> {
             let page = self.source.kamailio().dialogs(after, DIALOGS).await?;
             let Some(last) = page.last() else { break };
             after = last.id;
-            self.progress.show(format_args!("active_watchers: {} read", tally.read));
+            self.progress
+                .show(format_args!("active_watchers: {} read", tally.read));
             let rows = tally.converted("active_watchers", page, |row| {
                 (row.id, self.converter.dialog(row))
             });
-            let verdicts = tally
+            let outcomes = tally
                 .store("active_watchers", &rows, async |rows| {
                     self.target.import().dialogs(rows, self.dry).await
                 })
                 .await?;
-            let written = |verdict: &&ImportVerdict| {
-                matches!(verdict, ImportVerdict::Created | ImportVerdict::Changed)
+            let written = |outcome: &&ImportOutcome| {
+                matches!(outcome, ImportOutcome::Created | ImportOutcome::Changed)
             };
-            let pairs = rows.iter().zip(&verdicts);
+            let pairs = rows.iter().zip(&outcomes);
             owed += pairs
-                .filter(|((_, row), verdict)| {
-                    row.owed && verdict.as_ref().is_some_and(|v| written(&v))
+                .filter(|((_, row), outcome)| {
+                    row.owed && outcome.as_ref().is_some_and(|v| written(&v))
                 })
                 .count();
         }
@@ -311,7 +313,10 @@ impl Run<'_> {
                 .await?;
             let Some((last, _)) = page.last() else { break };
             after = *last;
-            self.progress.show(format_args!("active_watchers: looking for what is gone, {} so far", tally.gone));
+            self.progress.show(format_args!(
+                "active_watchers: looking for what is gone, {} so far",
+                tally.gone
+            ));
             let (ids, keys): (Vec<i64>, Vec<_>) = page.into_iter().unzip();
             let existing = self.source.kamailio().existing_dialogs(&keys).await?;
             let gone: Vec<i64> = ids
@@ -339,7 +344,8 @@ impl Run<'_> {
             let page = self.source.kamailio().decisions(after, DECISIONS).await?;
             let Some(last) = page.last() else { break };
             after = last.id;
-            self.progress.show(format_args!("watchers: {} read", tally.read));
+            self.progress
+                .show(format_args!("watchers: {} read", tally.read));
             let rows = tally.converted("watchers", page, |row| {
                 (row.id, self.converter.decision(row))
             });
@@ -361,15 +367,16 @@ impl Run<'_> {
             let page = self.source.kamailio().documents(after, DOCUMENTS).await?;
             let Some(last) = page.last() else { break };
             after = last.id;
-            self.progress.show(format_args!("xcap: {} read", tally.read));
+            self.progress
+                .show(format_args!("xcap: {} read", tally.read));
             let rows = tally.converted("xcap", page, |row| (row.id, self.converter.document(row)));
-            let verdicts = tally
+            let outcomes = tally
                 .store("xcap", &rows, async |rows| {
                     self.target.import().documents(rows, self.dry).await
                 })
                 .await?;
-            for ((id, row), verdict) in rows.iter().zip(verdicts) {
-                if verdict == Some(ImportVerdict::Changed) {
+            for ((id, row), outcome) in rows.iter().zip(outcomes) {
+                if outcome == Some(ImportOutcome::Changed) {
                     remark(format_args!(
                         "replaced: xcap {id}: {}",
                         row.doc_uri.escape_debug()
@@ -426,22 +433,22 @@ impl Tally {
         &mut self,
         table: &str,
         rows: &[(i64, T)],
-        put: impl AsyncFn(&[T]) -> Result<Vec<ImportVerdict>, StoreError>,
-    ) -> anyhow::Result<Vec<Option<ImportVerdict>>> {
+        put: impl AsyncFn(&[T]) -> Result<Vec<ImportOutcome>, StoreError>,
+    ) -> anyhow::Result<Vec<Option<ImportOutcome>>> {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
         let all: Vec<T> = rows.iter().map(|(_, row)| row.clone()).collect();
-        let mut verdicts = Vec::with_capacity(rows.len());
+        let mut outcomes = Vec::with_capacity(rows.len());
         match put(&all).await {
-            Ok(found) => verdicts.extend(found.into_iter().map(Some)),
+            Ok(found) => outcomes.extend(found.into_iter().map(Some)),
             Err(StoreError::Conflict { .. }) => {
                 for (id, row) in rows {
                     match put(std::slice::from_ref(row)).await {
-                        Ok(found) => verdicts.push(found.first().copied()),
+                        Ok(found) => outcomes.push(found.first().copied()),
                         Err(StoreError::Conflict { reason, .. }) => {
                             self.skip(table, *id, &reason);
-                            verdicts.push(None);
+                            outcomes.push(None);
                         }
                         Err(error) => return Err(error.into()),
                     }
@@ -449,15 +456,15 @@ impl Tally {
             }
             Err(error) => return Err(error.into()),
         }
-        for verdict in verdicts.iter().flatten() {
-            match verdict {
-                ImportVerdict::Created => self.created += 1,
-                ImportVerdict::Changed => self.changed += 1,
-                ImportVerdict::Same => self.same += 1,
-                ImportVerdict::Newer => self.newer += 1,
+        for outcome in outcomes.iter().flatten() {
+            match outcome {
+                ImportOutcome::Created => self.created += 1,
+                ImportOutcome::Changed => self.changed += 1,
+                ImportOutcome::Same => self.same += 1,
+                ImportOutcome::Newer => self.newer += 1,
             }
         }
-        Ok(verdicts)
+        Ok(outcomes)
     }
 
     fn skip(&mut self, table: &str, id: i64, reason: &str) {

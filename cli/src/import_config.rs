@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use kamailio::{Surroundings, Translation, Verdict};
+use kamailio::{SettingOutcome, Surroundings, Translation};
 use node::Config;
 
 use crate::arguments::ConfigImportArgs;
@@ -44,17 +44,17 @@ pub(crate) fn run(args: &ConfigImportArgs) -> anyhow::Result<ExitCode> {
         remark(line);
     }
     let left_out = [
-        Verdict::Wrong,
-        Verdict::NotYet,
-        Verdict::NoMeaning,
-        Verdict::Route,
+        SettingOutcome::Wrong,
+        SettingOutcome::NotYet,
+        SettingOutcome::NoMeaning,
+        SettingOutcome::Route,
     ]
-    .map(|verdict| report.count(verdict))
+    .map(|outcome| report.count(outcome))
     .iter()
     .sum::<usize>();
     remark(format_args!(
         "{} converted, {left_out} left out",
-        report.count(Verdict::Taken)
+        report.count(SettingOutcome::Taken)
     ));
     Ok(ExitCode::SUCCESS)
 }

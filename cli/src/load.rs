@@ -84,7 +84,9 @@ pub(crate) fn run(settings: &Settings, args: &LoadArgs) -> anyhow::Result<ExitCo
     };
     let line = ProgressLine::start("connecting");
     let mut next_s = 0.0;
-    let report = ::load::run(&workload, &options, |progress| show(&line, &mut next_s, progress))?;
+    let report = ::load::run(&workload, &options, |progress| {
+        show(&line, &mut next_s, progress)
+    })?;
     drop(line);
     print(args, &report)?;
     Ok(if report.verdict.ok {

@@ -30,8 +30,21 @@ fn help_names_every_command_and_option() {
     }
     assert!(!help.contains("supervised"));
     for command in [
-        "run", "server", "notifier", "migrate", "import", "config", "watch", "publish", "load",
-        "rpc", "status", "explain", "psql", "completions", "man",
+        "run",
+        "server",
+        "notifier",
+        "migrate",
+        "import",
+        "config",
+        "watch",
+        "publish",
+        "load",
+        "rpc",
+        "status",
+        "explain",
+        "psql",
+        "completions",
+        "man",
     ] {
         assert_eq!(output(&[command, "--help"]).0, Some(0), "{command}");
     }
@@ -41,12 +54,27 @@ fn help_names_every_command_and_option() {
 /// Yet all are accepted everywhere, as they may stand before the command.
 #[test]
 fn help_of_a_command_shows_only_the_settings_that_it_reads() {
-    let settings = ["--config", "--database-url", "--listen", "--data-dir", "--set"];
+    let settings = [
+        "--config",
+        "--database-url",
+        "--listen",
+        "--data-dir",
+        "--set",
+    ];
     for (command, read) in [
         (&["run"][..], &settings[..]),
-        (&["server"], &["--config", "--database-url", "--listen", "--set"]),
-        (&["status"], &["--config", "--database-url", "--data-dir", "--set"]),
-        (&["config", "check"], &["--config", "--database-url", "--listen", "--set"]),
+        (
+            &["server"],
+            &["--config", "--database-url", "--listen", "--set"],
+        ),
+        (
+            &["status"],
+            &["--config", "--database-url", "--data-dir", "--set"],
+        ),
+        (
+            &["config", "check"],
+            &["--config", "--database-url", "--listen", "--set"],
+        ),
         (&["config", "import"], &[]),
         (&["load"], &["--set"]),
         (&["watch"], &[]),
@@ -66,7 +94,9 @@ fn help_of_a_command_shows_only_the_settings_that_it_reads() {
 fn completions_and_manual_pages_are_written() {
     let (code, script, _) = output(&["completions", "bash"]);
     assert_eq!(code, Some(0));
-    let checked = std::process::Command::new("bash").args(["-n", "-c", &script]).status();
+    let checked = std::process::Command::new("bash")
+        .args(["-n", "-c", &script])
+        .status();
     assert!(checked.unwrap().success(), "{script}");
     for word in ["complete -F", "explain", "--tolerate"] {
         assert!(script.contains(word), "{word}");
@@ -75,11 +105,17 @@ fn completions_and_manual_pages_are_written() {
     let pages = folder.join("man1");
     assert_eq!(output(&["man", pages.to_str().unwrap()]).0, Some(0));
     let page = std::fs::read_to_string(pages.join("pgpresence-status.1")).unwrap();
-    assert!(page.contains("tolerate") && !page.contains("listen"), "{page}");
+    assert!(
+        page.contains("tolerate") && !page.contains("listen"),
+        "{page}"
+    );
     assert!(pages.join("pgpresence.1").exists());
     let (code, _, errors) = output(&["man", "/dev/null/man1"]);
     assert_eq!(code, Some(1));
-    assert!(errors.contains("cannot write into /dev/null/man1"), "{errors}");
+    assert!(
+        errors.contains("cannot write into /dev/null/man1"),
+        "{errors}"
+    );
 }
 
 #[test]

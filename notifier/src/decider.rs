@@ -12,7 +12,7 @@
 mod changes;
 
 use events::Registry;
-use events::authorization::reevaluation::Verdict;
+use events::authorization::reevaluation::RulesVerdict;
 use events::authorization::{Rules, Watcher};
 use events::package::{Authorization, EventPackage};
 use sip::Aor;
@@ -21,7 +21,7 @@ use sql::{Grounds, Judge, Presentity, Resource, Ruled, Store, StoreError};
 use changes::{Changes, Writing};
 
 /// Dialogs or watchers that are read, decided about and written together.
-const TOGETHER: u32 = 2000;
+const BATCH: u32 = 2000;
 
 /// The package whose row of the queue stands for all decisions about a presentity.
 const PRESENCE: &str = "presence";
@@ -170,7 +170,7 @@ impl Decider {
     ) -> Result<(), StoreError> {
         loop {
             let watchers = writing.store.watcher();
-            let subjects = watchers.undecided(writing.held, TOGETHER).await?;
+            let subjects = watchers.undecided(writing.held, BATCH).await?;
             let mut changes = Changes::default();
             for subject in &subjects {
                 if let Some(facts) = all.get(subject.presentity_index) {
@@ -179,7 +179,7 @@ impl Decider {
             }
             let written = changes.write(writing).await?;
             // What could not be written has changed meanwhile, and made its presentity due again.
-            if subjects.len() < TOGETHER as usize || written == 0 {
+            if subjects.len() < BATCH as usize || written == 0 {
                 return Ok(());
             }
         }
@@ -196,7 +196,7 @@ impl Decider {
         loop {
             let watchers = writing.store.watcher();
             let persons = watchers
-                .persons(&uris[first..], after.as_ref(), TOGETHER)
+                .persons(&uris[first..], after.as_ref(), BATCH)
                 .await?;
             let mut changes = Changes::default();
             for person in &persons {
@@ -205,7 +205,7 @@ impl Decider {
                 }
             }
             changes.write(writing).await?;
-            match persons.into_iter().nth(TOGETHER as usize - 1) {
+            match persons.into_iter().nth(BATCH as usize - 1) {
                 None => return Ok(()),
                 Some(last) => {
                     first += last.presentity_index;
@@ -230,9 +230,7 @@ impl Decider {
         let (mut first, mut after) = (0, 0);
         loop {
             let watchers = writing.store.watcher();
-            let subjects = watchers
-                .dialogs(&resources[first..], after, TOGETHER)
-                .await?;
+            let subjects = watchers.dialogs(&resources[first..], after, BATCH).await?;
             let mut changes = Changes::default();
             for subject in &subjects {
                 if let Some(facts) = about.get(first + subject.presentity_index) {
@@ -240,7 +238,7 @@ impl Decider {
                 }
             }
             changes.write(writing).await?;
-            match subjects.get(TOGETHER as usize - 1) {
+            match subjects.get(BATCH as usize - 1) {
                 None => return Ok(()),
                 Some(last) => {
                     first += last.presentity_index;
@@ -250,7 +248,7 @@ impl Decider {
         }
     }
 
-    fn verdict(&self, facts: &Facts<'_>, username: &str, domain: &str) -> Verdict {
+    fn verdict(&self, facts: &Facts<'_>, username: &str, domain: &str) -> RulesVerdict {
         let watcher = Watcher::of(Aor {
             username: username.to_owned(),
             domain: domain.to_owned(),

@@ -50,7 +50,7 @@ impl FlowDigest {
 }
 
 /// Beyond that all are forgotten: each then costs a failure once more.
-const MOST: usize = 100_000;
+const MAX_KNOWN: usize = 100_000;
 /// How long a server is given to come back to its port.
 const UDP_TRIED_AGAIN: Duration = Duration::from_secs(60);
 
@@ -59,7 +59,7 @@ const UDP_TRIED_AGAIN: Duration = Duration::from_secs(60);
 impl GoneFlows {
     pub(crate) fn note(&self, dialog: i64, flow: FlowDigest) {
         let mut dialogs = self.dialogs();
-        if dialogs.len() >= MOST {
+        if dialogs.len() >= MAX_KNOWN {
             dialogs.clear();
         }
         let gone = Gone {

@@ -12,7 +12,7 @@
 //! only what that documentation names ends a subscription (404, 481; 408 and silence by `timeout_rm_subs`). All the rest is tried again, for
 //! as long as the subscription lives. docs/OPERATIONS.md has the table for operators.
 
-use sql::{Rest, Verdict};
+use sql::{AfterNotify, Rest};
 use std::time::Duration;
 
 /// How a NOTIFY ended.
@@ -116,24 +116,24 @@ impl FailurePolicy {
         ending: Ending,
         standing: Standing,
         jitter: f64,
-    ) -> Option<Verdict> {
+    ) -> Option<AfterNotify> {
         if ending == Ending::Interrupted {
             // Owed again, at once: whoever holds the resource next sends it with the next CSeq.
-            return Some(Verdict::Retry { after_s: 0 });
+            return Some(AfterNotify::Retry { after_s: 0 });
         }
         // The last NOTIFY of a subscription: any answer or none, there is nobody left to tell.
         if standing.terminated {
-            return Some(Verdict::Ended);
+            return Some(AfterNotify::Ended);
         }
         let retry = |floor_s: u32| {
-            Some(Verdict::Retry {
+            Some(AfterNotify::Retry {
                 after_s: self.back_off_s(standing.failures, floor_s, jitter),
             })
         };
         match ending {
             Ending::Skipped | Ending::Interrupted => None,
-            Ending::Unsendable => Some(Verdict::Ended),
-            Ending::TimedOut if self.timeout_ends => Some(Verdict::Ended),
+            Ending::Unsendable => Some(AfterNotify::Ended),
+            Ending::TimedOut if self.timeout_ends => Some(AfterNotify::Ended),
             // Not bounded by a count: an edge proxy that is away for ten minutes must not cost every phone behind it its
             // subscription. The subscription's own expiry bounds these.
             Ending::TimedOut | Ending::Unreachable | Ending::TooLong { .. } | Ending::Busy => {
@@ -144,17 +144,17 @@ impl FailurePolicy {
                 retry_after_s,
             } => match status {
                 200..=299 => match standing.rest {
-                    Some(rest) => Some(Verdict::More(rest)),
-                    None => (standing.failures > 0).then_some(Verdict::Delivered),
+                    Some(rest) => Some(AfterNotify::More(rest)),
+                    None => (standing.failures > 0).then_some(AfterNotify::Delivered),
                 },
-                404 | 481 => Some(Verdict::Ended),
-                408 if self.timeout_ends => Some(Verdict::Ended),
+                404 | 481 => Some(AfterNotify::Ended),
+                408 if self.timeout_ends => Some(AfterNotify::Ended),
                 _ if self.script_decides => retry(retry_after_s.unwrap_or(0)),
                 // RFC 6665 section 4.2.2: what has Retry-After is not a failure. RFC 5057 section 5.1 says so of 480 expressly.
                 480 if retry_after_s.is_some() => retry(retry_after_s.unwrap_or(0)),
-                405 | 410 | 416 | 480..=485 | 489 | 501 | 604 => Some(Verdict::Ended),
+                405 | 410 | 416 | 480..=485 | 489 | 501 | 604 => Some(AfterNotify::Ended),
                 408 | 430 | 500..=599 => retry(retry_after_s.unwrap_or(0)),
-                _ if standing.failures + 1 >= self.give_up => Some(Verdict::Ended),
+                _ if standing.failures + 1 >= self.give_up => Some(AfterNotify::Ended),
                 _ => retry(retry_after_s.unwrap_or(0)),
             },
         }
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn judges_each_ending() {
-        let retry = |after_s| Some(Verdict::Retry { after_s });
+        let retry = |after_s| Some(AfterNotify::Retry { after_s });
         let patient = FailurePolicy {
             timeout_ends: false,
             ..POLICY
@@ -213,18 +213,18 @@ mod tests {
         for (policy, ending, failures, expected) in [
             (POLICY, answered(200), 0, None),
             (POLICY, answered(202), 0, None),
-            (POLICY, answered(200), 3, Some(Verdict::Delivered)),
-            (POLICY, answered(404), 0, Some(Verdict::Ended)),
-            (POLICY, answered(405), 0, Some(Verdict::Ended)),
-            (POLICY, answered(480), 0, Some(Verdict::Ended)),
-            (POLICY, answered(481), 0, Some(Verdict::Ended)),
-            (POLICY, answered(485), 0, Some(Verdict::Ended)),
-            (POLICY, answered(489), 0, Some(Verdict::Ended)),
-            (POLICY, answered(501), 0, Some(Verdict::Ended)),
-            (POLICY, answered(604), 0, Some(Verdict::Ended)),
-            (POLICY, answered(408), 0, Some(Verdict::Ended)),
+            (POLICY, answered(200), 3, Some(AfterNotify::Delivered)),
+            (POLICY, answered(404), 0, Some(AfterNotify::Ended)),
+            (POLICY, answered(405), 0, Some(AfterNotify::Ended)),
+            (POLICY, answered(480), 0, Some(AfterNotify::Ended)),
+            (POLICY, answered(481), 0, Some(AfterNotify::Ended)),
+            (POLICY, answered(485), 0, Some(AfterNotify::Ended)),
+            (POLICY, answered(489), 0, Some(AfterNotify::Ended)),
+            (POLICY, answered(501), 0, Some(AfterNotify::Ended)),
+            (POLICY, answered(604), 0, Some(AfterNotify::Ended)),
+            (POLICY, answered(408), 0, Some(AfterNotify::Ended)),
             (patient, answered(408), 0, retry(2)),
-            (POLICY, Ending::TimedOut, 0, Some(Verdict::Ended)),
+            (POLICY, Ending::TimedOut, 0, Some(AfterNotify::Ended)),
             (patient, Ending::TimedOut, 1, retry(4)),
             (POLICY, Ending::Unreachable, 0, retry(2)),
             (POLICY, Ending::Unreachable, 30, retry(60)),
@@ -233,7 +233,7 @@ mod tests {
             (POLICY, answered(513), 30, retry(60)),
             (POLICY, Ending::Busy, 0, retry(2)),
             (POLICY, Ending::Busy, 30, retry(60)),
-            (POLICY, Ending::Unsendable, 0, Some(Verdict::Ended)),
+            (POLICY, Ending::Unsendable, 0, Some(AfterNotify::Ended)),
             (POLICY, Ending::Skipped, 0, None),
             (POLICY, Ending::Interrupted, 0, retry(0)),
             (POLICY, answered(430), 2, retry(8)),
@@ -268,16 +268,16 @@ mod tests {
             ),
             (POLICY, answered(401), 0, retry(2)),
             (POLICY, answered(403), 8, retry(60)),
-            (POLICY, answered(403), 9, Some(Verdict::Ended)),
-            (POLICY, answered(302), 9, Some(Verdict::Ended)),
+            (POLICY, answered(403), 9, Some(AfterNotify::Ended)),
+            (POLICY, answered(302), 9, Some(AfterNotify::Ended)),
             (POLICY, answered(603), 0, retry(2)),
             (POLICY, later(480, 90), 0, retry(90)),
-            (POLICY, later(481, 90), 0, Some(Verdict::Ended)),
-            (scripted, answered(200), 3, Some(Verdict::Delivered)),
-            (scripted, answered(404), 0, Some(Verdict::Ended)),
-            (scripted, answered(481), 0, Some(Verdict::Ended)),
-            (scripted, answered(408), 0, Some(Verdict::Ended)),
-            (scripted, Ending::TimedOut, 0, Some(Verdict::Ended)),
+            (POLICY, later(481, 90), 0, Some(AfterNotify::Ended)),
+            (scripted, answered(200), 3, Some(AfterNotify::Delivered)),
+            (scripted, answered(404), 0, Some(AfterNotify::Ended)),
+            (scripted, answered(481), 0, Some(AfterNotify::Ended)),
+            (scripted, answered(408), 0, Some(AfterNotify::Ended)),
+            (scripted, Ending::TimedOut, 0, Some(AfterNotify::Ended)),
             (scripted, answered(480), 0, retry(2)),
             (scripted, later(480, 90), 0, retry(90)),
             (scripted, answered(405), 0, retry(2)),
@@ -285,7 +285,7 @@ mod tests {
             (scripted, answered(501), 0, retry(2)),
             (scripted, answered(604), 0, retry(2)),
             (scripted, answered(403), 99, retry(60)),
-            (scripted, Ending::Unsendable, 0, Some(Verdict::Ended)),
+            (scripted, Ending::Unsendable, 0, Some(AfterNotify::Ended)),
         ] {
             let standing = Standing {
                 failures,
@@ -315,13 +315,13 @@ mod tests {
         ] {
             assert_eq!(
                 POLICY.verdict(ending, standing, 0.5),
-                Some(Verdict::Ended),
+                Some(AfterNotify::Ended),
                 "{ending:?}"
             );
         }
         assert_eq!(
             POLICY.verdict(Ending::Interrupted, standing, 0.5),
-            Some(Verdict::Retry { after_s: 0 }),
+            Some(AfterNotify::Retry { after_s: 0 }),
             "nobody knows whether it arrived"
         );
     }
@@ -337,10 +337,10 @@ mod tests {
             ..Standing::default()
         };
         for (ending, expected) in [
-            (answered(200), Some(Verdict::More(rest))),
+            (answered(200), Some(AfterNotify::More(rest))),
             // It begins anew.
-            (answered(503), Some(Verdict::Retry { after_s: 2 })),
-            (answered(481), Some(Verdict::Ended)),
+            (answered(503), Some(AfterNotify::Retry { after_s: 2 })),
+            (answered(481), Some(AfterNotify::Ended)),
         ] {
             assert_eq!(POLICY.verdict(ending, standing, 0.0), expected);
         }
@@ -386,7 +386,7 @@ mod tests {
                 jitter,
             )
         };
-        assert_eq!(after(0.0), Some(Verdict::Retry { after_s: 60 }));
-        assert_eq!(after(1.0), Some(Verdict::Retry { after_s: 75 }));
+        assert_eq!(after(0.0), Some(AfterNotify::Retry { after_s: 60 }));
+        assert_eq!(after(1.0), Some(AfterNotify::Retry { after_s: 75 }));
     }
 }

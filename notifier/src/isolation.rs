@@ -22,7 +22,7 @@ pub(crate) struct Parts<T> {
 }
 
 /// So many single ones that are refused for a fault of the statement, and none that is done, mean that the statement is to blame.
-const ALL_OF_THEM: usize = 8;
+const MAX_REFUSED_SINGLY: usize = 8;
 
 /// Does a batch of `count` with one statement, or, if data is to blame, in parts. `run` does the part at these places.
 pub(crate) async fn in_parts<T, Done>(
@@ -54,7 +54,7 @@ where
             Err(error) if part.len() <= 1 => parts.refused.push((part.start, error)),
             Err(_) => {
                 // Whoever waited once does not wait for each half again.
-                store = store.in_a_hurry();
+                store = store.with_short_lock_timeout();
                 let middle = part.start + part.len() / 2;
                 left.push(middle..part.end);
                 left.push(part.start..middle);
@@ -90,7 +90,7 @@ impl<T> Parts<T> {
     fn blames_statement(&self, error: &StoreError) -> bool {
         matches!(error, StoreError::Bug { .. })
             && self.done.is_empty()
-            && self.refused.len() >= ALL_OF_THEM
+            && self.refused.len() >= MAX_REFUSED_SINGLY
     }
 
     /// The places that were not done because of an outage.
@@ -195,7 +195,7 @@ mod tests {
     async fn a_statement_that_does_not_fit_sets_nobody_aside_for_long() {
         let (parts, _) = tried(512, |_| Some(bug())).await;
         assert!(parts.outage.is_some());
-        assert_eq!(parts.refused.len(), ALL_OF_THEM);
+        assert_eq!(parts.refused.len(), MAX_REFUSED_SINGLY);
         let (parts, _) = tried(3, |place| (place == 1).then(bug)).await;
         assert_eq!(
             (places(&parts.refused), parts.outage.is_none()),

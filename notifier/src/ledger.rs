@@ -89,7 +89,7 @@ pub(crate) struct Ledger<R> {
 }
 
 /// How many resources whose last take was cut short are taken together.
-const CUT_TOGETHER: usize = 16;
+const CUT_BATCH: usize = 16;
 
 #[derive(Debug)]
 struct Hold<R> {
@@ -188,7 +188,7 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
                 }
             }
             self.want(id, Queue::Fresh);
-            self.look(id);
+            self.note_drained(id);
             return;
         }
         let id = HoldId(self.serial());
@@ -215,7 +215,7 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
         self.holds.insert(id, hold);
         self.by_resource.insert(resource, id);
         self.want(id, Queue::Fresh);
-        self.look(id);
+        self.note_drained(id);
     }
 
     /// Something of a resource that was just claimed was set aside before: it is taken by itself, so that it harms nobody else.
@@ -245,7 +245,7 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
     /// alone. Each must come back through [`Ledger::taken`] or [`Ledger::abandon`].
     pub(crate) fn begin_take(&mut self, limit: usize) -> Vec<Work<R>> {
         let (queue, limit) = match self.waiting.queue(Queue::Fresh).is_empty() {
-            true => (self.waiting.queue(Queue::Cut), limit.min(CUT_TOGETHER)),
+            true => (self.waiting.queue(Queue::Cut), limit.min(CUT_BATCH)),
             false => (self.waiting.queue(Queue::Fresh), limit),
         };
         let mut works = Vec::with_capacity(limit.min(queue.len()));
@@ -287,7 +287,7 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
                 hold.cuts += 1;
                 self.want(work.hold, Queue::Cut);
             }
-            self.look(work.hold);
+            self.note_drained(work.hold);
         }
     }
 
@@ -341,7 +341,7 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
                 && hold.phase == Phase::Settling
             {
                 hold.phase = Phase::Idle;
-                self.look(work.hold);
+                self.note_drained(work.hold);
             }
         }
     }
@@ -354,7 +354,7 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
                 hold.wanted = None;
                 hold.give_back = true;
             }
-            self.look(id);
+            self.note_drained(id);
         }
     }
 
@@ -397,7 +397,7 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
     }
 
     /// Puts a hold among the drained ones when it is.
-    fn look(&mut self, id: HoldId) {
+    fn note_drained(&mut self, id: HoldId) {
         let Some(hold) = self.holds.get(&id) else {
             return;
         };

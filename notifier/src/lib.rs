@@ -12,7 +12,6 @@ mod decider;
 mod direct;
 mod engine;
 mod failure;
-mod heartbeat;
 mod isolation;
 mod ledger;
 mod notify_log;
@@ -37,12 +36,12 @@ use notify_log::NotifyLog;
 use seen::Manner;
 use send::Sender;
 use sip::{Limits, Message};
-use sql::{Store, StoreError, StoreOptions, Tables};
+use sql::{NewNode, NodeRow, Store, StoreError, StoreOptions};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use sweep::SweepSettings;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 use witness::Witnesses;
 
@@ -154,26 +153,24 @@ pub async fn run(
         .first()
         .map(ToString::to_string)
         .unwrap_or_default();
-    let node = heartbeat::this_node(address, &config.presence, decider.registry());
+    let events = decider.registry().names();
+    let about = NewNode::this_process("notifier", address, &config.presence, events);
+    let mut node = NodeRow::keep(store.clone(), about, shutdown.clone());
     let mut ready = Some(ready);
-    let id = {
-        let mut registered = std::pin::pin!(heartbeat::register(&store, &node, &shutdown));
-        loop {
-            tokio::select! {
-                id = &mut registered => break id,
-                () = tokio::time::sleep(READY_WITHOUT_DATABASE), if ready.is_some() => {
-                    if let Some(ready) = ready.take() {
-                        ready();
-                    }
+    let id = loop {
+        tokio::select! {
+            id = node.registered() => break id,
+            () = tokio::time::sleep(READY_WITHOUT_DATABASE), if ready.is_some() => {
+                if let Some(ready) = ready.take() {
+                    ready();
                 }
-                () = shutdown.triggered() => {
-                    endpoint.close().await;
-                    return Ok(());
-                }
+            }
+            () = shutdown.triggered() => {
+                endpoint.close().await;
+                return Ok(());
             }
         }
     };
-    tracing::info!(node = id, address = node.address, "notifier registered");
 
     let resolver = Resolver::system();
     let (client, outcomes) = Client::new(
@@ -183,15 +180,8 @@ pub async fn run(
     );
     let (prepared_in, prepared) = mpsc::unbounded_channel();
     let sender = Sender::new(client.clone(), resolver, prepared_in);
-    let (owner_in, owner) = watch::channel(id);
 
     let receive = AbortOnDropHandle::new(tokio::spawn(receive(incoming, client.clone())));
-    let beat = AbortOnDropHandle::new(tokio::spawn(heartbeat::keep(
-        store.clone(),
-        node,
-        owner_in,
-        shutdown.clone(),
-    )));
     let sweep = AbortOnDropHandle::new(tokio::spawn(sweep(store.clone(), config)));
     // From here on: before it is announced as ready, SIGHUP must not end it.
     let hangups = script.as_ref().and_then(|_| node::Hangups::listen().ok());
@@ -209,11 +199,10 @@ pub async fn run(
         witnesses,
         id,
     );
-    let latest = owner.clone();
     let engine = engine.run(Inputs {
         outcomes,
         prepared,
-        owner,
+        owner: node.ids(),
         shutdown,
     });
     if let Some(ready) = ready {
@@ -222,15 +211,12 @@ pub async fn run(
     let ended = tokio::select! {
         result = engine => result,
         _ = receive => Err("receive"),
-        _ = beat => Err("heartbeat"),
+        () = node.ended() => Err("heartbeat"),
         _ = reload => Err("script"),
         _ = sweep => Err("sweep"),
     };
-    let id = *latest.borrow();
-    if ended.is_ok()
-        && let Err(error) = store.node().deregister(id).await
-    {
-        tracing::warn!(error = %error, "this process could not be removed from the table node");
+    if ended.is_ok() {
+        node.remove().await;
     }
     endpoint.close().await;
     ended.map_err(RunError::TaskEnded)
@@ -266,17 +252,8 @@ fn connect(config: &node::Config) -> Result<Store, RunError> {
         .as_ref()
         .ok_or(RunError::NoDatabase)?;
     let options = StoreOptions {
-        pool_size: config.database.pool_size.usize(),
-        connect_timeout: config.database.connect_timeout_ms.milliseconds(),
-        statement_timeout: config.database.statement_timeout_ms.milliseconds(),
-        tables: Tables::new(
-            config.presence.presentity_table.as_str(),
-            config.presence.active_watchers_table.as_str(),
-            config.presence.watchers_table.as_str(),
-        ),
-        hard_state: config.presence.pidf_manipulation,
         lock_timeout: Some(LOCK_TIMEOUT),
-        uri_match: config.presence.sip_uri_match.into(),
+        ..StoreOptions::of(config, config.database.pool_size.usize())
     };
     Ok(Store::connect(url.expose(), &options)?)
 }

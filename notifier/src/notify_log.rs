@@ -13,7 +13,7 @@ use tracing::Level;
 /// What `log.level` calls these lines.
 const TARGET: &str = "notifier::notify";
 /// So many more than are in flight may be kept: what was abandoned is forgotten then.
-const SLACK: usize = 1000;
+const MAX_ABANDONED: usize = 1000;
 
 /// The lines, and what is in flight.
 pub(crate) struct NotifyLog {
@@ -55,7 +55,7 @@ impl NotifyLog {
         resource: &Resource,
         in_flight: impl Fn(NotifyKey) -> bool,
     ) {
-        if self.texts.len() >= SLACK && self.texts.len() == self.texts.capacity() {
+        if self.texts.len() >= MAX_ABANDONED && self.texts.len() == self.texts.capacity() {
             self.texts.retain(|key, _| in_flight(*key));
         }
         let text = format!(

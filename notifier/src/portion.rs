@@ -7,13 +7,13 @@
 use crate::ledger::Work;
 
 /// Dialogs of the first takes of a fan-out: 15 ms of PostgreSQL's time.
-const FIRST: usize = 512;
+const FIRST_DIALOGS: usize = 512;
 /// Most dialogs of one take.
-const MOST: usize = 4096;
+const MAX_DIALOGS: usize = 4096;
 /// After so many takes of one size the next ones are twice as large: 50,000 dialogs are taken in 25 takes.
 const TAKES_OF_A_SIZE: u32 = 4;
 /// Fewest resources of one take.
-const FEWEST_RESOURCES: usize = 8;
+const MIN_RESOURCES: usize = 8;
 
 /// The size of the next take.
 #[derive(Debug)]
@@ -31,15 +31,15 @@ impl Portion {
 
     /// How many resources to take of together. More than fill a portion would be looked through in vain.
     pub(crate) fn resources(&self) -> usize {
-        ((FIRST as f64 / self.fan_out) as usize).clamp(FEWEST_RESOURCES, FIRST)
+        ((FIRST_DIALOGS as f64 / self.fan_out) as usize).clamp(MIN_RESOURCES, FIRST_DIALOGS)
     }
 
     /// How many dialogs to take of these.
     pub(crate) fn dialogs<R>(&self, works: &[Work<R>]) -> usize {
         let cuts = works.iter().map(|work| work.cuts).max().unwrap_or(0);
-        FIRST
+        FIRST_DIALOGS
             .saturating_mul(1 << (cuts / TAKES_OF_A_SIZE).min(16))
-            .min(MOST)
+            .min(MAX_DIALOGS)
     }
 
     /// Learns from a take. One that was cut short has seen half of the fan-out at most.

@@ -16,7 +16,7 @@ use events::authorization::watcher_state::Shown;
 use events::package::{EventPackage, StateSource};
 use events::subscription::FORMER_PIDF;
 use events::{Document, MergeInput, Registry};
-use sql::{LastChange, Listed, Looked, NextChange, Resource, Rest, Seen, TakenDialog};
+use sql::{ClaimedViews, LastChange, Listed, NextChange, Resource, Rest, Seen, TakenDialog};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -87,20 +87,20 @@ impl Rendered {
         }
     }
 
-    /// Renders what was read before a take. `changes` are the last ones of `resources`; `looked` and `listed` name each by its place among them; what nobody
-    /// watches is left out. Returns what each of `looked` will be seen as, but for [`Seen::own`].
-    pub(crate) fn look(
+    /// Renders what was read before a take. `changes` are the last ones of `resources`; `claimed` and `listed` name each by its place among them; what nobody
+    /// watches is left out. Returns what each of `claimed` will be seen as, but for [`Seen::own`].
+    pub(crate) fn read_before(
         &mut self,
         registry: &Registry,
         resources: &[Resource],
         changes: &[LastChange],
-        looked: &[Looked],
+        claimed: &[ClaimedViews],
         listed: &Listed,
     ) -> Vec<Seen> {
         let sources = listed.by_resource(resources.len());
-        let mut seen = Vec::with_capacity(looked.len());
-        for look in looked {
-            let place = look.resource_index;
+        let mut seen = Vec::with_capacity(claimed.len());
+        for views in claimed {
+            let place = views.resource_index;
             let (Some(resource), Some(change), Some(source)) =
                 (resources.get(place), changes.get(place), sources.get(place))
             else {
@@ -108,8 +108,8 @@ impl Rendered {
                 continue;
             };
             let mut view = view_of(registry, resource, &source.input(&resource.presentity_uri));
-            let mut other_digests = Vec::with_capacity(look.views.len());
-            for part in &look.views {
+            let mut other_digests = Vec::with_capacity(views.views.len());
+            for part in &views.views {
                 view.show(registry, resource, part);
                 let part_digest = digest(view.parts.get(part).and_then(Option::as_deref));
                 other_digests.push((part.clone(), part_digest));

@@ -12,20 +12,21 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, TrySendError};
 use std::time::{Duration, Instant};
 
-use ::script::{Attribute, DialogKey, Limits, Machine, Program, ProgramError, ReplyTo, Step};
-use ::script::{Failure, Subscription, Told, Way};
+use ::script::{Ask, Attribute, Failure, Limits, Machine, Program, ProgramError};
+use ::script::{ReplyTo, Step, Subscription, Told, Way};
+use events::DialogId;
 use net::Outcome;
-use sql::{DialogVerdict, Judge, Resource, Store, TakenDialog, Verdict};
+use sql::{AfterNotify, DialogVerdict, Judge, Resource, Store, TakenDialog};
 use tokio::runtime::Handle;
 
 use crate::ledger::{Guard, NotifyKey};
 
 /// Events that wait for the script, at most.
-const WAITING: usize = 10_000;
+const MAX_WAITING: usize = 10_000;
 /// How long the database may take to answer the script, and a call to wait for it in all.
-const PATIENCE: Duration = Duration::from_secs(5);
+const DATABASE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Log lines about what goes wrong are at least so far apart.
-const COMPLAIN_EVERY: Duration = Duration::from_secs(1);
+const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The script of a notifier.
 pub(crate) struct NotifyEvents {
@@ -36,7 +37,7 @@ pub(crate) struct NotifyEvents {
 
 /// The way to the script's thread.
 pub(crate) struct Thread {
-    jobs: mpsc::SyncSender<Job>,
+    tasks: mpsc::SyncSender<ScriptTask>,
     hears_requests: AtomicBool,
     hears_replies: AtomicBool,
     lost: AtomicU64,
@@ -47,7 +48,7 @@ pub(crate) struct Thread {
     shows_subscription: bool,
 }
 
-enum Job {
+enum ScriptTask {
     Sent(Option<Box<Subscription>>),
     Reply {
         dialog: i64,
@@ -81,7 +82,7 @@ impl Thread {
         };
         let xavp_cfg = config.presence.xavp_cfg.clone();
         let program = Arc::new(Program::read(&file, limits, &xavp_cfg)?);
-        let (jobs, taken) = mpsc::sync_channel(WAITING);
+        let (tasks, taken) = mpsc::sync_channel(MAX_WAITING);
         let hears_requests = AtomicBool::new(program.hears_requests());
         let hears_replies = AtomicBool::new(program.hears_replies());
         let runtime = Handle::current();
@@ -99,7 +100,7 @@ impl Thread {
             return Err(ProgramError::Unreadable { path: file, source });
         }
         Ok(Some(Arc::new(Thread {
-            jobs,
+            tasks,
             hears_requests,
             hears_replies,
             lost: AtomicU64::new(0),
@@ -115,7 +116,7 @@ impl Thread {
         match Program::read(&self.file, self.limits, &self.xavp_cfg) {
             Ok(program) => {
                 let (requests, replies) = (program.hears_requests(), program.hears_replies());
-                let _ = self.jobs.send(Job::Load(Arc::new(program)));
+                let _ = self.tasks.send(ScriptTask::Load(Arc::new(program)));
                 self.hears_requests.store(requests, Ordering::Relaxed);
                 self.hears_replies.store(replies, Ordering::Relaxed);
                 tracing::info!(file = %self.file.display(), "the script was read again");
@@ -127,8 +128,8 @@ impl Thread {
     }
 
     /// Hands an event over, if there is room.
-    fn tell(&self, event: Job) {
-        if let Err(TrySendError::Full(_)) = self.jobs.try_send(event) {
+    fn tell(&self, event: ScriptTask) {
+        if let Err(TrySendError::Full(_)) = self.tasks.try_send(event) {
             let lost = self.lost.fetch_add(1, Ordering::Relaxed) + 1;
             if lost.is_power_of_two() {
                 tracing::warn!(
@@ -142,7 +143,7 @@ impl Thread {
 
 impl Drop for Thread {
     fn drop(&mut self) {
-        let _ = self.jobs.try_send(Job::Stop);
+        let _ = self.tasks.try_send(ScriptTask::Stop);
     }
 }
 
@@ -183,7 +184,7 @@ impl NotifyEvents {
         if self.thread.hears_requests.load(Ordering::Relaxed)
             && let Some((_, subscription)) = self.noted.get(&key)
         {
-            self.thread.tell(Job::Sent(subscription.clone()));
+            self.thread.tell(ScriptTask::Sent(subscription.clone()));
         }
     }
 
@@ -205,7 +206,7 @@ impl NotifyEvents {
             Outcome::Unreachable(_) => return,
         };
         if self.thread.hears_replies.load(Ordering::Relaxed) {
-            self.thread.tell(Job::Reply {
+            self.thread.tell(ScriptTask::Reply {
                 dialog: key.dialog,
                 guard,
                 reply,
@@ -217,7 +218,7 @@ impl NotifyEvents {
 
 /// What the NOTIFY said; the rest is in the database.
 fn subscription(resource: &Resource, dialog: &TakenDialog) -> Subscription {
-    let mut known = Subscription::of(DialogKey {
+    let mut known = Subscription::of(DialogId {
         call_id: dialog.call_id.clone(),
         to_tag: dialog.to_tag.clone(),
         from_tag: dialog.from_tag.clone(),
@@ -257,18 +258,18 @@ struct Database {
     runtime: Handle,
 }
 
-fn work(taken: &mpsc::Receiver<Job>, program: &Arc<Program>, database: &Database) {
+fn work(taken: &mpsc::Receiver<ScriptTask>, program: &Arc<Program>, database: &Database) {
     let mut program = Arc::clone(program);
     let mut machine = open(&program);
     let mut failures = Failures::default();
-    while let Ok(job) = taken.recv() {
-        match job {
-            Job::Stop => return,
-            Job::Load(next) => {
+    while let Ok(task) = taken.recv() {
+        match task {
+            ScriptTask::Stop => return,
+            ScriptTask::Load(next) => {
                 program = next;
                 machine = open(&program);
             }
-            Job::Sent(subscription) => {
+            ScriptTask::Sent(subscription) => {
                 let Some(current) = &machine else { continue };
                 let begun = current.local_request(subscription.map(|known| *known));
                 if let Err(failure) = finish(current, begun, database, &mut failures) {
@@ -276,7 +277,7 @@ fn work(taken: &mpsc::Receiver<Job>, program: &Arc<Program>, database: &Database
                     machine = after(&failure, machine, &program);
                 }
             }
-            Job::Reply {
+            ScriptTask::Reply {
                 dialog,
                 guard,
                 reply,
@@ -323,7 +324,7 @@ fn finish(
         judge,
         runtime,
     } = database;
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + DATABASE_TIMEOUT;
     loop {
         for complaint in machine.complaints() {
             failures.add(&complaint);
@@ -332,11 +333,17 @@ fn finish(
             Step::Done(value) => return Ok(value),
             Step::Failed(failure) => return Err(failure),
             Step::Asks(..) if Instant::now() >= until => return Err(Failure::Deadline),
-            Step::Asks(suspended, ask) => {
-                let told = runtime.block_on(async {
-                    tokio::time::timeout(PATIENCE, store.script().tell(ask, judge)).await
+            Step::Asks(suspended, Ask::Database(inquiry)) => {
+                let found = runtime.block_on(async {
+                    tokio::time::timeout(DATABASE_TIMEOUT, store.script().answer(inquiry, judge))
+                        .await
                 });
-                step = machine.resume(suspended, told.unwrap_or(Told::Code(-1)));
+                let told = found.map_or(Told::Code(-1), Told::Database);
+                step = machine.resume(suspended, told);
+            }
+            Step::Asks(suspended, _) => {
+                let wrong = "there is no request to be handled here";
+                step = machine.resume(suspended, Told::Wrong(wrong.to_owned()));
             }
         }
     }
@@ -347,7 +354,7 @@ fn delete(dialog: i64, guard: Guard, database: &Database) {
         id: dialog,
         remote_cseq: guard.remote_cseq,
         target_version: guard.target_version,
-        verdict: Verdict::Ended,
+        verdict: AfterNotify::Ended,
         failure: String::new(),
     };
     let stored = database
@@ -371,17 +378,17 @@ fn delete(dialog: i64, guard: Guard, database: &Database) {
 #[derive(Default)]
 struct Failures {
     count: u64,
-    complained: Option<Instant>,
+    last_logged: Option<Instant>,
 }
 
 impl Failures {
     fn add(&mut self, failure: &Failure) {
         self.count += 1;
         if self
-            .complained
-            .is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY)
+            .last_logged
+            .is_none_or(|at| at.elapsed() >= LOG_INTERVAL)
         {
-            self.complained = Some(Instant::now());
+            self.last_logged = Some(Instant::now());
             tracing::error!(%failure, failures = self.count, "a call of the script failed");
         }
     }

@@ -58,7 +58,7 @@ struct Path {
 }
 
 /// How many requests are handed to the engine at once: enough for sendmmsg to pay, few enough not to delay the first.
-const HANDED_TOGETHER: usize = 64;
+const BATCH: usize = 64;
 
 /// RFC 3261 section 8.1.1.6.
 const MAX_FORWARDS: &str = "70";
@@ -97,7 +97,7 @@ impl Sender {
     /// Memory is bounded by the engine, which takes no more dialogs than it has permits for.
     pub(crate) async fn prepare(&self, drafts: Vec<Draft>, rendered: Rendered) {
         let mut slow = FuturesUnordered::new();
-        let mut ready = Vec::with_capacity(HANDED_TOGETHER);
+        let mut ready = Vec::with_capacity(BATCH);
         for draft in drafts {
             let (resource, dialog) = (&draft.resource, &draft.dialog);
             if is_first_of_nothing(resource, dialog, &rendered) {
@@ -111,7 +111,7 @@ impl Sender {
                 Some(prepared) => ready.push(prepared),
                 None => slow.push(request),
             }
-            if ready.len() >= HANDED_TOGETHER {
+            if ready.len() >= BATCH {
                 self.hand_over(&mut ready);
             }
         }

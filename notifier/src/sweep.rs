@@ -16,7 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 /// How the sweeper works.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SweepSettings {
-    /// Rows per statement; fewer where watchers are notified ([`ENDED_TOGETHER`]).
+    /// Rows per statement; fewer where watchers are notified ([`EXPIRY_BATCH`]).
     pub(crate) batch: u32,
     /// `force_delete`: expired publications go without telling the watchers.
     pub(crate) quiet: bool,
@@ -34,7 +34,7 @@ const EXPIRY_PERIOD: Duration = Duration::from_secs(1);
 /// of its time to others. Measured with 10,000 rows that expired together: at once, a change reached its watchers seven
 /// times as late (p99) as before; in batches of 100 each 50 ms, 2.1 times; of 50, 1.5 times, and a PUBLISH was answered twice as
 /// late; of 25 each 25 ms, that was worse. The longer pause takes the edge off it.
-const ENDED_TOGETHER: u32 = 50;
+const EXPIRY_BATCH: u32 = 50;
 const BETWEEN_BATCHES: Duration = Duration::from_millis(75);
 
 /// Sweeps for ever. Errors are logged and the next round tries again.
@@ -44,7 +44,7 @@ pub(crate) async fn run(store: Store, settings: SweepSettings) {
 
 /// Ends what has expired, gently.
 async fn end(store: &Store, settings: SweepSettings) {
-    let batch = settings.batch.min(ENDED_TOGETHER);
+    let batch = settings.batch.min(EXPIRY_BATCH);
     let (publications, subscriptions) = (store.publication(), store.subscription());
     let mut ticks = ticks();
     loop {

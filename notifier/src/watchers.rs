@@ -6,7 +6,7 @@
 //!
 //! A list that does not fit into one NOTIFY is sent in pieces: an empty full state, then partial ones with the next watchers by their
 //! numbers, and last one with what changed since the first. Each is sent when the one before was answered ([`Rest`]). If even the changes are too
-//! many for one NOTIFY, all is sent again; but not more often than every [`BREATH_S`], so that a client that subscribes without end does not keep
+//! many for one NOTIFY, all is sent again; but not more often than every [`PIECE_INTERVAL_S`], so that a client that subscribes without end does not keep
 //! the presentity's phones busy.
 
 use events::document::watcherinfo::WatcherRecord;
@@ -25,10 +25,10 @@ use crate::send::is_terminated;
 const CHANGES: i64 = i64::MAX;
 
 /// Between one telling in pieces and the next. As long as partial state reaches back, so that what was told once is not told again.
-const BREATH_S: u32 = 30;
+const PIECE_INTERVAL_S: u32 = 30;
 
 /// The shortest line of a watcher: so many rows are read at most as could have room.
-const SHORTEST_LINE: usize = 64;
+const MIN_LINE_BYTES: usize = 64;
 
 /// A resource of a package of watcher information, and the forms in which its dialogs are shown it.
 #[derive(Debug)]
@@ -130,7 +130,7 @@ impl Wanted {
     /// How many rows of an answer could have room in a document, and one more.
     pub(crate) fn limit(&self, registry: &Registry) -> usize {
         let package = registry.find_name(&self.resource.event);
-        package.map_or(0, EventPackage::max_document_bytes) / SHORTEST_LINE + 1
+        package.map_or(0, EventPackage::max_document_bytes) / MIN_LINE_BYTES + 1
     }
 
     /// Its documents, made of the answers, in the order of the questions. An answer of more rows than its limit is cut.
@@ -211,7 +211,7 @@ impl Wanted {
                     told_to: CHANGES, ..
                 },
                 Some(_),
-            ) => (document, Some(anew_in(BREATH_S))),
+            ) => (document, Some(anew_in(PIECE_INTERVAL_S))),
             (Form::Piece { .. }, Some(told_to)) => (document, Some(go_on(told_to))),
             (
                 Form::Full

@@ -26,7 +26,7 @@ const FIND_VERSION: &str = include_str!("../statements/find_version.sql");
 const FIND_TABLES: &str = include_str!("../statements/find_tables.sql");
 const LIST_MISSING_SCHEMAS: &str = include_str!("../statements/list_missing_schemas.sql");
 
-/// The keys that name the tables, in the order of [`tables::USUAL`].
+/// The keys that name the tables, in the order of [`tables::DEFAULT_NAMES`].
 const TABLE_KEYS: [&str; 3] = [
     "presence.presentity_table",
     "presence.active_watchers_table",
@@ -301,7 +301,7 @@ impl Session {
         for (index, row) in rows.iter().enumerate() {
             // Without its triggers it is from a time at which there were only the usual names.
             let found: Option<String> = row.get(0);
-            let found = found.unwrap_or_else(|| tables::USUAL[index].to_owned());
+            let found = found.unwrap_or_else(|| tables::DEFAULT_NAMES[index].to_owned());
             let same: Option<bool> = row.get(1);
             if !same.unwrap_or(found == names[index]) {
                 return Err(SchemaError::OtherName {

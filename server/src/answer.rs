@@ -6,9 +6,11 @@
 use std::borrow::Cow;
 use std::net::SocketAddr;
 
-use events::{BodyFault, Policy, PublishReject, Registry, SubscribeReject};
+use events::{
+    BodyFault, Policy, PublishOutcome, PublishReject, Registry, SubscribeOutcome, SubscribeReject,
+};
 use sip::{ParseError, Reply, Request, StatusCode};
-use sql::{PublishOutcome, StoreError, SubscribeOutcome};
+use sql::StoreError;
 
 use crate::write_batch::WriteError;
 

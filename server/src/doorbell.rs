@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 /// The least time between two rings of one process.
 const RING_INTERVAL: Duration = Duration::from_millis(5);
 /// With the database away the bell is pointless: how long it rests after a failure.
-const REST_AFTER_FAILURE: Duration = Duration::from_millis(500);
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Asks for a ring; cheap, never waits.
 #[derive(Clone, Debug, Default)]
@@ -34,7 +34,7 @@ impl Doorbell {
                     Ok(()) => RING_INTERVAL,
                     Err(error) => {
                         tracing::debug!(%error, "the doorbell did not ring; notifiers find the work at their next poll");
-                        REST_AFTER_FAILURE
+                        RETRY_INTERVAL
                     }
                 };
             sleep_until(next).await;

@@ -11,7 +11,7 @@ use events::{Policy, Registry};
 use net::{Endpoint, FlowKey};
 use sip::token::Secret;
 use sip::{Limits, Request};
-use sql::{Authorization, Judge, Priority, Store, StoreError};
+use sql::{Judge, Store, StoreError};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
@@ -43,12 +43,7 @@ pub(crate) struct Front {
     pub(crate) doorbell: Doorbell,
     /// The operator's script, if there is one.
     pub(crate) scripts: Option<Scripts>,
-    /// Publications without a priority have one by their age (`xavp_cfg`).
-    priority_by_age: bool,
-    /// `cseq_offset`.
-    pub(crate) cseq_offset: u32,
     request_deadline: Duration,
-    authorization: Authorization,
     store: Store,
     secret: OnceLock<Secret>,
     secret_lookup: Mutex<()>,
@@ -120,36 +115,20 @@ impl Front {
                 batch_size,
             ),
             // A key that somebody presses now and then: one row a statement.
-            sets_features: WriteQueue::new(subscribe::SetFeature(store.clone()), writers, 1),
+            sets_features: WriteQueue::new(
+                subscribe::SetFeature {
+                    store: store.clone(),
+                    cseq_offset: config.presence.cseq_offset.get(),
+                },
+                writers,
+                1,
+            ),
             doorbell: Doorbell::default(),
             scripts: None,
-            priority_by_age: !config.presence.xavp_cfg.is_empty(),
-            cseq_offset: config.presence.cseq_offset.get(),
             request_deadline: config.server.request_deadline_ms.milliseconds(),
-            authorization: by_rules(&config.presence),
             store,
             secret: OnceLock::new(),
             secret_lookup: Mutex::new(()),
-        }
-    }
-
-    /// Who decides about subscriptions to this package.
-    pub(crate) fn authorization(&self, event: &str) -> Authorization {
-        match self.registry.find_name(event) {
-            Some(package) if package.authorization == events::package::Authorization::Rules => {
-                self.authorization
-            }
-            _ => Authorization::Open,
-        }
-    }
-
-    /// Which of several publications is to come first, as far as this one says so.
-    pub(crate) fn priority(&self, arrival: &Arrival) -> Priority {
-        let given = arrival.call.as_ref().and_then(|call| call.priority);
-        match given {
-            Some(number) => Priority::Given(number),
-            None if self.priority_by_age => Priority::ByAge,
-            None => Priority::Kept,
         }
     }
 
@@ -262,14 +241,5 @@ impl Front {
             Ok(target) => self.endpoint.send_udp(Some(flow.local), target, bytes),
             Err(error) => tracing::debug!(%error, "no address to answer to"),
         }
-    }
-}
-
-/// Who decides about subscriptions to packages that are under rules.
-fn by_rules(config: &node::PresenceConfig) -> Authorization {
-    match config.default_policy {
-        _ if config.force_active => Authorization::Open,
-        node::DefaultPolicy::Allow => Authorization::RulesOrAllowed,
-        node::DefaultPolicy::Confirm | node::DefaultPolicy::Block => Authorization::Rules,
     }
 }

@@ -12,7 +12,6 @@ mod doorbell;
 mod flow;
 mod front;
 pub mod http;
-mod node_row;
 pub mod publish;
 mod relay;
 mod script;
@@ -22,11 +21,11 @@ pub mod write_batch;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use events::{MinExpiresAction, Policy, Registry, SameSubscriber};
+use events::{DecidedBy, MinExpiresAction, Policy, Priority, Registry, SameSubscriber};
 use net::{Endpoint, EndpointOptions, Incoming, ListenAddr};
-use node::{Config, Hangups, PresenceConfig, Shutdown};
+use node::{Config, Hangups, Shutdown};
 use sip::{Limits, Transport};
-use sql::{Store, StoreError, StoreOptions, Tables};
+use sql::{NewNode, NodeRow, Store, StoreError, StoreOptions};
 use thiserror::Error;
 use tokio::task::JoinHandle;
 
@@ -36,7 +35,6 @@ pub use script::read_script;
 use crate::flow::Addresses;
 use crate::front::Front;
 use crate::http::Http;
-use crate::node_row::NodeRow;
 use crate::script::Scripts;
 
 /// Where a server listens, once it does.
@@ -103,11 +101,9 @@ pub async fn run(
         .as_ref()
         .ok_or(RunError::NoDatabase)?
         .expose();
-    let store = Store::connect(
-        url,
-        &store_options(&config, config.database.pool_size.usize()),
-    )?;
-    let doorbell_store = Store::connect(url, &store_options(&config, 1))?;
+    let pool_size = config.database.pool_size.usize();
+    let store = Store::connect(url, &StoreOptions::of(&config, pool_size))?;
+    let doorbell_store = Store::connect(url, &StoreOptions::of(&config, 1))?;
 
     let scripts = Scripts::start(&config)?;
     let limits = Limits::default();
@@ -162,7 +158,7 @@ pub async fn run(
     if let Some(listener) = http_listener {
         http = listener.local_addr().ok();
         // Connections of its own: a long list takes none from requests.
-        let store = Store::connect(url, &store_options(&config, HTTP_DATABASE_CONNECTIONS))?;
+        let store = Store::connect(url, &StoreOptions::of(&config, HTTP_DATABASE_CONNECTIONS))?;
         let serving = Http::new(
             store,
             http::cleaning(&config),
@@ -178,11 +174,13 @@ pub async fn run(
         ]);
         served = Some(serving);
     }
-    let node = NodeRow::keep(
-        store,
-        node_row::about(internal, &config.presence, &front.registry),
-        shutdown.clone(),
+    let about = NewNode::this_process(
+        "server",
+        format!("tcp:{internal}"),
+        &config.presence,
+        front.registry.names(),
     );
+    let node = NodeRow::keep(store, about, shutdown.clone());
     ready(Ready {
         listen: endpoint.local_addrs().to_vec(),
         internal,
@@ -255,27 +253,6 @@ impl Drop for Background {
     }
 }
 
-fn store_options(config: &Config, pool_size: usize) -> StoreOptions {
-    StoreOptions {
-        pool_size,
-        connect_timeout: config.database.connect_timeout_ms.milliseconds(),
-        statement_timeout: config.database.statement_timeout_ms.milliseconds(),
-        tables: tables(&config.presence),
-        hard_state: config.presence.pidf_manipulation,
-        lock_timeout: None,
-        uri_match: config.presence.sip_uri_match.into(),
-    }
-}
-
-/// What the tables are called.
-pub fn tables(presence: &PresenceConfig) -> Tables {
-    Tables::new(
-        presence.presentity_table.as_str(),
-        presence.active_watchers_table.as_str(),
-        presence.watchers_table.as_str(),
-    )
-}
-
 fn policy(config: &Config) -> Policy {
     let presence = &config.presence;
     let fold_case = presence.sip_uri_match.folds_case();
@@ -298,6 +275,15 @@ fn policy(config: &Config) -> Policy {
             node::SameSubscriber::Nobody => SameSubscriber::Nobody,
             node::SameSubscriber::SameCall => SameSubscriber::SameCall,
             node::SameSubscriber::SamePhone => SameSubscriber::SamePhone,
+        },
+        under_rules: match presence.default_policy {
+            _ if presence.force_active => DecidedBy::Nobody,
+            node::DefaultPolicy::Allow => DecidedBy::RulesOrAllowed,
+            node::DefaultPolicy::Confirm | node::DefaultPolicy::Block => DecidedBy::Rules,
+        },
+        priority: match presence.xavp_cfg.is_empty() {
+            true => Priority::Kept,
+            false => Priority::ByAge,
         },
     }
 }

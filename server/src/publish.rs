@@ -1,16 +1,16 @@
 //! PUBLISH: decide, enqueue, await the outcome, answer (RFC 3903 section 6).
 //!
-//! What a request means is decided in `events`, what it becomes in the database in `sql`, what it is answered in `answer`.
+//! What a request means is decided in `events`, which also says in what words the database is asked and answers; what it becomes
+//! there is up to `sql`, what it is answered to `answer`.
 
 use std::sync::Arc;
 
-use events::package::EntityTags;
-use events::publication::{self, PublishIntent, decide};
-use sip::token::Secret;
-use sql::{
-    BodyNote, ChangeKind, NewPublication, Priority, PublicationChange, PublishOutcome, Resource,
-    Store, StoreError, TagChange,
+use events::publication::decide;
+use events::{
+    ChangeKind, NewPublication, Priority, PublicationChange, PublishIntent, PublishOutcome,
 };
+use sip::token::Secret;
+use sql::{Store, StoreError};
 
 use crate::answer;
 use crate::front::{Arrival, Front};
@@ -25,25 +25,29 @@ pub(crate) fn publish(front: &Arc<Front>, arrival: Arrival, secret: &Secret) {
         }
     };
     let (ticket, visible) = match intent {
-        PublishIntent::Create(new) => {
-            let mut row = new_row(new, front.priority(&arrival));
+        PublishIntent::Create(mut new) => {
             if let Some(sender) = sender_of_script(&arrival) {
-                row.sender = sender;
+                new.sender = sender;
+            }
+            if let Some(priority) = priority_of_script(&arrival) {
+                new.priority = priority;
             }
             (
-                front.submit(&front.creates_publications, row, &arrival),
+                front.submit(&front.creates_publications, new, &arrival),
                 true,
             )
         }
-        PublishIntent::Change(change) => {
-            let mut row = change_row(change, front.priority(&arrival));
+        PublishIntent::Change(mut change) => {
             if let Some(sender) = sender_of_script(&arrival) {
-                row.sender = Some(sender);
+                change.sender = Some(sender);
+            }
+            if let Some(priority) = priority_of_script(&arrival) {
+                change.priority = priority;
             }
             // A refresh changes nothing that a watcher could see.
-            let visible = !matches!(row.kind, ChangeKind::Refresh);
+            let visible = !matches!(change.kind, ChangeKind::Refresh);
             (
-                front.submit(&front.changes_publications, row, &arrival),
+                front.submit(&front.changes_publications, change, &arrival),
                 visible,
             )
         }
@@ -87,57 +91,9 @@ fn sender_of_script(arrival: &Arrival) -> Option<String> {
     arrival.call.as_ref()?.sender_uri.clone()
 }
 
-fn new_row(new: publication::NewPublication, priority: Priority) -> NewPublication {
-    NewPublication {
-        username: new.aor.username,
-        domain: new.aor.domain,
-        event: new.event,
-        entity_tag: new.entity_tag,
-        granted_s: new.granted_s,
-        content_type: new.content_type,
-        body: new.body,
-        sender: new.sender,
-        priority,
-        note: note(new.note),
-    }
-}
-
-fn change_row(change: publication::PublicationChange, priority: Priority) -> PublicationChange {
-    PublicationChange {
-        resource: Resource {
-            presentity_uri: change.aor.uri(),
-            event: change.event,
-        },
-        if_match: change.if_match,
-        entity_tag: change.entity_tag,
-        tag_change: match change.entity_tags {
-            EntityTags::Renewed => TagChange::Renewed,
-            EntityTags::Kept => TagChange::Kept,
-        },
-        kind: match change.kind {
-            publication::ChangeKind::Refresh => ChangeKind::Refresh,
-            publication::ChangeKind::Modify {
-                content_type,
-                body,
-                note: of_body,
-            } => ChangeKind::Modify {
-                content_type,
-                body,
-                note: note(of_body),
-            },
-            publication::ChangeKind::Remove => ChangeKind::Remove,
-        },
-        granted_s: change.granted_s,
-        sender: change.sender,
-        priority,
-    }
-}
-
-fn note(of_body: events::package::BodyNote) -> BodyNote {
-    BodyNote {
-        ended: of_body.ended,
-        has_dialog: of_body.has_dialog,
-    }
+/// Which of several publications comes first, if the script says so (`xavp.<xavp_cfg>.priority`).
+fn priority_of_script(arrival: &Arrival) -> Option<Priority> {
+    Some(Priority::Given(arrival.call.as_ref()?.priority?))
 }
 
 /// The lane of initial PUBLISHes.
@@ -148,7 +104,7 @@ impl Lane for Create {
     type Outcome = PublishOutcome;
 
     fn keys(row: &NewPublication, key: &mut dyn FnMut(&dyn DynHash)) {
-        key(&(&row.username, &row.domain, &row.event, &row.entity_tag));
+        key(&(&row.aor, &row.event, &row.entity_tag));
     }
 
     /// The entity-tag is a keyed hash of all that makes a request this request.
@@ -172,7 +128,7 @@ impl Lane for Change {
     /// Where the tag is kept, several phones name it at once, and go one after the other.
     fn keys(row: &PublicationChange, key: &mut dyn FnMut(&dyn DynHash)) {
         for entity_tag in [&row.if_match, &row.entity_tag] {
-            key(&(&row.resource, entity_tag));
+            key(&(&row.aor, &row.event, entity_tag));
         }
     }
 

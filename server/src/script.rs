@@ -2,7 +2,7 @@
 //!
 //! Each worker is a thread of its own with a Lua state of its own, so that calls never wait for one another's lock, and a script that
 //! takes its time takes it from nobody who receives or writes. All requests of a Call-ID go to one worker, in order of arrival. A
-//! call that waits for the database leaves its worker free; the answer comes back as a job.
+//! call that waits for the database leaves its worker free; the answer comes back as a task.
 //!
 //! Nothing of the way without a script is another with one: what a script hands over (`handle_publish`) goes into the same queues,
 //! and is answered at the same place. A copy of a request that a script works on, or will, is discarded (RFC 3261 section 17.2.2), so that a
@@ -28,7 +28,7 @@ use tokio::runtime::Handle;
 
 pub(crate) use call::Call;
 use place::{Places, Taken};
-use worker::{Job, Worker};
+use worker::{Worker, WorkerTask};
 
 use crate::RunError;
 use crate::admission::Admission;
@@ -36,13 +36,13 @@ use crate::answer;
 use crate::front::{Arrival, Front};
 
 /// Most workers. One does more than 100,000 simple calls a second; a second one goes on while a script of the first takes long.
-const MOST_WORKERS: usize = 4;
+const MAX_WORKERS: usize = 4;
 /// Log lines about failed calls are at least so far apart.
-const COMPLAIN_EVERY: Duration = Duration::from_secs(1);
+const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The workers, and the script that they run.
 pub(crate) struct Scripts {
-    workers: Vec<(mpsc::Sender<Job>, Places)>,
+    workers: Vec<(mpsc::Sender<WorkerTask>, Places)>,
     has_route: AtomicBool,
     file: PathBuf,
     limits: Limits,
@@ -57,7 +57,7 @@ pub(crate) struct Shared {
     shows_subscription: bool,
     /// Calls that ended in an error, at their deadline, or for lack of memory.
     failures: AtomicU64,
-    complained: std::sync::Mutex<Option<Instant>>,
+    last_logged: std::sync::Mutex<Option<Instant>>,
 }
 
 /// The script that the configuration names, read and tried.
@@ -102,15 +102,15 @@ impl Scripts {
         let shared = Arc::new(Shared {
             shows_subscription: config.presence.pres_subs_mode,
             failures: AtomicU64::new(0),
-            complained: std::sync::Mutex::new(None),
+            last_logged: std::sync::Mutex::new(None),
         });
         let count = std::thread::available_parallelism()
             .map_or(1, usize::from)
-            .clamp(1, MOST_WORKERS);
+            .clamp(1, MAX_WORKERS);
         let workers = (1..=count)
             .map(|number| {
-                let (jobs, taken) = mpsc::channel();
-                let worker = Worker::new(jobs.clone(), Arc::clone(&program), Arc::clone(&shared));
+                let (tasks, taken) = mpsc::channel();
+                let worker = Worker::new(tasks.clone(), Arc::clone(&program), Arc::clone(&shared));
                 let runtime = Handle::current();
                 std::thread::Builder::new()
                     .name(format!("script {number}"))
@@ -118,7 +118,7 @@ impl Scripts {
                         let _runtime = runtime.enter();
                         worker.run(taken);
                     })?;
-                Ok((jobs, Places::new(admission.clone())))
+                Ok((tasks, Places::new(admission.clone())))
             })
             .collect::<std::io::Result<_>>()
             .map_err(RunError::Thread)?;
@@ -162,7 +162,7 @@ impl Scripts {
             Taken::Nothing => return front.reply(&arrival, &answer::unavailable()),
         };
         // A worker ends only with the server.
-        let _ = worker.send(Job::Route {
+        let _ = worker.send(WorkerTask::Route {
             front: Arc::clone(front),
             arrival,
             place,
@@ -176,7 +176,7 @@ impl Scripts {
                 warn_of_unused(&program);
                 let program = Arc::new(program);
                 for (worker, _) in &self.workers {
-                    let _ = worker.send(Job::Load(Arc::clone(&program)));
+                    let _ = worker.send(WorkerTask::Load(Arc::clone(&program)));
                 }
                 self.has_route.store(program.has_route(), Ordering::Relaxed);
                 tracing::info!(file = %self.file.display(), "the script was read again");
@@ -196,7 +196,7 @@ impl Scripts {
 impl Drop for Scripts {
     fn drop(&mut self) {
         for (worker, _) in &self.workers {
-            let _ = worker.send(Job::Stop);
+            let _ = worker.send(WorkerTask::Stop);
         }
     }
 }
@@ -207,12 +207,12 @@ impl Shared {
     /// A call failed. Said once a second at most: whoever can make a script fail can do so a thousand times a second.
     fn failed(&self, failure: &::script::Failure) {
         let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
-        let mut complained = self
-            .complained
+        let mut last_logged = self
+            .last_logged
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        if complained.is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY) {
-            *complained = Some(Instant::now());
+        if last_logged.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
+            *last_logged = Some(Instant::now());
             tracing::error!(%failure, failures, "a call of the script failed");
         } else {
             tracing::debug!(%failure, failures, "a call of the script failed");

@@ -8,13 +8,12 @@
 
 use std::sync::Arc;
 
-use events::subscription::{self, SubscribeIntent, decide_as};
-use net::FlowKey;
-use sip::token::Secret;
-use sql::{
-    FeatureChange, FeatureOwner, NewSubscription, Store, StoreError, SubscribeOutcome,
-    SubscriptionRefresh,
+use events::subscription::decide;
+use events::{
+    FeatureChange, NewSubscription, Reach, SubscribeIntent, SubscribeOutcome, SubscriptionRefresh,
 };
+use sip::token::Secret;
+use sql::{Store, StoreError};
 
 use crate::answer;
 use crate::front::{Arrival, Front};
@@ -23,7 +22,7 @@ use crate::write_batch::{DynHash, Lane, Ticket};
 /// Handles a SUBSCRIBE. The row is in the queue when this returns, in the order of arrival; the answer follows the commit.
 pub(crate) fn subscribe(front: &Arc<Front>, arrival: Arrival, secret: &Secret) {
     let watcher = arrival.call.as_ref().and_then(|call| call.watcher.as_ref());
-    let intent = match decide_as(
+    let mut intent = match decide(
         &arrival.request,
         watcher,
         &front.registry,
@@ -38,26 +37,39 @@ pub(crate) fn subscribe(front: &Arc<Front>, arrival: Arrival, secret: &Secret) {
             );
         }
     };
-    let reach = Reach {
-        flow: front
-            .addresses
-            .route(&front.endpoint, &arrival.request, &arrival.flow, secret),
-        local_contact: front
-            .addresses
-            .local_contact(&front.endpoint, &arrival.flow),
-    };
+    fill_reach(&mut intent, front, &arrival, secret);
     let front = Arc::clone(front);
-    match feature_row(&intent, front.cseq_offset) {
+    match intent.take_feature() {
         None => {
-            if let Some(ticket) = submit(&front, &arrival, intent, reach) {
+            if let Some(ticket) = submit(&front, &arrival, intent) {
                 tokio::spawn(answer_after_commit(front, arrival, ticket));
             }
         }
         Some(feature) => {
             if let Some(ticket) = front.submit(&front.sets_features, feature, &arrival) {
-                tokio::spawn(set_and_subscribe(front, arrival, ticket, intent, reach));
+                tokio::spawn(set_and_subscribe(front, arrival, ticket, intent));
             }
         }
+    }
+}
+
+/// Writes down how phone and server reach one another from now on.
+fn fill_reach(intent: &mut SubscribeIntent, front: &Front, arrival: &Arrival, secret: &Secret) {
+    let Arrival { request, flow, .. } = arrival;
+    let addresses = &front.addresses;
+    let reach = Reach {
+        flow: addresses.route(&front.endpoint, request, flow, secret),
+        local_contact: addresses.local_contact(&front.endpoint, flow),
+        socket_info: String::new(),
+    };
+    match intent {
+        SubscribeIntent::Create(new) => {
+            new.reach = Reach {
+                socket_info: format!("{}:{}", flow.transport.as_str(), flow.local),
+                ..reach
+            };
+        }
+        SubscribeIntent::Refresh(refresh) => refresh.reach = reach,
     }
 }
 
@@ -66,28 +78,19 @@ fn submit(
     front: &Front,
     arrival: &Arrival,
     intent: SubscribeIntent,
-    reach: Reach,
 ) -> Option<Ticket<SubscribeOutcome>> {
     match intent {
         SubscribeIntent::Create(new) => {
-            let row = NewSubscription {
-                authorization: front.authorization(&new.event),
-                ..new_row(new, reach, &arrival.flow)
-            };
             if let Some(call) = &arrival.call {
-                call.creates(&row);
+                call.creates(&new);
             }
-            front.submit(&front.creates_subscriptions, row, arrival)
+            front.submit(&front.creates_subscriptions, new, arrival)
         }
         SubscribeIntent::Refresh(refresh) => {
-            let row = SubscriptionRefresh {
-                authorization: front.authorization(&refresh.event),
-                ..refresh_row(refresh, reach)
-            };
             if let Some(call) = &arrival.call {
-                call.refreshes(&row);
+                call.refreshes(&refresh);
             }
-            front.submit(&front.refreshes_subscriptions, row, arrival)
+            front.submit(&front.refreshes_subscriptions, refresh, arrival)
         }
     }
 }
@@ -99,7 +102,6 @@ async fn set_and_subscribe(
     arrival: Arrival,
     mut ticket: Ticket<bool>,
     intent: SubscribeIntent,
-    reach: Reach,
 ) {
     match ticket.outcome(arrival.deadline).await {
         Ok(true) => front.doorbell.press(),
@@ -107,7 +109,7 @@ async fn set_and_subscribe(
         Err(error) => return front.reply(&arrival, &answer::write_error(&error)),
     }
     drop(ticket);
-    if let Some(ticket) = submit(&front, &arrival, intent, reach) {
+    if let Some(ticket) = submit(&front, &arrival, intent) {
         answer_after_commit(front, arrival, ticket).await;
     }
 }
@@ -128,102 +130,20 @@ async fn answer_after_commit(
     }
 }
 
-/// How phone and server reach one another from now on.
-struct Reach {
-    flow: String,
-    local_contact: String,
-}
-
-fn new_row(new: subscription::NewSubscription, reach: Reach, came_by: &FlowKey) -> NewSubscription {
-    NewSubscription {
-        presentity_uri: new.aor.uri(),
-        event: new.event,
-        event_id: new.event_id,
-        watcher_username: new.watcher.username,
-        watcher_domain: new.watcher.domain,
-        to_user: new.to_user,
-        to_domain: new.to_domain,
-        from_user: new.from_user,
-        from_domain: new.from_domain,
-        from_display: new.from_display,
-        local_uri: new.local_uri,
-        remote_uri: new.remote_uri,
-        to_tag: new.to_tag,
-        from_tag: new.from_tag,
-        call_id: new.call_id,
-        remote_cseq: new.remote_cseq,
-        contact: new.contact,
-        record_route: new.record_route,
-        granted_s: new.granted_s,
-        accept: new.accept,
-        user_agent: new.user_agent,
-        flow: reach.flow,
-        local_contact: reach.local_contact,
-        socket_info: format!("{}:{}", came_by.transport.as_str(), came_by.local),
-        subscriber_key: new.subscriber_key,
-        ..NewSubscription::default()
-    }
-}
-
-fn refresh_row(refresh: subscription::SubscriptionRefresh, reach: Reach) -> SubscriptionRefresh {
-    SubscriptionRefresh {
-        call_id: refresh.call_id,
-        to_tag: refresh.to_tag,
-        from_tag: refresh.from_tag,
-        event: refresh.event,
-        event_id: refresh.event_id,
-        remote_cseq: refresh.remote_cseq,
-        request: refresh.request,
-        contact: refresh.contact,
-        granted_s: refresh.granted_s,
-        flow: reach.flow,
-        local_contact: reach.local_contact,
-        ..SubscriptionRefresh::default()
-    }
-}
-
-/// What a SUBSCRIBE sets, if it does. One that is taken although its CSeq is behind (`cseq_offset`) sets something too.
-fn feature_row(intent: &SubscribeIntent, cseq_offset: u32) -> Option<FeatureChange> {
-    let (feature, event, owner) = match intent {
-        SubscribeIntent::Create(new) => (
-            new.feature.clone()?,
-            &new.event,
-            FeatureOwner::Line {
-                username: new.aor.username.clone(),
-                domain: new.aor.domain.clone(),
-            },
-        ),
-        SubscribeIntent::Refresh(refresh) => (
-            refresh.feature.clone()?,
-            &refresh.event,
-            FeatureOwner::Dialog {
-                call_id: refresh.call_id.clone(),
-                to_tag: refresh.to_tag.clone(),
-                from_tag: refresh.from_tag.clone(),
-                remote_cseq: refresh.remote_cseq.saturating_add(cseq_offset),
-            },
-        ),
-    };
-    Some(FeatureChange {
-        owner,
-        event: event.clone(),
-        ruid: format!("feature:{}", feature.feature),
-        entity_tag: feature.entity_tag,
-        content_type: feature.content_type,
-        body: feature.body,
-        lifetime_s: feature.lifetime_s,
-    })
-}
-
 /// The lane of what SUBSCRIBEs set. Says of each whether it was stored.
-pub struct SetFeature(pub Store);
+pub struct SetFeature {
+    /// Where to write.
+    pub store: Store,
+    /// One that is taken although its CSeq is so far behind sets something too.
+    pub cseq_offset: u32,
+}
 
 impl Lane for SetFeature {
     type Row = FeatureChange;
     type Outcome = bool;
 
     fn keys(row: &FeatureChange, key: &mut dyn FnMut(&dyn DynHash)) {
-        key(&(&row.owner, &row.ruid));
+        key(&(&row.owner, &row.feature));
     }
 
     fn is_same_request(earlier: &FeatureChange, later: &FeatureChange) -> bool {
@@ -232,8 +152,9 @@ impl Lane for SetFeature {
 
     async fn write(&self, rows: &[FeatureChange]) -> Result<Vec<bool>, StoreError> {
         let mut stored = Vec::with_capacity(rows.len());
+        let publications = self.store.publication();
         for row in rows {
-            stored.push(self.0.publication().put_feature(row).await?);
+            stored.push(publications.put_feature(row, self.cseq_offset).await?);
         }
         Ok(stored)
     }

@@ -8,7 +8,7 @@
 //!
 //! What holds for every lane:
 //! - A statement that takes long (a row that another transaction holds) delays only its own rows: after
-//!   [`PATIENCE`] the lane goes on without waiting for it.
+//!   [`LANE_TIMEOUT`] the lane goes on without waiting for it.
 //! - Two operations on the same publication or dialog are never in one statement, nor in two statements at once:
 //!   the later one waits for the end of the earlier one. Different lanes write with different statements and rely on row locks.
 //! - A retransmission of a request that still waits or is being written joins it, and gets the same outcome.
@@ -34,7 +34,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::admission::Admitted;
 
 /// After this time a statement no longer keeps its lane waiting. Longer than a batch takes on a busy database.
-const PATIENCE: Duration = Duration::from_millis(30);
+const LANE_TIMEOUT: Duration = Duration::from_millis(30);
 
 /// How many single rows of a failed batch are tried at a time: one that hangs must not hold up the rest.
 const SINGLE_ROWS_AT_ONCE: usize = 4;
@@ -136,7 +136,7 @@ impl<L: Lane> WriteQueue<L> {
         let mut state = self.locked();
         state
             .repeated(row, &keys)
-            .is_some_and(|job| job.is_awaited())
+            .is_some_and(|queued| queued.is_awaited())
     }
 
     fn keys(&self, row: &L::Row) -> Keys {
@@ -186,19 +186,19 @@ impl<L: Lane> WriteQueue<L> {
         self.write(batch, permit).await;
     }
 
-    async fn write(self: Arc<Self>, batch: Vec<JobId>, permit: OwnedSemaphorePermit) {
+    async fn write(self: Arc<Self>, batch: Vec<WriteId>, permit: OwnedSemaphorePermit) {
         let mut batch = Batch {
             queue: &self,
-            jobs: batch,
+            writes: batch,
             permit: Some(permit),
             keeps_lane_waiting: true,
         };
-        let rows = self.locked().rows(&mut batch.jobs);
+        let rows = self.locked().rows(&mut batch.writes);
         if rows.is_empty() {
             return;
         }
         let mut written = pin!(self.write_rows(&rows));
-        let written = match timeout(PATIENCE, &mut written).await {
+        let written = match timeout(LANE_TIMEOUT, &mut written).await {
             Ok(written) => written,
             Err(_) => {
                 batch.let_the_lane_go_on();
@@ -208,36 +208,36 @@ impl<L: Lane> WriteQueue<L> {
         match written {
             Ok(outcomes) => {
                 let mut outcomes = outcomes.into_iter();
-                for job in std::mem::take(&mut batch.jobs) {
-                    self.finish(job, outcomes.next().ok_or(WriteError::Aborted));
+                for id in std::mem::take(&mut batch.writes) {
+                    self.finish(id, outcomes.next().ok_or(WriteError::Aborted));
                 }
             }
             Err(error) if rows.len() == 1 || !is_about_rows(&error) => {
                 let error = Arc::new(error);
-                for job in std::mem::take(&mut batch.jobs) {
-                    self.finish(job, Err(WriteError::Store(Arc::clone(&error))));
+                for id in std::mem::take(&mut batch.writes) {
+                    self.finish(id, Err(WriteError::Store(Arc::clone(&error))));
                 }
             }
             Err(error) => {
                 tracing::warn!(%error, rows = rows.len(), "batch failed; repeating it row by row");
                 batch.let_the_lane_go_on();
-                self.write_singly(&batch.jobs, &rows).await;
-                batch.jobs.clear();
+                self.write_singly(&batch.writes, &rows).await;
+                batch.writes.clear();
             }
         }
     }
 
-    async fn write_singly(&self, jobs: &[JobId], rows: &[L::Row]) {
-        stream::iter(jobs.iter().zip(rows))
-            .for_each_concurrent(SINGLE_ROWS_AT_ONCE, |(&job, row)| async move {
-                if !self.locked().is_awaited(job) {
-                    return self.finish(job, Err(WriteError::Deadline));
+    async fn write_singly(&self, writes: &[WriteId], rows: &[L::Row]) {
+        stream::iter(writes.iter().zip(rows))
+            .for_each_concurrent(SINGLE_ROWS_AT_ONCE, |(&id, row)| async move {
+                if !self.locked().is_awaited(id) {
+                    return self.finish(id, Err(WriteError::Deadline));
                 }
                 let outcome = match self.write_rows(std::slice::from_ref(row)).await {
                     Ok(mut outcomes) => outcomes.pop().ok_or(WriteError::Aborted),
                     Err(error) => Err(WriteError::Store(Arc::new(error))),
                 };
-                self.finish(job, outcome);
+                self.finish(id, outcome);
             })
             .await;
     }
@@ -253,8 +253,8 @@ impl<L: Lane> WriteQueue<L> {
     }
 
     /// Tells everybody who waits for this row, and lets the next operation on the same key go.
-    fn finish(&self, job: JobId, outcome: Result<L::Outcome, WriteError>) {
-        let Some(done) = self.locked().remove(job) else {
+    fn finish(&self, id: WriteId, outcome: Result<L::Outcome, WriteError>) {
+        let Some(done) = self.locked().remove(id) else {
             return;
         };
         for waiter in done.waiters {
@@ -305,10 +305,10 @@ type Told<O> = (Result<O, WriteError>, Admitted);
 
 // === impl Batch ===
 
-/// Jobs that are being written. Whatever happens to the writing task, its jobs end and its writer is given back.
+/// Writes that are being written. Whatever happens to the writing task, its writes end and its writer is given back.
 struct Batch<'a, L: Lane> {
     queue: &'a Arc<WriteQueue<L>>,
-    jobs: Vec<JobId>,
+    writes: Vec<WriteId>,
     permit: Option<OwnedSemaphorePermit>,
     /// Counts in [`State::in_flight`].
     keeps_lane_waiting: bool,
@@ -330,8 +330,8 @@ impl<L: Lane> Batch<'_, L> {
 impl<L: Lane> Drop for Batch<'_, L> {
     fn drop(&mut self) {
         self.uncount();
-        for job in std::mem::take(&mut self.jobs) {
-            self.queue.finish(job, Err(WriteError::Aborted));
+        for id in std::mem::take(&mut self.writes) {
+            self.queue.finish(id, Err(WriteError::Aborted));
         }
         // First the writer, to the lane that has waited longest; then what became ready in this lane.
         drop(self.permit.take());
@@ -343,7 +343,7 @@ impl<L: Lane> Drop for Batch<'_, L> {
 
 // === impl State ===
 
-type JobId = u64;
+type WriteId = u64;
 /// Hashes, not the keys themselves: a collision only makes two operations follow one another.
 type Keys = SmallVec<[u64; 2]>;
 
@@ -352,15 +352,15 @@ struct Waiter<O> {
     admitted: Admitted,
 }
 
-struct Job<L: Lane> {
+struct QueuedWrite<L: Lane> {
     row: L::Row,
     keys: Keys,
     waiters: SmallVec<[Waiter<L::Outcome>; 1]>,
-    /// How many of its keys an earlier job holds.
+    /// How many of its keys an earlier write holds.
     held_up: usize,
 }
 
-impl<L: Lane> Job<L> {
+impl<L: Lane> QueuedWrite<L> {
     /// Whether somebody still waits for its outcome: not after the deadline of its request.
     fn is_awaited(&self) -> bool {
         self.waiters.iter().any(|waiter| !waiter.sender.is_closed())
@@ -368,12 +368,12 @@ impl<L: Lane> Job<L> {
 }
 
 struct State<L: Lane> {
-    jobs: HashMap<JobId, Job<L>>,
-    next_id: JobId,
-    /// Jobs that may be written now, in order of arrival.
-    ready: VecDeque<JobId>,
-    /// Per key the jobs that name it, in order of arrival; the first one is ready or being written, or waits for another key.
-    by_key: HashMap<u64, VecDeque<JobId>>,
+    writes: HashMap<WriteId, QueuedWrite<L>>,
+    next_id: WriteId,
+    /// Writes that may be written now, in order of arrival.
+    ready: VecDeque<WriteId>,
+    /// Per key the writes that name it, in order of arrival; the first one is ready or being written, or waits for another key.
+    by_key: HashMap<u64, VecDeque<WriteId>>,
     waits_for_writer: bool,
     /// Statements for whose end the lane waits before it sends less than a full batch.
     in_flight: usize,
@@ -382,7 +382,7 @@ struct State<L: Lane> {
 impl<L: Lane> Default for State<L> {
     fn default() -> Self {
         Self {
-            jobs: HashMap::new(),
+            writes: HashMap::new(),
             next_id: 0,
             ready: VecDeque::new(),
             by_key: HashMap::new(),
@@ -394,8 +394,8 @@ impl<L: Lane> Default for State<L> {
 
 impl<L: Lane> State<L> {
     fn add(&mut self, row: L::Row, keys: Keys, waiter: Waiter<L::Outcome>) {
-        if let Some(job) = self.repeated(&row, &keys) {
-            job.waiters.push(waiter);
+        if let Some(queued) = self.repeated(&row, &keys) {
+            queued.waiters.push(waiter);
             return;
         }
         let id = self.next_id;
@@ -406,9 +406,9 @@ impl<L: Lane> State<L> {
             held_up += usize::from(!queue.is_empty());
             queue.push_back(id);
         }
-        self.jobs.insert(
+        self.writes.insert(
             id,
-            Job {
+            QueuedWrite {
                 row,
                 keys,
                 waiters: SmallVec::from_iter([waiter]),
@@ -420,36 +420,36 @@ impl<L: Lane> State<L> {
         }
     }
 
-    /// Finds the job that `row` repeats: the oldest or the newest of its key, which is where retransmissions are.
+    /// Finds the write that `row` repeats: the oldest or the newest of its key, which is where retransmissions are.
     /// Not all of them: one dialog with thousands of waiting operations must not cost a search each time.
-    fn repeated(&mut self, row: &L::Row, keys: &Keys) -> Option<&mut Job<L>> {
+    fn repeated(&mut self, row: &L::Row, keys: &Keys) -> Option<&mut QueuedWrite<L>> {
         let queue = self.by_key.get(keys.first()?)?;
         let id = [queue.front(), queue.back()]
             .into_iter()
             .flatten()
             .copied()
             .find(|id| {
-                self.jobs
+                self.writes
                     .get(id)
-                    .is_some_and(|job| L::is_same_request(&job.row, row))
+                    .is_some_and(|queued| L::is_same_request(&queued.row, row))
             })?;
-        self.jobs.get_mut(&id)
+        self.writes.get_mut(&id)
     }
 
-    /// The jobs of the next statement, which from now on is in flight.
-    fn take(&mut self, limit: usize) -> Vec<JobId> {
+    /// The writes of the next statement, which from now on is in flight.
+    fn take(&mut self, limit: usize) -> Vec<WriteId> {
         self.in_flight += 1;
         let count = self.ready.len().min(limit);
         self.ready.drain(..count).collect()
     }
 
-    /// The rows of `jobs`; jobs that nobody waits for any more are dropped from both.
-    fn rows(&mut self, jobs: &mut Vec<JobId>) -> Vec<L::Row> {
-        let mut rows = Vec::with_capacity(jobs.len());
-        jobs.retain(|&id| {
+    /// The rows of `writes`; writes that nobody waits for any more are dropped from both.
+    fn rows(&mut self, writes: &mut Vec<WriteId>) -> Vec<L::Row> {
+        let mut rows = Vec::with_capacity(writes.len());
+        writes.retain(|&id| {
             let is_awaited = self.is_awaited(id);
-            match self.jobs.get(&id) {
-                Some(job) if is_awaited => rows.push(job.row.clone()),
+            match self.writes.get(&id) {
+                Some(queued) if is_awaited => rows.push(queued.row.clone()),
                 _ => drop(self.remove(id)),
             }
             is_awaited
@@ -457,25 +457,25 @@ impl<L: Lane> State<L> {
         rows
     }
 
-    fn is_awaited(&self, id: JobId) -> bool {
-        self.jobs.get(&id).is_some_and(Job::is_awaited)
+    fn is_awaited(&self, id: WriteId) -> bool {
+        self.writes.get(&id).is_some_and(QueuedWrite::is_awaited)
     }
 
-    fn remove(&mut self, id: JobId) -> Option<Job<L>> {
-        let done = self.jobs.remove(&id)?;
+    fn remove(&mut self, id: WriteId) -> Option<QueuedWrite<L>> {
+        let done = self.writes.remove(&id)?;
         for &key in &done.keys {
             let Some(queue) = self.by_key.get_mut(&key) else {
                 continue;
             };
-            // Only jobs at the front of all their queues are ever written, hence removed.
+            // Only writes at the front of all their queues are ever written, hence removed.
             queue.pop_front();
             let Some(next) = queue.front() else {
                 self.by_key.remove(&key);
                 continue;
             };
-            if let Some(job) = self.jobs.get_mut(next) {
-                job.held_up -= 1;
-                if job.held_up == 0 {
+            if let Some(queued) = self.writes.get_mut(next) {
+                queued.held_up -= 1;
+                if queued.held_up == 0 {
                     self.ready.push_back(*next);
                 }
             }

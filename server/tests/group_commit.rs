@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::support::Database;
+use events::{NewPublication, PublishOutcome};
 use server::Admission;
 use server::publish::Create;
 use server::write_batch::{DynHash, Lane, Ticket, WriteError, WriteQueue, Writers};
-use sql::{NewPublication, PublishOutcome, Store, StoreError, StoreOptions};
+use sql::{Store, StoreError, StoreOptions};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_postgres::Client;
@@ -71,16 +72,18 @@ impl Fixture {
 
 fn publication(user: &str) -> NewPublication {
     NewPublication {
-        username: user.to_owned(),
-        domain: "example.org".to_owned(),
+        aor: sip::Aor {
+            username: user.to_owned(),
+            domain: "example.org".to_owned(),
+        },
         event: "presence".to_owned(),
         entity_tag: format!("tag-{user}"),
         granted_s: 600,
         content_type: "application/pidf+xml".to_owned(),
         body: crate::support::OPEN.as_bytes().into(),
         sender: String::new(),
-        priority: sql::Priority::Kept,
-        note: sql::BodyNote::default(),
+        priority: events::Priority::Kept,
+        note: events::BodyNote::default(),
     }
 }
 

@@ -11,7 +11,7 @@ pub(crate) mod rules;
 
 /// How an imported row stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ImportVerdict {
+pub enum ImportOutcome {
     /// It was not here.
     Created,
     /// It was here, and Kamailio's has changed since.
@@ -22,7 +22,7 @@ pub enum ImportVerdict {
     Newer,
 }
 
-/// The statements of this area; see [`Store::import`]. With `dry` nothing is stored, and the verdicts are what would be.
+/// The statements of this area; see [`Store::import`]. With `dry` nothing is stored, and the outcomes are what would be.
 #[derive(Clone, Copy, Debug)]
 pub struct Import<'a>(pub(crate) &'a Store);
 
@@ -31,27 +31,27 @@ fn column<'a, T, V>(rows: &'a [T], value: impl Fn(&'a T) -> V) -> Vec<V> {
     rows.iter().map(value).collect()
 }
 
-/// The verdict on each input; an input without an answer was not here.
-fn verdicts(inputs: usize, answers: &[Row]) -> Vec<ImportVerdict> {
-    let mut verdicts = vec![ImportVerdict::Created; inputs];
+/// The outcome on each input; an input without an answer was not here.
+fn outcomes(inputs: usize, answers: &[Row]) -> Vec<ImportOutcome> {
+    let mut outcomes = vec![ImportOutcome::Created; inputs];
     for answer in answers {
-        if let Some(verdict) = verdicts.get_mut(place(answer)) {
-            *verdict = match answer.get("verdict") {
-                "created" => ImportVerdict::Created,
-                "same" => ImportVerdict::Same,
-                "newer" => ImportVerdict::Newer,
-                _ => ImportVerdict::Changed,
+        if let Some(outcome) = outcomes.get_mut(place(answer)) {
+            *outcome = match answer.get("verdict") {
+                "created" => ImportOutcome::Created,
+                "same" => ImportOutcome::Same,
+                "newer" => ImportOutcome::Newer,
+                _ => ImportOutcome::Changed,
             };
         }
     }
-    verdicts
+    outcomes
 }
 
 /// The inputs that are new.
-fn created<'a, T>(rows: &'a [T], verdicts: &[ImportVerdict]) -> Vec<&'a T> {
-    let pairs = rows.iter().zip(verdicts);
+fn created<'a, T>(rows: &'a [T], outcomes: &[ImportOutcome]) -> Vec<&'a T> {
+    let pairs = rows.iter().zip(outcomes);
     pairs
-        .filter(|(_, verdict)| **verdict == ImportVerdict::Created)
+        .filter(|(_, outcome)| **outcome == ImportOutcome::Created)
         .map(|(row, _)| row)
         .collect()
 }

@@ -20,16 +20,16 @@ use tokio::sync::Semaphore;
 use crate::{Resource, Store, StoreError, registry};
 
 /// How often lists are followed to lists of further owners.
-const MOST_ROUNDS: usize = 4;
+const MAX_ROUNDS: usize = 4;
 
 /// Most owners of lists that are asked for one presentity.
-const MOST_OWNERS: usize = 64;
+const MAX_OWNERS: usize = 64;
 
 /// The package that rules are about.
 const PRESENCE: &str = "presence";
 
 /// Documents of so many bytes in all are read where they arrive: that takes 2 ms at most.
-const READ_AT_ONCE: usize = 64 * 1024;
+const MAX_READ_IN_PLACE_BYTES: usize = 64 * 1024;
 
 /// Judges by what the operator says.
 #[derive(Clone, Debug)]
@@ -90,7 +90,7 @@ impl LargeDocuments {
         bytes: usize,
         read: impl FnOnce() -> T + Send + 'static,
     ) -> T {
-        if bytes <= READ_AT_ONCE {
+        if bytes <= MAX_READ_IN_PLACE_BYTES {
             return read();
         }
         let turn = Arc::clone(&self.0).acquire_owned().await;
@@ -239,10 +239,7 @@ impl Judge {
     /// Whom a script or an operator names: by a URI, or one in angle brackets with whatever stands around it. `pres:` is the address
     /// of a presentity or watcher, whatever protocol serves it (RFC 3859); here it is SIP.
     fn person(&self, text: &str) -> Option<Aor> {
-        let inside = text
-            .split_once('<')
-            .and_then(|(_, rest)| rest.split_once('>'));
-        let text = inside.map_or(text, |(uri, _)| uri).trim();
+        let text = sip::enclosed_uri(text);
         let uri = match text.split_once(':') {
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("pres") => {
                 Uri::parse(&format!("sip:{rest}"))
@@ -259,7 +256,7 @@ impl Judge {
             .enumerate()
             .filter_map(|(place, grounds)| Gathering::of(place, &grounds.rules))
             .collect();
-        for _ in 0..MOST_ROUNDS {
+        for _ in 0..MAX_ROUNDS {
             let mut owners = BTreeSet::new();
             for gathered in &mut gathering {
                 let lists = gathered.gather(self).await;
@@ -362,7 +359,7 @@ impl Gathering {
     /// Whom to ask next: nobody twice, and not too many.
     fn ask(&mut self, missing: &BTreeSet<String>) {
         self.asks = missing.difference(&self.asked).cloned().collect();
-        if self.asked.len() + self.asks.len() > MOST_OWNERS {
+        if self.asked.len() + self.asks.len() > MAX_OWNERS {
             self.asks.clear();
         }
         self.asked.extend(self.asks.iter().cloned());

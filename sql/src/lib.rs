@@ -2,8 +2,8 @@
 //!
 //! Every statement lives in `sql/statements/<area>/<verb>_<object>.sql` with a header that the contract test holds it to.
 //! This crate owns the pool, the deadlines, the bounded retry of serialisation failures and the meaning of an SQLSTATE
-//! ([`StoreError`]). It knows nothing about SIP: what the values mean is decided in `events`, who asks in `server` and
-//! `notifier`. Row structs do not leave it, except as the structs named here.
+//! ([`StoreError`]). What is asked of the database, and what it answers, is said in the words of `events` where a request or a script
+//! asks it, which is decided there and not here; else in the structs named here. Other rows do not leave this crate.
 
 mod doorbell;
 mod error;
@@ -24,28 +24,26 @@ mod store;
 mod subscription;
 mod watcher;
 
+pub use crate::node::{NewNode, Node, NodeRow, Nodes};
 pub use crate::script::Script;
 pub use doorbell::Doorbell;
 pub use error::StoreError;
 pub use import::dialog::ImportedDialog;
 pub use import::publication::ImportedPublication;
 pub use import::rules::{ImportedDecision, ImportedDocument};
-pub use import::{Import, ImportVerdict};
+pub use import::{Import, ImportOutcome};
 pub use judge::{Grounds, Judge, LargeDocuments, Ruled};
 pub use kamailio::{
     Kamailio, KamailioDecision, KamailioDialog, KamailioDocument, KamailioPublication,
 };
 pub use maintenance::Maintenance;
-pub use node::{NewNode, Node, Nodes};
 pub use operator::{
     Backlog, Cleaning, Failing, ListedPresentity, ListedSubscription, ListedWatcher, Operator,
     OwedResource, Page, Process, SetAside, WatchedBy,
 };
 pub use publication::{
-    BodyNote, ChangeKind, DialogEnd, DocumentSource, EntityTags, FeatureChange, FeatureOwner,
-    Listed, Looked, Mark, MarkOf, NewPublication, OwnPublication, Precondition, Priority,
-    Publication, PublicationChange, Publications, PublishOutcome, SourceChange, SourceOutcome,
-    SourceVerb, TagChange,
+    ClaimedViews, DialogEnd, DocumentSource, EntityTags, Listed, Mark, MarkOf, OwnPublication,
+    Precondition, Publication, Publications, SourceChange, SourceOutcome, SourceVerb,
 };
 pub use quarantine::{Part, Quarantine, Refused};
 pub use queue::{
@@ -55,10 +53,7 @@ pub use registry::{STATEMENTS, Statement};
 pub use store::{SESSION_SETTINGS, Store, StoreOptions};
 pub use subscription::Subscriptions;
 pub use subscription::notice::{
-    DialogVerdict, Offer, Rest, Seen, Taken, TakenDialog, Verdict, WatchingDialog, Written,
-};
-pub use subscription::request::{
-    Authorization, NewSubscription, SubscribeOutcome, SubscriptionRefresh,
+    AfterNotify, DialogVerdict, Offer, Rest, Seen, Taken, TakenDialog, WatchingDialog, Written,
 };
 pub use subscription::watched::{WatchedResource, Watcher};
 pub use tables::Tables;

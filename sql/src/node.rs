@@ -1,8 +1,12 @@
 //! The processes that are alive: rows of `node`, and the secret that they share.
 
+mod row;
+
 use std::time::SystemTime;
 
 use crate::{Store, StoreError, registry};
+
+pub use row::NodeRow;
 
 /// A process that starts.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use crate::watcher::whole_seconds;
 use crate::{Part, Resource, Store, StoreError, registry};
 
 /// Most rows that one cleaning statement ends or removes of a kind.
-const CLEANED_TOGETHER: i32 = 1000;
+const CLEANING_BATCH: i32 = 1000;
 
 /// What the configuration says of cleaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -347,7 +347,7 @@ impl Operator<'_> {
         self.0
             .clean(
                 &registry::OPERATOR_CLEANUP,
-                &[&CLEANED_TOGETHER, &cleaning.quiet, &waiting_s],
+                &[&CLEANING_BATCH, &cleaning.quiet, &waiting_s],
             )
             .await
     }

@@ -7,6 +7,10 @@ mod source;
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use events::{
+    BodyNote, ChangeKind, FeatureChange, FeatureOwner, NewPublication, Priority, PublicationChange,
+    PublishOutcome, TagChange,
+};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
@@ -18,156 +22,6 @@ pub use mark::{Mark, MarkOf};
 pub use source::{
     EntityTags, OwnPublication, Precondition, SourceChange, SourceOutcome, SourceVerb,
 };
-
-/// An initial PUBLISH: no SIP-If-Match. RFC 3903 section 4.1.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NewPublication {
-    /// User part of the presentity; `""` if it has none.
-    pub username: String,
-    /// Host of the presentity in lower case; `""` for `tel:`.
-    pub domain: String,
-    /// Event package.
-    pub event: String,
-    /// Derived from the request, so that a retransmission carries the same one; also names the publication for good (`ruid`).
-    pub entity_tag: String,
-    /// Lifetime in seconds.
-    pub granted_s: u32,
-    /// Media type of the body.
-    pub content_type: String,
-    /// The published document.
-    pub body: Bytes,
-    /// Who published, as Kamailio's `sender`; `""` if unknown.
-    pub sender: String,
-    /// Which of several publications comes first.
-    pub priority: Priority,
-    /// What is stored beside the body.
-    pub note: BodyNote,
-}
-
-/// What becomes of the column `priority` (Kamailio's `xavp_cfg`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Priority {
-    /// It stays as it is; 0 at first.
-    #[default]
-    Kept,
-    /// A new body has the time at which it came: the seconds since 2015, by the database's clock.
-    ByAge,
-    /// This.
-    Given(i64),
-}
-
-/// What is stored beside a body because only who can read it knows.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct BodyNote {
-    /// Keys of the dialogs that it calls terminated.
-    pub ended: Vec<i64>,
-    /// It has a dialog, so another sender's body without one does not replace it.
-    pub has_dialog: bool,
-}
-
-/// A PUBLISH with SIP-If-Match. RFC 3903 sections 4.2 to 4.5.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PublicationChange {
-    /// Whose publication.
-    pub resource: Resource,
-    /// SIP-If-Match: the entity-tag that must be the current one.
-    pub if_match: String,
-    /// What names this request, derived from it.
-    pub entity_tag: String,
-    /// Whether that becomes the entity-tag.
-    pub tag_change: TagChange,
-    /// What to do.
-    pub kind: ChangeKind,
-    /// Lifetime in seconds; ignored by [`ChangeKind::Remove`].
-    pub granted_s: u32,
-    /// Who made the change, `None` if unknown. Not looked at by [`ChangeKind::Refresh`].
-    pub sender: Option<String>,
-    /// Which of several publications comes first.
-    pub priority: Priority,
-}
-
-/// What a change does to the entity-tag.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TagChange {
-    /// The new one takes its place.
-    Renewed,
-    /// It stays; the new one is remembered only to know a copy of the request.
-    Kept,
-}
-
-/// What a PUBLISH with SIP-If-Match asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ChangeKind {
-    /// Live longer, same body. Notifies nobody.
-    Refresh,
-    /// New body.
-    Modify {
-        /// Media type of the body.
-        content_type: String,
-        /// The published document.
-        body: Bytes,
-        /// What is stored beside it.
-        note: BodyNote,
-    },
-    /// The publication ends.
-    Remove,
-}
-
-/// What became of a PUBLISH.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PublishOutcome {
-    /// Stored, now or by an earlier copy of the same request. Answer 200.
-    Stored {
-        /// SIP-ETag of the answer.
-        entity_tag: String,
-        /// Expires of the answer.
-        expires_s: u32,
-    },
-    /// SIP-If-Match names no live publication of this resource. Answer 412.
-    ConditionFailed,
-}
-
-/// What a phone sets by the body of a SUBSCRIBE.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct FeatureChange {
-    /// Whose feature.
-    pub owner: FeatureOwner,
-    /// Event package.
-    pub event: String,
-    /// Names the publication that this feature of a line is, for good.
-    pub ruid: String,
-    /// Derived from the request: names it.
-    pub entity_tag: String,
-    /// Media type of the body.
-    pub content_type: String,
-    /// What watchers are told.
-    pub body: Bytes,
-    /// Lifetime in seconds; `None` until it is set again.
-    pub lifetime_s: Option<u32>,
-}
-
-/// How a line is found.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum FeatureOwner {
-    /// By the request that makes a dialog with it.
-    Line {
-        /// User part.
-        username: String,
-        /// Host in lower case; `""` for `tel:`.
-        domain: String,
-    },
-    /// By a dialog that its own phone has with it.
-    Dialog {
-        /// Call-ID.
-        call_id: String,
-        /// Our tag.
-        to_tag: String,
-        /// The subscriber's tag.
-        from_tag: String,
-        /// CSeq of the SUBSCRIBE.
-        remote_cseq: u32,
-    },
-}
 
 /// One live publication.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -198,7 +52,7 @@ pub struct Publication {
 
 /// A claimed resource as it was when its publications were read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Looked {
+pub struct ClaimedViews {
     /// Position in the slice given to [`Publications::list_claimed`].
     pub resource_index: usize,
     /// What dialogs of it are shown, beside `all` and `none`.
@@ -219,7 +73,7 @@ pub struct Listed {
 pub struct DialogEnd {
     /// Position in the slice given to [`Publications::list`].
     pub resource_index: usize,
-    /// Its key, as in [`BodyNote::ended`].
+    /// Its key, as in [`events::BodyNote::ended`].
     pub key: i64,
     /// When, epoch microsecond.
     pub at_us: i64,
@@ -291,7 +145,7 @@ impl Publications<'_> {
         rows: &[PublicationChange],
     ) -> Result<Vec<PublishOutcome>, StoreError> {
         let mut outcomes = vec![PublishOutcome::ConditionFailed; rows.len()];
-        for round in rounds::split(rows.iter().map(|row| (&row.resource, &row.if_match))) {
+        for round in rounds::split(rows.iter().map(|row| (&row.aor, &row.event, &row.if_match))) {
             let rows: Vec<&PublicationChange> = round.iter().map(|&index| &rows[index]).collect();
             for (index, outcome) in round.into_iter().zip(self.change_distinct(&rows).await?) {
                 outcomes[index] = outcome;
@@ -324,14 +178,14 @@ impl Publications<'_> {
     }
 
     /// What the watchers of claimed resources are to be shown, as [`Publications::list`], and what else must be known before
-    /// [`crate::Subscriptions::take`]. A resource without any dialog is left out: nobody is shown it.
+    /// [`crate::Subscriptions::take_free`]. A resource without any dialog is left out: nobody is shown it.
     ///
     /// # Errors
     /// Any [`StoreError`].
     pub async fn list_claimed(
         &self,
         resources: &[Resource],
-    ) -> Result<(Vec<Looked>, Listed), StoreError> {
+    ) -> Result<(Vec<ClaimedViews>, Listed), StoreError> {
         if resources.is_empty() {
             return Ok((Vec::new(), Listed::default()));
         }
@@ -343,11 +197,11 @@ impl Publications<'_> {
                 &[&presentity_uri, &event, &self.0.now(), &self.0.hard_state()],
             )
             .await?;
-        let (mut looked, mut listed) = (Vec::<Looked>::new(), Listed::default());
+        let (mut claimed, mut listed) = (Vec::<ClaimedViews>::new(), Listed::default());
         for row in &found {
             let resource_index = ordinal(row, "resource");
-            if looked.last().map(|look| look.resource_index) != Some(resource_index) {
-                looked.push(Looked {
+            if claimed.last().map(|views| views.resource_index) != Some(resource_index) {
+                claimed.push(ClaimedViews {
                     resource_index,
                     views: row.get("views"),
                 });
@@ -356,33 +210,38 @@ impl Publications<'_> {
                 listed.add(row);
             }
         }
-        Ok((looked, listed))
+        Ok((claimed, listed))
     }
 
-    /// Stores what a phone sets, and says whether it was stored: not for a copy, nor if the line has no such dialog.
+    /// Stores what a phone sets, and says whether it was stored: not for a copy, nor if the line has no such dialog, or one whose CSeq is
+    /// ahead by more than `cseq_offset`.
     ///
     /// # Locks
     /// One row of `presentity`, then one of `notify_queue` through the trigger.
     /// # Errors
     /// Any [`StoreError`].
-    pub async fn put_feature(&self, change: &FeatureChange) -> Result<bool, StoreError> {
+    pub async fn put_feature(
+        &self,
+        change: &FeatureChange,
+        cseq_offset: u32,
+    ) -> Result<bool, StoreError> {
         let (line, dialog) = match &change.owner {
-            FeatureOwner::Line { username, domain } => (Some((username, domain)), None),
+            FeatureOwner::Line(aor) => (Some((&aor.username, &aor.domain)), None),
             FeatureOwner::Dialog {
-                call_id,
-                to_tag,
-                from_tag,
+                dialog,
                 remote_cseq,
-            } => (
-                None,
-                Some((call_id, to_tag, from_tag, i64::from(*remote_cseq))),
-            ),
+            } => {
+                let remote_cseq = i64::from(remote_cseq.saturating_add(cseq_offset));
+                (None, Some((dialog, remote_cseq)))
+            }
         };
         let (username, domain) = line.unzip();
-        let call_id = dialog.map(|(call_id, ..)| call_id);
-        let to_tag = dialog.map(|(_, to_tag, ..)| to_tag);
-        let from_tag = dialog.map(|(_, _, from_tag, _)| from_tag);
-        let remote_cseq = dialog.map(|(.., remote_cseq)| remote_cseq);
+        let (dialog, remote_cseq) = dialog.unzip();
+        let call_id = dialog.map(|dialog| &dialog.call_id);
+        let to_tag = dialog.map(|dialog| &dialog.to_tag);
+        let from_tag = dialog.map(|dialog| &dialog.from_tag);
+        // Names the publication that this feature of a line is, for good.
+        let ruid = format!("feature:{}", change.feature);
         let lifetime_s = change.lifetime_s.map(i64::from);
         let stored = self
             .0
@@ -396,7 +255,7 @@ impl Publications<'_> {
                     &to_tag,
                     &from_tag,
                     &remote_cseq,
-                    &change.ruid,
+                    &ruid,
                     &change.entity_tag,
                     &change.content_type,
                     &change.body.as_ref(),
@@ -463,31 +322,35 @@ impl Publications<'_> {
         &self,
         rows: &[&PublicationChange],
     ) -> Result<Vec<PublishOutcome>, StoreError> {
-        let presentity_uri: Vec<&str> = rows
-            .iter()
-            .map(|row| row.resource.presentity_uri.as_str())
-            .collect();
-        let event: Vec<&str> = rows.iter().map(|row| row.resource.event.as_str()).collect();
+        let presentity_uri: Vec<String> = rows.iter().map(|row| row.aor.uri()).collect();
+        let event: Vec<&str> = rows.iter().map(|row| row.event.as_str()).collect();
         let if_match: Vec<&str> = rows.iter().map(|row| row.if_match.as_str()).collect();
         let entity_tag: Vec<&str> = rows.iter().map(|row| row.entity_tag.as_str()).collect();
-        let kind: Vec<&str> = rows.iter().map(|row| row.kind.as_str()).collect();
+        let kind: Vec<&str> = rows.iter().map(|row| verb(&row.kind)).collect();
         let granted_s: Vec<i64> = rows.iter().map(|row| row.granted_s.into()).collect();
-        let content_type: Vec<Option<&str>> =
-            rows.iter().map(|row| row.kind.content_type()).collect();
+        let states: Vec<Option<(&str, &[u8], &BodyNote)>> =
+            rows.iter().map(|row| state(&row.kind)).collect();
+        let content_type: Vec<Option<&str>> = states
+            .iter()
+            .map(|state| state.map(|(content_type, ..)| content_type))
+            .collect();
         let sender: Vec<Option<&str>> = rows.iter().map(|row| row.sender.as_deref()).collect();
         let keeps_tag: Vec<bool> = rows
             .iter()
             .map(|row| row.tag_change == TagChange::Kept)
             .collect();
-        let has_dialog: Vec<bool> = rows
+        let has_dialog: Vec<bool> = states
             .iter()
-            .map(|row| row.kind.note().is_some_and(|note| note.has_dialog))
+            .map(|state| state.is_some_and(|(.., note)| note.has_dialog))
             .collect();
-        let ended: Vec<Option<String>> = rows
+        let ended: Vec<Option<String>> = states
             .iter()
-            .map(|row| row.kind.note().and_then(BodyNote::ended_literal))
+            .map(|state| state.and_then(|(.., note)| ended_literal(note)))
             .collect();
-        let body: Vec<Option<&[u8]>> = rows.iter().map(|row| row.kind.body()).collect();
+        let body: Vec<Option<&[u8]>> = states
+            .iter()
+            .map(|state| state.map(|(_, body, _)| body))
+            .collect();
         let (priority, by_age) = priorities(rows.iter().map(|row| row.priority));
         let answers = self
             .0
@@ -550,8 +413,8 @@ impl<'a> NewColumns<'a> {
     fn of(rows: &'a [NewPublication]) -> NewColumns<'a> {
         let (priority, by_age) = priorities(rows.iter().map(|row| row.priority));
         NewColumns {
-            username: rows.iter().map(|row| row.username.as_str()).collect(),
-            domain: rows.iter().map(|row| row.domain.as_str()).collect(),
+            username: rows.iter().map(|row| row.aor.username.as_str()).collect(),
+            domain: rows.iter().map(|row| row.aor.domain.as_str()).collect(),
             event: rows.iter().map(|row| row.event.as_str()).collect(),
             entity_tag: rows.iter().map(|row| row.entity_tag.as_str()).collect(),
             granted_s: rows.iter().map(|row| row.granted_s.into()).collect(),
@@ -559,7 +422,7 @@ impl<'a> NewColumns<'a> {
             body: rows.iter().map(|row| row.body.as_ref()).collect(),
             sender: rows.iter().map(|row| row.sender.as_str()).collect(),
             has_dialog: rows.iter().map(|row| row.note.has_dialog).collect(),
-            ended: rows.iter().map(|row| row.note.ended_literal()).collect(),
+            ended: rows.iter().map(|row| ended_literal(&row.note)).collect(),
             priority,
             by_age,
         }
@@ -613,50 +476,34 @@ fn priorities(rows: impl Iterator<Item = Priority> + Clone) -> (Option<Vec<Optio
     (is_given.then(|| rows.map(given).collect()), by_age)
 }
 
-// === impl BodyNote ===
+/// The keys of ended dialogs as PostgreSQL writes an array: one parameter holds those of a whole batch, and its arrays of arrays are
+/// rectangles.
+fn ended_literal(note: &BodyNote) -> Option<String> {
+    if note.ended.is_empty() {
+        return None;
+    }
+    let keys: Vec<String> = note.ended.iter().map(i64::to_string).collect();
+    Some(format!("{{{}}}", keys.join(",")))
+}
 
-impl BodyNote {
-    /// The keys as PostgreSQL writes an array: one parameter holds those of a whole batch, and its arrays of arrays are
-    /// rectangles.
-    fn ended_literal(&self) -> Option<String> {
-        if self.ended.is_empty() {
-            return None;
-        }
-        let keys: Vec<String> = self.ended.iter().map(i64::to_string).collect();
-        Some(format!("{{{}}}", keys.join(",")))
+/// What the statement calls a change.
+fn verb(kind: &ChangeKind) -> &'static str {
+    match kind {
+        ChangeKind::Refresh => "refresh",
+        ChangeKind::Modify { .. } => "modify",
+        ChangeKind::Remove => "remove",
     }
 }
 
-// === impl ChangeKind ===
-
-impl ChangeKind {
-    fn as_str(&self) -> &'static str {
-        match self {
-            ChangeKind::Refresh => "refresh",
-            ChangeKind::Modify { .. } => "modify",
-            ChangeKind::Remove => "remove",
-        }
-    }
-
-    fn content_type(&self) -> Option<&str> {
-        match self {
-            ChangeKind::Modify { content_type, .. } => Some(content_type),
-            ChangeKind::Refresh | ChangeKind::Remove => None,
-        }
-    }
-
-    fn body(&self) -> Option<&[u8]> {
-        match self {
-            ChangeKind::Modify { body, .. } => Some(body),
-            ChangeKind::Refresh | ChangeKind::Remove => None,
-        }
-    }
-
-    fn note(&self) -> Option<&BodyNote> {
-        match self {
-            ChangeKind::Modify { note, .. } => Some(note),
-            ChangeKind::Refresh | ChangeKind::Remove => None,
-        }
+/// The new state, if there is one: its media type, its octets, and what is stored beside them.
+fn state(kind: &ChangeKind) -> Option<(&str, &[u8], &BodyNote)> {
+    match kind {
+        ChangeKind::Modify {
+            content_type,
+            body,
+            note,
+        } => Some((content_type, body, note)),
+        ChangeKind::Refresh | ChangeKind::Remove => None,
     }
 }
 

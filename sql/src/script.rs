@@ -1,42 +1,41 @@
-//! What an operator's script asks that only the database knows. Its orders go the way of the operator's ([`crate::Operator`]).
+//! Answers what an operator's script asks that only the database knows. Its orders go the way of the operator's ([`crate::Operator`]).
 //!
 //! Servers and notifiers run the same script, and must tell it the same: hence this is here, and not twice.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use ::script::{Ask, Attribute, Subscription, Told};
+use events::{DialogId, Finding, Inquiry, StoredSubscription};
 use tokio_postgres::Row;
 
 use crate::{Judge, Store, StoreError, registry};
 
 /// Warnings of orders that were refused are at least so far apart: a script may pass on what phones send.
-const WARN_EVERY: Duration = Duration::from_secs(1);
+const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The statements of this area; see [`Store::script`].
 #[derive(Clone, Copy, Debug)]
 pub struct Script<'a>(pub(crate) &'a Store);
 
 impl Script<'_> {
-    /// Answers what needs nothing but the database, with Kamailio's return codes: -1 also if the database does not answer. What needs a
-    /// request is wrong here. `judge` says who may watch whom.
+    /// Answers with Kamailio's return codes: -1 also if the database does not answer. `judge` says who may watch whom.
     ///
     /// # Locks
     /// For orders those of [`crate::Operator::refresh_watchers`] and [`crate::Operator::update_watchers`].
-    pub async fn tell(&self, ask: Ask, judge: &Judge) -> Told {
-        match ask {
-            Ask::AuthStatus {
+    pub async fn answer(&self, inquiry: Inquiry, judge: &Judge) -> Finding {
+        match inquiry {
+            Inquiry::AuthStatus {
                 watcher_uri,
                 presentity_uri,
             } => {
                 let status = judge.auth_status(self.0, &watcher_uri, &presentity_uri);
                 code(status.await.map(i64::from))
             }
-            Ask::HasSubscribers {
+            Inquiry::HasSubscribers {
                 presentity_uri,
                 event,
             } => code(self.has_subscribers(&presentity_uri, &event).await),
-            Ask::RefreshWatchers {
+            Inquiry::RefreshWatchers {
                 uri,
                 event,
                 kind,
@@ -50,22 +49,18 @@ impl Script<'_> {
                 warn_of_refused("pres_refresh_watchers", &done);
                 code(done.map(|_| 1))
             }
-            Ask::UpdateWatchers { uri, event } => {
+            Inquiry::UpdateWatchers { uri, event } => {
                 let done = self.0.operator().update_watchers(&uri, &event).await;
                 warn_of_refused("pres_update_watchers", &done);
                 code(done.map(|_| 1))
             }
-            Ask::ReadSubscription(known) => {
-                let stored = self.subscription(&known).await.unwrap_or_else(|error| {
+            Inquiry::Subscription(dialog) => {
+                let stored = self.subscription(&dialog).await.unwrap_or_else(|error| {
                     tracing::debug!(%error, "a subscription cannot be read for the script");
                     None
                 });
-                Told::Subscription(Box::new(known.completed(stored)))
+                Finding::Subscription(stored.map(Box::new))
             }
-            Ask::HandlePublish { .. }
-            | Ask::HandleSubscribe { .. }
-            | Ask::DefaultRoute { .. }
-            | Ask::Reply { .. } => Told::Wrong("there is no request to handle here".to_owned()),
         }
     }
 
@@ -76,13 +71,20 @@ impl Script<'_> {
         Ok(if found { 1 } else { -1 })
     }
 
-    async fn subscription(&self, known: &Subscription) -> Result<Option<Subscription>, StoreError> {
-        let key = known.key();
+    async fn subscription(
+        &self,
+        dialog: &DialogId,
+    ) -> Result<Option<StoredSubscription>, StoreError> {
         let rows = self
             .0
             .query(
                 &registry::SCRIPT_FIND_SUBSCRIPTION,
-                &[&key.call_id, &key.to_tag, &key.from_tag, &self.0.now()],
+                &[
+                    &dialog.call_id,
+                    &dialog.to_tag,
+                    &dialog.from_tag,
+                    &self.0.now(),
+                ],
             )
             .await?;
         Ok(rows.first().map(subscription))
@@ -91,56 +93,47 @@ impl Script<'_> {
 
 /// An order that makes no sense is -1 for the script; its author reads why.
 fn warn_of_refused<T>(function: &str, done: &Result<T, StoreError>) {
-    static WARNED: Mutex<Option<Instant>> = Mutex::new(None);
+    static LAST_WARNING: Mutex<Option<Instant>> = Mutex::new(None);
     let reason = match done {
         Err(StoreError::Conflict { reason, .. }) => reason.as_str(),
         Err(StoreError::TooLong { reason }) => reason,
         _ => return,
     };
-    let mut warned = WARNED.lock().unwrap_or_else(PoisonError::into_inner);
-    if warned.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
+    let mut warned = LAST_WARNING.lock().unwrap_or_else(PoisonError::into_inner);
+    if warned.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
         *warned = Some(Instant::now());
         tracing::warn!(function, reason, "an order of the script was refused");
     }
 }
 
-fn code(result: Result<i64, StoreError>) -> Told {
-    Told::Code(result.unwrap_or_else(|error| {
+fn code(result: Result<i64, StoreError>) -> Finding {
+    Finding::Code(result.unwrap_or_else(|error| {
         tracing::debug!(%error, "the database does not answer the script");
         -1
     }))
 }
 
-fn subscription(row: &Row) -> Subscription {
-    let mut known = Subscription::default();
-    for (attribute, column) in [
-        (Attribute::Uri, "presentity_uri"),
-        (Attribute::PresUri, "presentity_uri"),
-        (Attribute::ToUser, "to_user"),
-        (Attribute::ToDomain, "to_domain"),
-        (Attribute::FromUser, "from_user"),
-        (Attribute::FromDomain, "from_domain"),
-        (Attribute::WatcherUsername, "watcher_username"),
-        (Attribute::WatcherDomain, "watcher_domain"),
-        (Attribute::Event, "event"),
-        (Attribute::EventId, "event_id"),
-        (Attribute::Contact, "contact"),
-        (Attribute::LocalContact, "local_contact"),
-        (Attribute::RecordRoute, "record_route"),
-        (Attribute::Reason, "reason"),
-        (Attribute::UserAgent, "user_agent"),
-    ] {
-        known.set_text(attribute, row.get::<_, String>(column));
+fn subscription(row: &Row) -> StoredSubscription {
+    StoredSubscription {
+        presentity_uri: row.get("presentity_uri"),
+        to_user: row.get("to_user"),
+        to_domain: row.get("to_domain"),
+        from_user: row.get("from_user"),
+        from_domain: row.get("from_domain"),
+        watcher_username: row.get("watcher_username"),
+        watcher_domain: row.get("watcher_domain"),
+        event: row.get("event"),
+        event_id: row.get("event_id"),
+        contact: row.get("contact"),
+        local_contact: row.get("local_contact"),
+        record_route: row.get("record_route"),
+        reason: row.get("reason"),
+        user_agent: row.get("user_agent"),
+        remote_cseq: row.get("remote_cseq"),
+        local_cseq: row.get("local_cseq"),
+        expires_s: row.get("expires_s"),
+        version: row.get("version"),
+        flags: row.get("flags"),
+        status: row.get::<_, i16>("status").into(),
     }
-    for (attribute, column) in [
-        (Attribute::RemoteCSeq, "remote_cseq"),
-        (Attribute::LocalCSeq, "local_cseq"),
-        (Attribute::Expires, "expires_s"),
-        (Attribute::Version, "version"),
-        (Attribute::Flags, "flags"),
-    ] {
-        known.set_number(attribute, row.get::<_, i64>(column));
-    }
-    known.set_number(Attribute::Status, row.get::<_, i16>("status"));
-    known
 }

@@ -31,10 +31,10 @@ use crate::{Doorbell, StoreError, Tables};
 /// How often a statement that lost a race (40001, 40P01) is run in all.
 const ATTEMPTS: u32 = 5;
 /// How much longer than the server's `statement_timeout` we wait: the server's own answer is better than silence.
-const GRACE: Duration = Duration::from_millis(500);
+const CLIENT_MARGIN: Duration = Duration::from_millis(500);
 
-/// How long a store in a hurry waits for a lock.
-const HURRY: Duration = Duration::from_millis(5);
+/// How long a store waits for a lock that must not wait for one.
+const SHORT_LOCK_TIMEOUT: Duration = Duration::from_millis(5);
 
 /// How long a session keeps its plans.
 const REPLAN_AFTER_S: u64 = 10;
@@ -74,6 +74,31 @@ pub struct StoreOptions {
     pub uri_match: i16,
 }
 
+impl StoreOptions {
+    /// What the configuration says, with so many connections; lock waits are not bounded further.
+    pub fn of(config: &node::Config, pool_size: usize) -> StoreOptions {
+        let (database, presence) = (&config.database, &config.presence);
+        StoreOptions {
+            pool_size,
+            connect_timeout: database.connect_timeout_ms.milliseconds(),
+            statement_timeout: database.statement_timeout_ms.milliseconds(),
+            tables: StoreOptions::tables(presence),
+            hard_state: presence.pidf_manipulation,
+            lock_timeout: None,
+            uri_match: presence.sip_uri_match.into(),
+        }
+    }
+
+    /// What the configuration calls the tables.
+    pub fn tables(presence: &node::PresenceConfig) -> Tables {
+        Tables::new(
+            presence.presentity_table.as_str(),
+            presence.active_watchers_table.as_str(),
+            presence.watchers_table.as_str(),
+        )
+    }
+}
+
 impl Default for StoreOptions {
     fn default() -> Self {
         StoreOptions {
@@ -93,7 +118,7 @@ impl Default for StoreOptions {
 pub struct Store {
     shared: Arc<Shared>,
     now: Option<SystemTime>,
-    in_a_hurry: bool,
+    has_short_lock_timeout: bool,
 }
 
 #[derive(Debug)]
@@ -184,7 +209,7 @@ impl Store {
         Ok(Store {
             shared: Arc::new(shared),
             now: None,
-            in_a_hurry: false,
+            has_short_lock_timeout: false,
         })
     }
 
@@ -193,15 +218,15 @@ impl Store {
         Store {
             shared: Arc::clone(&self.shared),
             now: Some(now),
-            in_a_hurry: self.in_a_hurry,
+            has_short_lock_timeout: self.has_short_lock_timeout,
         }
     }
 
     /// The same store for whoever knows that a row is held and must not wait for it: a statement that finds a lock taken gives up
     /// after moments ([`StoreError::Held`]). Costs two round trips more for each.
-    pub fn in_a_hurry(&self) -> Store {
+    pub fn with_short_lock_timeout(&self) -> Store {
         Store {
-            in_a_hurry: true,
+            has_short_lock_timeout: true,
             ..self.clone()
         }
     }
@@ -355,30 +380,31 @@ impl Store {
                 .get()
                 .await
                 .map_err(|error| unavailable(name, &error))?;
-            let result = tokio::time::timeout(self.shared.statement_timeout + GRACE, async {
-                let prepared = object.prepare_cached(text).await?;
-                self.put_clock(&object, self.now).await?;
-                self.put_patience(&object, Some(HURRY)).await?;
-                let result = match wanted {
-                    Wanted::Rows => object
-                        .query(&prepared, parameters)
-                        .await
-                        .map(|rows| Answer { rows, count: 0 }),
-                    Wanted::Count => {
-                        object
-                            .execute(&prepared, parameters)
+            let result =
+                tokio::time::timeout(self.shared.statement_timeout + CLIENT_MARGIN, async {
+                    let prepared = object.prepare_cached(text).await?;
+                    self.put_clock(&object, self.now).await?;
+                    self.put_patience(&object, Some(SHORT_LOCK_TIMEOUT)).await?;
+                    let result = match wanted {
+                        Wanted::Rows => object
+                            .query(&prepared, parameters)
                             .await
-                            .map(|count| Answer {
-                                rows: Vec::new(),
-                                count,
-                            })
-                    }
-                };
-                self.put_patience(&object, self.shared.lock_timeout).await?;
-                self.put_clock(&object, self.now.and(None)).await?;
-                result
-            })
-            .await;
+                            .map(|rows| Answer { rows, count: 0 }),
+                        Wanted::Count => {
+                            object
+                                .execute(&prepared, parameters)
+                                .await
+                                .map(|count| Answer {
+                                    rows: Vec::new(),
+                                    count,
+                                })
+                        }
+                    };
+                    self.put_patience(&object, self.shared.lock_timeout).await?;
+                    self.put_clock(&object, self.now.and(None)).await?;
+                    result
+                })
+                .await;
             let error = match result {
                 Ok(Ok(value)) => return Ok(value),
                 Ok(Err(error)) => error,
@@ -422,7 +448,7 @@ impl Store {
         object: &Object,
         wait: Option<Duration>,
     ) -> Result<(), tokio_postgres::Error> {
-        if self.in_a_hurry {
+        if self.has_short_lock_timeout {
             let text = registry::MAINTENANCE_PUT_PATIENCE.text;
             let prepared = object.prepare_cached(text).await?;
             object

@@ -114,7 +114,7 @@ pub struct DecidedWatcher {
 }
 
 /// Most documents of lists that are read of one owner. XCAP has one a user (RFC 4826 section 3.4.8), some clients a few.
-const MOST_LISTS: i64 = 16;
+const MAX_LISTS: i64 = 16;
 
 /// The statements of this area; see [`Store::watcher`].
 #[derive(Clone, Copy, Debug)]
@@ -155,7 +155,7 @@ impl Watchers<'_> {
     pub async fn lists(&self, owners: &[String]) -> Result<HashMap<String, Vec<u8>>, StoreError> {
         let rows = self
             .0
-            .query(&registry::XCAP_LIST_LISTS, &[&owners, &MOST_LISTS])
+            .query(&registry::XCAP_LIST_LISTS, &[&owners, &MAX_LISTS])
             .await?;
         Ok(rows
             .iter()

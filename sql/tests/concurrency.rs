@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::database::*;
+use events::{ChangeKind, DecidedBy, FeatureChange, FeatureOwner, NewSubscription, PublishOutcome};
 use sql::*;
 use tokio::task::JoinHandle;
 use tokio_postgres::Client;
@@ -212,12 +213,9 @@ async fn a_feature_that_is_set_by_two_copies_is_set_once() {
     let database = Database::new().await;
     let store = database.store.clone();
     let set = |tag: &str, body: &str| FeatureChange {
-        owner: FeatureOwner::Line {
-            username: "bob".into(),
-            domain: "example.org".into(),
-        },
+        owner: FeatureOwner::Line(aor("bob")),
         event: "as-feature-event".into(),
-        ruid: "feature:dnd".into(),
+        feature: "dnd".into(),
         entity_tag: tag.into(),
         content_type: String::new(),
         body: body.as_bytes().to_vec().into(),
@@ -225,18 +223,18 @@ async fn a_feature_that_is_set_by_two_copies_is_set_once() {
     };
     store
         .publication()
-        .put_feature(&set("t1", "off"))
+        .put_feature(&set("t1", "off"), 0)
         .await
         .unwrap();
     let lock = open(&database, "SELECT 1 FROM presentity FOR UPDATE").await;
     let (one, two) = (store.clone(), store.clone());
     let (first, second) = (set("t2", "on"), set("t2", "on"));
     let first = blocked(&database, 0, async move {
-        one.publication().put_feature(&first).await.unwrap()
+        one.publication().put_feature(&first, 0).await.unwrap()
     })
     .await;
     let second = blocked(&database, 1, async move {
-        two.publication().put_feature(&second).await.unwrap()
+        two.publication().put_feature(&second, 0).await.unwrap()
     })
     .await;
     commit(&lock).await;
@@ -808,7 +806,7 @@ async fn verdicts_pass_by_what_somebody_holds() {
             .unwrap();
         let verdicts: Vec<DialogVerdict> = taken
             .iter()
-            .map(|dialog| verdict(dialog, Verdict::Retry { after_s: 9 }))
+            .map(|dialog| verdict(dialog, AfterNotify::Retry { after_s: 9 }))
             .collect();
         let lock = open(&database, held).await;
         let written = subscription.settle_batch(&verdicts).await.unwrap();
@@ -1016,7 +1014,7 @@ async fn a_verdict_comes_after_who_begins_to_watch_the_watchers() {
     let (database, store, claimed) = with_claimed_dialogs(LEASE).await;
     let subscription = store.subscription();
     let taken = subscription.take(A, &claimed, &[], 10).await.unwrap();
-    let ended = [verdict(&taken[0], Verdict::Ended)];
+    let ended = [verdict(&taken[0], AfterNotify::Ended)];
     let first = open(&database, &watch("presence.winfo")).await;
     let written = subscription.settle_batch(&ended).await.unwrap();
     assert_eq!(written.left_behind, [0]);
@@ -1106,7 +1104,7 @@ async fn an_import_that_waited_judges_anew() {
     };
     let task = blocked(&database, 0, waiting).await;
     commit(&ours).await;
-    assert_eq!(task.await.unwrap(), [ImportVerdict::Newer]);
+    assert_eq!(task.await.unwrap(), [ImportOutcome::Newer]);
 
     let changed = ImportedPublication {
         etag: "k2".into(),
@@ -1129,7 +1127,7 @@ async fn an_import_that_waited_judges_anew() {
     };
     let task = blocked(&database, 0, waiting).await;
     commit(&ours).await;
-    assert_eq!(task.await.unwrap(), [ImportVerdict::Newer]);
+    assert_eq!(task.await.unwrap(), [ImportOutcome::Newer]);
     let kept = "SELECT (SELECT etag FROM presentity) || (SELECT local_cseq || '/' || remote_cseq FROM active_watchers)";
     assert_eq!(database.value::<String>(kept).await, "o16/1");
 }
@@ -1144,7 +1142,7 @@ const TO_DECIDE: &str = "SELECT count(*) FROM notify_queue WHERE decide_at <= no
 
 fn by_rules(call_id: &str) -> NewSubscription {
     NewSubscription {
-        authorization: Authorization::RulesOrAllowed,
+        decided_by: DecidedBy::RulesOrAllowed,
         ..subscription("bob", call_id)
     }
 }
@@ -1529,7 +1527,7 @@ async fn phones_that_all_start_at_once() {
                 let rows: Vec<NewSubscription> = (0..12)
                     .map(|number| (number * (server + 1) * 5 + round) % 12)
                     .map(|number| NewSubscription {
-                        presentity_uri: format!("sip:u{}@example.org", number / 4),
+                        aor: aor(&format!("u{}", number / 4)),
                         subscriber_key: Some(format!("phone {number}")),
                         ..subscription("u", &format!("{server} {round} {number}"))
                     })

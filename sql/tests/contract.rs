@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::database::Database;
 use sql::{SESSION_SETTINGS, STATEMENTS, Statement, Tables};
@@ -58,6 +58,113 @@ fn every_header_is_complete_and_in_order() {
             );
         }
     }
+}
+
+/// Each file that `Called by` names is there, and either runs the statement itself or calls what does.
+#[test]
+fn who_is_said_to_call_a_statement_does() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let functions = functions_of(&root.join("sql/src"));
+    for statement in STATEMENTS {
+        let name = statement.name;
+        let constant = name.replace('.', "_").to_uppercase();
+        let runs: Vec<&Function> = functions
+            .iter()
+            .filter(|function| has_word(&function.body, &constant))
+            .collect();
+        let mut ways: Vec<&Function> = runs.clone();
+        let mut next = 0;
+        while let Some(way) = ways.get(next).copied() {
+            next += 1;
+            let call = format!("{}(", way.name);
+            let callers = functions.iter().filter(|function| {
+                !way.is_public && function.file == way.file && has_word(&function.body, &call)
+            });
+            for caller in callers {
+                if !ways.contains(&caller) {
+                    ways.push(caller);
+                }
+            }
+        }
+        let words = header(statement, "Called by").split([' ', ',', ';', ':']);
+        let files: Vec<&str> = words
+            .filter(|word| word.ends_with(".rs") && word.contains('/'))
+            .collect();
+        assert!(!files.is_empty(), "{name}: called by no file");
+        for file in files {
+            let path = root.join(file);
+            let text = std::fs::read_to_string(&path)
+                .unwrap_or_else(|error| panic!("{name}: {file}: {error}"));
+            let calls = |way: &&Function| has_word(&text, &format!("{}(", way.name));
+            let runs_it = runs.iter().any(|function| path.ends_with(&function.file));
+            assert!(
+                runs_it || ways.iter().any(calls),
+                "{name} is not called by {file}"
+            );
+        }
+    }
+}
+
+/// A function of this crate, as its source has it.
+#[derive(PartialEq)]
+struct Function {
+    /// From the root of the repository.
+    file: PathBuf,
+    name: String,
+    is_public: bool,
+    body: String,
+}
+
+fn functions_of(folder: &Path) -> Vec<Function> {
+    let mut functions: Vec<Function> = Vec::new();
+    let mut open = vec![(folder.to_owned(), PathBuf::from("sql/src"))];
+    while let Some((folder, file)) = open.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let entry = entry.unwrap();
+            let file = file.join(entry.file_name());
+            if entry.path().is_dir() {
+                open.push((entry.path(), file));
+                continue;
+            }
+            let text = std::fs::read_to_string(entry.path()).unwrap();
+            for line in text.lines() {
+                let code = line.trim_start();
+                let unasync = |code: &str| code.trim_start_matches("async ").to_owned();
+                let (is_public, code) = match code.strip_prefix("pub ") {
+                    Some(code) => (true, unasync(code)),
+                    None => {
+                        let private = ["pub(crate) ", "pub(super) "];
+                        let inner = private.iter().find_map(|word| code.strip_prefix(word));
+                        (false, unasync(inner.unwrap_or(code)))
+                    }
+                };
+                if let Some(rest) = code.strip_prefix("fn ") {
+                    let (name, _) = rest.split_once(['(', '<']).unwrap();
+                    functions.push(Function {
+                        file: file.clone(),
+                        name: name.to_owned(),
+                        is_public,
+                        body: String::new(),
+                    });
+                } else if let Some(function) = functions.last_mut()
+                    && function.file == file
+                {
+                    function.body.push_str(line);
+                    function.body.push('\n');
+                }
+            }
+        }
+    }
+    functions
+}
+
+/// Whether the text has this word, or this word with what is called by it (`name(`), and not as a part of a longer one.
+fn has_word(text: &str, word: &str) -> bool {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    text.match_indices(word).any(|(at, _)| {
+        let goes_on = !word.ends_with('(') && text[at + word.len()..].starts_with(is_part);
+        !text[..at].ends_with(is_part) && !goes_on
+    })
 }
 
 /// What locks rows of `notify_queue` does it once a statement, in key order: a second trigger of the same statement would begin from

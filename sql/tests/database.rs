@@ -12,7 +12,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use events::{
+    BodyNote, ChangeKind, DecidedBy, NewPublication, NewSubscription, Priority, PublicationChange,
+    Reach, SubscriptionRefresh, TagChange,
+};
 use postgres_dev::{Cluster, Saved};
+use sip::Aor;
 use sql::*;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, NoTls, Row};
@@ -134,6 +139,13 @@ pub fn after(seconds: f64) -> SystemTime {
     SystemTime::now() + Duration::from_secs_f64(seconds)
 }
 
+pub fn aor(user: &str) -> Aor {
+    Aor {
+        username: user.into(),
+        domain: "example.org".into(),
+    }
+}
+
 pub fn resource(user: &str) -> Resource {
     Resource {
         presentity_uri: format!("sip:{user}@example.org"),
@@ -143,29 +155,29 @@ pub fn resource(user: &str) -> Resource {
 
 pub fn publication(user: &str, tag: &str, body: &str) -> NewPublication {
     NewPublication {
-        username: user.into(),
-        domain: "example.org".into(),
+        aor: aor(user),
         event: "presence".into(),
         entity_tag: tag.into(),
         granted_s: 3600,
         content_type: "application/pidf+xml".into(),
         body: Bytes::copy_from_slice(body.as_bytes()),
         sender: String::new(),
-        priority: sql::Priority::Kept,
+        priority: Priority::Kept,
         note: BodyNote::default(),
     }
 }
 
 pub fn change(user: &str, if_match: &str, tag: &str, kind: ChangeKind) -> PublicationChange {
     PublicationChange {
-        resource: resource(user),
+        aor: aor(user),
+        event: "presence".into(),
         if_match: if_match.into(),
         entity_tag: tag.into(),
         tag_change: TagChange::Renewed,
         kind,
         granted_s: 3600,
         sender: None,
-        priority: sql::Priority::Kept,
+        priority: Priority::Kept,
     }
 }
 
@@ -191,14 +203,15 @@ pub fn ending(body: &str, ended: &[i64]) -> ChangeKind {
 
 pub fn subscription(user: &str, call_id: &str) -> NewSubscription {
     NewSubscription {
-        presentity_uri: resource(user).presentity_uri,
+        aor: aor(user),
         event: "presence".into(),
-        watcher_username: "watcher".into(),
-        watcher_domain: "example.org".into(),
+        event_id: String::new(),
+        watcher: aor("watcher"),
         to_user: user.into(),
         to_domain: "example.org".into(),
         from_user: "watcher".into(),
         from_domain: "example.org".into(),
+        from_display: String::new(),
         local_uri: format!("<sip:{user}@example.org>"),
         remote_uri: "\"W\" <sip:watcher@example.org>".into(),
         to_tag: "ours".into(),
@@ -211,8 +224,15 @@ pub fn subscription(user: &str, call_id: &str) -> NewSubscription {
             "\"a, b\" <sip:b.example.org;lr>".into(),
         ],
         granted_s: 600,
-        local_contact: "sip:presence@192.0.2.9".into(),
-        ..NewSubscription::default()
+        accept: String::new(),
+        user_agent: String::new(),
+        decided_by: DecidedBy::Nobody,
+        feature: None,
+        subscriber_key: None,
+        reach: Reach {
+            local_contact: "sip:presence@192.0.2.9".into(),
+            ..Reach::default()
+        },
     }
 }
 
@@ -222,9 +242,38 @@ pub fn refresh(call_id: &str, cseq: u32, granted_s: u32) -> SubscriptionRefresh 
         to_tag: "ours".into(),
         from_tag: "theirs".into(),
         event: "presence".into(),
+        event_id: String::new(),
         remote_cseq: cseq,
+        request: 0,
+        contact: None,
         granted_s,
-        ..SubscriptionRefresh::default()
+        decided_by: DecidedBy::Nobody,
+        feature: None,
+        reach: Reach::default(),
+    }
+}
+
+/// Taking for who need not know what is left behind.
+pub trait Take {
+    async fn take<'a, O: Into<Offer<'a>>>(
+        &self,
+        owner: i64,
+        offers: impl IntoIterator<Item = O>,
+        in_flight: &[(i64, i32)],
+        limit: u32,
+    ) -> Result<Vec<TakenDialog>, StoreError>;
+}
+
+impl Take for Subscriptions<'_> {
+    async fn take<'a, O: Into<Offer<'a>>>(
+        &self,
+        owner: i64,
+        offers: impl IntoIterator<Item = O>,
+        in_flight: &[(i64, i32)],
+        limit: u32,
+    ) -> Result<Vec<TakenDialog>, StoreError> {
+        let taken = self.take_free(owner, offers, in_flight, limit).await?;
+        Ok(taken.dialogs)
     }
 }
 
@@ -250,14 +299,14 @@ pub fn doubted(claimed: &Claimed) -> SettledResource {
     }
 }
 
-pub fn verdict(taken: &TakenDialog, verdict: Verdict) -> DialogVerdict {
+pub fn verdict(taken: &TakenDialog, verdict: AfterNotify) -> DialogVerdict {
     DialogVerdict {
         id: taken.id,
         remote_cseq: taken.remote_cseq,
         target_version: taken.target_version,
         failure: match verdict {
-            Verdict::Retry { .. } => "no answer".to_owned(),
-            Verdict::Delivered | Verdict::More(_) | Verdict::Ended => String::new(),
+            AfterNotify::Retry { .. } => "no answer".to_owned(),
+            AfterNotify::Delivered | AfterNotify::More(_) | AfterNotify::Ended => String::new(),
         },
         verdict,
     }

@@ -10,10 +10,10 @@ const PAGE: &str = include_str!("../../docs/SQL.md");
 async fn populated() -> Database {
     let database = Database::new().await;
     let mut dave = subscription("alice", "c1");
-    dave.watcher_username = "dave".into();
+    dave.watcher.username = "dave".into();
     dave.user_agent = "Desk 7".into();
     let mut gone = subscription("bob", "c2");
-    gone.watcher_username = "erin".into();
+    gone.watcher.username = "erin".into();
     let store = &database.store;
     store
         .subscription()

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::database::*;
+use events::{ChangeKind, PublishOutcome, SubscribeOutcome};
 use sql::*;
 
 const PRESENTITIES: u32 = 12;

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::database::*;
+use events::{NewSubscription, SubscriptionRefresh};
 use sql::*;
 
 const PRESENTITIES: u32 = 5;
@@ -210,7 +211,7 @@ async fn notify(
                 tell(&tables, &counts, dialog, &watchers);
             }
             let over = taken.iter().filter(|dialog| dialog.status == 3);
-            ended.extend(over.map(|dialog| verdict(dialog, Verdict::Ended)));
+            ended.extend(over.map(|dialog| verdict(dialog, AfterNotify::Ended)));
         }
         while !ended.is_empty() {
             let written = store.subscription().settle_batch(&ended).await.unwrap();

@@ -14,10 +14,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("postgres-dev", &[]),
     ("load", &["sip", "net"]),
     ("kamailio", &[]),
-    ("script", &["sip"]),
+    ("script", &["sip", "events"]),
     ("tables", &[]),
     ("schema", &["tables"]),
-    ("sql", &["events", "node", "script", "sip", "tables"]),
+    ("sql", &["events", "node", "sip", "tables"]),
     ("server", &["sip", "net", "events", "sql", "node", "script"]),
     (
         "notifier",

@@ -86,11 +86,6 @@ impl Document {
         }
     }
 
-    /// Whether each NOTIFY of a subscription has another body, by its version.
-    pub fn is_versioned(&self) -> bool {
-        self.version_at.is_some()
-    }
-
     /// The body for the `nth` NOTIFY of a subscription, counted from 1 as in column `active_watchers.version`.
     ///
     /// The document's version is one less: it "starts at 0, and increments by one for each new document sent to a
@@ -219,7 +214,6 @@ mod tests {
         ] {
             assert_eq!(&*document.for_notify(nth), expected.as_bytes());
         }
-        assert!(document.is_versioned());
     }
 
     #[test]

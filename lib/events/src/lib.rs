@@ -7,6 +7,7 @@
 
 pub mod authorization;
 pub mod document;
+pub mod inquiry;
 pub mod notification;
 pub mod package;
 pub mod policy;
@@ -18,6 +19,16 @@ mod request;
 
 pub use document::watcherinfo::{WatcherEvent, WatcherRecord};
 pub use document::{BodyFault, Document, DocumentState, PublishedBody};
-pub use package::{EventPackage, MergeInput, PackageOptions, Publication, Publisher, Registry};
+pub use inquiry::{Finding, Inquiry, StoredSubscription};
+pub use package::{
+    BodyNote, EventPackage, MergeInput, PackageOptions, Publication, Publisher, Registry, TagChange,
+};
 pub use policy::{MinExpiresAction, Policy, SameSubscriber};
+pub use publication::{
+    ChangeKind, NewPublication, Priority, PublicationChange, PublishIntent, PublishOutcome,
+};
 pub use reject::{PublishReject, SubscribeReject};
+pub use subscription::{
+    DecidedBy, DialogId, FeatureChange, FeatureOwner, NewSubscription, Reach, SubscribeIntent,
+    SubscribeOutcome, SubscriptionRefresh,
+};

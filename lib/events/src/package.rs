@@ -56,7 +56,7 @@ pub struct EventPackage {
     /// What its documents are made of.
     pub source: StateSource,
     /// What becomes of the entity-tag when a publication changes.
-    pub entity_tags: EntityTags,
+    pub tag_change: TagChange,
     /// Whether a publisher that is also a watcher is told what it published itself.
     pub echo: Echo,
     check: fn(&EventPackage, &[u8]) -> Result<(), BodyFault>,
@@ -93,7 +93,7 @@ pub enum StateSource {
 
 /// What becomes of the entity-tag when a publication changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum EntityTags {
+pub enum TagChange {
     /// Each change gives a new one (RFC 3903 section 6 step 6).
     Renewed,
     /// The first one stays, because several phones share the publication.
@@ -136,7 +136,7 @@ impl EventPackage {
             default_expires_s,
             authorization: Authorization::Open,
             source: StateSource::Publications,
-            entity_tags: EntityTags::Renewed,
+            tag_change: TagChange::Renewed,
             echo: Echo::Sent,
             check: |_, body| xml::parse(body).map(|_| ()),
             note: |package, body, _| package.check(body).map(|()| BodyNote::default()),

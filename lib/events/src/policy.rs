@@ -2,6 +2,9 @@
 //!
 //! The names, units and defaults are those of the presence module's guide. Both publications and subscriptions obey it.
 
+use crate::publication::Priority;
+use crate::subscription::DecidedBy;
+
 /// What happens to an interval shorter than `min_expires` (parameter `min_expires_action`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MinExpiresAction {
@@ -53,6 +56,10 @@ pub struct Policy {
     pub winfo_watchers: Vec<sip::Aor>,
     /// Which earlier subscription a new one takes the place of.
     pub same_subscriber: SameSubscriber,
+    /// Who decides about subscriptions to packages that are under rules (`default_policy`, `force_active`).
+    pub under_rules: DecidedBy,
+    /// What comes first of several publications, where no script says so (`xavp_cfg`).
+    pub priority: Priority,
 }
 
 impl Default for Policy {
@@ -65,6 +72,8 @@ impl Default for Policy {
             fold_case: false,
             winfo_watchers: Vec::new(),
             same_subscriber: SameSubscriber::Nobody,
+            under_rules: DecidedBy::Nobody,
+            priority: Priority::Kept,
         }
     }
 }

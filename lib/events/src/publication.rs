@@ -3,6 +3,7 @@
 //! Whether the entity-tag is the current one, and so whether the answer is 200 or 412, only the database can tell.
 //! The new entity-tag is derived from the request, so that a retransmission computes the same one on any server.
 
+mod intent;
 mod put;
 
 use std::borrow::Cow;
@@ -14,83 +15,17 @@ use sip::{Aor, HeaderName, MediaType, NameAddr, ParseError, Request, Uri, bound}
 use crate::document::BodyFault;
 use crate::document::body::{Received, Unreadable, received};
 use crate::document::{coding, encoding};
-use crate::package::{BodyNote, Echo, EntityTags, EventPackage, Publisher, Registry};
+use crate::package::{BodyNote, Echo, EventPackage, Publisher, Registry, TagChange};
 use crate::policy::Policy;
 use crate::reject::PublishReject;
 use crate::request::{self, Identity, UriFault};
 
+pub use intent::{
+    ChangeKind, NewPublication, Priority, PublicationChange, PublishIntent, PublishOutcome,
+};
 pub use put::{Put, PutIntent, decide_put, find_resource};
 
-/// What a PUBLISH asks the database to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PublishIntent {
-    /// Initial: there was no SIP-If-Match.
-    Create(NewPublication),
-    /// Refresh, modify or remove what SIP-If-Match names.
-    Change(PublicationChange),
-}
-
-/// A publication to be created.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewPublication {
-    /// The presentity.
-    pub aor: Aor,
-    /// Name of the event package.
-    pub event: String,
-    /// Its first entity-tag, derived from the request; also names the row for good.
-    pub entity_tag: String,
-    /// Seconds that it lives.
-    pub granted_s: u32,
-    /// Media type of the body, in lower case, without parameters.
-    pub content_type: String,
-    /// The body; checked by the package.
-    pub body: Bytes,
-    /// Who publishes where the package needs it, else empty.
-    pub sender: String,
-    /// What has to be stored beside the body.
-    pub note: BodyNote,
-}
-
-/// A change of a publication that exists, if its entity-tag is still `if_match`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PublicationChange {
-    /// The presentity.
-    pub aor: Aor,
-    /// Name of the event package.
-    pub event: String,
-    /// The entity-tag that the publisher believes current.
-    pub if_match: String,
-    /// What names this request, derived from it: the next entity-tag, if the package renews them.
-    pub entity_tag: String,
-    /// Whether it becomes the entity-tag, or is only remembered, so that a copy of the request is known.
-    pub entity_tags: EntityTags,
-    /// What is to change.
-    pub kind: ChangeKind,
-    /// Seconds that it lives from now; 0 for a removal.
-    pub granted_s: u32,
-    /// Who publishes (empty if unknown), where the package needs it.
-    pub sender: Option<String>,
-}
-
-/// What changes about a publication (RFC 3903 section 4, table 1).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ChangeKind {
-    /// Its end moves; the state stays.
-    Refresh,
-    /// It gets another state.
-    Modify {
-        /// Media type of the body, in lower case, without parameters.
-        content_type: String,
-        /// The body; checked by the package.
-        body: Bytes,
-        /// What has to be stored beside it.
-        note: BodyNote,
-    },
-    /// It ends now.
-    Remove,
-}
-
-/// Decides what a PUBLISH asks for.
+/// Decides what a PUBLISH asks for that has passed [`Request::check_mandatory`].
 ///
 /// # Errors
 /// The first step of RFC 3903 section 6 that fails names the rejection.
@@ -100,9 +35,6 @@ pub fn decide(
     policy: &Policy,
     secret: &Secret,
 ) -> Result<PublishIntent, PublishReject> {
-    request
-        .check_mandatory()
-        .map_err(|error| PublishReject::BadRequest(error.reason))?;
     let aor = presentity(request, policy)?;
     let package = package(request, registry)?;
     require_no_extension(request)?;
@@ -114,8 +46,8 @@ pub fn decide(
     let identity = Identity::of(request).map_err(PublishReject::BadRequest)?;
     let entity_tag = identity.entity_tag(secret, &aor, &package.name, if_match.as_deref());
     // What the row is named by when the body is in it.
-    let stored_tag = match (&if_match, package.entity_tags) {
-        (Some(kept), EntityTags::Kept) => kept,
+    let stored_tag = match (&if_match, package.tag_change) {
+        (Some(kept), TagChange::Kept) => kept,
         _ => &entity_tag,
     };
     let publisher = Publisher::of_request(stored_tag);
@@ -134,6 +66,7 @@ pub fn decide(
             content_type,
             body,
             sender: sender.unwrap_or_default(),
+            priority: policy.priority,
             note,
         }));
     };
@@ -155,10 +88,11 @@ pub fn decide(
         event,
         if_match: if_match.clone(),
         entity_tag,
-        entity_tags: package.entity_tags,
+        tag_change: package.tag_change,
         kind,
         granted_s,
         sender,
+        priority: policy.priority,
     }))
 }
 

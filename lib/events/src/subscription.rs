@@ -3,7 +3,8 @@
 //! Whether a dialog exists and its CSeq is in order, only the database can tell. The To-tag of a new dialog is derived
 //! from the request, so that a retransmission that reaches another server makes no second dialog.
 
-use bytes::Bytes;
+mod intent;
+
 use sip::bound::AddressBound;
 use sip::token::Secret;
 use sip::{Aor, NameAddr, Request, bound};
@@ -15,136 +16,23 @@ use crate::policy::{Policy, SameSubscriber};
 use crate::reject::SubscribeReject;
 use crate::request::{self, Identity, UriFault};
 
-/// What a SUBSCRIBE asks the database to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one a request, moved once into its batch; a box would cost more than it saves"
-)]
-pub enum SubscribeIntent {
-    /// Initial, or a fetch: there was no To-tag.
-    Create(NewSubscription),
-    /// Refresh or end of a subscription that exists.
-    Refresh(SubscriptionRefresh),
-}
+pub use intent::{
+    DecidedBy, DialogId, FeatureChange, FeatureOwner, NewSubscription, Reach, SubscribeIntent,
+    SubscribeOutcome, SubscriptionRefresh,
+};
 
-/// A subscription to be created, with all that its NOTIFYs need.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewSubscription {
-    /// The presentity.
-    pub aor: Aor,
-    /// Name of the event package.
-    pub event: String,
-    /// The id parameter of Event, or empty.
-    pub event_id: String,
-    /// Who watches: the From URI in its canonical form.
-    pub watcher: Aor,
-    /// User part of the To URI, as written.
-    pub to_user: String,
-    /// Host of the To URI.
-    pub to_domain: String,
-    /// User part of the From URI, as written.
-    pub from_user: String,
-    /// Host of the From URI.
-    pub from_domain: String,
-    /// Display name of From for the presentity's eyes, or empty.
-    pub from_display: String,
-    /// To as written, without its parameters: From of the NOTIFYs.
-    pub local_uri: String,
-    /// From as written, without its parameters: To of the NOTIFYs.
-    pub remote_uri: String,
-    /// Our tag, derived from the request.
-    pub to_tag: String,
-    /// The watcher's tag.
-    pub from_tag: String,
-    /// Call-ID.
-    pub call_id: String,
-    /// CSeq of the SUBSCRIBE.
-    pub remote_cseq: u32,
-    /// The Contact URI: where NOTIFYs go.
-    pub contact: String,
-    /// The route set: Record-Route in the order of the request, raw name-addrs.
-    pub record_route: Vec<String>,
-    /// Seconds that it lives; 0 for a fetch.
-    pub granted_s: u32,
-    /// The media type for its NOTIFYs, chosen by Accept.
-    pub accept: String,
-    /// User-Agent, or empty.
-    pub user_agent: String,
-    /// What its body sets, in a package that reads it.
-    pub feature: Option<FeatureChange>,
-    /// What makes a later subscription of this watcher take the place of this one; `None`: nothing.
-    pub subscriber_key: Option<String>,
-}
-
-/// What a phone sets for its own line by the body of a SUBSCRIBE (`as-feature-event`). All phones of the line are told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FeatureChange {
-    /// What names this feature among those of the line.
-    pub feature: String,
-    /// Derived from the request: names it.
-    pub entity_tag: String,
-    /// Media type of the body.
-    pub content_type: String,
-    /// What watchers are told.
-    pub body: Bytes,
-    /// How long it is known, in seconds; `None` until it is set again.
-    pub lifetime_s: Option<u32>,
-}
-
-/// A SUBSCRIBE within its dialog.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SubscriptionRefresh {
-    /// Call-ID.
-    pub call_id: String,
-    /// Our tag.
-    pub to_tag: String,
-    /// The watcher's tag.
-    pub from_tag: String,
-    /// Name of the event package.
-    pub event: String,
-    /// The id parameter of Event, or empty: with the dialog, it names the subscription (RFC 6665 section 4.5.2).
-    pub event_id: String,
-    /// CSeq of the SUBSCRIBE.
-    pub remote_cseq: u32,
-    /// Tells this request from others in its dialog, whatever their CSeq.
-    pub request: i64,
-    /// The Contact URI, if there is one: NOTIFYs go there from now on (RFC 3261 section 12.2.2).
-    pub contact: Option<String>,
-    /// Seconds that it lives from now; 0 to end it.
-    pub granted_s: u32,
-    /// What its body sets, in a package that reads it. Only for the line that the dialog was made with.
-    pub feature: Option<FeatureChange>,
-}
-
-/// Decides what a SUBSCRIBE asks for.
+/// Decides what a SUBSCRIBE asks for that has passed [`Request::check_mandatory`]. `watcher` is who watches if somebody else says so
+/// than From (the guide's `handle_subscribe(watcher_uri)`); within a dialog nobody does: it was made with its watcher.
 ///
 /// # Errors
 /// The first check that fails names the rejection.
 pub fn decide(
-    request: &Request,
-    registry: &Registry,
-    policy: &Policy,
-    secret: &Secret,
-) -> Result<SubscribeIntent, SubscribeReject> {
-    decide_as(request, None, registry, policy, secret)
-}
-
-/// The same, with somebody else than From says as the watcher (Kamailio's `handle_subscribe(watcher_uri)`). Within a dialog nobody
-/// else is: it was made with its watcher.
-///
-/// # Errors
-/// As [`decide`].
-pub fn decide_as(
     request: &Request,
     watcher: Option<&Aor>,
     registry: &Registry,
     policy: &Policy,
     secret: &Secret,
 ) -> Result<SubscribeIntent, SubscribeReject> {
-    request
-        .check_mandatory()
-        .map_err(|error| SubscribeReject::BadRequest(error.reason))?;
     let to = request
         .to()
         .map_err(|error| SubscribeReject::BadRequest(error.reason))?;
@@ -164,8 +52,17 @@ pub fn decide_as(
         Some(aor) => aor.clone(),
         None => address(&bound::WATCHED_TO, &to, policy)?,
     };
-    let feature = feature(request, watcher, package, &line, policy, &identity, secret)?;
+    let feature = feature(
+        request,
+        || watcher_of(request, watcher, policy),
+        package,
+        &line,
+        to.tag(),
+        &identity,
+        secret,
+    )?;
     let event = package.name.clone().into_owned();
+    let decided_by = decided_by(package, policy);
 
     if let Some(to_tag) = to.tag() {
         request::require_storable(&[to_tag]).map_err(SubscribeReject::BadRequest)?;
@@ -183,7 +80,9 @@ pub fn decide_as(
             request: digest,
             contact: contact.map(|contact| contact.uri.to_string()),
             granted_s,
+            decided_by,
             feature,
+            reach: Reach::default(),
         }));
     }
     let Some(aor) = aor else {
@@ -223,8 +122,10 @@ pub fn decide_as(
         granted_s,
         accept,
         user_agent: for_eyes(request.user_agent()),
+        decided_by,
         feature,
         subscriber_key,
+        reach: Reach::default(),
     };
     let mut texts = vec![
         new.local_uri.as_str(),
@@ -321,6 +222,14 @@ fn require_allowed(
     }
 }
 
+/// Who decides about a watcher that the package itself has not refused.
+fn decided_by(package: &EventPackage, policy: &Policy) -> DecidedBy {
+    match package.authorization {
+        Authorization::Rules => policy.under_rules,
+        Authorization::Presentity | Authorization::Open => DecidedBy::Nobody,
+    }
+}
+
 /// RFC 3261 section 8.2.2.3: what the watcher requires must be understood.
 fn require_no_extension(request: &Request) -> Result<(), SubscribeReject> {
     let unsupported = request::unsupported_extensions(request);
@@ -387,10 +296,10 @@ pub fn accepts(ranges: &[sip::MediaType], kind: &str) -> bool {
 /// within a dialog is found out by the database, which knows with whom the dialog was made.
 fn feature(
     request: &Request,
-    watcher: Option<&Aor>,
+    watcher: impl FnOnce() -> Result<Aor, SubscribeReject>,
     package: &EventPackage,
     line: &Aor,
-    policy: &Policy,
+    our_tag: Option<&str>,
     identity: &Identity,
     secret: &Secret,
 ) -> Result<Option<FeatureChange>, SubscribeReject> {
@@ -419,11 +328,24 @@ fn feature(
     let Some(asked) = asked else {
         return Ok(None);
     };
-    if watcher_of(request, watcher, policy)? != *line {
+    if watcher()? != *line {
         return Err(SubscribeReject::Forbidden);
     }
     let feature = asked.feature();
+    let owner = match our_tag {
+        None => FeatureOwner::Line(line.clone()),
+        Some(to_tag) => FeatureOwner::Dialog {
+            dialog: DialogId {
+                call_id: identity.call_id.clone(),
+                to_tag: to_tag.to_owned(),
+                from_tag: identity.from_tag.clone(),
+            },
+            remote_cseq: identity.cseq,
+        },
+    };
     Ok(Some(FeatureChange {
+        owner,
+        event: package.name.clone().into_owned(),
         entity_tag: identity.derive(secret, "feature", line, &[&feature]),
         feature,
         content_type: media.kind,

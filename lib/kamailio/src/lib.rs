@@ -25,7 +25,7 @@ use std::io;
 use std::path::Path;
 
 pub use error::{Fault, ReadError};
-pub use report::{Entry, Report, Verdict};
+pub use report::{Entry, Report, SettingOutcome};
 pub use settings::{Listening, Parameter, Place, Problem, Protocol, Route, Settings, Value};
 pub use translate::{Translation, translate};
 

@@ -6,7 +6,7 @@ use crate::settings::Place;
 
 /// What became of a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Verdict {
+pub enum SettingOutcome {
     /// It is in the file that was written.
     Taken,
     /// It says something that is wrong or not understood; left out.
@@ -29,7 +29,7 @@ pub struct Entry {
     /// What it is, as far as it can be shown; passwords never are.
     pub subject: String,
     /// What became of it.
-    pub verdict: Verdict,
+    pub outcome: SettingOutcome,
     /// One sentence: the key that it became, or why not and what does its job.
     pub sentence: String,
 }
@@ -37,7 +37,7 @@ pub struct Entry {
 /// All of them, and what was not looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Report {
-    /// By verdict, then in the order of the configuration.
+    /// By outcome, then in the order of the configuration.
     pub entries: Vec<Entry>,
     /// Parameters of modules that are not about presence.
     pub foreign_parameters: usize,
@@ -47,33 +47,39 @@ pub struct Report {
 
 impl Report {
     /// How many settings met this fate.
-    pub fn count(&self, verdict: Verdict) -> usize {
+    pub fn count(&self, outcome: SettingOutcome) -> usize {
         self.entries
             .iter()
-            .filter(|entry| entry.verdict == verdict)
+            .filter(|entry| entry.outcome == outcome)
             .count()
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (verdict, title) in [
-            (Verdict::Taken, "converted"),
-            (Verdict::Wrong, "left out, because it is wrong"),
-            (Verdict::NotYet, "left out, because it is not supported yet"),
+        for (outcome, title) in [
+            (SettingOutcome::Taken, "converted"),
+            (SettingOutcome::Wrong, "left out, because it is wrong"),
             (
-                Verdict::NoMeaning,
+                SettingOutcome::NotYet,
+                "left out, because it is not supported yet",
+            ),
+            (
+                SettingOutcome::NoMeaning,
                 "left out, because it has no meaning here",
             ),
-            (Verdict::Route, "routing blocks, which are not converted"),
-            (Verdict::Note, "notes"),
+            (
+                SettingOutcome::Route,
+                "routing blocks, which are not converted",
+            ),
+            (SettingOutcome::Note, "notes"),
         ] {
-            let count = self.count(verdict);
+            let count = self.count(outcome);
             if count == 0 {
                 continue;
             }
             writeln!(f, "{title} ({count}):")?;
-            for entry in self.entries.iter().filter(|entry| entry.verdict == verdict) {
+            for entry in self.entries.iter().filter(|entry| entry.outcome == outcome) {
                 write!(f, "  ")?;
                 if let Some(place) = &entry.place {
                     write!(f, "{place}: ")?;

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::database;
-use crate::report::{Entry, Report, Verdict};
+use crate::report::{Entry, Report, SettingOutcome};
 use crate::route;
 use crate::settings::{Listening, Parameter, Place, Protocol, Settings, Value};
 use crate::table::{self, Fate, Form};
@@ -47,18 +47,29 @@ struct Translator {
 }
 
 impl Translator {
-    fn say(&mut self, verdict: Verdict, place: Option<&Place>, subject: &str, sentence: &str) {
+    fn say(
+        &mut self,
+        outcome: SettingOutcome,
+        place: Option<&Place>,
+        subject: &str,
+        sentence: &str,
+    ) {
         self.entries.push(Entry {
             place: place.cloned(),
             subject: subject.to_owned(),
-            verdict,
+            outcome,
             sentence: sentence.to_owned(),
         });
     }
 
     fn problems(&mut self, settings: &Settings) {
         for problem in &settings.problems {
-            self.say(Verdict::Wrong, Some(&problem.place), "", &problem.message);
+            self.say(
+                SettingOutcome::Wrong,
+                Some(&problem.place),
+                "",
+                &problem.message,
+            );
         }
     }
 
@@ -85,7 +96,7 @@ impl Translator {
             let sentence = "is used as it is written, where Kamailio adds the transport of the request: phones on TCP would send their \
                             refreshes by UDP; write the URI behind the TCP listener instead (`advertise`), or ;transport=tcp";
             self.say(
-                Verdict::Note,
+                SettingOutcome::Note,
                 Some(&place),
                 "presence server_address",
                 sentence,
@@ -97,14 +108,19 @@ impl Translator {
         for found in &settings.routes {
             let subject = shortened(&route::subject(found));
             let sentence = route::sentence(found);
-            self.say(Verdict::Route, Some(&found.place), &subject, &sentence);
+            self.say(
+                SettingOutcome::Route,
+                Some(&found.place),
+                &subject,
+                &sentence,
+            );
         }
     }
 
     fn modules(&mut self, settings: &Settings) {
         if !settings.modules.iter().any(|module| module == "presence") {
             let hint = "the module presence is not loaded: if an #!ifdef hides it, give --define NAME, as with kamailio -A";
-            self.say(Verdict::Note, None, "", hint);
+            self.say(SettingOutcome::Note, None, "", hint);
         }
     }
 
@@ -125,7 +141,7 @@ impl Translator {
             let Some(fate) = fate else {
                 let sentence = format!("the module {module} has no such parameter");
                 self.say(
-                    Verdict::Wrong,
+                    SettingOutcome::Wrong,
                     Some(&parameter.place),
                     &shown(parameter),
                     &sentence,
@@ -138,7 +154,7 @@ impl Translator {
                     let later = &settings.parameters[later].place;
                     let sentence = format!("set again at {later}; that value counts");
                     self.say(
-                        Verdict::Note,
+                        SettingOutcome::Note,
                         Some(&parameter.place),
                         &shown(parameter),
                         &sentence,
@@ -155,25 +171,27 @@ impl Translator {
         if let Some((min, max)) = table::range(&parameter.module, &parameter.name)
             && let Err(reason) = literal(&parameter.value, Form::Number(min, max))
         {
-            return self.say(Verdict::Wrong, place, &subject, &reason);
+            return self.say(SettingOutcome::Wrong, place, &subject, &reason);
         }
         match fate {
             Fate::Becomes(key, form) => self.becomes(parameter, key, form),
             Fate::Beware(key, form, value, sentence) => {
                 self.becomes(parameter, key, form);
                 if parameter.value.number() == Some(value) {
-                    self.say(Verdict::Note, place, &subject, sentence);
+                    self.say(SettingOutcome::Note, place, &subject, sentence);
                 }
             }
-            Fate::NotYet(sentence) => self.say(Verdict::NotYet, place, &subject, sentence),
-            Fate::NoMeaning(sentence) => self.say(Verdict::NoMeaning, place, &subject, sentence),
+            Fate::NotYet(sentence) => self.say(SettingOutcome::NotYet, place, &subject, sentence),
+            Fate::NoMeaning(sentence) => {
+                self.say(SettingOutcome::NoMeaning, place, &subject, sentence)
+            }
             Fate::Always(value, sentence) => {
                 let sentence = if parameter.value.text() == value {
                     format!("always so here: {sentence}")
                 } else {
                     sentence.to_owned()
                 };
-                self.say(Verdict::NoMeaning, place, &subject, &sentence);
+                self.say(SettingOutcome::NoMeaning, place, &subject, &sentence);
             }
         }
     }
@@ -189,14 +207,14 @@ impl Translator {
                             .to_owned(),
                     );
                     self.say(
-                        Verdict::Note,
+                        SettingOutcome::Note,
                         Some(&parameter.place),
                         &subject,
                         "this is Kamailio's own database, whose tables have the same names as ours: create another \
                          database, and write its URL; `pgpresence import --from` copies the rows",
                     );
                 }
-                self.say(Verdict::Taken, Some(&parameter.place), &subject, key);
+                self.say(SettingOutcome::Taken, Some(&parameter.place), &subject, key);
                 let line = Line {
                     key,
                     value,
@@ -204,7 +222,12 @@ impl Translator {
                 };
                 self.lines.push((line, parameter.place.clone()));
             }
-            Err(reason) => self.say(Verdict::Wrong, Some(&parameter.place), &subject, &reason),
+            Err(reason) => self.say(
+                SettingOutcome::Wrong,
+                Some(&parameter.place),
+                &subject,
+                &reason,
+            ),
         }
     }
 
@@ -228,18 +251,19 @@ impl Translator {
             let place = self.lines[at].1.clone();
             let sentence = format!("is above max_expires, so {max} was written, as Kamailio does");
             let subject = format!("presence min_expires = {min}");
-            self.say(Verdict::Note, Some(&place), &subject, &sentence);
+            self.say(SettingOutcome::Note, Some(&place), &subject, &sentence);
         }
         if let Some((at, offset)) = number(&self.lines, "presence.expires_offset")
             && offset >= max
         {
             let (_, place) = self.lines.remove(at);
             self.entries.retain(|entry| {
-                entry.verdict != Verdict::Taken || entry.sentence != "presence.expires_offset"
+                entry.outcome != SettingOutcome::Taken
+                    || entry.sentence != "presence.expires_offset"
             });
             let sentence = format!("must stay below max_expires ({max}): no time would be left");
             let subject = format!("presence expires_offset = {offset}");
-            self.say(Verdict::Wrong, Some(&place), &subject, &sentence);
+            self.say(SettingOutcome::Wrong, Some(&place), &subject, &sentence);
         }
     }
 
@@ -266,7 +290,7 @@ impl Translator {
         let sentence = "watchers of a presentity without rules are pending, as in Kamailio: presence.default_policy = \"confirm\"; \
                         here the default would allow them";
         self.say(
-            Verdict::Note,
+            SettingOutcome::Note,
             Some(&place),
             "presence_xml force_active = 0",
             sentence,
@@ -300,16 +324,16 @@ impl Translator {
             let sentence = format!(
                 "there is no listen line: as Kamailio does, all IPv4 addresses are taken, port {port}"
             );
-            self.say(Verdict::Note, None, "", &sentence);
+            self.say(SettingOutcome::Note, None, "", &sentence);
         } else if addresses.is_empty() {
             let sentence = "no listen line could be converted: server.listen stays at 127.0.0.1";
-            self.say(Verdict::Note, None, "", sentence);
+            self.say(SettingOutcome::Note, None, "", sentence);
         }
         for (alias, place) in &settings.aliases {
             let subject = format!("alias = {}", shortened(alias));
             let sentence =
                 "requests for any domain are answered here: the edge decides which ones come";
-            self.say(Verdict::NoMeaning, Some(place), &subject, sentence);
+            self.say(SettingOutcome::NoMeaning, Some(place), &subject, sentence);
         }
         if addresses.is_empty() {
             return;
@@ -341,12 +365,12 @@ impl Translator {
             Some(Protocol::Tcp) => &["tcp"],
             Some(Protocol::Tls | Protocol::WebSocket) => {
                 let sentence = "TLS and WebSocket are not supported yet: let the edge handle them";
-                self.say(Verdict::NotYet, place, &subject, sentence);
+                self.say(SettingOutcome::NotYet, place, &subject, sentence);
                 return Vec::new();
             }
             Some(Protocol::Sctp) => {
                 let sentence = "SCTP is not supported: let the edge handle it";
-                self.say(Verdict::NoMeaning, place, &subject, sentence);
+                self.say(SettingOutcome::NoMeaning, place, &subject, sentence);
                 return Vec::new();
             }
         };
@@ -356,13 +380,13 @@ impl Translator {
         };
         let Ok(host) = host else {
             let sentence = "is an interface or a name: write its address into server.listen";
-            self.say(Verdict::Wrong, place, &subject, sentence);
+            self.say(SettingOutcome::Wrong, place, &subject, sentence);
             return Vec::new();
         };
         let port = listening.port.filter(|port| *port != 0).unwrap_or(port);
         let address = SocketAddr::new(host, port);
         self.say(
-            Verdict::Taken,
+            SettingOutcome::Taken,
             place,
             &format!("listen {address}"),
             "server.listen",
@@ -380,7 +404,7 @@ impl Translator {
                     "advertise {} is not an address: write the address for phones' refreshes behind the listener in server.listen",
                     shortened(advertised)
                 );
-                self.say(Verdict::Wrong, place, &subject, &sentence);
+                self.say(SettingOutcome::Wrong, place, &subject, &sentence);
             }
         }
         words
@@ -392,7 +416,7 @@ impl Translator {
     fn finish(mut self, settings: &Settings) -> Translation {
         self.lines
             .sort_by_key(|(line, _)| (line.key != "server.listen", table::order(line.key)));
-        self.entries.sort_by_key(|entry| entry.verdict);
+        self.entries.sort_by_key(|entry| entry.outcome);
         let name = settings.files.first().map_or("", |name| name);
         let header = [
             format!(

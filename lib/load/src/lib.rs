@@ -28,7 +28,7 @@ mod workload;
 pub use document::Package;
 pub use report::{
     Latencies, Messages, NotifyCounts, Percentiles, PhaseReport, Report, RequestCounts, Requests,
-    Retransmissions, Verdict,
+    Retransmissions, RunVerdict,
 };
 pub use run::{Options, Progress, RunError, Server, run};
 pub use workload::{Fault, NAMES, Pace, Phase, Workload, WorkloadError};

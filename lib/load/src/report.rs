@@ -31,7 +31,7 @@ pub struct Report {
     /// How much went over the wire.
     pub messages: Messages,
     /// Whether the server did right.
-    pub verdict: Verdict,
+    pub verdict: RunVerdict,
 }
 
 /// One phase of the workload.
@@ -157,7 +157,7 @@ pub struct Messages {
 
 /// Whether the server did right: every count is a number of faults, over the whole run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Verdict {
+pub struct RunVerdict {
     /// Whether there was none.
     pub ok: bool,
     /// CSeq numbers that a dialog skipped and that never came.
@@ -187,7 +187,7 @@ pub struct Verdict {
     pub faults: Vec<String>,
 }
 
-impl Verdict {
+impl RunVerdict {
     /// How many faults there were.
     pub fn count(&self) -> u64 {
         self.kinds().into_iter().map(|(_, count)| count).sum()

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use sip::Transport;
 
-use crate::report::{PhaseReport, Report, Verdict};
+use crate::report::{PhaseReport, Report, RunVerdict};
 use crate::tally::Tally;
 use crate::timers::{Nanos, SECOND};
 use crate::transport::Lanes;
@@ -348,8 +348,8 @@ fn busiest(outcomes: &[Outcome]) -> f64 {
     outcomes.iter().map(load).fold(0.0, f64::max)
 }
 
-fn verdict(workload: &Workload, outcomes: &[Outcome]) -> Verdict {
-    let mut verdict = Verdict::default();
+fn verdict(workload: &Workload, outcomes: &[Outcome]) -> RunVerdict {
+    let mut verdict = RunVerdict::default();
     for outcome in outcomes {
         let theirs = &outcome.verdict;
         if !workload.gaps_allowed {

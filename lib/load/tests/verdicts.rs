@@ -8,7 +8,7 @@
 
 mod server;
 
-use load::{Options, Report, Verdict, Workload};
+use load::{Options, Report, RunVerdict, Workload};
 use server::{Habit, Server};
 use sip::Transport;
 
@@ -60,7 +60,7 @@ fn run_text(habit: Habit, text: &str, workers: usize, sets: &[(&str, &str)]) -> 
 }
 
 /// The verdict with its words taken out, and its counts reduced to whether there are any.
-fn kinds(verdict: &Verdict) -> Vec<&'static str> {
+fn kinds(verdict: &RunVerdict) -> Vec<&'static str> {
     [
         ("gaps", verdict.cseq_gaps),
         ("repeats", verdict.cseq_repeats),
@@ -86,9 +86,9 @@ fn an_honest_server_is_found_honest() {
         let report = run(Habit::Honest, workers, &[]);
         assert_eq!(
             report.verdict,
-            Verdict {
+            RunVerdict {
                 ok: true,
-                ..Verdict::default()
+                ..RunVerdict::default()
             },
             "{report}"
         );

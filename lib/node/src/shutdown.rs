@@ -5,7 +5,7 @@ use std::io;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// A handle on the signal to stop. Clones get the same signal; [`Shutdown::child`] can also be stopped alone.
+/// A handle on the signal to stop. Clones get the same signal.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
     token: CancellationToken,
@@ -51,13 +51,6 @@ impl Shutdown {
         self.token.cancelled().await;
     }
 
-    /// Stops with this one, and can be stopped without it.
-    pub fn child(&self) -> Shutdown {
-        Shutdown {
-            token: self.token.child_token(),
-        }
-    }
-
     /// The same as a `CancellationToken`, for libraries that take one.
     pub fn token(&self) -> CancellationToken {
         self.token.clone()
@@ -69,15 +62,12 @@ mod tests {
     use super::Shutdown;
 
     #[tokio::test]
-    async fn the_word_goes_down_to_children_and_not_up() {
-        let all = Shutdown::new();
-        let (one, other) = (all.child(), all.clone());
+    async fn the_word_is_heard_everywhere() {
+        let one = Shutdown::new();
+        let other = one.clone();
+        assert!(!other.is_triggered());
         one.trigger();
-        one.triggered().await;
-        assert!(one.is_triggered() && !all.is_triggered());
-        let second = all.child();
-        all.trigger();
-        second.triggered().await;
+        other.triggered().await;
         assert!(other.is_triggered());
     }
 

@@ -1,5 +1,6 @@
 //! What a call asks of the process around it, and the answers.
 
+use events::{Finding, Inquiry};
 use mlua::{AnyUserData, IntoLuaMulti, Lua, LuaString, MultiValue, Result, Value};
 
 use crate::subscription::Subscription;
@@ -31,40 +32,8 @@ pub enum Ask {
         /// Its own reason phrase, if it is not to be another.
         reason: Option<String>,
     },
-    /// `pres_auth_status(watcher_uri, presentity_uri)`
-    AuthStatus {
-        /// Who would watch.
-        watcher_uri: String,
-        /// Whom.
-        presentity_uri: String,
-    },
-    /// `pres_has_subscribers(presentity_uri, event)`
-    HasSubscribers {
-        /// Whose watchers.
-        presentity_uri: String,
-        /// Of which package.
-        event: String,
-    },
-    /// `pres_refresh_watchers(uri, event, type[, file_uri, filename])`
-    RefreshWatchers {
-        /// Whose watchers.
-        uri: String,
-        /// Of which package.
-        event: String,
-        /// 0 rules, 1 state, 2 a pidf-manipulation document.
-        kind: i32,
-        /// That document's URI and name.
-        file: Option<(String, String)>,
-    },
-    /// `pres_update_watchers(uri, event)`
-    UpdateWatchers {
-        /// Whose watchers.
-        uri: String,
-        /// Of which package.
-        event: String,
-    },
-    /// An attribute of `subs` that only the database knows.
-    ReadSubscription(Box<Subscription>),
+    /// What only the database knows.
+    Database(Inquiry),
 }
 
 /// The answer to an [`Ask`].
@@ -74,8 +43,8 @@ pub enum Told {
     Code(i64),
     /// The same, and the subscription that was handled.
     Handled(i64, Option<Box<Subscription>>),
-    /// What the database knows.
-    Subscription(Box<Subscription>),
+    /// What the database says.
+    Database(Finding),
     /// It makes no sense here. Raised in the script where it asked.
     Wrong(String),
 }
@@ -83,8 +52,10 @@ pub enum Told {
 // === impl Ask ===
 
 impl Ask {
-    /// Reads what a call has yielded. A text is what is wrong with it.
-    pub(crate) fn read(mut values: MultiValue) -> std::result::Result<Ask, String> {
+    /// Reads what a call has yielded, and the `subs` that are to be completed by the answer. A text is what is wrong with it.
+    pub(crate) fn read(
+        mut values: MultiValue,
+    ) -> std::result::Result<(Ask, Option<AnyUserData>), String> {
         let what = match values.pop_front() {
             Some(Value::String(what)) => what.to_string_lossy(),
             _ => return Err("a call cannot yield".to_owned()),
@@ -115,15 +86,15 @@ impl Ask {
                     reason: arguments.text_or_nothing()?,
                 }
             }
-            "pres_auth_status" => Ask::AuthStatus {
+            "pres_auth_status" => Ask::Database(Inquiry::AuthStatus {
                 watcher_uri: arguments.text()?,
                 presentity_uri: arguments.text()?,
-            },
-            "pres_has_subscribers" => Ask::HasSubscribers {
+            }),
+            "pres_has_subscribers" => Ask::Database(Inquiry::HasSubscribers {
                 presentity_uri: arguments.text()?,
                 event: arguments.text()?,
-            },
-            "pres_refresh_watchers" => Ask::RefreshWatchers {
+            }),
+            "pres_refresh_watchers" => Ask::Database(Inquiry::RefreshWatchers {
                 uri: arguments.text()?,
                 event: arguments.text()?,
                 kind: i32::try_from(arguments.number()?)
@@ -134,26 +105,23 @@ impl Ask {
                     (Some(uri), Some(name)) => Some((uri, name)),
                     _ => None,
                 },
-            },
-            "pres_update_watchers" => Ask::UpdateWatchers {
+            }),
+            "pres_update_watchers" => Ask::Database(Inquiry::UpdateWatchers {
                 uri: arguments.text()?,
                 event: arguments.text()?,
-            },
+            }),
             "read_subscription" => match arguments.values.pop_front() {
-                Some(Value::UserData(subscription)) => read_subscription(&subscription)?,
+                Some(Value::UserData(subs)) => {
+                    let dialog = subs.borrow::<Subscription>().map(|known| known.dialog());
+                    let dialog = dialog.map_err(|error| error.to_string())?;
+                    return Ok((Ask::Database(Inquiry::Subscription(dialog)), Some(subs)));
+                }
                 _ => return Err("subs: there is no subscription to read".to_owned()),
             },
             _ => return Err("a call cannot yield".to_owned()),
         };
-        Ok(ask)
+        Ok((ask, None))
     }
-}
-
-fn read_subscription(subscription: &AnyUserData) -> std::result::Result<Ask, String> {
-    let subscription = subscription
-        .borrow::<Subscription>()
-        .map_err(|error| error.to_string())?;
-    Ok(Ask::ReadSubscription(Box::new(subscription.clone())))
 }
 
 /// The arguments of one call, taken from the left.
@@ -236,15 +204,23 @@ impl Arguments<'_> {
 // === impl Told ===
 
 impl Told {
-    /// What the yielding function is resumed with: whether it makes sense, and the values or the reason.
-    pub(crate) fn write(self, lua: &Lua) -> Result<MultiValue> {
+    /// What the yielding function is resumed with: whether it makes sense, and the values or the reason. What is stored goes into the
+    /// `subs` that were asked about.
+    pub(crate) fn write(self, lua: &Lua, subs: Option<AnyUserData>) -> Result<MultiValue> {
         match self {
-            Told::Code(code) => (true, code).into_lua_multi(lua),
+            Told::Code(code) | Told::Database(Finding::Code(code)) => {
+                (true, code).into_lua_multi(lua)
+            }
             Told::Handled(code, None) => (true, code).into_lua_multi(lua),
             Told::Handled(code, Some(subscription)) => {
                 (true, code, *subscription).into_lua_multi(lua)
             }
-            Told::Subscription(subscription) => (true, *subscription).into_lua_multi(lua),
+            Told::Database(Finding::Subscription(stored)) => {
+                if let Some(subs) = subs {
+                    subs.borrow_mut::<Subscription>()?.complete(stored);
+                }
+                true.into_lua_multi(lua)
+            }
             Told::Wrong(reason) => (false, reason).into_lua_multi(lua),
         }
     }

@@ -12,10 +12,10 @@ use mlua::{HookTriggers, Lua, VmState};
 use rustix::time::{ClockId, clock_gettime};
 
 /// Instructions between two looks at the clock.
-const EVERY: u32 = 1000;
+const INSTRUCTIONS_PER_CHECK: u32 = 1000;
 
 /// From so many questions on, each stretch of a call is measured as a whole.
-const OFTEN: u32 = 16;
+const MANY_QUESTIONS: u32 = 16;
 
 /// The budget of the call that runs now, shared by the hook, the pattern matcher and the machine.
 #[derive(Debug, Default)]
@@ -36,7 +36,7 @@ impl Budget {
     pub(crate) fn begin(&self, limit: Duration, spent: Duration, asked: u32) {
         self.limit.set(limit);
         self.spent.set(spent);
-        self.since.set((asked >= OFTEN).then(thread_time));
+        self.since.set((asked >= MANY_QUESTIONS).then(thread_time));
         self.over.set(false);
     }
 
@@ -55,7 +55,7 @@ impl Budget {
     }
 
     /// Whether the call was, or must now be, stopped.
-    pub(crate) fn look(&self) -> bool {
+    pub(crate) fn check(&self) -> bool {
         if !self.over.get() {
             if self.since.get().is_none() {
                 self.since.set(Some(thread_time()));
@@ -72,9 +72,9 @@ impl Budget {
     /// stack is gone that it can.
     pub(crate) fn watch(self: &Rc<Self>, lua: &Lua) -> mlua::Result<()> {
         let budget = Rc::clone(self);
-        let every = HookTriggers::new().every_nth_instruction(EVERY);
+        let every = HookTriggers::new().every_nth_instruction(INSTRUCTIONS_PER_CHECK);
         lua.set_global_hook(every, move |lua, _| {
-            if !budget.look() {
+            if !budget.check() {
                 return Ok(VmState::Continue);
             }
             let raise = Cell::new(true);

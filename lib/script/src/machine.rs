@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
-use mlua::{Error, Function, IntoLuaMulti, Lua, MultiValue, Table, Thread, Value};
+use mlua::{AnyUserData, Error, Function, IntoLuaMulti, Lua, MultiValue, Table, Thread, Value};
 
 use crate::ask::{Ask, Told};
 use crate::budget::Budget;
@@ -18,7 +18,7 @@ use crate::subscription::Subscription;
 use crate::unused;
 
 /// What the script may do while it is loaded.
-const LOADING: Duration = Duration::from_secs(2);
+const LOADING_TIME: Duration = Duration::from_secs(2);
 /// The events of Kamailio's presence module.
 const LOCAL_REQUEST: &str = "tm:local-request";
 const NOTIFY_REPLY: &str = "presence:notify-reply";
@@ -60,6 +60,8 @@ pub struct Suspended {
     spent: Duration,
     /// How often it has asked for something.
     asked: u32,
+    /// The `subs` that it has asked about.
+    subs: Option<AnyUserData>,
 }
 
 /// Why a call did not end by itself.
@@ -128,7 +130,7 @@ impl Machine {
             .into_function()
             .map_err(faulty)?;
         let thread = self.lua.create_thread(chunk).map_err(faulty)?;
-        match self.run(begun(thread), LOADING, ()) {
+        match self.run(begun(thread), LOADING_TIME, ()) {
             Ok(_) => {}
             Err(Failure::Error(message)) => return Err(ProgramError::Faulty(message)),
             Err(_) => return Err(ProgramError::TooMuch(program.name.clone())),
@@ -215,8 +217,8 @@ impl Machine {
     }
 
     /// Goes on with a call of this machine.
-    pub fn resume(&self, call: Suspended, told: Told) -> Step {
-        match told.write(&self.lua) {
+    pub fn resume(&self, mut call: Suspended, told: Told) -> Step {
+        match told.write(&self.lua, call.subs.take()) {
             Ok(values) => self.go_on(call, values),
             Err(error) => Step::Failed(failure(&error)),
         }
@@ -235,7 +237,7 @@ impl Machine {
                 Ok((Some(suspended), values)) => (suspended, values),
             };
             match Ask::read(values) {
-                Ok(ask) => return Step::Asks(suspended, ask),
+                Ok((ask, subs)) => return Step::Asks(Suspended { subs, ..suspended }, ask),
                 Err(reason) => {
                     ran = self.run(suspended, self.limits.deadline, (false, reason));
                 }
@@ -254,6 +256,7 @@ impl Machine {
             thread,
             spent,
             asked,
+            ..
         } = call;
         self.budget.begin(limit, spent, asked);
         let result = thread.resume::<MultiValue>(arguments);
@@ -265,6 +268,7 @@ impl Machine {
             thread,
             spent: self.budget.spent(),
             asked: asked.saturating_add(1),
+            subs: None,
         });
         Ok((suspended, values))
     }
@@ -275,6 +279,7 @@ fn begun(thread: Thread) -> Suspended {
         thread,
         spent: Duration::ZERO,
         asked: 0,
+        subs: None,
     }
 }
 

@@ -4,7 +4,7 @@
 //! would hold its thread for years. This one asks every few thousand steps whether it may go on.
 
 /// How many steps are taken between two looks at the clock.
-const STEPS: u32 = 4096;
+const STEPS_PER_CHECK: u32 = 4096;
 /// Most captures of a pattern, as in Lua.
 const MAX_CAPTURES: usize = 32;
 /// How deep one match may nest, as in Lua.
@@ -65,7 +65,7 @@ pub(crate) fn search(
         pattern,
         captures: Vec::new(),
         depth: 0,
-        steps: STEPS,
+        steps: STEPS_PER_CHECK,
         is_over,
     };
     for start in search.from..=text.len() {
@@ -205,7 +205,7 @@ impl Matcher<'_> {
     fn step(&mut self) -> Result<(), PatternError> {
         self.steps -= 1;
         if self.steps == 0 {
-            self.steps = STEPS;
+            self.steps = STEPS_PER_CHECK;
             if (self.is_over)() {
                 return Err(PatternError::Over);
             }

@@ -324,8 +324,7 @@ subs = setmetatable({}, {
     if subscription == nil then return nil end
     local value = subscription[name]
     if value == nil then
-      subscription = ask("read_subscription", subscription)
-      current.subscription = subscription
+      ask("read_subscription", subscription)
       value = subscription[name]
     end
     -- false: the database does not know it either.

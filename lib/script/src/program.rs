@@ -8,7 +8,7 @@ use thiserror::Error;
 use crate::machine::Machine;
 
 /// Longest script that is read: a route is a page or two of text.
-const LARGEST: u64 = 1 << 20;
+const MAX_BYTES: u64 = 1 << 20;
 
 /// What a call may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +78,7 @@ impl Program {
             path: path(),
             source,
         };
-        if std::fs::metadata(file).map_err(unreadable)?.len() > LARGEST {
+        if std::fs::metadata(file).map_err(unreadable)?.len() > MAX_BYTES {
             return Err(ProgramError::TooLarge { path: path() });
         }
         let source = std::fs::read(file).map_err(unreadable)?;

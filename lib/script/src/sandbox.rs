@@ -12,10 +12,10 @@ use crate::pattern::{self, Capture, Match, PatternError, Search};
 type Text = mlua::LuaString;
 
 /// What is written of one message to the log, in bytes.
-const LONGEST_LINE: usize = 8192;
+const MAX_LINE_BYTES: usize = 8192;
 
 /// What is kept of one stretch of a call; it may complain in a loop.
-const MOST_COMPLAINTS: usize = 8;
+const MAX_COMPLAINTS: usize = 8;
 
 /// Makes a state with nothing in it but what `prelude.lua` leaves; returns what that gives to the driver.
 ///
@@ -53,9 +53,9 @@ pub(crate) struct Complaints(RefCell<Vec<String>>);
 impl Complaints {
     fn add(&self, what: &Text) {
         let mut all = self.0.borrow_mut();
-        if all.len() < MOST_COMPLAINTS {
+        if all.len() < MAX_COMPLAINTS {
             let mut what = what.to_string_lossy();
-            what.truncate(what.floor_char_boundary(LONGEST_LINE));
+            what.truncate(what.floor_char_boundary(MAX_LINE_BYTES));
             all.push(what);
         }
     }
@@ -176,7 +176,7 @@ fn first(text: &[u8], pattern: &[u8], start: i64, budget: &Budget) -> Result<Opt
 }
 
 fn searched(text: &[u8], pattern: &[u8], how: Search, budget: &Budget) -> Result<Option<Match>> {
-    pattern::search(text, pattern, how, &|| budget.look()).map_err(|error| match error {
+    pattern::search(text, pattern, how, &|| budget.check()).map_err(|error| match error {
         PatternError::Malformed(reason) => mlua::Error::runtime(reason),
         PatternError::TooComplex => mlua::Error::runtime("pattern too complex"),
         PatternError::Over => budget::over(),
@@ -238,7 +238,7 @@ fn fill(lua: &Lua, with: &Text, values: MultiValue, memory: usize) -> Result<Tex
 fn log(lua: &Lua) -> Result<Function> {
     lua.create_function(|_, (level, message): (Text, Text)| {
         let shown = message.as_bytes();
-        let message = String::from_utf8_lossy(&shown[..shown.len().min(LONGEST_LINE)]);
+        let message = String::from_utf8_lossy(&shown[..shown.len().min(MAX_LINE_BYTES)]);
         let message = message.trim_end();
         match &*level.as_bytes() {
             b"error" => tracing::error!(target: "script", "{message}"),

@@ -1,5 +1,6 @@
 //! `subs`: the 24 attributes of Kamailio's `$subs(attr)`.
 
+use events::{DialogId, StoredSubscription};
 use mlua::{IntoLua, LuaString, MetaMethod, UserData, UserDataMethods, Value};
 
 macro_rules! attributes {
@@ -43,21 +44,9 @@ attributes! {
     UserAgent = "user_agent",
 }
 
-/// The dialog of a subscription.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DialogKey {
-    /// Call-ID.
-    pub call_id: String,
-    /// Our tag.
-    pub to_tag: String,
-    /// The subscriber's tag.
-    pub from_tag: String,
-}
-
-/// What is known of a subscription. What is not is asked for ([`crate::Ask::ReadSubscription`]) when a script wants to know it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What is known of a subscription. What is not is asked for ([`events::Inquiry::Subscription`]) when a script wants to know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subscription {
-    key: DialogKey,
     values: [Option<Known>; Attribute::ALL.len()],
     complete: bool,
 }
@@ -72,18 +61,28 @@ enum Known {
 
 impl Subscription {
     /// Only its dialog is known.
-    pub fn of(key: DialogKey) -> Subscription {
-        let mut subscription = Subscription::default();
-        subscription.set_text(Attribute::CallId, key.call_id.clone());
-        subscription.set_text(Attribute::ToTag, key.to_tag.clone());
-        subscription.set_text(Attribute::FromTag, key.from_tag.clone());
-        subscription.key = key;
+    pub fn of(dialog: DialogId) -> Subscription {
+        let mut subscription = Subscription {
+            values: Default::default(),
+            complete: false,
+        };
+        subscription.set_text(Attribute::CallId, dialog.call_id);
+        subscription.set_text(Attribute::ToTag, dialog.to_tag);
+        subscription.set_text(Attribute::FromTag, dialog.from_tag);
         subscription
     }
 
     /// Whose dialog it is.
-    pub fn key(&self) -> &DialogKey {
-        &self.key
+    pub(crate) fn dialog(&self) -> DialogId {
+        let text = |attribute| match &self.values[attribute as usize] {
+            Some(Known::Text(text)) => text.clone(),
+            _ => String::new(),
+        };
+        DialogId {
+            call_id: text(Attribute::CallId),
+            to_tag: text(Attribute::ToTag),
+            from_tag: text(Attribute::FromTag),
+        }
     }
 
     /// An attribute that is a text.
@@ -96,32 +95,43 @@ impl Subscription {
         self.values[attribute as usize] = Some(Known::Number(value.into()));
     }
 
-    /// An attribute that is known to be a text.
-    pub fn text(&self, attribute: Attribute) -> Option<&str> {
-        match &self.values[attribute as usize] {
-            Some(Known::Text(text)) => Some(text),
-            _ => None,
-        }
-    }
-
-    /// An attribute that is known to be a number.
-    pub fn number(&self, attribute: Attribute) -> Option<i64> {
-        match self.values[attribute as usize] {
-            Some(Known::Number(number)) => Some(number),
-            _ => None,
-        }
-    }
-
-    /// What is not known here, as `other` knows it, or not at all: there is nobody left to be asked.
-    #[must_use]
-    pub fn completed(mut self, other: Option<Subscription>) -> Subscription {
-        for (value, known) in self.values.iter_mut().zip(other.unwrap_or_default().values) {
-            if value.is_none() {
-                *value = known;
-            }
-        }
+    /// What is not known here is as it is stored, or not at all: there is nobody left to be asked.
+    pub(crate) fn complete(&mut self, stored: Option<Box<StoredSubscription>>) {
         self.complete = true;
-        self
+        let Some(stored) = stored else { return };
+        for (attribute, text) in [
+            (Attribute::Uri, stored.presentity_uri.clone()),
+            (Attribute::PresUri, stored.presentity_uri),
+            (Attribute::ToUser, stored.to_user),
+            (Attribute::ToDomain, stored.to_domain),
+            (Attribute::FromUser, stored.from_user),
+            (Attribute::FromDomain, stored.from_domain),
+            (Attribute::WatcherUsername, stored.watcher_username),
+            (Attribute::WatcherDomain, stored.watcher_domain),
+            (Attribute::Event, stored.event),
+            (Attribute::EventId, stored.event_id),
+            (Attribute::Contact, stored.contact),
+            (Attribute::LocalContact, stored.local_contact),
+            (Attribute::RecordRoute, stored.record_route),
+            (Attribute::Reason, stored.reason),
+            (Attribute::UserAgent, stored.user_agent),
+        ] {
+            self.learn(attribute, Known::Text(text));
+        }
+        for (attribute, number) in [
+            (Attribute::RemoteCSeq, stored.remote_cseq),
+            (Attribute::LocalCSeq, stored.local_cseq),
+            (Attribute::Expires, stored.expires_s),
+            (Attribute::Version, stored.version),
+            (Attribute::Flags, stored.flags),
+            (Attribute::Status, stored.status),
+        ] {
+            self.learn(attribute, Known::Number(number));
+        }
+    }
+
+    fn learn(&mut self, attribute: Attribute, stored: Known) {
+        self.values[attribute as usize].get_or_insert(stored);
     }
 }
 

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use mlua::{Function, Lua, Table, Value};
 
 /// Remarks on one script, at most.
-const MOST: usize = 20;
+const MAX_REMARKS: usize = 20;
 /// Of a name that somebody made up, so much is shown.
-const LONGEST: usize = 80;
+const MAX_NAME_BYTES: usize = 80;
 
 /// The names of the global variables.
 pub(crate) fn globals(lua: &Lua) -> BTreeSet<String> {
@@ -65,7 +65,7 @@ pub(crate) fn find(
     }
     // A table of Lua has no order.
     found.sort();
-    found.truncate(MOST);
+    found.truncate(MAX_REMARKS);
     found
 }
 
@@ -92,7 +92,7 @@ fn place(script: &str, value: &Value) -> String {
 
 fn shown(name: &str) -> String {
     name.chars()
-        .take(LONGEST)
+        .take(MAX_NAME_BYTES)
         .flat_map(char::escape_debug)
         .collect()
 }

@@ -4,7 +4,7 @@
 //! constraints (`schema/migrations/V28__bounds_and_repeats.sql`), so a value that passes here is one that they take; a test of crate `sql`
 //! compares both. What is longer is refused, not cut: half a name is another name.
 
-use crate::{Aor, ParseError, StatusCode, Uri};
+use crate::{Aor, ParseError, StatusCode, Uri, enclosed_uri};
 
 /// The longest that a value may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,11 +143,7 @@ impl Bound {
 /// # Errors
 /// A reason phrase.
 pub fn check_uri(text: &str) -> Result<(), &'static str> {
-    let inside = text
-        .split_once('<')
-        .and_then(|(_, rest)| rest.split_once('>'));
-    let text = inside.map_or(text, |(uri, _)| uri).trim();
-    match Uri::parse(text).and_then(|uri| Aor::from_uri(&uri, false)) {
+    match Uri::parse(enclosed_uri(text)).and_then(|uri| Aor::from_uri(&uri, false)) {
         Err(fault) if URI.is_exceeded(&fault) => Err(fault.reason),
         _ => Ok(()),
     }

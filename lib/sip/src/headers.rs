@@ -193,14 +193,6 @@ impl Headers {
         self.elements(HeaderName::Route, NameAddr::parse)
     }
 
-    /// P-Asserted-Identity (RFC 3325).
-    ///
-    /// # Errors
-    /// One is malformed.
-    pub fn asserted_identities(&self) -> Result<Vec<NameAddr>, ParseError> {
-        self.elements(HeaderName::PAssertedIdentity, NameAddr::parse)
-    }
-
     /// Event.
     ///
     /// # Errors
@@ -270,13 +262,6 @@ impl Headers {
     /// Option tags of Supported.
     pub fn supported(&self) -> Vec<String> {
         self.option_tags(HeaderName::Supported)
-    }
-
-    /// SIP-If-Match (RFC 3903). One that is not text is `Some("")`, which no entity-tag equals: it must not pass for a
-    /// missing one, which would make an initial publication of the request.
-    pub fn sip_if_match(&self) -> Option<&str> {
-        self.header(HeaderName::SipIfMatch)
-            .map(|_| self.header_str(HeaderName::SipIfMatch).unwrap_or_default())
     }
 
     /// SIP-ETag (RFC 3903).

@@ -38,7 +38,7 @@ pub use error::ParseError;
 pub use flow_token::FlowToken;
 pub use forward::{ForwardError, ViaOut, forward_request, forward_request_from, forward_response};
 pub use framing::{Frame, FramingError, StreamFramer, is_keepalive, is_stun};
-pub use header::{CSeq, Event, HeaderName, MediaType, NameAddr, Params, Via};
+pub use header::{CSeq, Event, HeaderName, MediaType, NameAddr, Params, Via, enclosed_uri};
 pub use headers::Headers;
 pub use host::Host;
 pub use limits::Limits;

@@ -202,11 +202,9 @@ fn look_at_everything(bytes: Vec<u8>) {
             headers.supported(),
         );
         let _ = (
-            headers.sip_if_match(),
             headers.sip_etag(),
             headers.max_forwards(),
             headers.user_agent(),
-            headers.asserted_identities(),
         );
     };
     let source = "192.0.2.7:5060".parse().unwrap();

@@ -449,23 +449,6 @@ fn lists_that_are_empty_missing_or_odd() {
         with("Require: eventlist , x\nRequire:\nRequire: y").require(),
         ["eventlist", "x", "y"]
     );
-    assert_eq!(with("SIP-If-Match: \u{e9}").sip_if_match(), Some("\u{e9}"));
-    assert_eq!(
-        with("SIP-If-Match:").sip_if_match(),
-        Some(""),
-        "present, if empty: no initial publication"
-    );
-    assert_eq!(with("X: y").sip_if_match(), None);
-    let asserted = with("P-Asserted-Identity: \"A\" <sip:a@h>, <tel:+1555>")
-        .asserted_identities()
-        .unwrap();
-    assert_eq!(
-        asserted
-            .iter()
-            .map(|identity| identity.uri.scheme)
-            .collect::<Vec<_>>(),
-        [Scheme::Sip, Scheme::Tel]
-    );
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 /// The usual names, in the order of all that is about them here.
-pub const USUAL: [&str; 3] = ["presentity", "active_watchers", "watchers"];
+pub const DEFAULT_NAMES: [&str; 3] = ["presentity", "active_watchers", "watchers"];
 
 /// What the three tables are called, ready to stand in SQL.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub struct Tables {
 impl Default for Tables {
     fn default() -> Tables {
         Tables {
-            names: USUAL.map(Cow::Borrowed),
+            names: DEFAULT_NAMES.map(Cow::Borrowed),
         }
     }
 }
@@ -31,7 +31,7 @@ impl Tables {
         let given = [presentity, active_watchers, watchers];
         Tables {
             names: std::array::from_fn(|index| match given[index] {
-                name if name == USUAL[index] => Cow::Borrowed(USUAL[index]),
+                name if name == DEFAULT_NAMES[index] => Cow::Borrowed(DEFAULT_NAMES[index]),
                 name => Cow::Owned(quoted(name)),
             }),
         }
@@ -41,11 +41,11 @@ impl Tables {
     pub fn are_usual(&self) -> bool {
         self.names
             .iter()
-            .zip(USUAL)
+            .zip(DEFAULT_NAMES)
             .all(|(name, usual)| name == usual)
     }
 
-    /// The three names as they stand in SQL, in the order of [`USUAL`].
+    /// The three names as they stand in SQL, in the order of [`DEFAULT_NAMES`].
     pub fn names(&self) -> [&str; 3] {
         std::array::from_fn(|index| &*self.names[index])
     }
@@ -76,7 +76,7 @@ impl Tables {
             let text = &rest[..length];
             rest = &rest[length..];
             let place = match (kind, before) {
-                (Kind::Word, Before::Anything) => USUAL
+                (Kind::Word, Before::Anything) => DEFAULT_NAMES
                     .iter()
                     .position(|usual| usual.eq_ignore_ascii_case(text)),
                 _ => None,

@@ -1,6 +1,6 @@
 //! What is a table's name in a piece of SQL, and what only looks like one.
 
-use tables::{Tables, USUAL};
+use tables::{DEFAULT_NAMES, Tables};
 
 fn renamed() -> Tables {
     Tables::new("p", "s.aw", "w")
@@ -100,7 +100,7 @@ fn names_can_be_exchanged_and_stay_names() {
 fn the_usual_names_cost_nothing() {
     let usual = Tables::new("presentity", "active_watchers", "watchers");
     assert!(usual.are_usual() && usual == Tables::default() && usual.schemas().is_empty());
-    assert_eq!(usual.names(), USUAL);
+    assert_eq!(usual.names(), DEFAULT_NAMES);
     let sql = "SELECT 1 FROM watchers";
     assert!(
         matches!(usual.in_sql(sql), std::borrow::Cow::Borrowed(same) if std::ptr::eq(same, sql))

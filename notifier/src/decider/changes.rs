@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use events::authorization::View;
-use events::authorization::reevaluation::Verdict;
+use events::authorization::reevaluation::RulesVerdict;
 use events::authorization::watcher_state::{DecisionRow, NO_BODY, Notify, Occasion, Shown, step};
 use events::notification::SubscriptionStatus;
 use sql::{
@@ -277,7 +277,7 @@ fn row_before(status: SubscriptionStatus, view: &str) -> DecisionRow {
 fn decided_watcher(
     subject: &Subject,
     status: SubscriptionStatus,
-    verdict: &Verdict,
+    verdict: &RulesVerdict,
 ) -> Option<StoredDecision> {
     let decision = stored_decision(verdict);
     let is_over = status == SubscriptionStatus::Terminated;
@@ -304,7 +304,7 @@ fn is_plain(decision: &StoredDecision) -> bool {
         && decision.view.as_deref() == Some(View::everything().encode().as_str())
 }
 
-fn stored_decision(verdict: &Verdict) -> StoredDecision {
+fn stored_decision(verdict: &RulesVerdict) -> StoredDecision {
     StoredDecision {
         status: code(verdict.row.status),
         reason: verdict.row.reason.clone(),

@@ -7,7 +7,7 @@ use crate::render::Rendered;
 use crate::send::{Draft, Notify, Prepared};
 use crate::step::verdicts::Judged;
 use net::{Outcome, Unreachable};
-use sql::{DialogVerdict, Verdict};
+use sql::{AfterNotify, DialogVerdict};
 use std::time::Instant;
 use tokio::task::{Id, JoinError};
 
@@ -83,7 +83,7 @@ impl Engine {
             // At once, by another way.
             Some(flow) => {
                 self.sender.flow_is_gone(notify.key.dialog, flow);
-                Some(Verdict::Retry { after_s: 0 })
+                Some(AfterNotify::Retry { after_s: 0 })
             }
             None => policy.verdict(ending, notify.standing, rand::random()),
         };
@@ -99,8 +99,10 @@ impl Engine {
                     remote_cseq,
                     target_version,
                     failure: match verdict {
-                        Verdict::Retry { .. } => ending.in_words(),
-                        Verdict::Delivered | Verdict::More(_) | Verdict::Ended => String::new(),
+                        AfterNotify::Retry { .. } => ending.in_words(),
+                        AfterNotify::Delivered | AfterNotify::More(_) | AfterNotify::Ended => {
+                            String::new()
+                        }
                     },
                     verdict,
                 };

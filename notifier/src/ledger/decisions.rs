@@ -71,6 +71,6 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
         }
         self.want(work.hold, Queue::Fresh);
         self.want_again(work.hold);
-        self.look(work.hold);
+        self.note_drained(work.hold);
     }
 }

@@ -22,7 +22,7 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
         if hold.attempts > 0 && !hold.dialogs.is_empty() {
             self.rest(work.hold, now);
         }
-        self.look(work.hold);
+        self.note_drained(work.hold);
     }
 
     /// A statement left something of a resource behind, because somebody holds a row of it: it rests, and is tried again.
@@ -36,7 +36,7 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
         }
         hold.phase = Phase::Idle;
         self.rest(work.hold, now);
-        self.look(work.hold);
+        self.note_drained(work.hold);
     }
 
     /// The database refuses to work on a resource, which was set aside: it is given back when its NOTIFYs have come back, and nobody claims it
@@ -45,7 +45,7 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
         if let Some(hold) = self.holds.get_mut(&work.hold) {
             hold.phase = Phase::Idle;
             hold.give_back = true;
-            self.look(work.hold);
+            self.note_drained(work.hold);
         }
     }
 
@@ -69,7 +69,7 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
             };
             hold.rests = None;
             self.want(id, Queue::Cut);
-            self.look(id);
+            self.note_drained(id);
         }
     }
 

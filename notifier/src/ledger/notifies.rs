@@ -150,7 +150,7 @@ impl<R: Clone + Eq + Hash> Ledger<R> {
         if open.again {
             self.want(open.hold, Queue::Fresh);
         }
-        self.look(open.hold);
+        self.note_drained(open.hold);
     }
 
     /// What came of a NOTIFY is known, and waits to be written down.

@@ -26,14 +26,14 @@ pub(super) struct Waiting {
 }
 
 /// The first and the longest pause before something that somebody holds is tried again.
-const SHORTEST: Duration = Duration::from_millis(20);
-const LONGEST: Duration = Duration::from_secs(1);
+const MIN_PAUSE: Duration = Duration::from_millis(20);
+const MAX_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long to wait after so many attempts in vain.
 pub(crate) fn pause(attempts: u32) -> Duration {
-    SHORTEST
+    MIN_PAUSE
         .saturating_mul(1 << attempts.saturating_sub(1).min(16))
-        .min(LONGEST)
+        .min(MAX_PAUSE)
 }
 
 // === impl Waiting ===

@@ -13,34 +13,34 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How many decisions run at once at most, each about so many presentities.
-const AT_ONCE: usize = 2;
-const TOGETHER: usize = 64;
+const MAX_DECISIONS: usize = 2;
+const BATCH: usize = 64;
 
 /// One that lasts longer probably waits for a row that somebody holds, and another one starts beside it. Not before: two that work take
 /// the database's processors from everybody else's NOTIFYs, and are done no earlier.
-const SLOW: Duration = Duration::from_millis(250);
+const SLOW_DECISION: Duration = Duration::from_millis(250);
 
 /// Most presentities that wait here to be decided about, enough for the next decision. The others wait in the queue, for whichever
 /// notifier has time: what is claimed together is taken together, and a long take delays everybody else's NOTIFYs.
-const WAITING: usize = TOGETHER;
+const MAX_WAITING: usize = BATCH;
 
 /// How many more may be claimed.
 pub(super) fn room(ledger: &Ledger<Arc<Resource>>) -> usize {
-    WAITING.saturating_sub(ledger.undecided_count())
+    MAX_WAITING.saturating_sub(ledger.undecided_count())
 }
 
 /// When the next one may start, with so many under way of which the last was started then.
 pub(crate) fn may_start(running: usize, last: Instant) -> Option<Instant> {
     match running {
         0 => Some(last),
-        AT_ONCE.. => None,
-        _ => Some(last + SLOW),
+        MAX_DECISIONS.. => None,
+        _ => Some(last + SLOW_DECISION),
     }
 }
 
 /// Starts when resources wait to be decided about.
 pub(crate) fn start(engine: &mut Engine) -> Option<Running> {
-    let works = engine.ledger.begin_decide(TOGETHER);
+    let works = engine.ledger.begin_decide(BATCH);
     if works.is_empty() {
         return None;
     }
@@ -120,7 +120,7 @@ mod tests {
     fn a_second_decision_starts_when_the_first_is_slow() {
         let last = Instant::now();
         assert_eq!(may_start(0, last), Some(last));
-        assert_eq!(may_start(1, last), Some(last + SLOW));
-        assert_eq!(may_start(AT_ONCE, last), None);
+        assert_eq!(may_start(1, last), Some(last + SLOW_DECISION));
+        assert_eq!(may_start(MAX_DECISIONS, last), None);
     }
 }

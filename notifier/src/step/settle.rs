@@ -8,11 +8,11 @@ use std::collections::HashSet;
 use std::time::{Instant, SystemTime};
 
 /// Most resources that are settled together.
-const TOGETHER: usize = 2000;
+const BATCH: usize = 2000;
 
 /// Starts when resources are drained.
 pub(super) fn start(engine: &mut Engine, _now: Instant) -> Option<Running> {
-    let works = engine.ledger.begin_settle(TOGETHER);
+    let works = engine.ledger.begin_settle(BATCH);
     if works.is_empty() {
         return None;
     }

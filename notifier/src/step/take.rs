@@ -26,7 +26,7 @@ pub(super) fn start(engine: &mut Engine, _now: Instant) -> Option<Running> {
     let limit = u32::try_from(limit).unwrap_or(u32::MAX);
     // What was held once is not waited for again: all others would wait with it.
     let store = match works.iter().any(|work| work.again) {
-        true => engine.store.in_a_hurry(),
+        true => engine.store.with_short_lock_timeout(),
         false => engine.store.clone(),
     };
     let taking = Taking {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// Most verdicts that are written together.
-const TOGETHER: usize = 2000;
+const BATCH: usize = 2000;
 
 /// A verdict that is to be written. Its dialog stays in flight until then, so that it isn't taken in between.
 #[derive(Clone)]
@@ -30,7 +30,7 @@ pub(super) fn start(engine: &mut Engine, now: Instant) -> Option<Running> {
         .verdicts
         .retain(|judged| ledger.guard(judged.key).is_some());
     let due = |judged: &mut Judged| judged.not_before <= now;
-    let judged: Vec<Judged> = engine.verdicts.extract_if(.., due).take(TOGETHER).collect();
+    let judged: Vec<Judged> = engine.verdicts.extract_if(.., due).take(BATCH).collect();
     if judged.is_empty() {
         return None;
     }
@@ -38,7 +38,7 @@ pub(super) fn start(engine: &mut Engine, now: Instant) -> Option<Running> {
     let resources: Vec<Option<Arc<Resource>>> = resources.collect();
     // What was held once is not waited for again: all others would wait with it.
     let store = match judged.iter().any(|judged| judged.attempts > 0) {
-        true => engine.store.in_a_hurry(),
+        true => engine.store.with_short_lock_timeout(),
         false => engine.store.clone(),
     };
     let verdicts = judged.clone();

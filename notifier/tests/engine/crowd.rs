@@ -2,7 +2,7 @@
 
 use crate::phone::{Answer, Exchange, Phone};
 use crate::stage::{Publisher, Stage, subscription};
-use sql::NewSubscription;
+use events::NewSubscription;
 use std::time::{Duration, Instant};
 
 /// One watcher that never answers among 200: the others are notified as if it weren't there, change after change.

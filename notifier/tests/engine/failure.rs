@@ -2,7 +2,7 @@
 
 use crate::phone::{Answer, Exchange};
 use crate::stage::{Stage, subscription};
-use sql::{NewSubscription, SubscribeOutcome};
+use events::{NewSubscription, SubscribeOutcome};
 use std::time::{Duration, Instant};
 
 /// RFC 6665 section 4.2.2: 481 ends the subscription.

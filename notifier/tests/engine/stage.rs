@@ -2,12 +2,14 @@
 
 use crate::phone::Phone;
 use bytes::Bytes;
+use events::{
+    BodyNote, ChangeKind, DecidedBy, NewPublication, NewSubscription, Priority, PublicationChange,
+    PublishOutcome, Reach, SubscribeOutcome, SubscriptionRefresh, TagChange,
+};
 use node::{Config, Shutdown};
 use postgres_dev::{Cluster, Saved};
-use sql::{
-    BodyNote, ChangeKind, NewPublication, NewSubscription, PublicationChange, PublishOutcome,
-    Resource, Store, StoreOptions, SubscribeOutcome, SubscriptionRefresh, TagChange,
-};
+use sip::Aor;
+use sql::{Store, StoreOptions};
 use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -132,10 +134,14 @@ impl Stage {
             to_tag: "ours".into(),
             from_tag: "theirs".into(),
             event: "presence".into(),
+            event_id: String::new(),
             remote_cseq: cseq,
+            request: 0,
             contact: Some(phone.contact()),
             granted_s,
-            ..SubscriptionRefresh::default()
+            decided_by: DecidedBy::Nobody,
+            feature: None,
+            reach: Reach::default(),
         };
         let outcome = self
             .store
@@ -152,15 +158,14 @@ impl Stage {
     pub(crate) async fn publish(&self, user: &str, note: &str, granted_s: u32) -> Publisher {
         let entity_tag = format!("tag{}", number());
         let row = NewPublication {
-            username: user.into(),
-            domain: "example.org".into(),
+            aor: aor(user),
             event: "presence".into(),
             entity_tag: entity_tag.clone(),
             granted_s,
             content_type: "application/pidf+xml".into(),
             body: pidf(user, note),
             sender: String::new(),
-            priority: sql::Priority::Kept,
+            priority: Priority::Kept,
             note: BodyNote::default(),
         };
         let outcome = self
@@ -189,7 +194,8 @@ impl Stage {
                 let if_match =
                     std::mem::replace(&mut publisher.entity_tag, format!("tag{}", number()));
                 PublicationChange {
-                    resource: resource(&publisher.user),
+                    aor: aor(&publisher.user),
+                    event: "presence".into(),
                     if_match,
                     entity_tag: publisher.entity_tag.clone(),
                     tag_change: TagChange::Renewed,
@@ -200,7 +206,7 @@ impl Stage {
                     },
                     granted_s: 3600,
                     sender: None,
-                    priority: sql::Priority::Kept,
+                    priority: Priority::Kept,
                 }
             })
             .collect();
@@ -243,14 +249,15 @@ pub(crate) struct Publisher {
 /// The row of a phone's subscription, granted for an hour.
 pub(crate) fn subscription(phone: &Phone, user: &str) -> NewSubscription {
     NewSubscription {
-        presentity_uri: resource(user).presentity_uri,
+        aor: aor(user),
         event: "presence".into(),
-        watcher_username: "alice".into(),
-        watcher_domain: "example.org".into(),
+        event_id: String::new(),
+        watcher: aor("alice"),
         to_user: user.into(),
         to_domain: "example.org".into(),
         from_user: "alice".into(),
         from_domain: "example.org".into(),
+        from_display: String::new(),
         local_uri: format!("<sip:{user}@example.org>"),
         remote_uri: "\"Alice\" <sip:alice@example.org>".into(),
         to_tag: "ours".into(),
@@ -258,16 +265,24 @@ pub(crate) fn subscription(phone: &Phone, user: &str) -> NewSubscription {
         call_id: phone.call_id.clone(),
         remote_cseq: 1,
         contact: phone.contact(),
+        record_route: Vec::new(),
         granted_s: 3600,
-        local_contact: "sip:presence.example.org".into(),
-        ..NewSubscription::default()
+        accept: String::new(),
+        user_agent: String::new(),
+        decided_by: DecidedBy::Nobody,
+        feature: None,
+        subscriber_key: None,
+        reach: Reach {
+            local_contact: "sip:presence.example.org".into(),
+            ..Reach::default()
+        },
     }
 }
 
-pub(crate) fn resource(user: &str) -> Resource {
-    Resource {
-        presentity_uri: format!("sip:{user}@example.org"),
-        event: "presence".into(),
+fn aor(user: &str) -> Aor {
+    Aor {
+        username: user.into(),
+        domain: "example.org".into(),
     }
 }
 

@@ -2,8 +2,8 @@
 
 use crate::phone::{Answer, Exchange};
 use crate::stage::{Stage, subscription};
+use events::{NewSubscription, Reach, SubscribeOutcome};
 use sip::{Limits, Message, Reply, StatusCode};
-use sql::{NewSubscription, SubscribeOutcome};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -198,7 +198,10 @@ async fn a_flow_leads_through_its_server() {
     );
     let row = NewSubscription {
         contact: "sip:phone@10.255.255.1:5099".into(),
-        flow: flow.clone(),
+        reach: Reach {
+            flow: flow.clone(),
+            ..Reach::default()
+        },
         ..subscription(&exchange.phone(), "bob")
     };
     stage.subscribe_as(row).await;

@@ -2,7 +2,7 @@
 
 use crate::phone::{Answer, Counting, Exchange, Phone};
 use crate::stage::{Publisher, Stage, subscription};
-use sql::NewSubscription;
+use events::NewSubscription;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};

@@ -15,9 +15,9 @@ use crate::answer;
 use crate::front::Arrival;
 
 /// 64*T1: nobody waits longer (RFC 3261 section 17.1.2.2).
-const KEPT: Duration = Duration::from_secs(32);
+const RETENTION: Duration = Duration::from_secs(32);
 /// Kept for one connection; of more the oldest are forgotten, and time out if it closes.
-const MOST: usize = 256;
+const MAX_PER_CONNECTION: usize = 256;
 
 /// The book of it, by the number of the connection.
 #[derive(Default)]
@@ -57,7 +57,7 @@ impl Unanswered {
         let is_first = !connections.contains_key(&connection);
         let entries = connections.entry(connection).or_default();
         entries.retain(Entry::still_matters);
-        if entries.len() >= MOST {
+        if entries.len() >= MAX_PER_CONNECTION {
             entries.remove(0);
         }
         entries.push(Entry {
@@ -101,6 +101,6 @@ impl Unanswered {
 
 impl Entry {
     fn still_matters(&self) -> bool {
-        self.since.elapsed() < KEPT
+        self.since.elapsed() < RETENTION
     }
 }

@@ -3,16 +3,16 @@
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{OnceLock, mpsc};
 
-use ::script::{Attribute, DialogKey, Subscription};
+use ::script::{Attribute, Subscription};
+use events::{DialogId, NewSubscription, SubscriptionRefresh};
 use sip::Aor;
-use sql::{NewSubscription, SubscriptionRefresh};
 
-use super::worker::Job;
+use super::worker::WorkerTask;
 
 /// The call that a request was handed over by. It goes on when this is dropped, wherever that is: with the request, after its answer.
 pub(crate) struct Call {
     pub(super) id: u64,
-    pub(super) back: mpsc::Sender<Job>,
+    pub(super) back: mpsc::Sender<WorkerTask>,
     /// Kamailio's `sender_uri`, a URI.
     pub(crate) sender_uri: Option<String>,
     /// Kamailio's `watcher_uri`.
@@ -36,20 +36,21 @@ impl Call {
         if !self.shows_subscription {
             return;
         }
+        let presentity_uri = row.aor.uri();
         let mut known = dialog(&row.call_id, &row.to_tag, &row.from_tag);
         for (attribute, text) in [
-            (Attribute::Uri, &row.presentity_uri),
-            (Attribute::PresUri, &row.presentity_uri),
+            (Attribute::Uri, &presentity_uri),
+            (Attribute::PresUri, &presentity_uri),
             (Attribute::ToUser, &row.to_user),
             (Attribute::ToDomain, &row.to_domain),
             (Attribute::FromUser, &row.from_user),
             (Attribute::FromDomain, &row.from_domain),
-            (Attribute::WatcherUsername, &row.watcher_username),
-            (Attribute::WatcherDomain, &row.watcher_domain),
+            (Attribute::WatcherUsername, &row.watcher.username),
+            (Attribute::WatcherDomain, &row.watcher.domain),
             (Attribute::Event, &row.event),
             (Attribute::EventId, &row.event_id),
             (Attribute::Contact, &row.contact),
-            (Attribute::LocalContact, &row.local_contact),
+            (Attribute::LocalContact, &row.reach.local_contact),
             (Attribute::UserAgent, &row.user_agent),
         ] {
             known.set_text(attribute, text.as_str());
@@ -75,7 +76,7 @@ impl Call {
 }
 
 fn dialog(call_id: &str, to_tag: &str, from_tag: &str) -> Subscription {
-    Subscription::of(DialogKey {
+    Subscription::of(DialogId {
         call_id: call_id.to_owned(),
         to_tag: to_tag.to_owned(),
         from_tag: from_tag.to_owned(),
@@ -84,12 +85,12 @@ fn dialog(call_id: &str, to_tag: &str, from_tag: &str) -> Subscription {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        let job = Job::Handled {
+        let task = WorkerTask::Handled {
             call: self.id,
             status: self.answered.load(Ordering::Relaxed),
             subscription: self.subscription.take(),
         };
         // A worker that is gone wants to know no more.
-        let _ = self.back.send(job);
+        let _ = self.back.send(task);
     }
 }

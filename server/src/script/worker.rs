@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU16;
 use std::sync::{Arc, OnceLock, mpsc};
 
 use ::script::{Ask, Failure, Incoming, Machine, Program, Step, Subscription, Suspended, Told};
+use events::Inquiry;
 use events::publication::sender_uri as sender_uri_of;
 use sip::{Aor, Method, Uri, bound};
 use tokio::time::{Instant, timeout_at};
@@ -19,7 +20,7 @@ use crate::front::{Arrival, Front};
 use crate::{publish, subscribe};
 
 /// What a worker has to do.
-pub(crate) enum Job {
+pub(crate) enum WorkerTask {
     /// A request.
     Route {
         front: Arc<Front>,
@@ -44,7 +45,7 @@ pub(crate) enum Job {
 }
 
 pub(crate) struct Worker {
-    jobs: mpsc::Sender<Job>,
+    tasks: mpsc::Sender<WorkerTask>,
     program: Arc<Program>,
     shared: Arc<Shared>,
 }
@@ -66,7 +67,7 @@ struct Running {
 }
 
 /// What the thread holds.
-struct Desk {
+struct WorkerState {
     worker: Worker,
     machine: Option<Rc<Machine>>,
     waiting: HashMap<u64, Waiting>,
@@ -77,42 +78,42 @@ struct Desk {
 
 impl Worker {
     pub(super) fn new(
-        jobs: mpsc::Sender<Job>,
+        tasks: mpsc::Sender<WorkerTask>,
         program: Arc<Program>,
         shared: Arc<Shared>,
     ) -> Worker {
         Worker {
-            jobs,
+            tasks,
             program,
             shared,
         }
     }
 
     /// Works until it is stopped.
-    pub(super) fn run(self, taken: mpsc::Receiver<Job>) {
-        let mut desk = Desk {
+    pub(super) fn run(self, taken: mpsc::Receiver<WorkerTask>) {
+        let mut state = WorkerState {
             machine: None,
             waiting: HashMap::new(),
             last: 0,
             worker: self,
         };
-        desk.open();
-        while let Ok(job) = taken.recv() {
-            if matches!(job, Job::Stop) {
+        state.open();
+        while let Ok(task) = taken.recv() {
+            if matches!(task, WorkerTask::Stop) {
                 return;
             }
             // A panic costs this call its answer, and nobody else anything; its state is not trusted any more.
-            if catch_unwind(AssertUnwindSafe(|| desk.take(job))).is_err() {
+            if catch_unwind(AssertUnwindSafe(|| state.take(task))).is_err() {
                 tracing::error!("a call of the script made its worker panic: a bug");
-                desk.open();
+                state.open();
             }
         }
     }
 }
 
-// === impl Desk ===
+// === impl WorkerState ===
 
-impl Desk {
+impl WorkerState {
     /// A new Lua state for the calls to come.
     fn open(&mut self) {
         match Machine::new(&self.worker.program) {
@@ -122,14 +123,14 @@ impl Desk {
         }
     }
 
-    fn take(&mut self, job: Job) {
-        match job {
-            Job::Route {
+    fn take(&mut self, task: WorkerTask) {
+        match task {
+            WorkerTask::Route {
                 front,
                 arrival,
                 place,
             } => self.begin(front, arrival, place),
-            Job::Handled {
+            WorkerTask::Handled {
                 call,
                 status,
                 subscription,
@@ -148,7 +149,7 @@ impl Desk {
                     self.go_on(running, step);
                 }
             }
-            Job::Told { call, told } => {
+            WorkerTask::Told { call, told } => {
                 if let Some(Waiting { running, suspended }) = self.waiting.remove(&call) {
                     // Also if it was answered: a call does not outlive its request.
                     if Instant::now() >= running.arrival.deadline {
@@ -165,11 +166,11 @@ impl Desk {
                     self.go_on(running, step);
                 }
             }
-            Job::Load(program) => {
+            WorkerTask::Load(program) => {
                 self.worker.program = program;
                 self.open();
             }
-            Job::Stop => {}
+            WorkerTask::Stop => {}
         }
     }
 
@@ -261,7 +262,7 @@ impl Desk {
                     return self.hand_over(running, suspended, call, dispatch::built_in);
                 }
                 Ask::DefaultRoute { .. } => Told::Code(-1),
-                ask => return self.ask_database(running, suspended, ask),
+                Ask::Database(inquiry) => return self.ask_database(running, suspended, inquiry),
             };
             step = running.machine.resume(suspended, told);
         }
@@ -276,7 +277,7 @@ impl Desk {
         self.last += 1;
         Box::new(Call {
             id: self.last,
-            back: self.worker.jobs.clone(),
+            back: self.worker.tasks.clone(),
             sender_uri,
             watcher,
             priority,
@@ -309,24 +310,22 @@ impl Desk {
         }
     }
 
-    fn ask_database(&mut self, running: Running, suspended: Suspended, ask: Ask) {
+    fn ask_database(&mut self, running: Running, suspended: Suspended, inquiry: Inquiry) {
         self.last += 1;
         let call = self.last;
-        let (front, jobs) = (Arc::clone(&running.front), self.worker.jobs.clone());
+        let (front, tasks) = (Arc::clone(&running.front), self.worker.tasks.clone());
         let deadline = running.arrival.deadline;
         // A NOTIFY of it is due.
-        let rings = matches!(
-            ask,
-            Ask::RefreshWatchers { .. } | Ask::UpdateWatchers { .. }
-        );
+        let rings = inquiry.is_order();
         self.waiting.insert(call, Waiting { running, suspended });
         tokio::spawn(async move {
-            let told = timeout_at(deadline, front.store().script().tell(ask, &front.judge)).await;
+            let script = front.store().script();
+            let found = timeout_at(deadline, script.answer(inquiry, &front.judge)).await;
             if rings {
                 front.doorbell.press();
             }
-            let told = told.unwrap_or(Told::Code(-1));
-            let _ = jobs.send(Job::Told { call, told });
+            let told = found.map_or(Told::Code(-1), Told::Database);
+            let _ = tasks.send(WorkerTask::Told { call, told });
         });
     }
 
@@ -379,10 +378,7 @@ impl Front {
     /// # Errors
     /// A reason phrase for what is no such URI, or too long.
     fn watcher(&self, text: &str) -> Result<Aor, &'static str> {
-        let inside = text
-            .split_once('<')
-            .and_then(|(_, rest)| rest.split_once('>'));
-        let uri = Uri::parse(inside.map_or(text.trim(), |(uri, _)| uri));
+        let uri = Uri::parse(sip::enclosed_uri(text));
         let uri = uri.map_err(|_| "Bad Watcher")?;
         let watcher = Aor::within(&bound::WATCHER, &uri, self.policy.fold_case);
         watcher.map_err(|error| bound::WATCHER.reason(&error))

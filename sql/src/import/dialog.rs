@@ -2,7 +2,7 @@
 
 use tokio_postgres::Row;
 
-use super::{Import, ImportVerdict, column, created, verdicts};
+use super::{Import, ImportOutcome, column, created, outcomes};
 use crate::{StoreError, registry, route_set};
 
 /// A dialog to be stored.
@@ -67,7 +67,7 @@ pub struct ImportedDialog {
 }
 
 impl Import<'_> {
-    /// Stores dialogs; verdicts in input order. Those with a NOTIFY due are queued.
+    /// Stores dialogs; outcomes in input order. Those with a NOTIFY due are queued.
     ///
     /// # Locks
     /// Rows of `active_watchers` by key, then `notify_queue` by key through the trigger.
@@ -77,7 +77,7 @@ impl Import<'_> {
         &self,
         rows: &[ImportedDialog],
         dry: bool,
-    ) -> Result<Vec<ImportVerdict>, StoreError> {
+    ) -> Result<Vec<ImportOutcome>, StoreError> {
         let call_id = column(rows, |row| row.call_id.as_str());
         let to_tag = column(rows, |row| row.to_tag.as_str());
         let from_tag = column(rows, |row| row.from_tag.as_str());
@@ -116,12 +116,12 @@ impl Import<'_> {
                 ],
             )
             .await?;
-        let verdicts = verdicts(rows.len(), &answers);
-        let new: Vec<&ImportedDialog> = created(rows, &verdicts);
+        let outcomes = outcomes(rows.len(), &answers);
+        let new: Vec<&ImportedDialog> = created(rows, &outcomes);
         if !dry && !new.is_empty() {
             self.create_dialogs(&new).await?;
         }
-        Ok(verdicts)
+        Ok(outcomes)
     }
 
     async fn create_dialogs(&self, rows: &[&ImportedDialog]) -> Result<u64, StoreError> {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Import, ImportVerdict, column, created, verdicts};
+use super::{Import, ImportOutcome, column, created, outcomes};
 use crate::{StoreError, registry};
 
 /// A publication to be stored.
@@ -33,7 +33,7 @@ pub struct ImportedPublication {
 }
 
 impl Import<'_> {
-    /// Stores publications, telling no watcher; verdicts in input order.
+    /// Stores publications, telling no watcher; outcomes in input order.
     ///
     /// # Locks
     /// Rows of `presentity` by key; none of `notify_queue`.
@@ -43,7 +43,7 @@ impl Import<'_> {
         &self,
         rows: &[ImportedPublication],
         dry: bool,
-    ) -> Result<Vec<ImportVerdict>, StoreError> {
+    ) -> Result<Vec<ImportOutcome>, StoreError> {
         let presentity_uri = column(rows, |row| row.presentity_uri.as_str());
         let event = column(rows, |row| row.event.as_str());
         let ruid = column(rows, |row| format!("kamailio:{}", row.source_id));
@@ -72,12 +72,12 @@ impl Import<'_> {
                 ],
             )
             .await?;
-        let verdicts = verdicts(rows.len(), &answers);
-        let new: Vec<&ImportedPublication> = created(rows, &verdicts);
+        let outcomes = outcomes(rows.len(), &answers);
+        let new: Vec<&ImportedPublication> = created(rows, &outcomes);
         if !dry && !new.is_empty() {
             self.create_publications(&new).await?;
         }
-        Ok(verdicts)
+        Ok(outcomes)
     }
 
     async fn create_publications(&self, rows: &[&ImportedPublication]) -> Result<u64, StoreError> {

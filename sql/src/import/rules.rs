@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Import, ImportVerdict, column, verdicts};
+use super::{Import, ImportOutcome, column, outcomes};
 use crate::{StoreError, registry};
 
 /// An authorization decision to be stored.
@@ -46,7 +46,7 @@ pub struct ImportedDocument {
 }
 
 impl Import<'_> {
-    /// Stores decisions; verdicts in input order. No two may be about the same watcher, presentity and event package.
+    /// Stores decisions; outcomes in input order. No two may be about the same watcher, presentity and event package.
     ///
     /// # Locks
     /// Rows of `watchers` by key, then `notify_queue` by key through the trigger; once for changed and once for new ones.
@@ -56,7 +56,7 @@ impl Import<'_> {
         &self,
         rows: &[ImportedDecision],
         dry: bool,
-    ) -> Result<Vec<ImportVerdict>, StoreError> {
+    ) -> Result<Vec<ImportOutcome>, StoreError> {
         let presentity_uri = column(rows, |row| row.presentity_uri.as_str());
         let watcher_username = column(rows, |row| row.watcher_username.as_str());
         let watcher_domain = column(rows, |row| row.watcher_domain.as_str());
@@ -80,8 +80,8 @@ impl Import<'_> {
                 ],
             )
             .await?;
-        let verdicts = verdicts(rows.len(), &answers);
-        if !dry && verdicts.contains(&ImportVerdict::Created) {
+        let outcomes = outcomes(rows.len(), &answers);
+        if !dry && outcomes.contains(&ImportOutcome::Created) {
             self.0
                 .execute(
                     &registry::WATCHER_CREATE_IMPORTED,
@@ -97,10 +97,10 @@ impl Import<'_> {
                 )
                 .await?;
         }
-        Ok(verdicts)
+        Ok(outcomes)
     }
 
-    /// Stores documents; verdicts in input order. No two may have one address.
+    /// Stores documents; outcomes in input order. No two may have one address.
     ///
     /// # Locks
     /// Rows of `xcap` by address, then `notify_queue` by key through the trigger; once for changed and once for new ones.
@@ -110,7 +110,7 @@ impl Import<'_> {
         &self,
         rows: &[ImportedDocument],
         dry: bool,
-    ) -> Result<Vec<ImportVerdict>, StoreError> {
+    ) -> Result<Vec<ImportOutcome>, StoreError> {
         let username = column(rows, |row| row.username.as_str());
         let domain = column(rows, |row| row.domain.as_str());
         let doc = column(rows, |row| row.doc.as_ref());
@@ -129,8 +129,8 @@ impl Import<'_> {
                 ],
             )
             .await?;
-        let verdicts = verdicts(rows.len(), &answers);
-        if !dry && verdicts.contains(&ImportVerdict::Created) {
+        let outcomes = outcomes(rows.len(), &answers);
+        if !dry && outcomes.contains(&ImportOutcome::Created) {
             self.0
                 .execute(
                     &registry::XCAP_CREATE_IMPORTED,
@@ -140,6 +140,6 @@ impl Import<'_> {
                 )
                 .await?;
         }
-        Ok(verdicts)
+        Ok(outcomes)
     }
 }

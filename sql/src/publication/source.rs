@@ -4,8 +4,10 @@
 //! row's lock by the statement that writes.
 
 use bytes::Bytes;
+use events::publication::PutIntent;
+use sip::Aor;
 
-use super::{BodyNote, Publications};
+use super::Publications;
 use crate::{Resource, StoreError, registry};
 
 /// How often a publication may come and go between two statements of one request.
@@ -14,12 +16,8 @@ const ROUNDS: u32 = 8;
 /// What a source wants to have done to its publication.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceChange {
-    /// User part of the presentity; `""` if it has none.
-    pub username: String,
-    /// Host of the presentity in lower case; `""` for `tel:`.
-    pub domain: String,
-    /// Its canonical URI.
-    pub presentity_uri: String,
+    /// The presentity.
+    pub aor: Aor,
     /// Event package.
     pub event: String,
     /// Who publishes.
@@ -36,16 +34,7 @@ pub struct SourceChange {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SourceVerb {
     /// Publish this, in place of what there is.
-    Put {
-        /// Lifetime in seconds.
-        granted_s: u32,
-        /// Media type of the body.
-        content_type: String,
-        /// The document.
-        body: Bytes,
-        /// What is stored beside it.
-        note: BodyNote,
-    },
+    Put(PutIntent),
     /// End it.
     Remove,
 }
@@ -167,7 +156,7 @@ impl Publications<'_> {
             .query(
                 &registry::PUBLICATION_CHANGE_SOURCE,
                 &[
-                    &change.presentity_uri,
+                    &change.aor.uri(),
                     &change.event,
                     &change.source,
                     &change.entity_tag,
@@ -200,8 +189,8 @@ impl Publications<'_> {
             .execute(
                 &registry::PUBLICATION_CREATE_SOURCE,
                 &[
-                    &change.username,
-                    &change.domain,
+                    &change.aor.username,
+                    &change.aor.domain,
                     &change.event,
                     &change.source,
                     &change.entity_tag,
@@ -233,17 +222,12 @@ struct Columns<'a> {
 impl Columns<'_> {
     fn of(verb: &SourceVerb) -> Columns<'_> {
         match verb {
-            SourceVerb::Put {
-                granted_s,
-                content_type,
-                body,
-                note,
-            } => Columns {
-                granted_s: Some(i64::from(*granted_s)),
-                content_type: Some(content_type),
-                body: Some(body),
-                has_dialog: Some(note.has_dialog),
-                ended: Some(&note.ended),
+            SourceVerb::Put(put) => Columns {
+                granted_s: Some(i64::from(put.granted_s)),
+                content_type: Some(&put.content_type),
+                body: Some(&put.body),
+                has_dialog: Some(put.note.has_dialog),
+                ended: Some(&put.note.ended),
             },
             SourceVerb::Remove => Columns::default(),
         }

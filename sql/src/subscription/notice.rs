@@ -83,7 +83,7 @@ pub struct Taken {
     pub is_cut: bool,
 }
 
-/// A resource that this notifier holds, offered to [`Subscriptions::take`].
+/// A resource that this notifier holds, offered to [`Subscriptions::take_free`].
 #[derive(Clone, Copy, Debug)]
 pub struct Offer<'a> {
     /// What is held.
@@ -132,7 +132,7 @@ pub struct DialogVerdict {
     /// As taken: the answer of an old address says nothing about the new one.
     pub target_version: i32,
     /// What to do.
-    pub verdict: Verdict,
+    pub verdict: AfterNotify,
     /// Why the NOTIFY failed, in words, if it is to be tried again.
     pub failure: String,
 }
@@ -148,7 +148,7 @@ pub struct Written {
 
 /// What to do with a dialog after its NOTIFY.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum AfterNotify {
     /// Delivered. Needed only if [`TakenDialog::failures`] is not 0; else a 2xx writes nothing.
     Delivered,
     /// The dialog is over: its terminating NOTIFY was sent, or the subscriber is gone.
@@ -172,23 +172,6 @@ pub struct Rest {
 }
 
 impl Subscriptions<'_> {
-    /// [`Subscriptions::take_free`], without what it left behind.
-    ///
-    /// # Locks
-    /// Free rows of `active_watchers` (SKIP LOCKED) by (presentity_uri, event, id); none of `notify_queue`.
-    /// # Errors
-    /// Any [`StoreError`].
-    pub async fn take<'a, O: Into<Offer<'a>>>(
-        &self,
-        owner: i64,
-        offers: impl IntoIterator<Item = O>,
-        in_flight: &[(i64, i32)],
-        limit: u32,
-    ) -> Result<Vec<TakenDialog>, StoreError> {
-        let taken = self.take_free(owner, offers, in_flight, limit).await?;
-        Ok(taken.dialogs)
-    }
-
     /// Takes up to `limit` due dialogs of resources that `owner` holds, and gives each its next CSeq.
     /// The only place where a CSeq is taken. Send each dialog exactly once: of those that are not [`TakenDialog::is_known`] read the
     /// publications *after* this.
@@ -219,7 +202,7 @@ impl Subscriptions<'_> {
         let (ids, targets): (Vec<i64>, Vec<i32>) = in_flight.iter().copied().unzip();
         let limit = i64::from(limit);
         let seen = || offers.iter().map(|offer| offer.seen);
-        let looked: Vec<Option<i64>> = seen().map(|seen| Some(seen?.version)).collect();
+        let version: Vec<Option<i64>> = seen().map(|seen| Some(seen?.version)).collect();
         let digest: Vec<Option<i64>> = seen().map(|seen| Some(seen?.digest)).collect();
         let digests: Vec<Option<String>> = seen().map(|seen| seen?.others()).collect();
         let quiet: Vec<Option<bool>> = seen().map(|seen| seen?.quiet).collect();
@@ -239,7 +222,7 @@ impl Subscriptions<'_> {
                     &targets,
                     &limit,
                     &self.0.now(),
-                    &looked,
+                    &version,
                     &digest,
                     &digests,
                     &quiet,
@@ -332,10 +315,10 @@ impl Subscriptions<'_> {
         let (name, after_s): (Vec<&str>, Vec<i64>) = verdicts
             .iter()
             .map(|verdict| match verdict.verdict {
-                Verdict::Delivered => ("delivered", 0),
-                Verdict::Ended => ("ended", 0),
-                Verdict::More(rest) => ("more", rest.after_s.into()),
-                Verdict::Retry { after_s } => ("retry", after_s.into()),
+                AfterNotify::Delivered => ("delivered", 0),
+                AfterNotify::Ended => ("ended", 0),
+                AfterNotify::More(rest) => ("more", rest.after_s.into()),
+                AfterNotify::Retry { after_s } => ("retry", after_s.into()),
             })
             .unzip();
         let failure: Vec<&str> = verdicts
@@ -345,8 +328,8 @@ impl Subscriptions<'_> {
         let told_to: Vec<Option<i64>> = verdicts
             .iter()
             .map(|verdict| match verdict.verdict {
-                Verdict::More(rest) => rest.told_to,
-                Verdict::Delivered | Verdict::Ended | Verdict::Retry { .. } => None,
+                AfterNotify::More(rest) => rest.told_to,
+                AfterNotify::Delivered | AfterNotify::Ended | AfterNotify::Retry { .. } => None,
             })
             .collect();
         let rows = self

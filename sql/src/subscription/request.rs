@@ -1,125 +1,10 @@
 //! What a SUBSCRIBE does: a new dialog, a refresh, an end. RFC 6665 section 4.2.1; CSeq: RFC 3261 section 12.2.2.
 
+use events::{DecidedBy, NewSubscription, SubscribeOutcome, SubscriptionRefresh};
 use tokio_postgres::Row;
 
 use super::Subscriptions;
 use crate::{StoreError, ordinal, registry, rounds, route_set};
-
-/// A SUBSCRIBE without To-tag. Texts are as SIP has them; "local" is ours, "remote" the subscriber's.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct NewSubscription {
-    /// Canonical URI of the presentity.
-    pub presentity_uri: String,
-    /// Event package.
-    pub event: String,
-    /// `id` parameter of Event, or `""`.
-    pub event_id: String,
-    /// User of the watcher.
-    pub watcher_username: String,
-    /// Domain of the watcher.
-    pub watcher_domain: String,
-    /// User of the To header.
-    pub to_user: String,
-    /// Domain of the To header.
-    pub to_domain: String,
-    /// User of the From header.
-    pub from_user: String,
-    /// Domain of the From header.
-    pub from_domain: String,
-    /// Display name of the From header, or `""`.
-    pub from_display: String,
-    /// To of the SUBSCRIBE without tag: From of our NOTIFY.
-    pub local_uri: String,
-    /// From of the SUBSCRIBE without tag: To of our NOTIFY.
-    pub remote_uri: String,
-    /// Our tag, derived from the request, so that a retransmission makes no second dialog.
-    pub to_tag: String,
-    /// The subscriber's tag.
-    pub from_tag: String,
-    /// Call-ID.
-    pub call_id: String,
-    /// CSeq of the SUBSCRIBE.
-    pub remote_cseq: u32,
-    /// Remote target: URI of the Contact.
-    pub contact: String,
-    /// Record-Route of the SUBSCRIBE, each value raw, in its order.
-    pub record_route: Vec<String>,
-    /// Lifetime in seconds; 0 = fetch (RFC 6665 section 4.4.3).
-    pub granted_s: u32,
-    /// Accept header, or `""`.
-    pub accept: String,
-    /// User-Agent header, or `""`.
-    pub user_agent: String,
-    /// Route URI of the server that holds the phone's flow, with the signed token; `""` = none.
-    pub flow: String,
-    /// Our Contact in the 2xx and in each NOTIFY.
-    pub local_contact: String,
-    /// Socket that the request came to, as Kamailio writes it (`udp:192.0.2.1:5060`), or `""`.
-    pub socket_info: String,
-    /// Whether rules decide about it.
-    pub authorization: Authorization,
-    /// What makes a later subscription take the place of this one ([`Subscriptions::supersede_batch`]); `None`: nothing.
-    pub subscriber_key: Option<String>,
-}
-
-/// Who decides about a subscription (RFC 5025). Not the server: a notifier does, before anything is sent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Authorization {
-    /// Nobody: it is active, and sees everything.
-    #[default]
-    Open,
-    /// The presentity's rules. Without any it is active, and sees everything.
-    RulesOrAllowed,
-    /// The presentity's rules. Without any, what the operator says.
-    Rules,
-}
-
-/// A SUBSCRIBE inside a dialog. RFC 6665 section 4.1.2.2 and 4.1.2.3.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SubscriptionRefresh {
-    /// Call-ID.
-    pub call_id: String,
-    /// Our tag.
-    pub to_tag: String,
-    /// The subscriber's tag.
-    pub from_tag: String,
-    /// Event package: it must be the dialog's.
-    pub event: String,
-    /// `id` parameter of Event: it must be the dialog's.
-    pub event_id: String,
-    /// CSeq of this SUBSCRIBE.
-    pub remote_cseq: u32,
-    /// Digest of it: a copy has the same, another request with the same CSeq has not.
-    pub request: i64,
-    /// New remote target; `None` keeps the old one.
-    pub contact: Option<String>,
-    /// Lifetime in seconds; 0 = unsubscribe.
-    pub granted_s: u32,
-    /// As in [`NewSubscription::flow`]; always replaces the old one.
-    pub flow: String,
-    /// Our new Contact; `""` keeps the old one.
-    pub local_contact: String,
-    /// Whether rules decide about it by now.
-    pub authorization: Authorization,
-}
-
-/// What became of a SUBSCRIBE.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SubscribeOutcome {
-    /// Stored, now or by an earlier copy of the same request; a NOTIFY is due. Answer 200.
-    Accepted {
-        /// Expires of the answer.
-        granted_s: u32,
-        /// To-tag of the answer.
-        to_tag: String,
-        /// Contact of the answer.
-        local_contact: String,
-    },
-    /// No such dialog, or it has ended. Answer 481.
-    NoDialog,
-    /// CSeq lower than an earlier one. Answer 500 (RFC 3261 section 12.2.2).
-    OutOfOrder,
-}
 
 impl Subscriptions<'_> {
     /// Stores new dialogs (and fetches, `granted_s` 0), each with a NOTIFY due at once; outcomes in input order.
@@ -183,11 +68,11 @@ impl Subscriptions<'_> {
         &self,
         rows: &[NewSubscription],
     ) -> Result<Vec<(SubscribeOutcome, bool)>, StoreError> {
-        let presentity_uri = texts(rows, |row| &row.presentity_uri);
+        let presentity_uri: Vec<String> = rows.iter().map(|row| row.aor.uri()).collect();
         let event = texts(rows, |row| &row.event);
         let event_id = texts(rows, |row| &row.event_id);
-        let watcher_username = texts(rows, |row| &row.watcher_username);
-        let watcher_domain = texts(rows, |row| &row.watcher_domain);
+        let watcher_username = texts(rows, |row| &row.watcher.username);
+        let watcher_domain = texts(rows, |row| &row.watcher.domain);
         let to_user = texts(rows, |row| &row.to_user);
         let to_domain = texts(rows, |row| &row.to_domain);
         let from_user = texts(rows, |row| &row.from_user);
@@ -207,14 +92,14 @@ impl Subscriptions<'_> {
         let granted_s: Vec<i64> = rows.iter().map(|row| row.granted_s.into()).collect();
         let accept = texts(rows, |row| &row.accept);
         let user_agent = texts(rows, |row| &row.user_agent);
-        let flow = texts(rows, |row| &row.flow);
-        let local_contact = texts(rows, |row| &row.local_contact);
-        let socket_info = texts(rows, |row| &row.socket_info);
-        let is = |wanted: fn(Authorization) -> bool| -> Vec<bool> {
-            rows.iter().map(|row| wanted(row.authorization)).collect()
+        let flow = texts(rows, |row| &row.reach.flow);
+        let local_contact = texts(rows, |row| &row.reach.local_contact);
+        let socket_info = texts(rows, |row| &row.reach.socket_info);
+        let is = |wanted: fn(DecidedBy) -> bool| -> Vec<bool> {
+            rows.iter().map(|row| wanted(row.decided_by)).collect()
         };
-        let under_rules = is(Authorization::is_by_rules);
-        let allowed = is(|authorization| authorization != Authorization::Rules);
+        let under_rules = is(DecidedBy::is_by_rules);
+        let allowed = is(|decided_by| decided_by != DecidedBy::Rules);
         // Null when no row has a key: the statement then costs what it would without the parameter.
         let subscriber_key: Option<Vec<Option<&str>>> = rows
             .iter()
@@ -285,16 +170,17 @@ impl Subscriptions<'_> {
         let column = |column: fn(&NewSubscription) -> &str| -> Vec<&str> {
             keyed.iter().map(|(row, _)| column(row)).collect()
         };
+        let presentity_uri: Vec<String> = keyed.iter().map(|(row, _)| row.aor.uri()).collect();
         let subscriber_key: Vec<&str> = keyed.iter().map(|(_, key)| *key).collect();
         self.0
             .execute(
                 &registry::SUBSCRIPTION_SUPERSEDE_BATCH,
                 &[
-                    &column(|row| &row.presentity_uri),
+                    &presentity_uri,
                     &column(|row| &row.event),
                     &column(|row| &row.event_id),
-                    &column(|row| &row.watcher_username),
-                    &column(|row| &row.watcher_domain),
+                    &column(|row| &row.watcher.username),
+                    &column(|row| &row.watcher.domain),
                     &subscriber_key,
                     &self.0.now(),
                 ],
@@ -347,12 +233,15 @@ impl Subscriptions<'_> {
         let request: Vec<i64> = rows.iter().map(|row| row.request).collect();
         let contact: Vec<Option<&str>> = rows.iter().map(|row| row.contact.as_deref()).collect();
         let granted_s: Vec<i64> = rows.iter().map(|row| row.granted_s.into()).collect();
-        let flow: Vec<&str> = rows.iter().map(|row| row.flow.as_str()).collect();
-        let local_contact: Vec<&str> = rows.iter().map(|row| row.local_contact.as_str()).collect();
+        let flow: Vec<&str> = rows.iter().map(|row| row.reach.flow.as_str()).collect();
+        let local_contact: Vec<&str> = rows
+            .iter()
+            .map(|row| row.reach.local_contact.as_str())
+            .collect();
         let cseq_offset = i64::from(cseq_offset);
         let under_rules: Vec<bool> = rows
             .iter()
-            .map(|row| row.authorization.is_by_rules())
+            .map(|row| row.decided_by.is_by_rules())
             .collect();
         let answers = self
             .0
@@ -388,14 +277,6 @@ impl Subscriptions<'_> {
             }
         }
         Ok(outcomes)
-    }
-}
-
-// === impl Authorization ===
-
-impl Authorization {
-    fn is_by_rules(self) -> bool {
-        self != Authorization::Open
     }
 }
 

@@ -1,6 +1,6 @@
 -- node.delete_node
 -- Purpose:    remove the row of a process that stops
--- Called by:  server and notifier, at the end
+-- Called by:  sql/src/node/row.rs, when a process stops
 -- Parameters: $1 id int8
 -- Returns:    nothing
 -- Locks:      its node row

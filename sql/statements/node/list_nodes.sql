@@ -1,6 +1,6 @@
 -- node.list_nodes
 -- Purpose:    all processes
--- Called by:  cli, status
+-- Called by:  cli/src/import.rs, once
 -- Parameters: none
 -- Returns:    id int8 | kind text | host text | pid int4 | address text | version text | events text[] | started timestamptz | heartbeat timestamptz | default_policy text
 -- Locks:      none

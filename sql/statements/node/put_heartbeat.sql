@@ -1,6 +1,6 @@
 -- node.put_heartbeat
 -- Purpose:    say that a process lives
--- Called by:  server and notifier, every few seconds
+-- Called by:  sql/src/node/row.rs, every few seconds
 -- Parameters: $1 id int8 | $2 now timestamptz (tests only, else null)
 -- Returns:    nothing; no row: the process was taken for dead
 -- Locks:      its node row

@@ -1,6 +1,6 @@
 -- node.put_node
 -- Purpose:    write a new process down
--- Called by:  server and notifier, at the start
+-- Called by:  sql/src/node/row.rs, when a process starts, and when its row is gone
 -- Parameters: $1 kind text | $2 host text | $3 pid int4 | $4 address text | $5 version text | $6 events text[] | $7 now timestamptz (tests only, else null) | $8 uri_match int2 (sip_uri_match of the process) | $9 default_policy text
 -- Returns:    id int8 (no row: the database matches URIs otherwise)
 -- Locks:      none

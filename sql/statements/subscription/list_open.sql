@@ -1,6 +1,6 @@
 -- subscription.list_open
 -- Purpose:    the dialogs of a resource, to find the one that an error is about
--- Called by:  notifier/src/step/take.rs, when a take of this resource alone failed
+-- Called by:  notifier/src/step/take/taking.rs, when a take of this resource alone failed
 -- Parameters: $1 presentity_uri text | $2 event text
 -- Returns:    id int8 | target_version int4
 -- Locks:      none

@@ -1,6 +1,6 @@
 -- watcher.change_decided
 -- Purpose:    store what was decided about watchers of whom something else is stored
--- Called by:  notifier/src/decider.rs, before watcher.decide_batch
+-- Called by:  notifier/src/decider/changes.rs, before watcher.decide_batch
 -- Parameters: $1 owner int8 | $2 held text[] (presentities that are decided about) | $3 presentity_uri text[] | $4 watcher_username text[] | $5 watcher_domain text[] | $6 event text[] | $7 status int2[] | $8 reason text[] | $9 view text[] | $10 rules_version int8[] | $11 recheck_at int8[] (epoch second, null = never) | $12 now timestamptz (tests only, else null)
 -- Returns:    nothing; the row count says how many changed
 -- Locks:      watchers rows by (uri, watcher, event), then notify_queue by key (by trigger); notify_queue is read without a lock

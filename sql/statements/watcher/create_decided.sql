@@ -1,6 +1,6 @@
 -- watcher.create_decided
 -- Purpose:    store what was decided about watchers of whom nothing is stored yet
--- Called by:  notifier/src/decider.rs, before watcher.change_decided
+-- Called by:  notifier/src/decider/changes.rs, before watcher.change_decided
 -- Parameters: $1 owner int8 | $2 held text[] (presentities that are decided about) | $3 dialog int8[] (of the watcher) | $4 presentity_uri text[] | $5 watcher_username text[] | $6 watcher_domain text[] | $7 event text[] | $8 status int2[] | $9 reason text[] | $10 view text[] | $11 rules_version int8[] | $12 recheck_at int8[] (epoch second, null = never) | $13 now timestamptz (tests only, else null)
 -- Returns:    nothing; the row count says how many were new
 -- Locks:      active_watchers rows by (uri, event, id), then new keys of watchers by (uri, watcher, event), then notify_queue by key (by trigger); notify_queue is read without a lock

@@ -1,6 +1,6 @@
 -- watcher.decide_batch
 -- Purpose:    write down what was decided about dialogs, and flag those that are to be told
--- Called by:  notifier/src/decider.rs, when what was decided about their watchers is stored
+-- Called by:  notifier/src/decider/changes.rs, when what was decided about their watchers is stored
 -- Parameters: $1 owner int8 | $2 held text[] (presentities that are decided about) | $3 id int8[] | $4 status_before int2[] | $5 status int2[] | $6 reason text[] (null keeps it) | $7 view text[] | $8 tell bool[] | $9 rules_version int8[] | $10 now timestamptz (tests only, else null)
 -- Returns:    nothing; the row count says how many changed
 -- Locks:      active_watchers rows by (uri, event, id), then notify_queue by key (by trigger); notify_queue is read without a lock

@@ -347,7 +347,7 @@ async fn status_and_subscribers_are_told() {
 async fn updating_watchers_carries_decisions_over() {
     let database = Database::new().await;
     let mut other = subscription("bob", "c2");
-    other.watcher_username = "stranger".into();
+    other.watcher.username = "stranger".into();
     database
         .store
         .subscription()
@@ -723,7 +723,7 @@ async fn each_process_can_work_with_its_role_alone() {
     notifier.publication().list(&resources).await.unwrap();
     notifier
         .subscription()
-        .settle_batch(&[verdict(&taken[0], sql::Verdict::Delivered)])
+        .settle_batch(&[verdict(&taken[0], sql::AfterNotify::Delivered)])
         .await
         .unwrap();
     let settled: Vec<_> = claimed.iter().map(|one| done(one, true)).collect();

@@ -44,7 +44,7 @@ async fn a_row_by_hand_can_be_published_over_and_expires() {
         .change_batch(&changes)
         .await
         .unwrap();
-    assert!(matches!(outcomes[0], sql::PublishOutcome::Stored { .. }));
+    assert!(matches!(outcomes[0], events::PublishOutcome::Stored { .. }));
     database
         .by_hand("UPDATE presentity SET expires = extract(epoch FROM now())::bigint - 5")
         .await;

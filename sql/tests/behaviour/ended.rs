@@ -1,6 +1,6 @@
 //! RFC 4235 section 3.7.1: a dialog that was called terminated is remembered, whatever becomes of the publication that said so.
 
-use sql::{ChangeKind, NewPublication};
+use events::{ChangeKind, NewPublication};
 
 use crate::database::*;
 

@@ -1,24 +1,23 @@
 //! `as-feature-event`: what a phone sets by a SUBSCRIBE is one publication for each feature of its line.
 
 use bytes::Bytes;
-use sql::{FeatureChange, FeatureOwner, NewSubscription};
+use events::{DialogId, FeatureChange, FeatureOwner, NewSubscription};
 
 use crate::database::*;
 
 const EVENT: &str = "as-feature-event";
 
 fn line() -> FeatureOwner {
-    FeatureOwner::Line {
-        username: "bob".into(),
-        domain: "example.org".into(),
-    }
+    FeatureOwner::Line(aor("bob"))
 }
 
 fn dialog(call_id: &str, remote_cseq: u32) -> FeatureOwner {
     FeatureOwner::Dialog {
-        call_id: call_id.into(),
-        to_tag: "ours".into(),
-        from_tag: "theirs".into(),
+        dialog: DialogId {
+            call_id: call_id.into(),
+            to_tag: "ours".into(),
+            from_tag: "theirs".into(),
+        },
         remote_cseq,
     }
 }
@@ -27,7 +26,7 @@ fn set(owner: FeatureOwner, feature: &str, tag: &str, body: &str) -> FeatureChan
     FeatureChange {
         owner,
         event: EVENT.into(),
-        ruid: format!("feature:{feature}"),
+        feature: feature.into(),
         entity_tag: tag.into(),
         content_type: "application/x-as-feature-event+xml".into(),
         body: Bytes::copy_from_slice(body.as_bytes()),
@@ -38,7 +37,7 @@ fn set(owner: FeatureOwner, feature: &str, tag: &str, body: &str) -> FeatureChan
 fn subscribed(call_id: &str, watcher: &str) -> NewSubscription {
     NewSubscription {
         event: EVENT.into(),
-        watcher_username: watcher.into(),
+        watcher: aor(watcher),
         ..subscription("bob", call_id)
     }
 }
@@ -63,7 +62,7 @@ async fn one_row_for_each_feature_of_a_line() {
     ] {
         database.by_hand("DELETE FROM notify_queue").await;
         let change = set(line(), feature, tag, body);
-        assert!(publications.put_feature(&change).await.unwrap(), "{tag}");
+        assert!(publications.put_feature(&change, 0).await.unwrap(), "{tag}");
         assert_eq!(!database.queue().await.is_empty(), queued, "{tag}");
     }
     let expected = [
@@ -75,7 +74,7 @@ async fn one_row_for_each_feature_of_a_line() {
     database.by_hand("DELETE FROM notify_queue").await;
     for tag in ["t1", "t2", "t3"] {
         let copy = set(line(), "dnd", tag, "on");
-        assert!(!publications.put_feature(&copy).await.unwrap(), "{tag}");
+        assert!(!publications.put_feature(&copy, 0).await.unwrap(), "{tag}");
     }
     assert_eq!(rows(&database).await, expected);
     assert!(database.queue().await.is_empty());
@@ -90,7 +89,7 @@ async fn what_is_set_for_a_time_ends() {
         ..set(line(), "dnd", tag, "on")
     };
     publications
-        .put_feature(&brief("t1", Some(60)))
+        .put_feature(&brief("t1", Some(60)), 0)
         .await
         .unwrap();
     let late = database.store.at(after(70.0));
@@ -108,7 +107,7 @@ async fn what_is_set_for_a_time_ends() {
     for lifetime_s in [Some(60), None] {
         let tag = format!("again {lifetime_s:?}");
         let change = brief(&tag, lifetime_s);
-        assert!(late.publication().put_feature(&change).await.unwrap());
+        assert!(late.publication().put_feature(&change, 0).await.unwrap());
         assert_eq!(shown(late.clone(), resource.clone()).await, 1);
     }
     let much_later = database.store.at(after(1e9));
@@ -140,11 +139,14 @@ async fn a_dialog_says_whose_features() {
     ] {
         let tag = format!("{owner:?}");
         let change = set(owner, "dnd", &tag, "on");
-        let found = store.publication().put_feature(&change).await.unwrap();
+        let found = store.publication().put_feature(&change, 0).await.unwrap();
         assert_eq!(found, stored, "{tag}");
     }
     assert_eq!(rows(&database).await.len(), 1);
+    // `cseq_offset`: one that is a little behind is taken.
+    let behind = set(dialog("own", 0), "dnd", "behind", "on");
+    assert!(store.publication().put_feature(&behind, 1).await.unwrap());
     let late = store.at(after(700.0));
     let change = set(dialog("own", 3), "dnd", "after its end", "off");
-    assert!(!late.publication().put_feature(&change).await.unwrap());
+    assert!(!late.publication().put_feature(&change, 0).await.unwrap());
 }

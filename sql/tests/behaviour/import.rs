@@ -1,7 +1,8 @@
 //! What comes over from Kamailio: read from its own layout, stored once, changed as long as it is not ours.
 
 use bytes::Bytes;
-use sql::ImportVerdict::{Changed, Created, Newer, Same};
+use events::{ChangeKind, PublishOutcome, SubscribeOutcome};
+use sql::ImportOutcome::{Changed, Created, Newer, Same};
 use sql::*;
 use std::time::SystemTime;
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use events::NewSubscription;
 use sql::*;
 
 use crate::database::*;

@@ -1,6 +1,6 @@
 //! RFC 3903 section 6: create, refresh, modify, remove, expire.
 
-use sql::{BodyNote, ChangeKind, PublicationChange, PublishOutcome, TagChange};
+use events::{BodyNote, ChangeKind, PublicationChange, PublishOutcome, TagChange};
 
 use crate::database::*;
 
@@ -278,7 +278,7 @@ async fn what_matches_nothing_fails_the_condition() {
         .await
         .unwrap();
     let mut other_event = change("bob", "t1", "x", ChangeKind::Refresh);
-    other_event.resource.event = "dialog".into();
+    other_event.event = "dialog".into();
     let batch = [
         change("bob", "unknown", "x1", ChangeKind::Refresh),
         change("al", "t1", "x2", modify("foreign")),

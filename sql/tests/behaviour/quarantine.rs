@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use events::NewSubscription;
 use sql::*;
 
 use crate::database::*;
@@ -77,7 +78,7 @@ async fn what_data_causes_is_told_from_an_outage_by_its_sqlstate() {
         })
         .collect();
     let row = NewSubscription {
-        presentity_uri: format!("sip:{long}@example.org"),
+        aor: aor(&long),
         ..subscription("eve", "c2")
     };
     for (sqlstate, has_bounds) in [("23514", true), ("54000", false)] {
@@ -106,7 +107,7 @@ async fn a_row_that_somebody_holds_is_no_outage() {
     lock.batch_execute("BEGIN; SELECT 1 FROM active_watchers FOR UPDATE")
         .await
         .unwrap();
-    for store in [patient, database.store.in_a_hurry()] {
+    for store in [patient, database.store.with_short_lock_timeout()] {
         let bob = ["sip:bob@example.org"];
         let error = store.watcher().await_decider(&bob).await.unwrap_err();
         assert!(matches!(error, StoreError::Held { .. }), "{error:?}");

@@ -1,6 +1,8 @@
 //! What is a copy of a request, and what comes again: RFC 3261 sections 17.1.2.2 and 12.2.2. 64*T1 is 32 s.
 
-use sql::{ChangeKind, FeatureChange, FeatureOwner, PublishOutcome, SubscribeOutcome, TagChange};
+use events::{
+    ChangeKind, FeatureChange, FeatureOwner, PublishOutcome, SubscribeOutcome, TagChange,
+};
 
 use crate::database::*;
 
@@ -168,18 +170,15 @@ async fn a_feature_that_is_set_again_later_is_set() {
     let set = |seconds: f64, tag: &str, body: &str| {
         let store = database.store.at(after(seconds));
         let change = FeatureChange {
-            owner: FeatureOwner::Line {
-                username: "bob".into(),
-                domain: "example.org".into(),
-            },
+            owner: FeatureOwner::Line(aor("bob")),
             event: "as-feature-event".into(),
-            ruid: "feature:dnd".into(),
+            feature: "dnd".into(),
             entity_tag: tag.into(),
             content_type: String::new(),
             body: body.as_bytes().to_vec().into(),
             lifetime_s: None,
         };
-        async move { store.publication().put_feature(&change).await.unwrap() }
+        async move { store.publication().put_feature(&change, 0).await.unwrap() }
     };
     assert!(set(0.0, "on", "on").await);
     assert!(!set(1.0, "on", "on").await, "a copy");

@@ -1,5 +1,6 @@
 //! Who is under rules, when it is to be decided about whom, and what a decision writes.
 
+use events::{DecidedBy, NewSubscription, SubscriptionRefresh};
 use sql::*;
 
 use crate::database::*;
@@ -9,8 +10,8 @@ const B: i64 = 2;
 
 fn by_rules(user: &str, watcher: &str, call_id: &str) -> NewSubscription {
     NewSubscription {
-        watcher_username: watcher.into(),
-        authorization: Authorization::RulesOrAllowed,
+        watcher: aor(watcher),
+        decided_by: DecidedBy::RulesOrAllowed,
         ..subscription(user, call_id)
     }
 }
@@ -115,7 +116,7 @@ async fn a_dialog_is_undecided_if_there_is_something_to_decide() {
     let database = Database::new().await;
     store_document(&database, "bob", 2).await;
     let confirmed = NewSubscription {
-        authorization: Authorization::Rules,
+        decided_by: DecidedBy::Rules,
         ..subscription("al", "c3")
     };
     let fetch = NewSubscription {
@@ -364,24 +365,24 @@ async fn a_refresh_comes_under_rules_and_goes_free() {
     let database = Database::new().await;
     subscribe(&database, &[subscription("bob", "c1")]).await;
     let store = &database.store;
-    let with = |cseq, authorization| SubscriptionRefresh {
-        authorization,
+    let with = |cseq, decided_by| SubscriptionRefresh {
+        decided_by,
         ..refresh("c1", cseq, 600)
     };
-    for (cseq, authorization, expected) in [
-        (2, Authorization::Open, "c1 1  all null flagged"),
-        (3, Authorization::RulesOrAllowed, "c1 1  all -1 flagged"),
-        (4, Authorization::Rules, "c1 1  all -1 flagged"),
-        (5, Authorization::Open, "c1 1  all null flagged"),
+    for (cseq, decided_by, expected) in [
+        (2, DecidedBy::Nobody, "c1 1  all null flagged"),
+        (3, DecidedBy::RulesOrAllowed, "c1 1  all -1 flagged"),
+        (4, DecidedBy::Rules, "c1 1  all -1 flagged"),
+        (5, DecidedBy::Nobody, "c1 1  all null flagged"),
     ] {
-        let rows = [with(cseq, authorization)];
+        let rows = [with(cseq, decided_by)];
         store.subscription().refresh_batch(&rows, 0).await.unwrap();
-        assert_eq!(dialogs(&database).await, [expected], "{authorization:?}");
+        assert_eq!(dialogs(&database).await, [expected], "{decided_by:?}");
     }
     database
         .by_hand("UPDATE active_watchers SET status = 2, view = 'none', decided_version = 7")
         .await;
-    let rows = [with(6, Authorization::Open)];
+    let rows = [with(6, DecidedBy::Nobody)];
     store.subscription().refresh_batch(&rows, 0).await.unwrap();
     assert_eq!(dialogs(&database).await, ["c1 1  all null flagged"]);
 }
@@ -406,7 +407,7 @@ async fn a_watcher_waits_when_the_last_pending_dialog_is_over_and_is_given_up_on
         .unwrap();
     let status = "SELECT status::bigint FROM watchers";
     let unsubscribe = |call_id: &'static str| SubscriptionRefresh {
-        authorization: Authorization::RulesOrAllowed,
+        decided_by: DecidedBy::RulesOrAllowed,
         ..refresh(call_id, 2, 0)
     };
     for (call_id, waiting) in [("c1", 0), ("c2", 1)] {

@@ -3,16 +3,17 @@
 use events::Registry;
 use events::authorization::AuthorizationPolicy;
 use events::authorization::ruleset::SubHandling;
-use script::{Ask, Attribute, DialogKey, Subscription, Told};
-use sql::{
-    ChangeKind, Judge, LargeDocuments, NewNode, NewPublication, Priority, PublicationChange,
+use events::{
+    ChangeKind, DialogId, Finding, Inquiry, NewPublication, Priority, PublicationChange,
+    StoredSubscription,
 };
+use sql::{Judge, LargeDocuments, NewNode};
 
 use crate::database::*;
 
-pub(crate) async fn tell(database: &Database, ask: Ask) -> Told {
+pub(crate) async fn answer(database: &Database, inquiry: Inquiry) -> Finding {
     let judge = judge(SubHandling::Confirm, false);
-    database.store.script().tell(ask, &judge).await
+    database.store.script().answer(inquiry, &judge).await
 }
 
 fn judge(default_handling: SubHandling, fold_case: bool) -> Judge {
@@ -36,17 +37,17 @@ fn own(text: &str) -> String {
 #[tokio::test]
 async fn codes_are_those_of_the_guide() {
     let database = Database::new().await;
-    let has = || Ask::HasSubscribers {
+    let has = || Inquiry::HasSubscribers {
         presentity_uri: own("SIP:bob@EXAMPLE.org"),
         event: own("presence"),
     };
-    let status = || Ask::AuthStatus {
+    let status = || Inquiry::AuthStatus {
         watcher_uri: own("sip:watcher@example.org"),
         presentity_uri: own("sip:bob@example.org"),
     };
-    assert_eq!(tell(&database, has()).await, Told::Code(-1));
+    assert_eq!(answer(&database, has()).await, Finding::Code(-1));
     // She has no rules, and nobody subscribed.
-    assert_eq!(tell(&database, status()).await, Told::Code(2));
+    assert_eq!(answer(&database, status()).await, Finding::Code(2));
     let row = subscription("bob", "c1");
     database
         .store
@@ -54,11 +55,11 @@ async fn codes_are_those_of_the_guide() {
         .create_batch(&[row])
         .await
         .unwrap();
-    assert_eq!(tell(&database, has()).await, Told::Code(1));
-    assert_eq!(tell(&database, status()).await, Told::Code(2));
-    for (ask, code) in [
+    assert_eq!(answer(&database, has()).await, Finding::Code(1));
+    assert_eq!(answer(&database, status()).await, Finding::Code(2));
+    for (inquiry, code) in [
         (
-            Ask::RefreshWatchers {
+            Inquiry::RefreshWatchers {
                 uri: own("sip:bob@example.org"),
                 event: own("presence"),
                 kind: 1,
@@ -67,7 +68,7 @@ async fn codes_are_those_of_the_guide() {
             1,
         ),
         (
-            Ask::RefreshWatchers {
+            Inquiry::RefreshWatchers {
                 uri: own("sip:bob@example.org"),
                 event: own("presence"),
                 kind: 2,
@@ -76,14 +77,14 @@ async fn codes_are_those_of_the_guide() {
             -1,
         ),
         (
-            Ask::UpdateWatchers {
+            Inquiry::UpdateWatchers {
                 uri: own("sip:bob@example.org"),
                 event: own("presence"),
             },
             1,
         ),
         (
-            Ask::UpdateWatchers {
+            Inquiry::UpdateWatchers {
                 uri: own("no uri'; DROP TABLE presentity; --"),
                 event: own("presence"),
             },
@@ -91,19 +92,10 @@ async fn codes_are_those_of_the_guide() {
         ),
     ] {
         assert_eq!(
-            tell(&database, ask.clone()).await,
-            Told::Code(code),
-            "{ask:?}"
+            answer(&database, inquiry.clone()).await,
+            Finding::Code(code),
+            "{inquiry:?}"
         );
-    }
-    for ask in [
-        Ask::HandlePublish {
-            sender_uri: None,
-            priority: None,
-        },
-        Ask::DefaultRoute { priority: None },
-    ] {
-        assert!(matches!(tell(&database, ask).await, Told::Wrong(_)));
     }
 }
 
@@ -302,7 +294,7 @@ async fn a_reader_is_told_as_well() {
 async fn a_subscription_is_read_by_its_dialog() {
     let database = Database::new().await;
     let row = subscription("bob", "c1");
-    let key = DialogKey {
+    let dialog = DialogId {
         call_id: row.call_id.clone(),
         to_tag: row.to_tag.clone(),
         from_tag: row.from_tag.clone(),
@@ -313,42 +305,33 @@ async fn a_subscription_is_read_by_its_dialog() {
         .create_batch(&[row])
         .await
         .unwrap();
-    // What is known stays as it is; all else is the row's.
-    let mut known = Subscription::of(key);
-    known.set_number(Attribute::Expires, 7);
-    let told = tell(&database, Ask::ReadSubscription(Box::new(known))).await;
-    let Told::Subscription(read) = told else {
-        panic!("{told:?}");
+    let found = answer(&database, Inquiry::Subscription(dialog)).await;
+    let Finding::Subscription(Some(stored)) = found else {
+        panic!("{found:?}");
     };
-    for (attribute, text) in [
-        (Attribute::Uri, "sip:bob@example.org"),
-        (Attribute::PresUri, "sip:bob@example.org"),
-        (Attribute::ToUser, "bob"),
-        (Attribute::FromUser, "watcher"),
-        (Attribute::WatcherUsername, "watcher"),
-        (Attribute::Event, "presence"),
-        (Attribute::CallId, "c1"),
-        (Attribute::Reason, ""),
-    ] {
-        assert_eq!(read.text(attribute), Some(text), "{attribute:?}");
-    }
-    for (attribute, number) in [
-        (Attribute::Expires, 7),
-        (Attribute::Status, 1),
-        (Attribute::LocalCSeq, 0),
-        (Attribute::Version, 0),
-        (Attribute::Flags, 0),
-    ] {
-        assert_eq!(read.number(attribute), Some(number), "{attribute:?}");
-    }
-    let all = Attribute::ALL
-        .iter()
-        .filter(|(_, known)| read.text(*known).is_none() && read.number(*known).is_none());
-    assert_eq!(all.count(), 0, "an attribute that nobody knows");
-    let unknown = Subscription::of(DialogKey::default());
+    let expected = StoredSubscription {
+        presentity_uri: own("sip:bob@example.org"),
+        to_user: own("bob"),
+        to_domain: own("example.org"),
+        from_user: own("watcher"),
+        from_domain: own("example.org"),
+        watcher_username: own("watcher"),
+        watcher_domain: own("example.org"),
+        event: own("presence"),
+        contact: own("sip:watcher@192.0.2.1:5062"),
+        local_contact: own("sip:presence@192.0.2.9"),
+        record_route: own("<sip:edge.example.org;lr>,\"a, b\" <sip:b.example.org;lr>"),
+        remote_cseq: 1,
+        expires_s: stored.expires_s,
+        status: 1,
+        ..StoredSubscription::default()
+    };
+    assert_eq!(*stored, expected);
+    assert!((590..=600).contains(&stored.expires_s), "{stored:?}");
+    let unknown = Inquiry::Subscription(DialogId::default());
     assert_eq!(
-        tell(&database, Ask::ReadSubscription(Box::new(unknown.clone()))).await,
-        Told::Subscription(Box::new(unknown.completed(None)))
+        answer(&database, unknown).await,
+        Finding::Subscription(None)
     );
 }
 
@@ -386,7 +369,7 @@ async fn priorities_are_given_kept_or_of_age() {
     let modify = || ChangeKind::Modify {
         content_type: own("application/pidf+xml"),
         body: bytes::Bytes::from_static(b"two"),
-        note: sql::BodyNote::default(),
+        note: events::BodyNote::default(),
     };
     let step = |user: &str, from: u32, kind, priority| PublicationChange {
         priority,

@@ -1,6 +1,6 @@
 //! Orders about an event package: refused when it is known that nobody serves it; and about a document that is not there.
 
-use script::{Ask, Told};
+use events::{Finding, Inquiry};
 use sql::{NewNode, Resource};
 use tokio_postgres::error::SqlState;
 
@@ -105,25 +105,25 @@ async fn a_script_is_refused_as_well() {
     let database = Database::new().await;
     let node = process(&["presence"]);
     database.store.node().register(&node).await.unwrap();
-    let refresh = |event: &str, file: Option<(&str, &str)>| Ask::RefreshWatchers {
+    let refresh = |event: &str, file: Option<(&str, &str)>| Inquiry::RefreshWatchers {
         uri: "sip:bob@example.org".into(),
         event: event.into(),
         kind: if file.is_some() { 2 } else { 1 },
         file: file.map(|(uri, name)| (uri.into(), name.into())),
     };
-    let update = |event: &str| Ask::UpdateWatchers {
+    let update = |event: &str| Inquiry::UpdateWatchers {
         uri: "sip:bob@example.org".into(),
         event: event.into(),
     };
-    for (ask, code) in [
+    for (inquiry, code) in [
         (refresh("presence", None), 1),
         (refresh("presense", None), -1),
         (refresh("presence", Some(("/none", "index"))), -1),
         (update("presence"), 1),
         (update("presense"), -1),
     ] {
-        let told = super::script::tell(&database, ask.clone()).await;
-        assert_eq!(told, Told::Code(code), "{ask:?}");
+        let found = super::script::answer(&database, inquiry.clone()).await;
+        assert_eq!(found, Finding::Code(code), "{inquiry:?}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! Who is taken for a change of state, and what is written down of it: what a dialog is shown, who made the change, and who has
 //! nothing to be told.
 
-use sql::{Claimed, LastChange, Offer, Seen, TakenDialog, Verdict};
+use sql::{AfterNotify, Claimed, LastChange, Offer, Seen, TakenDialog};
 
 use crate::database::*;
 
@@ -199,7 +199,7 @@ async fn whatever_may_not_have_arrived_is_sent_though_it_is_the_same() {
     changed_by(&database, "t2", "t3", None).await;
     let work = Work::claim(&database).await;
     let taken = work.show(9).await;
-    let failed = verdict(&taken[0], Verdict::Retry { after_s: 0 });
+    let failed = verdict(&taken[0], AfterNotify::Retry { after_s: 0 });
     let subscriptions = database.store.subscription();
     subscriptions.settle_batch(&[failed]).await.unwrap();
     database.by_hand(AT_ONCE).await;
@@ -354,7 +354,7 @@ async fn who_removes_is_the_sender_of_the_removal() {
         assert_eq!(work.look().await.by, "sip:bob@example.org");
         work.show(7).await;
         work.settle().await;
-        let mut removal = change("bob", "t1", "t2", sql::ChangeKind::Remove);
+        let mut removal = change("bob", "t1", "t2", events::ChangeKind::Remove);
         removal.sender = sender.map(str::to_owned);
         publications.change_batch(&[removal]).await.unwrap();
         let work = Work::claim(&database).await;
@@ -394,7 +394,7 @@ async fn what_has_nothing_to_tell_is_left_out_where_that_is_asked_for() {
     let taken = work.take(&with_polite(quiet(&looked, 2, false))).await;
     assert_eq!(calls(&taken), ["c1:1"]);
     work.settle().await;
-    let removal = change("bob", "t1", "t2", sql::ChangeKind::Remove);
+    let removal = change("bob", "t1", "t2", events::ChangeKind::Remove);
     let publications = database.store.publication();
     publications.change_batch(&[removal]).await.unwrap();
     let mut work = Work::claim(&database).await;
@@ -404,7 +404,7 @@ async fn what_has_nothing_to_tell_is_left_out_where_that_is_asked_for() {
 
     // That one fails: it is owed, whatever is published.
     let subscriptions = database.store.subscription();
-    let failed = verdict(&taken[0], Verdict::Retry { after_s: 0 });
+    let failed = verdict(&taken[0], AfterNotify::Retry { after_s: 0 });
     subscriptions.settle_batch(&[failed]).await.unwrap();
     database.by_hand(AT_ONCE).await;
     let taken = work.take(&with_polite(quiet(&looked, 1, true))).await;

@@ -1,25 +1,23 @@
 //! The publication of a source: HTTP's conditions, looked at under the row's lock, and marks.
 
-use sql::{
-    BodyNote, EntityTags, MarkOf, Precondition, Resource, SourceChange, SourceOutcome, SourceVerb,
-};
+use events::BodyNote;
+use events::publication::PutIntent;
+use sql::{EntityTags, MarkOf, Precondition, Resource, SourceChange, SourceOutcome, SourceVerb};
 
 use crate::database::*;
 
 fn put(tag: &str, body: &str) -> SourceChange {
     SourceChange {
-        username: "bob".into(),
-        domain: "example.org".into(),
-        presentity_uri: "sip:bob@example.org".into(),
+        aor: aor("bob"),
         event: "presence".into(),
         source: "door".into(),
         entity_tag: tag.into(),
-        verb: SourceVerb::Put {
+        verb: SourceVerb::Put(PutIntent {
             granted_s: 600,
             content_type: "application/pidf+xml".into(),
             body: bytes::Bytes::copy_from_slice(body.as_bytes()),
             note: BodyNote::default(),
-        },
+        }),
         precondition: Precondition::default(),
     }
 }
@@ -266,8 +264,8 @@ async fn ended_dialogs_are_remembered() {
     let publications = database.store.publication();
     let ending = |tag: &str, keys: &[i64]| {
         let mut change = put(tag, tag);
-        if let SourceVerb::Put { note, .. } = &mut change.verb {
-            note.ended = keys.to_vec();
+        if let SourceVerb::Put(put) = &mut change.verb {
+            put.note.ended = keys.to_vec();
         }
         change
     };
@@ -408,7 +406,7 @@ async fn a_page_of_subscriptions_says_who_watches() {
     let mut rows = Vec::new();
     for n in 0..5 {
         let mut row = subscription("bob", &format!("c{n}"));
-        row.watcher_username = format!("w{n}");
+        row.watcher.username = format!("w{n}");
         row.user_agent = "Desk 7".into();
         rows.push(row);
     }

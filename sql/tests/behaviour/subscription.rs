@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use sql::{Claimed, SubscribeOutcome, SubscriptionRefresh, TakenDialog, Verdict, Written};
+use events::{SubscribeOutcome, SubscriptionRefresh};
+use sql::{AfterNotify, Claimed, TakenDialog, Written};
 
 use crate::database::*;
 
@@ -97,7 +98,7 @@ async fn create_makes_one_dialog_that_is_owed_a_notify() {
 
     // A copy at another server, which would have another Contact and another policy: the stored answer.
     let mut copy = new;
-    copy.local_contact = "sip:other".into();
+    copy.reach.local_contact = "sip:other".into();
     copy.granted_s = 60;
     let outcomes = database
         .store
@@ -141,7 +142,7 @@ async fn a_fetch_is_notified_once_as_terminated() {
         ),
         (3, "timeout", 0)
     );
-    let verdicts = [verdict(&taken[0], Verdict::Ended)];
+    let verdicts = [verdict(&taken[0], AfterNotify::Ended)];
     assert_eq!(
         database
             .store
@@ -424,7 +425,7 @@ async fn dialogs_in_flight_are_left_alone_until_their_target_changes() {
             .is_empty()
     );
     let mut moved = refresh("c1", 3, 600);
-    moved.flow = "<sip:token@192.0.2.7;lr>".into();
+    moved.reach.flow = "<sip:token@192.0.2.7;lr>".into();
     subscriptions.refresh_batch(&[moved], 0).await.unwrap();
     let again = subscriptions
         .take(OWNER, &claimed, &in_flight, 10)
@@ -439,7 +440,7 @@ async fn dialogs_in_flight_are_left_alone_until_their_target_changes() {
         (2, 1, "<sip:token@192.0.2.7;lr>")
     );
     // The old target's answer says nothing any more.
-    let void = [verdict(&first, Verdict::Ended)];
+    let void = [verdict(&first, AfterNotify::Ended)];
     let nothing = subscriptions.settle_batch(&void).await.unwrap();
     assert_eq!(nothing, Written::default());
     assert!(
@@ -462,7 +463,7 @@ async fn a_retry_waits_for_its_time_and_a_subscribe_ends_the_wait() {
     let taken = take(&database, &claimed).await.remove(0);
     let subscriptions = database.store.subscription();
     subscriptions
-        .settle_batch(&[verdict(&taken, Verdict::Retry { after_s: 30 })])
+        .settle_batch(&[verdict(&taken, AfterNotify::Retry { after_s: 30 })])
         .await
         .unwrap();
     assert_eq!(database.settle_all(OWNER, &claimed).await, 1);
@@ -502,7 +503,7 @@ async fn a_retry_waits_for_its_time_and_a_subscribe_ends_the_wait() {
     assert_eq!((retried.cseq, retried.failures), (2, 1));
     later
         .subscription()
-        .settle_batch(&[verdict(&retried, Verdict::Delivered)])
+        .settle_batch(&[verdict(&retried, AfterNotify::Delivered)])
         .await
         .unwrap();
     assert_eq!(
@@ -514,7 +515,7 @@ async fn a_retry_waits_for_its_time_and_a_subscribe_ends_the_wait() {
 
     later
         .subscription()
-        .settle_batch(&[verdict(&retried, Verdict::Retry { after_s: 3000 })])
+        .settle_batch(&[verdict(&retried, AfterNotify::Retry { after_s: 3000 })])
         .await
         .unwrap();
     later

@@ -1,6 +1,8 @@
 //! `delete_same_subs`: of the subscriptions of one subscriber the newest lives.
 
-use sql::{NewSubscription, Verdict};
+use events::NewSubscription;
+use sip::Aor;
+use sql::AfterNotify;
 
 use crate::database::*;
 
@@ -78,7 +80,7 @@ async fn the_newest_takes_the_place_of_the_others() {
     database
         .store
         .subscription()
-        .settle_batch(&[verdict(old, Verdict::Ended)])
+        .settle_batch(&[verdict(old, AfterNotify::Ended)])
         .await
         .unwrap();
     assert_eq!(living(&database).await, "c2");
@@ -89,7 +91,7 @@ async fn the_newest_takes_the_place_of_the_others() {
         .refresh_batch(&[refresh("c1", 2, 600)], 0)
         .await
         .unwrap();
-    assert_eq!(outcome, [sql::SubscribeOutcome::NoDialog]);
+    assert_eq!(outcome, [events::SubscribeOutcome::NoDialog]);
     // Not even when the newest has ended: what was older once stays older.
     let end = [refresh("c2", 2, 0)];
     database
@@ -124,12 +126,15 @@ async fn nobody_elses_subscription_ends() {
             ..same()
         },
         NewSubscription {
-            watcher_username: "eve".into(),
+            watcher: aor("eve"),
             call_id: "another watcher".into(),
             ..same()
         },
         NewSubscription {
-            watcher_domain: "example.com".into(),
+            watcher: Aor {
+                domain: "example.com".into(),
+                ..aor("watcher")
+            },
             call_id: "another domain".into(),
             ..same()
         },
@@ -191,11 +196,14 @@ async fn by_call_id_only_presentity_and_event_count() {
             ..same("second")
         },
         NewSubscription {
-            watcher_username: "eve".into(),
+            watcher: aor("eve"),
             ..same("third")
         },
         NewSubscription {
-            watcher_domain: "example.com".into(),
+            watcher: Aor {
+                domain: "example.com".into(),
+                ..aor("watcher")
+            },
             ..same("fourth")
         },
     ];
@@ -211,7 +219,7 @@ async fn by_call_id_only_presentity_and_event_count() {
     let both = [
         same("fifth"),
         NewSubscription {
-            watcher_username: "eve".into(),
+            watcher: aor("eve"),
             ..same("sixth")
         },
     ];

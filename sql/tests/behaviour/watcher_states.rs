@@ -9,9 +9,9 @@ async fn states(database: &Database) -> Vec<String> {
     rows.iter().map(|row| row.get(0)).collect()
 }
 
-fn by(watcher: &str, event: &str, call_id: &str) -> sql::NewSubscription {
-    sql::NewSubscription {
-        watcher_username: watcher.into(),
+fn by(watcher: &str, event: &str, call_id: &str) -> events::NewSubscription {
+    events::NewSubscription {
+        watcher: aor(watcher),
         event: event.into(),
         ..subscription("bob", call_id)
     }

@@ -2,10 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use sql::{
-    Claimed, NewSubscription, Resource, Rest, SubscriptionRefresh, TakenDialog, Verdict,
-    WatchedResource, Watcher, Written,
-};
+use events::{NewSubscription, SubscriptionRefresh};
+use sql::{AfterNotify, Claimed, Resource, Rest, TakenDialog, WatchedResource, Watcher, Written};
 
 use crate::database::*;
 
@@ -36,7 +34,7 @@ async fn change(database: &Database, row: SubscriptionRefresh) {
         .await
         .unwrap();
     assert!(
-        matches!(outcomes[0], sql::SubscribeOutcome::Accepted { .. }),
+        matches!(outcomes[0], events::SubscribeOutcome::Accepted { .. }),
         "{outcomes:?}"
     );
 }
@@ -53,7 +51,7 @@ async fn work(database: &Database) -> Vec<(String, TakenDialog)> {
     let verdicts: Vec<_> = taken
         .iter()
         .filter(|(_, dialog)| dialog.status == 3)
-        .map(|(_, dialog)| verdict(dialog, Verdict::Ended))
+        .map(|(_, dialog)| verdict(dialog, AfterNotify::Ended))
         .collect();
     store.subscription().settle_batch(&verdicts).await.unwrap();
     database.settle_all(OWNER, &claimed).await;
@@ -168,7 +166,7 @@ async fn nobody_watches_the_watchers_and_nothing_is_queued() {
     );
     // A watcher of another presentity, and of another package, is not concerned.
     let mut others = [winfo_subscription("w1"), winfo_subscription("w2")];
-    others[0].presentity_uri = resource("al").presentity_uri;
+    others[0].aor = aor("al");
     others[1].event = "dialog.winfo".into();
     create(&database, &others).await;
     work(&database).await;
@@ -255,7 +253,7 @@ async fn a_subscriber_that_is_gone_is_told_of() {
     // 481 to its NOTIFY.
     store
         .subscription()
-        .settle_batch(&[verdict(phone, Verdict::Ended)])
+        .settle_batch(&[verdict(phone, AfterNotify::Ended)])
         .await
         .unwrap();
     database.settle_all(OWNER, &claimed).await;
@@ -301,7 +299,7 @@ async fn a_refresh_changes_nobodys_status() {
     database
         .store
         .subscription()
-        .settle_batch(&[verdict(phone, Verdict::Retry { after_s: 0 })])
+        .settle_batch(&[verdict(phone, AfterNotify::Retry { after_s: 0 })])
         .await
         .unwrap();
     at_once(&database).await;
@@ -349,7 +347,7 @@ async fn what_must_be_full_and_how_far_partial_state_reaches_back() {
     database
         .store
         .subscription()
-        .settle_batch(&[verdict(dialog, Verdict::Retry { after_s: 0 })])
+        .settle_batch(&[verdict(dialog, AfterNotify::Retry { after_s: 0 })])
         .await
         .unwrap();
     at_once(&database).await;
@@ -398,9 +396,9 @@ async fn the_list_says_who_watches_and_who_has_gone() {
     let database = Database::new().await;
     let mut named = subscription("bob", "c1");
     named.from_display = "Alice & \"Co\"".into();
-    named.watcher_username = "alice".into();
+    named.watcher.username = "alice".into();
     let mut phone = subscription("bob", "c2");
-    (phone.watcher_username, phone.watcher_domain) = ("+15551234".into(), String::new());
+    (phone.watcher.username, phone.watcher.domain) = ("+15551234".into(), String::new());
     let past = database
         .store
         .at(SystemTime::now() - Duration::from_secs(100));
@@ -710,12 +708,12 @@ async fn a_document_in_pieces_goes_on_where_it_was() {
     again.event = "presence.winfo".into();
     change(&database, again.clone()).await;
     let go_on = |told_to| {
-        Verdict::More(Rest {
+        AfterNotify::More(Rest {
             told_to: Some(told_to),
             after_s: 0,
         })
     };
-    let judge = async |dialog: &TakenDialog, judgement: Verdict| {
+    let judge = async |dialog: &TakenDialog, judgement: AfterNotify| {
         let subscription = database.store.subscription();
         let verdicts = [verdict(dialog, judgement)];
         subscription.settle_batch(&verdicts).await.unwrap()
@@ -750,7 +748,7 @@ async fn a_document_in_pieces_goes_on_where_it_was() {
     assert_eq!(owed(&database).await, [""; 0], "and that was all");
 
     // A failure begins anew.
-    judge(&last, Verdict::Retry { after_s: 0 }).await;
+    judge(&last, AfterNotify::Retry { after_s: 0 }).await;
     at_once(&database).await;
     let anew = next().await;
     assert_eq!((anew.told_to, anew.partial_since), (None, None));
@@ -869,7 +867,7 @@ async fn an_end_between_two_pieces_is_told() {
         after_s: 0,
     };
     let subscription = database.store.subscription();
-    let verdicts = [verdict(&begin, Verdict::More(rest))];
+    let verdicts = [verdict(&begin, AfterNotify::More(rest))];
     subscription.settle_batch(&verdicts).await.unwrap();
     // Its end is told to nobody by version, as if that had been settled between two pieces.
     database

@@ -117,7 +117,7 @@ mod tests {
             removed_reason: "probation",
             rules,
             lists: &Lists::default(),
-            now: Moment::from_epoch_s(0),
+            now: Moment::from_epoch_us(0),
             sphere: None,
         };
         let watcher = Watcher::of(Aor {

@@ -49,15 +49,15 @@ impl View {
             let inner = outline.element(child);
             let gap = at..inner.start;
             at = inner.end;
-            let verdict = self.verdict(outline, child, part);
-            if verdict != Verdict::Hidden {
+            let treatment = self.treatment(outline, child, part);
+            if treatment != Treatment::Hidden {
                 push_blank(out, &outline.text()[gap]);
             }
-            match verdict {
-                Verdict::Hidden => {}
-                Verdict::Whole => out.push_str(&outline.text()[inner.start..inner.end]),
-                Verdict::Filtered(part) => self.push_filtered(out, outline, child, part),
-                Verdict::UserInput(level) => {
+            match treatment {
+                Treatment::Hidden => {}
+                Treatment::Whole => out.push_str(&outline.text()[inner.start..inner.end]),
+                Treatment::Filtered(part) => self.push_filtered(out, outline, child, part),
+                Treatment::UserInput(level) => {
                     push_tag(out, outline, inner, |name| {
                         is_declaration(name)
                             || (level == UserInput::Thresholds && name == "idle-threshold")
@@ -70,7 +70,7 @@ impl View {
         out.push_str(&outline.text()[element.close_start..element.end]);
     }
 
-    fn verdict(&self, outline: &Outline<'_>, index: usize, parent: Part) -> Verdict {
+    fn treatment(&self, outline: &Outline<'_>, index: usize, parent: Part) -> Treatment {
         let element = outline.element(index);
         let component = match (parent, &*element.namespace, element.name) {
             (Part::Presence, PIDF, "tuple") => Some((Part::Tuple, &self.services)),
@@ -80,18 +80,18 @@ impl View {
         };
         if let Some((part, selection)) = component {
             return match (selection.selects(outline, index), &self.attributes) {
-                (false, _) => Verdict::Hidden,
-                (true, Attributes::All) => Verdict::Whole,
-                (true, Attributes::Only { .. }) => Verdict::Filtered(part),
+                (false, _) => Treatment::Hidden,
+                (true, Attributes::All) => Treatment::Whole,
+                (true, Attributes::Only { .. }) => Treatment::Filtered(part),
             };
         }
         match (parent, &*element.namespace, element.name) {
-            (Part::Tuple, PIDF, "status") => Verdict::Filtered(Part::Status),
+            (Part::Tuple, PIDF, "status") => Treatment::Filtered(Part::Status),
             (Part::Tuple, PIDF, "contact" | "timestamp")
             | (Part::Tuple, RPID, "service-class")
             | (Part::Status, PIDF, "basic")
             | (Part::Person, DATA_MODEL, "timestamp")
-            | (Part::Device, DATA_MODEL, "timestamp" | "deviceID") => Verdict::Whole,
+            | (Part::Device, DATA_MODEL, "timestamp" | "deviceID") => Treatment::Whole,
             (_, namespace, name) => self.attribute_verdict(outline, index, namespace, name),
         }
     }
@@ -102,22 +102,22 @@ impl View {
         index: usize,
         namespace: &str,
         name: &str,
-    ) -> Verdict {
+    ) -> Treatment {
         let Attributes::Only {
             known,
             user_input,
             unknown,
         } = &self.attributes
         else {
-            return Verdict::Whole;
+            return Treatment::Whole;
         };
         let is_shown = if namespace == RPID && name == "user-input" {
             return match user_input {
-                UserInput::False => Verdict::Hidden,
-                UserInput::Full => Verdict::Whole,
+                UserInput::False => Treatment::Hidden,
+                UserInput::Full => Treatment::Whole,
                 // An extension inside might tell what the level hides.
-                _ if !outline.is_plain(index) => Verdict::Hidden,
-                level => Verdict::UserInput(*level),
+                _ if !outline.is_plain(index) => Treatment::Hidden,
+                level => Treatment::UserInput(*level),
             };
         } else if let Some(attribute) = Attribute::of(namespace, name) {
             known.contains(&attribute)
@@ -126,9 +126,9 @@ impl View {
             !unknown.is_empty() && unknown.contains(&(namespace.to_owned(), name.to_owned()))
         };
         if is_shown {
-            Verdict::Whole
+            Treatment::Whole
         } else {
-            Verdict::Hidden
+            Treatment::Hidden
         }
     }
 }
@@ -174,7 +174,7 @@ impl Selection {
 
 /// What happens to an element.
 #[derive(PartialEq, Eq, Clone, Copy)]
-enum Verdict {
+enum Treatment {
     Hidden,
     Whole,
     Filtered(Part),

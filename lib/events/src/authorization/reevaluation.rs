@@ -28,7 +28,7 @@ pub struct Ground<'a> {
 
 /// A decision to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verdict {
+pub struct RulesVerdict {
     /// The decision.
     pub row: DecisionRow,
     /// The epoch second at which it must be made again, if nothing else changes before.
@@ -37,7 +37,7 @@ pub struct Verdict {
 
 impl Ground<'_> {
     /// Decides about one watcher.
-    pub fn decide(&self, watcher: &Watcher) -> Verdict {
+    pub fn decide(&self, watcher: &Watcher) -> RulesVerdict {
         let circumstances = Circumstances {
             watcher,
             now: self.now,
@@ -45,23 +45,11 @@ impl Ground<'_> {
             lists: self.lists,
         };
         let decision = decide(self.policy, self.rules, &circumstances);
-        Verdict {
+        RulesVerdict {
             row: DecisionRow::of(&decision, self.removed_reason),
             recheck_at_s: next_change(self.policy, self.rules, &circumstances)
                 .map(Moment::epoch_s_rounded_up),
         }
-    }
-
-    /// The new verdicts of those watchers for whom they differ from the stored ones, with their place in the input. Whoever only
-    /// is to be looked at again at another time is among them; [`step`](super::watcher_state::step) tells who is to be notified.
-    pub fn differing(&self, stored: &[(Watcher, Verdict)]) -> Vec<(usize, Verdict)> {
-        stored
-            .iter()
-            .enumerate()
-            .map(|(place, (watcher, before))| (place, self.decide(watcher), before))
-            .filter(|(_, after, before)| after != *before)
-            .map(|(place, after, _)| (place, after))
-            .collect()
     }
 }
 
@@ -91,6 +79,20 @@ mod tests {
         (0..count).map(|n| Watcher::Identified(aor(n))).collect()
     }
 
+    /// The new verdicts of those watchers for whom they differ from the stored ones, with their place in the input.
+    fn differing(
+        ground: &Ground<'_>,
+        stored: &[(Watcher, RulesVerdict)],
+    ) -> Vec<(usize, RulesVerdict)> {
+        stored
+            .iter()
+            .enumerate()
+            .map(|(place, (watcher, before))| (place, ground.decide(watcher), before))
+            .filter(|(_, after, before)| after != *before)
+            .map(|(place, after, _)| (place, after))
+            .collect()
+    }
+
     #[test]
     fn ten_of_ten_thousand_are_concerned() {
         let (policy, lists) = (AuthorizationPolicy::default(), Lists::default());
@@ -100,23 +102,23 @@ mod tests {
             removed_reason: "probation",
             rules,
             lists: &lists,
-            now: Moment::from_epoch_s(1_767_225_600),
+            now: Moment::from_epoch_us(1_767_225_600_000_000),
             sphere: None,
         };
-        let stored: Vec<(Watcher, Verdict)> = watchers(10_000)
+        let stored: Vec<(Watcher, RulesVerdict)> = watchers(10_000)
             .into_iter()
             .map(|watcher| {
                 let verdict = ground(&before).decide(&watcher);
                 (watcher, verdict)
             })
             .collect();
-        assert_eq!(ground(&before).differing(&stored), []);
+        assert_eq!(differing(&ground(&before), &stored), []);
 
         let blocked: String = (0..10)
             .map(|n| format!("<except id='sip:w{}@example.com'/>", n * 997))
             .collect();
         let after = rules(&blocked, "");
-        let differing = ground(&after).differing(&stored);
+        let differing = differing(&ground(&after), &stored);
         let places: Vec<usize> = differing.iter().map(|(place, _)| *place).collect();
         assert_eq!(places, (0..10).map(|n| n * 997).collect::<Vec<_>>());
         for (place, verdict) in &differing {
@@ -144,7 +146,7 @@ mod tests {
             removed_reason: "probation",
             rules,
             lists: &lists,
-            now: Moment::from_epoch_s(now_s),
+            now: Moment::from_epoch_us(now_s * 1_000_000),
             sphere: None,
         };
         let watcher = watchers(1).remove(0);
@@ -153,7 +155,7 @@ mod tests {
             ground(&before, 1_767_000_000).decide(&watcher),
         )];
         assert_eq!(stored[0].1.recheck_at_s, None);
-        let differing = ground(&after, 1_767_000_000).differing(&stored);
+        let differing = differing(&ground(&after, 1_767_000_000), &stored);
         assert_eq!(differing.len(), 1);
         let verdict = &differing[0].1;
         assert_eq!(

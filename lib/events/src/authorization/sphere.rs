@@ -122,9 +122,9 @@ mod tests {
             let document = format!(
                 "<presence xmlns='{PIDF}' xmlns:dm='{DATA_MODEL}' xmlns:r='{RPID}' xmlns:x='urn:x'>{inside}</presence>"
             );
-            let found = sphere_of(document.as_bytes(), Moment::from_epoch_s(10));
+            let found = sphere_of(document.as_bytes(), Moment::from_epoch_us(10_000_000));
             assert_eq!(found.as_deref(), expected, "{inside}");
         }
-        assert_eq!(sphere_of(b"<presence>", Moment::from_epoch_s(0)), None);
+        assert_eq!(sphere_of(b"<presence>", Moment::from_epoch_us(0)), None);
     }
 }

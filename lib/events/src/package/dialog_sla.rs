@@ -7,14 +7,14 @@
 
 use std::sync::Arc;
 
-use super::{Echo, EntityTags, EventPackage, PackageOptions};
+use super::{Echo, EventPackage, PackageOptions, TagChange};
 use crate::document::dialog_info;
 
 /// The package.
 pub(super) fn package(options: &Arc<PackageOptions>) -> EventPackage {
     let expires_s = options.sla.default_expires_s;
     EventPackage {
-        entity_tags: EntityTags::Kept,
+        tag_change: TagChange::Kept,
         echo: Echo::Withheld,
         check: |_, body| dialog_info::check(body),
         note: |_, body, publisher| dialog_info::note(body, publisher),

@@ -35,8 +35,11 @@ fn parse(bytes: Vec<u8>) -> Request {
 }
 
 fn decide_by(policy: &Policy, bytes: Vec<u8>) -> Result<PublishIntent, PublishReject> {
+    let request = parse(bytes);
+    let sound = request.check_mandatory();
+    sound.map_err(|fault| PublishReject::BadRequest(fault.reason))?;
     decide(
-        &parse(bytes),
+        &request,
         &Registry::standard(),
         policy,
         &Secret::new(b"secret"),
@@ -183,7 +186,7 @@ fn a_shared_line_keeps_its_entity_tag() {
     ) {
         PublishIntent::Change(change) => {
             assert_eq!(change.if_match, "e1");
-            assert_eq!(change.entity_tags, EntityTags::Kept);
+            assert_eq!(change.tag_change, TagChange::Kept);
             // It names the request all the same.
             assert_ne!(change.entity_tag, "e1");
             assert_eq!(change.sender.as_deref(), Some("sip:phone@192.0.2.1"));
@@ -202,7 +205,7 @@ fn a_shared_line_keeps_its_entity_tag() {
     {
         PublishIntent::Change(change) => {
             assert_ne!(change.entity_tag, "e1");
-            assert_eq!(change.entity_tags, EntityTags::Renewed);
+            assert_eq!(change.tag_change, TagChange::Renewed);
             assert_eq!(change.sender, None);
         }
         other => panic!("{other:?}"),

@@ -27,8 +27,11 @@ fn parse(bytes: Vec<u8>) -> sip::Request {
 
 fn decide_by(policy: &Policy, text: &str) -> Result<SubscribeIntent, SubscribeReject> {
     let request = parse(text.to_owned().into_bytes());
+    let sound = request.check_mandatory();
+    sound.map_err(|fault| SubscribeReject::BadRequest(fault.reason))?;
     decide(
         &request,
+        None,
         &Registry::standard(),
         policy,
         &Secret::new(b"secret"),
@@ -136,7 +139,9 @@ fn a_subscribe_with_our_tag_refreshes() {
             request: refresh.request,
             contact: Some("sip:alice@192.0.2.1:5070;transport=tcp".to_owned()),
             granted_s: 600,
+            decided_by: DecidedBy::Nobody,
             feature: None,
+            reach: Reach::default(),
         }
     );
     let remove = refreshed("Event: presence\r\nExpires: 0\r\n");

@@ -126,7 +126,7 @@ fn sphere_is_found_by_prefix() {
         xmlns:any='urn:ietf:params:xml:ns:pidf:rpid' entity='e'><d:person id='p'><any:sphere>work</any:sphere></d:person></presence>",
     ]);
     assert_eq!(
-        sphere::sphere_of(&document.body, Moment::from_epoch_s(0)).as_deref(),
+        sphere::sphere_of(&document.body, Moment::from_epoch_us(0)).as_deref(),
         Some("work")
     );
 }

@@ -153,7 +153,7 @@ fn scene() -> impl Strategy<Value = Scene> {
         0..25i64,
     )
         .prop_map(|(watcher, sphere, now)| Scene {
-            now: Moment::from_epoch_s(now),
+            now: Moment::from_epoch_us(now * 1_000_000),
             sphere: sphere.map(str::to_owned),
             ..Scene::of(watcher)
         })
@@ -258,7 +258,7 @@ proptest! {
         let next = scene.next_change(&rules).map_or(i64::MAX, Moment::epoch_s_rounded_up);
         let mut then = scene;
         for second in then.now.epoch_s_rounded_up()..30 {
-            then.now = Moment::from_epoch_s(second);
+            then.now = Moment::from_epoch_us(second * 1_000_000);
             let differs = !then.decide(&rules).shows_the_same_as(&current);
             prop_assert!(second >= next || !differs, "at {}", second);
             if second == next {

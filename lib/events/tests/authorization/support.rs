@@ -49,7 +49,7 @@ impl Scene {
         };
         Self {
             watcher,
-            now: Moment::from_epoch_s(0),
+            now: Moment::from_epoch_us(0),
             sphere: None,
             lists: Lists::default(),
         }

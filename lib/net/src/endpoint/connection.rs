@@ -247,7 +247,6 @@ async fn read(
         let mut batch = Vec::new();
         loop {
             match framer.next() {
-                Ok(Some(Frame::Message(bytes))) if sip::is_keepalive(&bytes) => {}
                 Ok(Some(Frame::Message(bytes))) => {
                     queue.owes(&bytes, origin);
                     batch.push(Packet {

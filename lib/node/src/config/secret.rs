@@ -214,8 +214,14 @@ mod tests {
     #[test]
     fn psql_is_handed_what_its_command_line_must_not_show() {
         for (url, environment) in [
-            ("postgres://u:se%40cret@host/db", &[("PGPASSWORD", "se@cret")][..]),
-            ("postgres://u@host/db?sslmode=require&keepalives=1", &[("PGSSLMODE", "require")]),
+            (
+                "postgres://u:se%40cret@host/db",
+                &[("PGPASSWORD", "se@cret")][..],
+            ),
+            (
+                "postgres://u@host/db?sslmode=require&keepalives=1",
+                &[("PGSSLMODE", "require")],
+            ),
             (
                 "host=h user=u password='a b' options='-c role=x'",
                 &[("PGPASSWORD", "a b"), ("PGOPTIONS", "-c role=x")],
@@ -224,7 +230,9 @@ mod tests {
         ] {
             let parsed: DatabaseUrl = url.parse().unwrap_or_else(|e| panic!("{url}: {e}"));
             let handed = parsed.psql_environment().iter();
-            let handed: Vec<_> = handed.map(|(name, value)| (*name, value.as_str())).collect();
+            let handed: Vec<_> = handed
+                .map(|(name, value)| (*name, value.as_str()))
+                .collect();
             assert_eq!(handed, environment, "{url}");
         }
     }

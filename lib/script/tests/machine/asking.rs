@@ -2,7 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use script::{Attribute, DialogKey, ReplyTo, Subscription, Way};
+use events::{DialogId, Finding, Inquiry, StoredSubscription};
+use script::{Attribute, ReplyTo, Subscription, Way};
 
 use super::*;
 
@@ -54,30 +55,30 @@ fn functions_ask_and_return_codes() {
             watcher_uri: Some(own("<sip:w@y>")),
         },
         Ask::DefaultRoute { priority: None },
-        Ask::AuthStatus {
+        Ask::Database(Inquiry::AuthStatus {
             watcher_uri: own("sip:w@y"),
             presentity_uri: own("sip:p@y"),
-        },
-        Ask::HasSubscribers {
+        }),
+        Ask::Database(Inquiry::HasSubscribers {
             presentity_uri: own("sip:p@y"),
             event: own("dialog"),
-        },
-        Ask::RefreshWatchers {
+        }),
+        Ask::Database(Inquiry::RefreshWatchers {
             uri: own("sip:p@y"),
             event: own("presence"),
             kind: 1,
             file: None,
-        },
-        Ask::RefreshWatchers {
+        }),
+        Ask::Database(Inquiry::RefreshWatchers {
             uri: own("sip:p@y"),
             event: own("presence"),
             kind: 2,
             file: Some((own("uri"), own("name"))),
-        },
-        Ask::UpdateWatchers {
+        }),
+        Ask::Database(Inquiry::UpdateWatchers {
             uri: own("sip:p@y"),
             event: own("presence"),
-        },
+        }),
         Ask::Reply {
             code: 404,
             reason: None,
@@ -112,7 +113,10 @@ fn asking_works_through_pcall_and_callbacks() {
     let mut step = machine.resume(call, Told::Code(7));
     for code in [1, -1, 1] {
         let (call, ask) = asks(step);
-        assert!(matches!(ask, Ask::HasSubscribers { .. }), "{ask:?}");
+        assert!(
+            matches!(ask, Ask::Database(Inquiry::HasSubscribers { .. })),
+            "{ask:?}"
+        );
         step = machine.resume(call, Told::Code(code));
     }
     assert_eq!(done(step), 0);
@@ -247,11 +251,16 @@ fn subs_are_those_of_the_call() {
            assert(subs.expires == 60 and math.type(subs.expires) == 'integer')
            assert(subs.pres_uri == 'sip:p@y', subs.pres_uri)
            assert(subs.expires == 60, 'what was known stays')
-           assert(subs.reason == nil)
+           assert(subs.flags == 8 and subs.reason == '')
+           for name in ('uri pres_uri to_user to_domain from_user from_domain watcher_username watcher_domain event event_id to_tag ' ..
+             'from_tag callid remote_cseq local_cseq contact local_contact record_route expires status reason version flags ' ..
+             'user_agent'):gmatch('%S+') do
+             assert(subs[name] ~= nil, name)
+           end
            assert(not pcall(function() return subs.nothing end))
          end",
     );
-    let mut known = Subscription::of(DialogKey {
+    let mut known = Subscription::of(DialogId {
         call_id: "c".to_owned(),
         to_tag: "t".to_owned(),
         from_tag: "f".to_owned(),
@@ -259,15 +268,29 @@ fn subs_are_those_of_the_call() {
     known.set_number(Attribute::Expires, 60);
     let (call, _) = asks(machine.route(publish()));
     let (call, ask) = asks(machine.resume(call, Told::Handled(1, Some(Box::new(known)))));
-    let Ask::ReadSubscription(known) = ask else {
+    let Ask::Database(Inquiry::Subscription(dialog)) = ask else {
         panic!("{ask:?}");
     };
-    assert_eq!(known.key().call_id, "c");
-    let mut stored = Subscription::default();
-    stored.set_text(Attribute::PresUri, "sip:p@y");
-    stored.set_number(Attribute::Expires, 59);
-    let told = Told::Subscription(Box::new(known.completed(Some(stored))));
+    assert_eq!(dialog.call_id, "c");
+    let stored = StoredSubscription {
+        presentity_uri: "sip:p@y".to_owned(),
+        expires_s: 59,
+        flags: 8,
+        ..StoredSubscription::default()
+    };
+    let told = Told::Database(Finding::Subscription(Some(Box::new(stored))));
     assert_eq!(done(machine.resume(call, told)), 0);
+    // Neither stored nor known; and nobody could tell, which is asked again.
+    let machine = route("handle_subscribe() assert(subs.uri == nil and subs.reason == nil)");
+    let handled = || Told::Handled(1, Some(Box::new(Subscription::of(DialogId::default()))));
+    let (call, _) = asks(machine.route(publish()));
+    let (call, _) = asks(machine.resume(call, handled()));
+    let nothing = Told::Database(Finding::Subscription(None));
+    assert_eq!(done(machine.resume(call, nothing)), 0);
+    let (call, _) = asks(machine.route(publish()));
+    let (call, _) = asks(machine.resume(call, handled()));
+    let (call, _) = asks(machine.resume(call, Told::Code(-1)));
+    assert_eq!(done(machine.resume(call, Told::Code(-1))), 0);
     // pres_subs_mode = 0: nothing is known of it.
     let machine = route("handle_subscribe() assert(subs.uri == nil and subs.callid == nil)");
     let (call, _) = asks(machine.route(publish()));
@@ -385,9 +408,9 @@ fn the_event_of_the_guide() {
     let Ok(Message::Response(response)) = response else {
         panic!("no response");
     };
-    let subscription = Subscription::of(DialogKey {
+    let subscription = Subscription::of(DialogId {
         call_id: "c".to_owned(),
-        ..DialogKey::default()
+        ..DialogId::default()
     });
     let answered = machine.notify_reply(ReplyTo::Response(response, WAY), Some(subscription));
     assert_eq!(done(answered), 0);

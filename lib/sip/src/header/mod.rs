@@ -16,6 +16,6 @@ pub use cseq::CSeq;
 pub use event::Event;
 pub use media_type::MediaType;
 pub use name::HeaderName;
-pub use name_addr::NameAddr;
+pub use name_addr::{NameAddr, enclosed_uri};
 pub use params::Params;
 pub use via::Via;

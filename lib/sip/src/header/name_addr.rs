@@ -66,6 +66,15 @@ impl NameAddr {
     }
 }
 
+/// The URI that somebody has written down for a person: what stands in angle brackets, whatever is around them, or else all of it.
+/// Unlike in a header ([`NameAddr::parse`]), parameters without brackets are the URI's own.
+pub fn enclosed_uri(text: &str) -> &str {
+    let inside = text
+        .split_once('<')
+        .and_then(|(_, rest)| rest.split_once('>'));
+    inside.map_or(text, |(uri, _)| uri).trim()
+}
+
 /// The display name, and where `<` is; `None` inside: no brackets. `None`: malformed.
 fn display_name(text: &str) -> Option<(Option<String>, Option<usize>)> {
     if text.starts_with('"') {

@@ -7,7 +7,8 @@ use crate::seen::{ChangedBy, Manner};
 use crate::watchers::Wanted;
 use events::Registry;
 use sql::{
-    LastChange, Looked, Resource, Seen, Store, StoreError, TakenDialog, WatchedResource, Watcher,
+    ClaimedViews, LastChange, Resource, Seen, Store, StoreError, TakenDialog, WatchedResource,
+    Watcher,
 };
 use std::sync::Arc;
 
@@ -45,7 +46,7 @@ impl Reading {
     }
 
     /// What is known of each resource before the take; `changes` are their last ones.
-    pub(super) async fn look(
+    pub(super) async fn read_before(
         &self,
         store: &Store,
         resources: &[Arc<Resource>],
@@ -68,12 +69,12 @@ impl Reading {
                 at.push(place);
             }
         }
-        let (looked, listed) = store.publication().list_claimed(&asked).await?;
-        let mut seen = rendered.look(self.registry(), &asked, &made, &looked, &listed);
-        self.find_own(store, &asked, &made, &looked, &mut seen)
+        let (claimed, listed) = store.publication().list_claimed(&asked).await?;
+        let mut seen = rendered.read_before(self.registry(), &asked, &made, &claimed, &listed);
+        self.find_own(store, &asked, &made, &claimed, &mut seen)
             .await?;
-        for (look, seen) in looked.iter().zip(seen) {
-            if let Some(place) = at.get(look.resource_index) {
+        for (views, seen) in claimed.iter().zip(seen) {
+            if let Some(place) = at.get(views.resource_index) {
                 known[*place] = Known::Seen(seen);
             }
         }
@@ -86,12 +87,12 @@ impl Reading {
         store: &Store,
         resources: &[Resource],
         changes: &[LastChange],
-        looked: &[Looked],
+        claimed: &[ClaimedViews],
         seen: &mut [Seen],
     ) -> Result<(), StoreError> {
         let (mut asked, mut about) = (Vec::new(), Vec::new());
-        for (index, look) in looked.iter().enumerate() {
-            let place = look.resource_index;
+        for (index, views) in claimed.iter().enumerate() {
+            let place = views.resource_index;
             let (Some(resource), Some(change)) = (resources.get(place), changes.get(place)) else {
                 continue;
             };

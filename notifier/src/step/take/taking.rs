@@ -76,7 +76,7 @@ impl Taking {
     ) -> Result<Take, StoreError> {
         let asked = &resources[part.clone()];
         let changes = &self.changes[part.clone()];
-        let (known, rendered) = self.reading.look(&store, asked, changes).await?;
+        let (known, rendered) = self.reading.read_before(&store, asked, changes).await?;
         let mut places = Vec::with_capacity(asked.len());
         let mut offers = Vec::with_capacity(asked.len());
         for (place, (resource, known)) in asked.iter().zip(&known).enumerate() {
@@ -126,7 +126,7 @@ impl Taking {
         take: &mut Take,
     ) -> Result<(), StoreError> {
         let resource = &resources[place];
-        let store = self.store.in_a_hurry();
+        let store = self.store.with_short_lock_timeout();
         let dialogs = store.subscription().list_open(resource).await?;
         // Without any of its dialogs: does the fault lie in what is read of it?
         let without = self

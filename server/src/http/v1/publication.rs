@@ -1,11 +1,11 @@
 //! PUT, DELETE, and GET with a source: the publication that one source has of a presentity.
 
-use ::events::publication::{Put, PutIntent, decide_put};
+use ::events::publication::{Put, decide_put};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, LOCATION};
 use hyper::{HeaderMap, Request, StatusCode};
 use serde_json::json;
-use sql::{BodyNote, Precondition, SourceChange, SourceOutcome, SourceVerb, Store, StoreError};
+use sql::{Precondition, SourceChange, SourceOutcome, SourceVerb, Store, StoreError};
 
 use super::target::{Query, Target, whole_number};
 use super::{DEFAULT_SOURCE, accept, condition, represented};
@@ -68,7 +68,12 @@ pub(super) async fn put(
     let intent = decide_put(&document, target.package, &http.policy)
         .map_err(|reject| Problem::of_reject(&reject, &http.registry))?;
     let granted_s = intent.granted_s;
-    let change = change(target, &head.source, head.precondition, verb(intent));
+    let change = change(
+        target,
+        &head.source,
+        head.precondition,
+        SourceVerb::Put(intent),
+    );
     let code = match carry_out(&http.store, &change).await? {
         SourceOutcome::Created => StatusCode::CREATED,
         SourceOutcome::ConditionFailed => return Err(Problem::precondition_failed()),
@@ -183,18 +188,6 @@ fn requested_s(http: &Http, headers: &HeaderMap, query: &Query) -> Result<Option
     }
 }
 
-fn verb(intent: PutIntent) -> SourceVerb {
-    SourceVerb::Put {
-        granted_s: intent.granted_s,
-        content_type: intent.content_type,
-        body: intent.body,
-        note: BodyNote {
-            ended: intent.note.ended,
-            has_dialog: intent.note.has_dialog,
-        },
-    }
-}
-
 fn change(
     target: &Target<'_>,
     source: &str,
@@ -202,9 +195,7 @@ fn change(
     verb: SourceVerb,
 ) -> SourceChange {
     SourceChange {
-        username: target.aor.username.clone(),
-        domain: target.aor.domain.clone(),
-        presentity_uri: target.aor.uri(),
+        aor: target.aor.clone(),
         event: target.package.name.clone().into_owned(),
         source: source.to_owned(),
         // Each request is one of its own: HTTP repeats nothing by itself.

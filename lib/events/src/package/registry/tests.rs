@@ -1,4 +1,4 @@
-use super::super::{Authorization, Echo, EntityTags, MergeInput, StateSource};
+use super::super::{Authorization, Echo, MergeInput, StateSource, TagChange};
 use super::*;
 
 fn event(value: &str) -> sip::Event {
@@ -149,7 +149,7 @@ fn packages_are_what_the_table_of_the_model_says() {
         );
         assert_eq!(package.default_expires_s, 3600);
         let is_sla = name == "dialog;sla";
-        assert_eq!(package.entity_tags == EntityTags::Kept, is_sla);
+        assert_eq!(package.tag_change == TagChange::Kept, is_sla);
         assert_eq!(package.echo == Echo::Withheld, is_sla);
     }
     assert_eq!(

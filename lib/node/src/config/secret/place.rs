@@ -137,8 +137,11 @@ impl Place {
             "hostaddr" if self.hosts.is_empty() => self.hosts = list(&value),
             "port" => self.ports = list(&value),
             name if DatabaseUrl::PARAMETERS.contains(&name) => {
-                let known = IN_ENVIRONMENT.iter().find(|(parameter, _)| *parameter == name);
-                self.environment.extend(known.map(|(_, variable)| (*variable, value)));
+                let known = IN_ENVIRONMENT
+                    .iter()
+                    .find(|(parameter, _)| *parameter == name);
+                self.environment
+                    .extend(known.map(|(_, variable)| (*variable, value)));
             }
             _ => return Err(ValueError::DatabaseParameter),
         }
