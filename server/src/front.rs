@@ -11,13 +11,12 @@ use events::{Policy, Registry};
 use net::{Endpoint, FlowKey};
 use sip::token::Secret;
 use sip::{Limits, Request};
-use sql::{Authorization, Judge, Priority, Store, StoreError};
+use sql::{Authorization, Judge, Priority, Ringer, Store, StoreError};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
 use crate::admission::{Admission, Admitted};
 use crate::answer::{self, Answer};
-use crate::doorbell::Doorbell;
 use crate::flow::Addresses;
 use crate::relay::Unanswered;
 use crate::script::{Call, Scripts};
@@ -40,7 +39,7 @@ pub(crate) struct Front {
     pub(crate) creates_subscriptions: Arc<WriteQueue<subscribe::Create>>,
     pub(crate) refreshes_subscriptions: Arc<WriteQueue<subscribe::Refresh>>,
     pub(crate) sets_features: Arc<WriteQueue<subscribe::SetFeature>>,
-    pub(crate) doorbell: Doorbell,
+    pub(crate) doorbell: Ringer,
     /// The operator's script, if there is one.
     pub(crate) scripts: Option<Scripts>,
     /// Publications without a priority have one by their age (`xavp_cfg`).
@@ -121,7 +120,7 @@ impl Front {
             ),
             // A key that somebody presses now and then: one row a statement.
             sets_features: WriteQueue::new(subscribe::SetFeature(store.clone()), writers, 1),
-            doorbell: Doorbell::default(),
+            doorbell: Ringer::default(),
             scripts: None,
             priority_by_age: !config.presence.xavp_cfg.is_empty(),
             cseq_offset: config.presence.cseq_offset.get(),

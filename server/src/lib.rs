@@ -8,10 +8,8 @@
 mod admission;
 mod answer;
 mod dispatch;
-mod doorbell;
 mod flow;
 mod front;
-pub mod http;
 mod node_row;
 pub mod publish;
 mod relay;
@@ -29,13 +27,13 @@ use sip::{Limits, Transport};
 use sql::{Store, StoreError, StoreOptions, Tables};
 use thiserror::Error;
 use tokio::task::JoinHandle;
+use web::Web;
 
 pub use admission::{Admission, Admitted};
 pub use script::read_script;
 
 use crate::flow::Addresses;
 use crate::front::Front;
-use crate::http::Http;
 use crate::node_row::NodeRow;
 use crate::script::Scripts;
 
@@ -119,7 +117,7 @@ pub async fn run(
     };
     let (endpoint, incoming) = Endpoint::bind(&listeners, limits, options).await?;
     let http_listener = match config.http.listen {
-        Some(addr) => Some(http::listen(addr).map_err(|source| RunError::Http { addr, source })?),
+        Some(addr) => Some(web::listen(addr).map_err(|source| RunError::Http { addr, source })?),
         None => None,
     };
     let internal =
@@ -163,15 +161,15 @@ pub async fn run(
         http = listener.local_addr().ok();
         // Connections of its own: a long list takes none from requests.
         let store = Store::connect(url, &store_options(&config, HTTP_DATABASE_CONNECTIONS))?;
-        let serving = Http::new(
+        let serving = Web::new(web::Means {
             store,
-            http::cleaning(&config),
-            config.http.token.clone(),
-            shutdown.clone(),
-            front.policy.clone(),
-            front.judge.clone(),
-            front.doorbell.clone(),
-        );
+            cleaning: web::method::cleaning(&config),
+            token: config.http.token.clone(),
+            shutdown: shutdown.clone(),
+            policy: front.policy.clone(),
+            judge: front.judge.clone(),
+            doorbell: front.doorbell.clone(),
+        });
         background.0.extend([
             serving.look_for_ever(),
             tokio::spawn(Arc::clone(&serving).serve(listener)),
