@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use node::{Config, ConfigError, DatabaseUrl, Fault, Origin, UriMatch};
 use schema::SchemaError;
+use sql::StoreOptions;
 
 use crate::arguments::Settings;
 use crate::packages;
@@ -59,7 +60,7 @@ pub(crate) fn database_url(config: &Config) -> anyhow::Result<&DatabaseUrl> {
 /// What the database must have been made with.
 pub(crate) fn schema_settings(config: &Config) -> schema::Settings {
     schema::Settings {
-        tables: server::tables(&config.presence),
+        tables: StoreOptions::of(config, 1).tables,
         uri_match: schema_uri_match(config.presence.sip_uri_match),
     }
 }

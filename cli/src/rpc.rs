@@ -51,14 +51,6 @@ pub(crate) async fn open(config: &Config) -> anyhow::Result<Store> {
     let url = database_url(config)?.expose();
     let wanted = schema_settings(config);
     schema::require(url, &wanted).await.map_err(schema_fault)?;
-    let options = StoreOptions {
-        pool_size: 1,
-        connect_timeout: config.database.connect_timeout_ms.milliseconds(),
-        statement_timeout: config.database.statement_timeout_ms.milliseconds(),
-        tables: wanted.tables,
-        hard_state: config.presence.pidf_manipulation,
-        lock_timeout: None,
-        uri_match: config.presence.sip_uri_match.into(),
-    };
+    let options = StoreOptions::of(config, 1);
     Store::connect(url, &options).context("presence.db_url")
 }

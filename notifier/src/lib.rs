@@ -37,7 +37,7 @@ use notify_log::NotifyLog;
 use seen::Manner;
 use send::Sender;
 use sip::{Limits, Message};
-use sql::{Store, StoreError, StoreOptions, Tables};
+use sql::{Store, StoreError, StoreOptions};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -264,17 +264,8 @@ fn connect(config: &node::Config) -> Result<Store, RunError> {
         .as_ref()
         .ok_or(RunError::NoDatabase)?;
     let options = StoreOptions {
-        pool_size: config.database.pool_size.usize(),
-        connect_timeout: config.database.connect_timeout_ms.milliseconds(),
-        statement_timeout: config.database.statement_timeout_ms.milliseconds(),
-        tables: Tables::new(
-            config.presence.presentity_table.as_str(),
-            config.presence.active_watchers_table.as_str(),
-            config.presence.watchers_table.as_str(),
-        ),
-        hard_state: config.presence.pidf_manipulation,
         lock_timeout: Some(LOCK_TIMEOUT),
-        uri_match: config.presence.sip_uri_match.into(),
+        ..StoreOptions::of(config, config.database.pool_size.usize())
     };
     Ok(Store::connect(url.expose(), &options)?)
 }

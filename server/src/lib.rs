@@ -22,9 +22,9 @@ use std::sync::Arc;
 
 use events::{MinExpiresAction, Policy, Registry, SameSubscriber};
 use net::{Endpoint, EndpointOptions, Incoming, ListenAddr};
-use node::{Config, Hangups, PresenceConfig, Shutdown};
+use node::{Config, Hangups, Shutdown};
 use sip::{Limits, Transport};
-use sql::{Store, StoreError, StoreOptions, Tables};
+use sql::{Store, StoreError, StoreOptions};
 use thiserror::Error;
 use tokio::task::JoinHandle;
 use web::Web;
@@ -103,9 +103,9 @@ pub async fn run(
         .expose();
     let store = Store::connect(
         url,
-        &store_options(&config, config.database.pool_size.usize()),
+        &StoreOptions::of(&config, config.database.pool_size.usize()),
     )?;
-    let doorbell_store = Store::connect(url, &store_options(&config, 1))?;
+    let doorbell_store = Store::connect(url, &StoreOptions::of(&config, 1))?;
 
     let scripts = Scripts::start(&config)?;
     let limits = Limits::default();
@@ -160,7 +160,7 @@ pub async fn run(
     if let Some(listener) = http_listener {
         http = listener.local_addr().ok();
         // Connections of its own: a long list takes none from requests.
-        let store = Store::connect(url, &store_options(&config, HTTP_DATABASE_CONNECTIONS))?;
+        let store = Store::connect(url, &StoreOptions::of(&config, HTTP_DATABASE_CONNECTIONS))?;
         let serving = Web::new(web::Means {
             store,
             cleaning: web::method::cleaning(&config),
@@ -253,27 +253,6 @@ impl Drop for Background {
     }
 }
 
-fn store_options(config: &Config, pool_size: usize) -> StoreOptions {
-    StoreOptions {
-        pool_size,
-        connect_timeout: config.database.connect_timeout_ms.milliseconds(),
-        statement_timeout: config.database.statement_timeout_ms.milliseconds(),
-        tables: tables(&config.presence),
-        hard_state: config.presence.pidf_manipulation,
-        lock_timeout: None,
-        uri_match: config.presence.sip_uri_match.into(),
-    }
-}
-
-/// What the tables are called.
-pub fn tables(presence: &PresenceConfig) -> Tables {
-    Tables::new(
-        presence.presentity_table.as_str(),
-        presence.active_watchers_table.as_str(),
-        presence.watchers_table.as_str(),
-    )
-}
-
 fn policy(config: &Config) -> Policy {
     let presence = &config.presence;
     let fold_case = presence.sip_uri_match.folds_case();
@@ -303,12 +282,6 @@ fn policy(config: &Config) -> Policy {
 /// The canonical form of somebody who may watch, if it is a URI.
 pub fn watcher(uri: &node::WatcherUri, fold_case: bool) -> Option<sip::Aor> {
     sip::Aor::from_uri(&sip::Uri::parse(uri.as_str()).ok()?, fold_case).ok()
-}
-
-/// Whether phones can be sent there: a whole `sip:` or `sips:` URI.
-pub fn is_contact(address: &node::ServerAddress) -> bool {
-    sip::Uri::parse(address.as_str())
-        .is_ok_and(|uri| matches!(uri.scheme, sip::Scheme::Sip | sip::Scheme::Sips))
 }
 
 /// All listeners, the one for notifiers last if it is none of the others.
