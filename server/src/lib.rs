@@ -133,20 +133,22 @@ pub async fn run(
         internal,
         notify_from_listener: config.server.notify_from_listener,
     };
-    let mut front = Front::new(
-        endpoint.clone(),
+    let net = front::Net {
+        endpoint: endpoint.clone(),
         limits,
+        addresses,
+    };
+    let front = Arc::new(Front::new(
+        net,
+        store.clone(),
         registry,
         policy(&config),
-        addresses,
-        store.clone(),
+        scripts,
         &config,
-    );
-    front.scripts = scripts;
-    let front = Arc::new(front);
+    ));
 
     let mut background = Background(vec![
-        tokio::spawn(front.doorbell.clone().ring(doorbell_store)),
+        tokio::spawn(front.writes.doorbell.clone().ring(doorbell_store)),
         tokio::spawn(Arc::clone(&front).learn_secret()),
         tokio::spawn(relay::answer_refused(Arc::clone(&front))),
     ]);
@@ -168,7 +170,7 @@ pub async fn run(
             shutdown: shutdown.clone(),
             policy: front.policy.clone(),
             judge: front.judge.clone(),
-            doorbell: front.doorbell.clone(),
+            doorbell: front.writes.doorbell.clone(),
         });
         background.0.extend([
             serving.look_for_ever(),
@@ -178,7 +180,7 @@ pub async fn run(
     }
     let node = NodeRow::keep(
         store,
-        node_row::about(internal, &config.presence, &front.registry),
+        node_row::about(internal, &config.presence, front.registry()),
         shutdown.clone(),
     );
     ready(Ready {

@@ -157,7 +157,7 @@ impl Scripts {
             Taken::Copy => {
                 return tracing::debug!("a copy of a request that the script works on, or will");
             }
-            Taken::Nothing => return front.reply(&arrival, &answer::unavailable()),
+            Taken::Nothing => return front.answers.reply(&arrival, &answer::unavailable()),
         };
         // A worker ends only with the server.
         let _ = worker.send(Job::Route {

@@ -26,35 +26,39 @@ pub(crate) fn subscribe(front: &Arc<Front>, arrival: Arrival, secret: &Secret) {
     let intent = match decide_as(
         &arrival.request,
         watcher,
-        &front.registry,
+        front.registry(),
         &front.policy,
         secret,
     ) {
         Ok(intent) => intent,
         Err(reject) => {
-            return front.reply(
+            return front.answers.reply(
                 &arrival,
-                &answer::subscribe_reject(&reject, &front.registry),
+                &answer::subscribe_reject(&reject, front.registry()),
             );
         }
     };
     let reach = Reach {
-        flow: front
-            .addresses
-            .route(&front.endpoint, &arrival.request, &arrival.flow, secret),
+        flow: front.answers.addresses.route(
+            &front.answers.endpoint,
+            &arrival.request,
+            &arrival.flow,
+            secret,
+        ),
         local_contact: front
+            .answers
             .addresses
-            .local_contact(&front.endpoint, &arrival.flow),
+            .local_contact(&front.answers.endpoint, &arrival.flow),
     };
     let front = Arc::clone(front);
-    match feature_row(&intent, front.cseq_offset) {
+    match feature_row(&intent, front.writes.cseq_offset) {
         None => {
             if let Some(ticket) = submit(&front, &arrival, intent, reach) {
                 tokio::spawn(answer_after_commit(front, arrival, ticket));
             }
         }
         Some(feature) => {
-            if let Some(ticket) = front.submit(&front.sets_features, feature, &arrival) {
+            if let Some(ticket) = front.submit(&front.writes.sets_features, feature, &arrival) {
                 tokio::spawn(set_and_subscribe(front, arrival, ticket, intent, reach));
             }
         }
@@ -71,23 +75,23 @@ fn submit(
     match intent {
         SubscribeIntent::Create(new) => {
             let row = NewSubscription {
-                authorization: front.authorization(&new.event),
+                authorization: front.writes.authorization(front.registry(), &new.event),
                 ..new_row(new, reach, &arrival.flow)
             };
             if let Some(call) = &arrival.call {
                 call.creates(&row);
             }
-            front.submit(&front.creates_subscriptions, row, arrival)
+            front.submit(&front.writes.creates_subscriptions, row, arrival)
         }
         SubscribeIntent::Refresh(refresh) => {
             let row = SubscriptionRefresh {
-                authorization: front.authorization(&refresh.event),
+                authorization: front.writes.authorization(front.registry(), &refresh.event),
                 ..refresh_row(refresh, reach)
             };
             if let Some(call) = &arrival.call {
                 call.refreshes(&row);
             }
-            front.submit(&front.refreshes_subscriptions, row, arrival)
+            front.submit(&front.writes.refreshes_subscriptions, row, arrival)
         }
     }
 }
@@ -102,9 +106,9 @@ async fn set_and_subscribe(
     reach: Reach,
 ) {
     match ticket.outcome(arrival.deadline).await {
-        Ok(true) => front.doorbell.press(),
+        Ok(true) => front.writes.doorbell.press(),
         Ok(false) => {}
-        Err(error) => return front.reply(&arrival, &answer::write_error(&error)),
+        Err(error) => return front.answers.reply(&arrival, &answer::write_error(&error)),
     }
     drop(ticket);
     if let Some(ticket) = submit(&front, &arrival, intent, reach) {
@@ -119,12 +123,12 @@ async fn answer_after_commit(
 ) {
     match ticket.outcome(arrival.deadline).await {
         Ok(outcome) => {
-            front.reply(&arrival, &answer::subscribed(&outcome));
+            front.answers.reply(&arrival, &answer::subscribed(&outcome));
             if matches!(outcome, SubscribeOutcome::Accepted { .. }) {
-                front.doorbell.press();
+                front.writes.doorbell.press();
             }
         }
-        Err(error) => front.reply(&arrival, &answer::write_error(&error)),
+        Err(error) => front.answers.reply(&arrival, &answer::write_error(&error)),
     }
 }
 

@@ -157,6 +157,7 @@ impl Desk {
                         } else {
                             running
                                 .front
+                                .answers
                                 .reply(&running.arrival, &answer::unavailable());
                         }
                         return;
@@ -177,7 +178,7 @@ impl Desk {
         // Whoever sent it has given up, or is about to: a script that is too slow must not work for nobody.
         let is_late = Instant::now() >= arrival.deadline;
         let Some(machine) = self.machine.clone().filter(|_| !is_late) else {
-            return front.reply(&arrival, &answer::unavailable());
+            return front.answers.reply(&arrival, &answer::unavailable());
         };
         let incoming = Incoming {
             request: arrival.request.clone(),
@@ -302,10 +303,10 @@ impl Desk {
         if let Some(call) = &arrival.call {
             self.waiting.insert(call.id, Waiting { running, suspended });
         }
-        match front.known_secret() {
+        match front.secret.known() {
             Some(secret) => handler(&front, arrival, secret),
             // Nothing comes here before it is known.
-            None => front.reply(&arrival, &answer::unavailable()),
+            None => front.answers.reply(&arrival, &answer::unavailable()),
         }
     }
 
@@ -321,9 +322,13 @@ impl Desk {
         );
         self.waiting.insert(call, Waiting { running, suspended });
         tokio::spawn(async move {
-            let told = timeout_at(deadline, front.store().script().tell(ask, &front.judge)).await;
+            let told = timeout_at(
+                deadline,
+                front.writes.store.script().tell(ask, &front.judge),
+            )
+            .await;
             if rings {
-                front.doorbell.press();
+                front.writes.doorbell.press();
             }
             let told = told.unwrap_or(Told::Code(-1));
             let _ = jobs.send(Job::Told { call, told });
@@ -335,6 +340,7 @@ impl Desk {
         if !running.answered {
             running
                 .front
+                .answers
                 .reply(&running.arrival, &answer::server_error());
         }
         // What it has kept may be what there is no room for. Calls that have begun go on in the old state.
@@ -366,7 +372,7 @@ impl Running {
     }
 
     fn answer(&mut self, answer: &answer::Answer) {
-        self.front.reply(&self.arrival, answer);
+        self.front.answers.reply(&self.arrival, answer);
         self.answered = true;
     }
 }
