@@ -5,7 +5,7 @@ use events::package::{
     Accounts, Authorization, DeclaredPackage, Features, MaxDocument, MergePolicy, NeutralDocument,
     PackageOptions, PlainOptions, RegistryFault, RetrieveOrder, SingleBody,
 };
-use node::{Config, ConfigError, Fault, Origin};
+use node::{Config, ConfigError, Fault, Origin, ServerAddress};
 
 /// The packages that are served with this configuration.
 ///
@@ -31,7 +31,7 @@ pub(crate) fn registry(config: &Config) -> Result<Registry, ConfigError> {
             advertised.filter_map(|listener| Some(("server.listen", listener.advertise.as_ref()?))),
         )
     {
-        if !server::is_contact(address) {
+        if !is_contact(address) {
             let message = format!("`{address}` is not a SIP URI");
             faults.push(fault(path, message));
         }
@@ -56,6 +56,12 @@ pub(crate) fn registry(config: &Config) -> Result<Registry, ConfigError> {
             Err(ConfigError::Faults(faults))
         }
     }
+}
+
+/// Whether phones can be sent there: a whole `sip:` or `sips:` URI.
+fn is_contact(address: &ServerAddress) -> bool {
+    sip::Uri::parse(address.as_str())
+        .is_ok_and(|uri| matches!(uri.scheme, sip::Scheme::Sip | sip::Scheme::Sips))
 }
 
 /// All that cannot be wrong.

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use node::Config;
 use serde_json::Value;
-use server::http::{METHODS, call, cleaning};
 use sql::{Store, StoreOptions};
+use web::method::{METHODS, call, cleaning};
 
 use crate::arguments::{RpcArgs, Settings};
 use crate::configuration::{Role, find_database, load, schema_fault, schema_settings};

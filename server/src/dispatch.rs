@@ -25,21 +25,23 @@ pub(crate) fn receive(front: &Arc<Front>, packets: Vec<Packet>) {
             tracing::error!(%remote, "a message made its handler panic: a bug");
         }
     }
-    outbox.flush(&front.endpoint);
+    outbox.flush(&front.answers.endpoint);
 }
 
 fn parse(front: &Arc<Front>, packet: Packet, outbox: &mut Outbox) {
     let Packet { bytes, flow, fault } = packet;
     if let Some(error) = fault {
-        return refuse(front, flow, error.of_message(bytes, &front.limits));
+        return refuse(front, flow, error.of_message(bytes, &front.intake.limits));
     }
     if sip::is_keepalive(&bytes) || sip::is_stun(&bytes) {
         return;
     }
-    match sip::parse_datagram(bytes, &front.limits) {
-        Ok(Message::Request(request)) => {
-            with_secret(front, Work::Request(front.arrival(request, flow)), outbox)
-        }
+    match sip::parse_datagram(bytes, &front.intake.limits) {
+        Ok(Message::Request(request)) => with_secret(
+            front,
+            Work::Request(front.intake.arrival(request, flow)),
+            outbox,
+        ),
         Ok(Message::Response(response)) => {
             with_secret(front, Work::Response(response, flow), outbox)
         }
@@ -55,7 +57,7 @@ enum Work {
 
 /// Goes on at once where the secret is known, which is always but at the start; else when the database has told it.
 fn with_secret(front: &Arc<Front>, work: Work, outbox: &mut Outbox) {
-    if let Some(secret) = front.known_secret() {
+    if let Some(secret) = front.secret.known() {
         return handle(front, work, secret, outbox);
     }
     let Work::Request(arrival) = work else {
@@ -74,16 +76,16 @@ fn with_secret(front: &Arc<Front>, work: Work, outbox: &mut Outbox) {
     };
     let front = Arc::clone(front);
     tokio::spawn(async move {
-        let secret = timeout_at(arrival.deadline, front.secret()).await;
+        let secret = timeout_at(arrival.deadline, front.secret.find()).await;
         drop(admitted);
         match secret {
             Ok(Ok(secret)) => {
                 let mut outbox = Outbox::default();
                 handle(&front, Work::Request(arrival), secret, &mut outbox);
-                outbox.flush(&front.endpoint);
+                outbox.flush(&front.answers.endpoint);
             }
-            Ok(Err(error)) => front.reply(&arrival, &answer::store_error(&error)),
-            Err(_) => front.reply(&arrival, &answer::unavailable()),
+            Ok(Err(error)) => front.answers.reply(&arrival, &answer::store_error(&error)),
+            Err(_) => front.answers.reply(&arrival, &answer::unavailable()),
         }
     });
 }
@@ -140,12 +142,12 @@ fn needs_no_database(front: &Front, arrival: &Arrival) -> bool {
             {
                 answer::bad_extension(&request.require())
             }
-            Method::Options => answer::capabilities(&front.registry),
+            Method::Options => answer::capabilities(front.registry()),
             Method::Publish | Method::Subscribe => return false,
             _ => answer::method_not_allowed(),
         },
     };
-    front.reply(arrival, &answer);
+    front.answers.reply(arrival, &answer);
     true
 }
 
@@ -173,6 +175,9 @@ fn refuse(front: &Front, flow: FlowKey, error: ParseError) {
         return;
     };
     if *request.method() != Method::Ack {
-        front.reply(&front.arrival(request, flow), &answer::malformed(&error));
+        front.answers.reply(
+            &front.intake.arrival(request, flow),
+            &answer::malformed(&error),
+        );
     }
 }

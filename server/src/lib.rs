@@ -8,10 +8,8 @@
 mod admission;
 mod answer;
 mod dispatch;
-mod doorbell;
 mod flow;
 mod front;
-pub mod http;
 pub mod publish;
 mod relay;
 mod script;
@@ -28,13 +26,13 @@ use sip::{Limits, Transport};
 use sql::{NewNode, NodeRow, Store, StoreError, StoreOptions};
 use thiserror::Error;
 use tokio::task::JoinHandle;
+use web::Web;
 
 pub use admission::{Admission, Admitted};
 pub use script::read_script;
 
 use crate::flow::Addresses;
 use crate::front::Front;
-use crate::http::Http;
 use crate::script::Scripts;
 
 /// Where a server listens, once it does.
@@ -115,7 +113,7 @@ pub async fn run(
     };
     let (endpoint, incoming) = Endpoint::bind(&listeners, limits, options).await?;
     let http_listener = match config.http.listen {
-        Some(addr) => Some(http::listen(addr).map_err(|source| RunError::Http { addr, source })?),
+        Some(addr) => Some(web::listen(addr).map_err(|source| RunError::Http { addr, source })?),
         None => None,
     };
     let internal =
@@ -131,20 +129,22 @@ pub async fn run(
         internal,
         notify_from_listener: config.server.notify_from_listener,
     };
-    let mut front = Front::new(
-        endpoint.clone(),
+    let net = front::Net {
+        endpoint: endpoint.clone(),
         limits,
+        addresses,
+    };
+    let front = Arc::new(Front::new(
+        net,
+        store.clone(),
         registry,
         policy(&config),
-        addresses,
-        store.clone(),
+        scripts,
         &config,
-    );
-    front.scripts = scripts;
-    let front = Arc::new(front);
+    ));
 
     let mut background = Background(vec![
-        tokio::spawn(front.doorbell.clone().ring(doorbell_store)),
+        tokio::spawn(front.writes.doorbell.clone().ring(doorbell_store)),
         tokio::spawn(Arc::clone(&front).learn_secret()),
         tokio::spawn(relay::answer_refused(Arc::clone(&front))),
     ]);
@@ -159,15 +159,15 @@ pub async fn run(
         http = listener.local_addr().ok();
         // Connections of its own: a long list takes none from requests.
         let store = Store::connect(url, &StoreOptions::of(&config, HTTP_DATABASE_CONNECTIONS))?;
-        let serving = Http::new(
+        let serving = Web::new(web::Means {
             store,
-            http::cleaning(&config),
-            config.http.token.clone(),
-            shutdown.clone(),
-            front.policy.clone(),
-            front.judge.clone(),
-            front.doorbell.clone(),
-        );
+            cleaning: web::method::cleaning(&config),
+            token: config.http.token.clone(),
+            shutdown: shutdown.clone(),
+            policy: front.policy.clone(),
+            judge: front.judge.clone(),
+            doorbell: front.writes.doorbell.clone(),
+        });
         background.0.extend([
             serving.look_for_ever(),
             tokio::spawn(Arc::clone(&serving).serve(listener)),
@@ -178,7 +178,7 @@ pub async fn run(
         "server",
         format!("tcp:{internal}"),
         &config.presence,
-        front.registry.names(),
+        front.registry().names(),
     );
     let node = NodeRow::keep(store, about, shutdown.clone());
     ready(Ready {
@@ -291,12 +291,6 @@ fn policy(config: &Config) -> Policy {
 /// The canonical form of somebody who may watch, if it is a URI.
 pub fn watcher(uri: &node::WatcherUri, fold_case: bool) -> Option<sip::Aor> {
     sip::Aor::from_uri(&sip::Uri::parse(uri.as_str()).ok()?, fold_case).ok()
-}
-
-/// Whether phones can be sent there: a whole `sip:` or `sips:` URI.
-pub fn is_contact(address: &node::ServerAddress) -> bool {
-    sip::Uri::parse(address.as_str())
-        .is_ok_and(|uri| matches!(uri.scheme, sip::Scheme::Sip | sip::Scheme::Sips))
 }
 
 /// All listeners, the one for notifiers last if it is none of the others.

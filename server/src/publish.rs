@@ -18,10 +18,12 @@ use crate::write_batch::{DynHash, Lane, Ticket};
 
 /// Handles a PUBLISH. The row is in the queue when this returns, in the order of arrival; the answer follows the commit.
 pub(crate) fn publish(front: &Arc<Front>, arrival: Arrival, secret: &Secret) {
-    let intent = match decide(&arrival.request, &front.registry, &front.policy, secret) {
+    let intent = match decide(&arrival.request, front.registry(), &front.policy, secret) {
         Ok(intent) => intent,
         Err(reject) => {
-            return front.reply(&arrival, &answer::publish_reject(&reject, &front.registry));
+            return front
+                .answers
+                .reply(&arrival, &answer::publish_reject(&reject, front.registry()));
         }
     };
     let (ticket, visible) = match intent {
@@ -33,7 +35,7 @@ pub(crate) fn publish(front: &Arc<Front>, arrival: Arrival, secret: &Secret) {
                 new.priority = priority;
             }
             (
-                front.submit(&front.creates_publications, new, &arrival),
+                front.submit(&front.writes.creates_publications, new, &arrival),
                 true,
             )
         }
@@ -47,7 +49,7 @@ pub(crate) fn publish(front: &Arc<Front>, arrival: Arrival, secret: &Secret) {
             // A refresh changes nothing that a watcher could see.
             let visible = !matches!(change.kind, ChangeKind::Refresh);
             (
-                front.submit(&front.changes_publications, change, &arrival),
+                front.submit(&front.writes.changes_publications, change, &arrival),
                 visible,
             )
         }
@@ -72,17 +74,18 @@ async fn answer_after_commit(
     match ticket.outcome(arrival.deadline).await {
         Ok(outcome) => {
             let contact = front
+                .answers
                 .addresses
-                .configured_contact(&front.endpoint, &arrival.flow);
-            front.reply(
+                .configured_contact(&front.answers.endpoint, &arrival.flow);
+            front.answers.reply(
                 &arrival,
                 &answer::published(&outcome, &front.policy, contact),
             );
             if visible && matches!(outcome, PublishOutcome::Stored { .. }) {
-                front.doorbell.press();
+                front.writes.doorbell.press();
             }
         }
-        Err(error) => front.reply(&arrival, &answer::write_error(&error)),
+        Err(error) => front.answers.reply(&arrival, &answer::write_error(&error)),
     }
 }
 

@@ -49,7 +49,7 @@ impl Outbox {
     fn refuse(&mut self, front: &Front, arrival: &Arrival, answer: &Answer) {
         let Arrival { request, flow, .. } = arrival;
         if !flow.transport.is_reliable() {
-            return front.reply(arrival, answer);
+            return front.answers.reply(arrival, answer);
         }
         let bytes = answer.encode(request, flow.remote);
         self.answers.push((flow.remote, Bytes::from(bytes)));
@@ -61,7 +61,7 @@ impl Outbox {
             match instead {
                 Instead::Answer(notifier, bytes) => self.answers.push((notifier, bytes)),
                 Instead::Datagram(flow, bytes) => {
-                    front.endpoint.takes_no_tcp(flow.remote);
+                    front.answers.endpoint.takes_no_tcp(flow.remote);
                     self.datagrams.push((flow, bytes));
                 }
             }
@@ -107,7 +107,7 @@ pub(crate) fn forward(
             if let Err(answer) = sent.await {
                 outbox.refuse(&front, &arrival, &answer);
             }
-            outbox.flush(&front.endpoint);
+            outbox.flush(&front.answers.endpoint);
         });
         Ok(())
     });
@@ -131,7 +131,7 @@ impl Forwarding {
         token: &FlowToken,
         secret: &Secret,
     ) -> Result<Forwarding, Answer> {
-        let (endpoint, request) = (&front.endpoint, &arrival.request);
+        let (endpoint, request) = (&front.answers.endpoint, &arrival.request);
         // A connection belongs to one process; a UDP flow to whoever holds the socket.
         let is_ours = if token.transport == Transport::Udp {
             endpoint
@@ -168,7 +168,11 @@ impl Forwarding {
         arrival: &Arrival,
         transport: Transport,
     ) -> Result<Bytes, Answer> {
-        let address = reachable(&front.endpoint, self.flow.local, self.flow.remote.ip());
+        let address = reachable(
+            &front.answers.endpoint,
+            self.flow.local,
+            self.flow.remote.ip(),
+        );
         let via = ViaOut {
             transport,
             host: Host::from(address.ip()).to_string(),
@@ -192,13 +196,13 @@ impl Forwarding {
         instead: Instead,
         outbox: &mut Outbox,
     ) {
-        let (unanswered, connection) = (&front.unanswered, flow.connection);
+        let (unanswered, connection) = (&front.answers.unanswered, flow.connection);
         if unanswered.note(connection, &self.branch, instead)
-            && let Some(closed) = front.endpoint.closed(flow)
+            && let Some(closed) = front.answers.endpoint.closed(flow)
         {
             tokio::spawn(make_up_for(Arc::clone(front), flow.clone(), closed));
         }
-        if front.endpoint.send_flow(flow, bytes).is_err() {
+        if front.answers.endpoint.send_flow(flow, bytes).is_err() {
             // Of nothing that was noted, that has been done already.
             outbox.make_up(front, unanswered.forget(connection, &self.branch));
         }
@@ -208,7 +212,7 @@ impl Forwarding {
     fn is_for_tcp(&self, front: &Front, arrival: &Arrival, bytes: &Bytes) -> bool {
         bytes.len() > net::PATH_BYTES
             && may_be_connected_to(&arrival.request)
-            && front.endpoint.may_take_tcp(self.flow.remote)
+            && front.answers.endpoint.may_take_tcp(self.flow.remote)
     }
 
     /// What the phone does not answer by TCP, it gets by UDP: a copy, because the notifier repeats itself; or all, when the connection closes.
@@ -220,11 +224,12 @@ impl Forwarding {
         outbox: &mut Outbox,
     ) -> Result<(), Answer> {
         match front
+            .answers
             .endpoint
             .connect_instead_of_udp(self.flow.remote)
             .await
         {
-            Some(flow) if !front.unanswered.has(flow.connection, &self.branch) => {
+            Some(flow) if !front.answers.unanswered.has(flow.connection, &self.branch) => {
                 let by_tcp = self.encode(front, arrival, Transport::Tcp)?;
                 let instead = Instead::Datagram(self.flow.clone(), by_udp);
                 self.send_on(front, &flow, by_tcp, instead, outbox);
@@ -240,8 +245,8 @@ impl Forwarding {
 async fn make_up_for(front: Arc<Front>, flow: FlowKey, closed: impl Future<Output = ()>) {
     closed.await;
     let mut outbox = Outbox::default();
-    outbox.make_up(&front, front.unanswered.take(flow.connection));
-    outbox.flush(&front.endpoint);
+    outbox.make_up(&front, front.answers.unanswered.take(flow.connection));
+    outbox.flush(&front.answers.endpoint);
 }
 
 /// Whether the phone behind this Route can be reached without its flow, and leaves it to us by which transport.
@@ -271,7 +276,7 @@ pub(crate) fn back(
     if let Some(branch) = branch.filter(|_| response.status().is_final())
         && flow.transport.is_reliable()
     {
-        front.unanswered.forget(flow.connection, &branch);
+        front.answers.unanswered.forget(flow.connection, &branch);
     }
 }
 
@@ -296,11 +301,11 @@ fn hand_on(response: &Response, secret: &Secret, outbox: &mut Outbox) -> Option<
 /// Answers for ever in the place of phones what the kernel refuses to send them: nobody has to wait for a time-out to learn of it, and nobody
 /// takes it for a silent phone.
 pub(crate) async fn answer_refused(front: Arc<Front>) {
-    let Some(mut refused) = front.endpoint.refused() else {
+    let Some(mut refused) = front.answers.endpoint.refused() else {
         return;
     };
     while let Some(datagram) = refused.recv().await {
-        if let Some(secret) = front.known_secret() {
+        if let Some(secret) = front.secret.known() {
             answer_in_place(&front, &datagram, secret);
         }
     }
@@ -308,7 +313,7 @@ pub(crate) async fn answer_refused(front: Arc<Front>) {
 
 /// Of what is not a request that was forwarded, nothing comes.
 fn answer_in_place(front: &Front, datagram: &RefusedDatagram, secret: &Secret) {
-    let parsed = |bytes: Vec<u8>| sip::parse_datagram(bytes, &front.limits);
+    let parsed = |bytes: Vec<u8>| sip::parse_datagram(bytes, &front.intake.limits);
     let Ok(Message::Request(request)) = parsed(datagram.bytes.to_vec()) else {
         return;
     };
@@ -319,7 +324,7 @@ fn answer_in_place(front: &Front, datagram: &RefusedDatagram, secret: &Secret) {
     if let Ok(Message::Response(response)) = parsed(answer.encode(&request, datagram.to)) {
         let mut outbox = Outbox::default();
         hand_on(&response, secret, &mut outbox);
-        outbox.flush(&front.endpoint);
+        outbox.flush(&front.answers.endpoint);
     }
 }
 

@@ -159,7 +159,7 @@ impl Scripts {
                     "a copy of a request that the script is working on; discarded"
                 );
             }
-            Taken::Nothing => return front.reply(&arrival, &answer::unavailable()),
+            Taken::Nothing => return front.answers.reply(&arrival, &answer::unavailable()),
         };
         // A worker ends only with the server.
         let _ = worker.send(WorkerTask::Route {

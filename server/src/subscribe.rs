@@ -25,15 +25,15 @@ pub(crate) fn subscribe(front: &Arc<Front>, arrival: Arrival, secret: &Secret) {
     let mut intent = match decide(
         &arrival.request,
         watcher,
-        &front.registry,
+        front.registry(),
         &front.policy,
         secret,
     ) {
         Ok(intent) => intent,
         Err(reject) => {
-            return front.reply(
+            return front.answers.reply(
                 &arrival,
-                &answer::subscribe_reject(&reject, &front.registry),
+                &answer::subscribe_reject(&reject, front.registry()),
             );
         }
     };
@@ -46,7 +46,7 @@ pub(crate) fn subscribe(front: &Arc<Front>, arrival: Arrival, secret: &Secret) {
             }
         }
         Some(feature) => {
-            if let Some(ticket) = front.submit(&front.sets_features, feature, &arrival) {
+            if let Some(ticket) = front.submit(&front.writes.sets_features, feature, &arrival) {
                 tokio::spawn(set_and_subscribe(front, arrival, ticket, intent));
             }
         }
@@ -56,10 +56,10 @@ pub(crate) fn subscribe(front: &Arc<Front>, arrival: Arrival, secret: &Secret) {
 /// Writes down how phone and server reach one another from now on.
 fn fill_reach(intent: &mut SubscribeIntent, front: &Front, arrival: &Arrival, secret: &Secret) {
     let Arrival { request, flow, .. } = arrival;
-    let addresses = &front.addresses;
+    let (addresses, endpoint) = (&front.answers.addresses, &front.answers.endpoint);
     let reach = Reach {
-        flow: addresses.route(&front.endpoint, request, flow, secret),
-        local_contact: addresses.local_contact(&front.endpoint, flow),
+        flow: addresses.route(endpoint, request, flow, secret),
+        local_contact: addresses.local_contact(endpoint, flow),
         socket_info: String::new(),
     };
     match intent {
@@ -84,13 +84,13 @@ fn submit(
             if let Some(call) = &arrival.call {
                 call.creates(&new);
             }
-            front.submit(&front.creates_subscriptions, new, arrival)
+            front.submit(&front.writes.creates_subscriptions, new, arrival)
         }
         SubscribeIntent::Refresh(refresh) => {
             if let Some(call) = &arrival.call {
                 call.refreshes(&refresh);
             }
-            front.submit(&front.refreshes_subscriptions, refresh, arrival)
+            front.submit(&front.writes.refreshes_subscriptions, refresh, arrival)
         }
     }
 }
@@ -104,9 +104,9 @@ async fn set_and_subscribe(
     intent: SubscribeIntent,
 ) {
     match ticket.outcome(arrival.deadline).await {
-        Ok(true) => front.doorbell.press(),
+        Ok(true) => front.writes.doorbell.press(),
         Ok(false) => {}
-        Err(error) => return front.reply(&arrival, &answer::write_error(&error)),
+        Err(error) => return front.answers.reply(&arrival, &answer::write_error(&error)),
     }
     drop(ticket);
     if let Some(ticket) = submit(&front, &arrival, intent) {
@@ -121,12 +121,12 @@ async fn answer_after_commit(
 ) {
     match ticket.outcome(arrival.deadline).await {
         Ok(outcome) => {
-            front.reply(&arrival, &answer::subscribed(&outcome));
+            front.answers.reply(&arrival, &answer::subscribed(&outcome));
             if matches!(outcome, SubscribeOutcome::Accepted { .. }) {
-                front.doorbell.press();
+                front.writes.doorbell.press();
             }
         }
-        Err(error) => front.reply(&arrival, &answer::write_error(&error)),
+        Err(error) => front.answers.reply(&arrival, &answer::write_error(&error)),
     }
 }
 

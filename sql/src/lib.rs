@@ -17,6 +17,7 @@ mod publication;
 mod quarantine;
 mod queue;
 mod registry;
+mod ringer;
 mod rounds;
 mod route_set;
 mod script;
@@ -50,6 +51,7 @@ pub use queue::{
     Claimed, Claiming, Decided, LastChange, NextChange, Queue, Renewed, SettledResource, TakenState,
 };
 pub use registry::{STATEMENTS, Statement};
+pub use ringer::Ringer;
 pub use store::{SESSION_SETTINGS, Store, StoreOptions};
 pub use subscription::Subscriptions;
 pub use subscription::notice::{

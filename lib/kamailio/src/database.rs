@@ -1,5 +1,7 @@
 //! Kamailio's `db_url` in PostgreSQL's own notation.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
 /// The URL for our configuration, or why there is none. No message holds the URL: there may be a password in it.
 pub(crate) fn translate(url: &str) -> Result<String, String> {
     let Some((scheme, rest)) = url.split_once("://") else {
@@ -67,15 +69,12 @@ fn postgres(rest: &str) -> Result<String, String> {
 
 /// Percent-encoding of all but the unreserved characters (RFC 3986 section 2.3).
 fn encoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(byte as char);
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
+    const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+        .remove(b'-')
+        .remove(b'.')
+        .remove(b'_')
+        .remove(b'~');
+    utf8_percent_encode(text, RESERVED).to_string()
 }
 
 #[cfg(test)]

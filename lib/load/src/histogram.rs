@@ -2,55 +2,45 @@
 
 use crate::report::Percentiles;
 
-/// Buckets per power of two, as a power of two: 2^7 keep the error below 0.8 %.
-const PRECISION_BITS: u32 = 7;
-const PRECISION: u64 = 1 << PRECISION_BITS;
-/// Largest power of two told apart, in nanoseconds: 2^42 ns are more than an hour.
-const LARGEST_BITS: u32 = 42;
-const BUCKETS: usize = ((LARGEST_BITS - PRECISION_BITS + 1) as usize) << PRECISION_BITS;
+/// Significant digits: two keep the error below 1 %.
+const DIGITS: u8 = 2;
+/// Largest duration told apart: more than an hour.
+const LARGEST_NS: u64 = (1 << 42) - 1;
 
 /// Counts of durations in nanoseconds.
 #[derive(Clone)]
 pub(crate) struct Histogram {
-    counts: Vec<u64>,
-    count: u64,
+    counts: hdrhistogram::Histogram<u64>,
+    /// Exactly; the histogram has the end of its bucket.
     largest_ns: u64,
 }
 
 impl Histogram {
     pub(crate) fn new() -> Histogram {
+        // Unwrap safety: bounds that are refused are refused in each test.
+        #[expect(clippy::expect_used, reason = "see above")]
+        let counts = hdrhistogram::Histogram::new_with_max(LARGEST_NS, DIGITS)
+            .expect("bounds that a histogram can have");
         Histogram {
-            counts: vec![0; BUCKETS],
-            count: 0,
+            counts,
             largest_ns: 0,
         }
     }
 
     pub(crate) fn record(&mut self, duration_ns: u64) {
-        self.counts[bucket(duration_ns)] += 1;
-        self.count += 1;
+        self.counts.saturating_record(duration_ns);
         self.largest_ns = self.largest_ns.max(duration_ns);
     }
 
     pub(crate) fn add(&mut self, other: &Histogram) {
-        for (mine, theirs) in self.counts.iter_mut().zip(&other.counts) {
-            *mine += theirs;
-        }
-        self.count += other.count;
+        // Refused is only what has other bounds.
+        let _ = self.counts.add(&other.counts);
         self.largest_ns = self.largest_ns.max(other.largest_ns);
     }
 
     /// The smallest duration that at least `share` of all do not exceed, in nanoseconds; 0 when there are none.
     pub(crate) fn percentile(&self, share: f64) -> u64 {
-        let rank = ((self.count as f64 * share).ceil() as u64).max(1);
-        let mut below = 0;
-        for (index, count) in self.counts.iter().enumerate() {
-            below += count;
-            if below >= rank {
-                return upper_end(index).min(self.largest_ns);
-            }
-        }
-        self.largest_ns
+        self.counts.value_at_quantile(share).min(self.largest_ns)
     }
 
     pub(crate) fn percentiles(&self) -> Percentiles {
@@ -61,30 +51,9 @@ impl Histogram {
             p99: ms(self.percentile(0.99)),
             p999: ms(self.percentile(0.999)),
             max: ms(self.largest_ns),
-            count: self.count,
+            count: self.counts.len(),
         }
     }
-}
-
-fn bucket(value: u64) -> usize {
-    let value = value.min((1 << LARGEST_BITS) - 1);
-    if value < PRECISION {
-        return value as usize;
-    }
-    let shift = value.ilog2() - PRECISION_BITS;
-    // The leading bit of `value >> shift` is PRECISION itself: it makes the first bucket of the next power of two.
-    ((u64::from(shift) << PRECISION_BITS) + (value >> shift)) as usize
-}
-
-/// The largest value of a bucket.
-fn upper_end(bucket: usize) -> u64 {
-    let bucket = bucket as u64;
-    if bucket < 2 * PRECISION {
-        return bucket;
-    }
-    let shift = (bucket >> PRECISION_BITS) - 1;
-    let first = (PRECISION + (bucket & (PRECISION - 1))) << shift;
-    first + (1 << shift) - 1
 }
 
 #[cfg(test)]
@@ -92,22 +61,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn buckets_are_seamless_and_narrow() {
-        assert_eq!(
-            bucket(u64::MAX),
-            BUCKETS - 1,
-            "the largest has the last bucket"
-        );
-        for value in (0..5_000).chain([999_999, 123_456_789, 5_000_000_000, (1 << 42) - 1]) {
-            let (index, end) = (bucket(value), upper_end(bucket(value)));
-            assert!(end >= value, "{value} in {index}, which ends at {end}");
+    fn each_duration_is_told_to_one_percent() {
+        let scattered = [999_999, 123_456_789, 5_000_000_000, LARGEST_NS];
+        for value in (0..5_000).chain(scattered) {
+            let mut histogram = Histogram::new();
+            histogram.record(value);
+            histogram.record(u64::MAX);
+            let told = histogram.percentile(0.5);
+            assert!(told >= value, "{value} is told as {told}");
             assert!(
-                end as f64 <= value as f64 * 1.01 + 1.0,
-                "{value} in {index}, which ends at {end}"
-            );
-            assert_eq!(
-                bucket(end + 1).min(BUCKETS - 1),
-                (index + 1).min(BUCKETS - 1)
+                told as f64 <= value as f64 * 1.01 + 1.0,
+                "{value} is told as {told}"
             );
         }
     }

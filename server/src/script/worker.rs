@@ -158,6 +158,7 @@ impl WorkerState {
                         } else {
                             running
                                 .front
+                                .answers
                                 .reply(&running.arrival, &answer::unavailable());
                         }
                         return;
@@ -178,7 +179,7 @@ impl WorkerState {
         // Whoever sent it has given up, or is about to: a script that is too slow must not work for nobody.
         let is_late = Instant::now() >= arrival.deadline;
         let Some(machine) = self.machine.clone().filter(|_| !is_late) else {
-            return front.reply(&arrival, &answer::unavailable());
+            return front.answers.reply(&arrival, &answer::unavailable());
         };
         let incoming = Incoming {
             request: arrival.request.clone(),
@@ -303,10 +304,10 @@ impl WorkerState {
         if let Some(call) = &arrival.call {
             self.waiting.insert(call.id, Waiting { running, suspended });
         }
-        match front.known_secret() {
+        match front.secret.known() {
             Some(secret) => handler(&front, arrival, secret),
             // Nothing comes here before it is known.
-            None => front.reply(&arrival, &answer::unavailable()),
+            None => front.answers.reply(&arrival, &answer::unavailable()),
         }
     }
 
@@ -319,10 +320,10 @@ impl WorkerState {
         let rings = inquiry.is_order();
         self.waiting.insert(call, Waiting { running, suspended });
         tokio::spawn(async move {
-            let script = front.store().script();
+            let script = front.writes.store.script();
             let found = timeout_at(deadline, script.answer(inquiry, &front.judge)).await;
             if rings {
-                front.doorbell.press();
+                front.writes.doorbell.press();
             }
             let told = found.map_or(Told::Code(-1), Told::Database);
             let _ = tasks.send(WorkerTask::Told { call, told });
@@ -334,6 +335,7 @@ impl WorkerState {
         if !running.answered {
             running
                 .front
+                .answers
                 .reply(&running.arrival, &answer::server_error());
         }
         // What it has kept may be what there is no room for. Calls that have begun go on in the old state.
@@ -365,7 +367,7 @@ impl Running {
     }
 
     fn answer(&mut self, answer: &answer::Answer) {
-        self.front.reply(&self.arrival, answer);
+        self.front.answers.reply(&self.arrival, answer);
         self.answered = true;
     }
 }

@@ -1,6 +1,6 @@
 -- operator.list_presentities
 -- Purpose:    live publications, a page at a time
--- Called by:  server/src/http/method/list.rs, presence.presentity_list and presence.presentity_show
+-- Called by:  lib/web/src/method/list.rs, presence.presentity_list and presence.presentity_show
 -- Parameters: $1 after int8 (the last id of the page before; 0 = the first page) | $2 limit int8 | $3 username text (null = all) | $4 domain text (null = all) | $5 with_body bool (false: body is empty) | $6 now timestamptz (tests only, else null)
 -- Returns:    id int8 | username text | domain text | event text | etag text | sender text | expires int8 (epoch second, -1 = never) | received_time int8 (epoch second) | priority int8 | ruid text | body bytea
 -- Locks:      none

@@ -1,6 +1,6 @@
 -- operator.list_resource_subscriptions
 -- Purpose:    the subscriptions to a resource in words, a page at a time
--- Called by:  server/src/http/v1/watchers.rs
+-- Called by:  lib/web/src/v1/watchers.rs
 -- Parameters: $1 presentity_uri text | $2 event text | $3 after int8 (the last id of the page before; 0 = the first page) | $4 limit int8
 -- Returns:    id int8 | watcher text | state text | reason text | expires text (RFC 3339; null = never) | user_agent text
 -- Locks:      none

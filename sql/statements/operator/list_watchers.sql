@@ -1,6 +1,6 @@
 -- operator.list_watchers
 -- Purpose:    the subscriptions to a presentity, a page at a time
--- Called by:  server/src/http/method/list.rs, presence.watcher_list
+-- Called by:  lib/web/src/method/list.rs, presence.watcher_list
 -- Parameters: $1 presentity_uri text | $2 after int8 (the last id of the page before; 0 = the first page) | $3 limit int8
 -- Returns:    id int8 | presentity_uri text | event text | to_user text | to_domain text | from_user text | from_domain text | watcher_username text | watcher_domain text | contact text | event_id text | callid text | user_agent text | expires int8 (epoch second, -1 = never) | status int2 | version int8 | flags int8 | reason text | to_tag text | from_tag text | socket_info text | local_contact text | record_route text | remote_cseq int8 | local_cseq int8 | updated int8 | updated_winfo int8
 -- Locks:      none

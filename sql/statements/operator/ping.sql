@@ -1,6 +1,6 @@
 -- operator.ping
 -- Purpose:    whether the database answers
--- Called by:  server/src/http.rs, GET /health
+-- Called by:  lib/web/src/health.rs, GET /health
 -- Parameters: none
 -- Returns:    answer int4
 -- Locks:      none

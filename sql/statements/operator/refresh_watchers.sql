@@ -1,6 +1,6 @@
 -- operator.refresh_watchers
 -- Purpose:    owe all watchers of a resource a NOTIFY
--- Called by:  server/src/http/method.rs, presence.refreshWatchers
+-- Called by:  lib/web/src/method.rs, presence.refreshWatchers
 -- Parameters: $1 presentity_uri text | $2 event text | $3 type int4 (0 rules, 1 state, 2 a pidf-manipulation document) | $4 file_uri text (null unless type 2) | $5 filename text (null unless type 2)
 -- Returns:    watchers int8
 -- Locks:      notify_queue by key

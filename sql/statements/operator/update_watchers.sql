@@ -1,6 +1,6 @@
 -- operator.update_watchers
 -- Purpose:    carry decisions over to the subscriptions that differ from them
--- Called by:  server/src/http/method.rs, presence.updateWatchers
+-- Called by:  lib/web/src/method.rs, presence.updateWatchers
 -- Parameters: $1 presentity_uri text | $2 event text
 -- Returns:    changed int8 (null = there are rules, which decide anew)
 -- Locks:      active_watchers rows by (uri, event, id), then notify_queue by key (by trigger)

@@ -1,6 +1,6 @@
 -- publication.change_source
 -- Purpose:    replace or end the publication that a source has of a resource, if HTTP's conditions on it hold; compare-and-swap
--- Called by:  server/src/http/v1/publication.rs, once per PUT and DELETE
+-- Called by:  lib/web/src/v1/publication.rs, once per PUT and DELETE
 -- Parameters: $1 presentity_uri text | $2 event text | $3 source text | $4 entity_tag text (names the request) | $5 if_match text[] (null: no condition; empty: any) | $6 if_none_match text[] (the same) | $7 granted_s int8 (null: the publication ends) | $8 content_type text | $9 body bytea | $10 has_dialog bool | $11 ended int8[] | $12 now timestamptz (tests only, else null)
 -- Returns:    outcome text (created: there was only its tombstone; changed; removed; repeated: it was done before; absent: nothing to end; refused: a condition does not hold); no row if the source has none, not even a tombstone
 -- Locks:      one presentity row, then one of notify_queue (by trigger)

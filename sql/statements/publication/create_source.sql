@@ -1,6 +1,6 @@
 -- publication.create_source
 -- Purpose:    store the first publication that a source has of a resource
--- Called by:  server/src/http/v1/publication.rs, after publication.change_source has found no row
+-- Called by:  lib/web/src/v1/publication.rs, after publication.change_source has found no row
 -- Parameters: $1 username text | $2 domain text | $3 event text | $4 source text | $5 entity_tag text (names the request) | $6 granted_s int8 | $7 content_type text | $8 body bytea | $9 has_dialog bool | $10 ended int8[] | $11 now timestamptz (tests only, else null)
 -- Returns:    nothing; the row count is 0 if there is one meanwhile
 -- Locks:      one new key of presentity, then one of notify_queue (by trigger)

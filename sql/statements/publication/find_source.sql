@@ -1,6 +1,6 @@
 -- publication.find_source
 -- Purpose:    the live publication that a source has of a resource, as it was published
--- Called by:  server/src/http/v1/publication.rs, once per GET with a source
+-- Called by:  lib/web/src/v1/publication.rs, once per GET with a source
 -- Parameters: $1 presentity_uri text | $2 event text | $3 source text | $4 now timestamptz (tests only, else null)
 -- Returns:    content_type text (empty: the package's own) | body bytea | etag text | expires_s int8 (from now; null = never)
 -- Locks:      none

@@ -1,6 +1,6 @@
 -- publication.list_marks
 -- Purpose:    whether what the documents of resources are made of has changed, without reading it
--- Called by:  server/src/http/v1/feed.rs, once a look for all streams of the process
+-- Called by:  lib/web/src/v1/feed.rs, once a look for all streams of the process
 -- Parameters: $1 presentity_uri text[] | $2 event text[] | $3 of_watchers bool[] (of the subscriptions to it, not of its publications) | $4 now timestamptz (tests only, else null)
 -- Returns:    resource int8 (ordinal, from 1) | mark text (another one as soon as a row is another one) | now int8 (epoch second)
 -- Locks:      none

@@ -1,6 +1,6 @@
 -- queue.ring
 -- Purpose:    ring the doorbell of all notifiers
--- Called by:  server/src/doorbell.rs, after commits, at most every few milliseconds
+-- Called by:  sql/src/ringer.rs, after commits, at most every few milliseconds
 -- Parameters: none
 -- Returns:    nothing
 -- Locks:      the database-wide lock of commits that notify, for this commit

@@ -133,7 +133,7 @@ async fn every_example_of_the_page_works() {
 /// The page lists each kind of problem that the server can tell, and no other.
 #[test]
 fn the_page_lists_all_problems() {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../server/src/http");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../lib/web/src");
     let mut told = std::collections::BTreeSet::new();
     let mut open = vec![source];
     while let Some(folder) = open.pop() {

@@ -1,7 +1,7 @@
 //! Where a PostgreSQL URL leads: all that is printed of one. Read as the driver reads it, and more strictly: what a part cannot hold unless the
 //! parts are told apart wrongly is refused.
 
-use std::fmt::Write;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::{DatabaseUrl, ValueError};
 
@@ -231,37 +231,18 @@ fn word_value(text: &str) -> Result<(String, &str), ValueError> {
 
 /// Without percent-encoding. A percent sign that encodes nothing stays.
 fn decoded(text: &str) -> Result<String, ValueError> {
-    let digit = |at: usize| {
-        text.as_bytes()
-            .get(at)
-            .and_then(|byte| (*byte as char).to_digit(16))
-    };
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut at = 0;
-    while let Some(byte) = text.as_bytes().get(at) {
-        match (byte, digit(at + 1), digit(at + 2)) {
-            (b'%', Some(high), Some(low)) => {
-                bytes.push((high * 16 + low) as u8);
-                at += 3;
-            }
-            _ => {
-                bytes.push(*byte);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8(bytes).map_err(|_| ValueError::DatabaseParts)
+    let text = percent_decode_str(text).decode_utf8();
+    text.map(Into::into).map_err(|_| ValueError::DatabaseParts)
 }
 
 /// Percent-encoding of all but what means nothing in a URL where we write it.
 fn encoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~/,".contains(&byte) {
-            out.push(byte as char);
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
-    out
+    const KEPT: &AsciiSet = &NON_ALPHANUMERIC
+        .remove(b'-')
+        .remove(b'.')
+        .remove(b'_')
+        .remove(b'~')
+        .remove(b'/')
+        .remove(b',');
+    utf8_percent_encode(text, KEPT).to_string()
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use ::events::document::{Document, DocumentState};
 use ::events::{EventPackage, MergeInput, Registry};
 use bytes::Bytes;
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use sql::{Resource, Store, StoreError, WatchedResource, Watcher};
 
@@ -138,12 +139,7 @@ pub(super) fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
-    let octets = hash.finalize();
-    octets
-        .iter()
-        .take(DIGEST_BYTES)
-        .map(|octet| format!("{octet:02x}"))
-        .collect()
+    HEXLOWER.encode(&hash.finalize()[..DIGEST_BYTES])
 }
 
 // === impl ShownDocument ===

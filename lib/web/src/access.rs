@@ -1,16 +1,33 @@
 //! Who may ask: whoever has the token; without one, whoever is on this machine and calls it by its own name.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
-use hyper::header::{AUTHORIZATION, HOST};
-use hyper::{HeaderMap, StatusCode};
+use axum::extract::{Request, State};
+use axum::http::header::{AUTHORIZATION, HOST};
+use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::Next;
 use node::Token;
+use subtle::ConstantTimeEq;
 
-use super::reply::Problem;
+use crate::Web;
+use crate::problem::Problem;
+use crate::reply::Reply;
 
+/// Lets those through who may ask.
+///
 /// # Errors
 /// 401 without the right token; 403 by a name that is not this machine's own, where there is no token.
-pub(super) fn check(token: Option<&Token>, headers: &HeaderMap) -> Result<(), Problem> {
+pub(crate) async fn guard(
+    State(web): State<Arc<Web>>,
+    request: Request,
+    next: Next,
+) -> Result<Reply, Problem> {
+    check(web.token.as_ref(), request.headers())?;
+    Ok(next.run(request).await)
+}
+
+fn check(token: Option<&Token>, headers: &HeaderMap) -> Result<(), Problem> {
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
     match token {
         Some(token) if !is_bearer(header(AUTHORIZATION), token) => Err(Problem::unauthorized()),
@@ -28,12 +45,8 @@ fn is_bearer(header: Option<&str>, token: &Token) -> bool {
     let Some((scheme, given)) = header.and_then(|value| value.split_once(' ')) else {
         return false;
     };
-    let (given, wanted) = (given.trim().as_bytes(), token.expose().as_bytes());
-    let differences = given
-        .iter()
-        .zip(wanted)
-        .fold(0, |all, (a, b)| all | (a ^ b));
-    scheme.eq_ignore_ascii_case("bearer") && given.len() == wanted.len() && differences == 0
+    let is_equal = given.trim().as_bytes().ct_eq(token.expose().as_bytes());
+    scheme.eq_ignore_ascii_case("bearer") && bool::from(is_equal)
 }
 
 /// An address or `localhost`, with or without port: no name that somebody's name server could point here.

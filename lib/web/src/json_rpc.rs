@@ -1,22 +1,70 @@
 //! JSON-RPC 2.0 (the specification of 2013): requests, notifications, batches and their answers.
 //!
-//! Depth of nesting is bounded by serde_json (128), size by who reads the body.
+//! Depth of nesting is bounded by serde_json (128).
 
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 use sql::{Cleaning, Judge, Store};
 
-use super::method::{Answer, Fault, call};
+use crate::description::{
+    BadRequest, Guarded, MethodNotAllowed, OneOrMany, SlowBody, TooLarge, UnsupportedMediaType,
+};
+use crate::method::{Answer, Fault, call};
+use crate::problem::Problem;
+use crate::reply::{self, Reply};
+use crate::{Web, receive};
+
+/// Longest body of a request.
+const LARGEST: usize = 1 << 20;
 
 /// Most requests of a batch. They are carried out one after the other.
 const LARGEST_BATCH: usize = 100;
 
+/// JSON-RPC 2.0: the commands of Kamailio's presence module.
+#[utoipa::path(
+    post,
+    path = "/RPC",
+    tag = "service",
+    request_body(content = inline(OneOrMany), content_type = "application/json"),
+    responses(
+        (status = 200, description = "The answer, or the answers to a batch.", body = inline(OneOrMany), content_type = "application/json"),
+        (status = 204, description = "There were notifications only."),
+        (status = 400, response = BadRequest),
+        (status = 405, response = MethodNotAllowed),
+        (status = 408, response = SlowBody),
+        (status = 413, response = TooLarge),
+        (status = 415, response = UnsupportedMediaType),
+        Guarded,
+    )
+)]
+pub(crate) async fn rpc(
+    State(web): State<Arc<Web>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Reply, Problem> {
+    let media_type = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .map(|value| value.split(';').next().unwrap_or_default().trim());
+    if !media_type.is_some_and(|value| value.eq_ignore_ascii_case("application/json")) {
+        return Err(Problem::unsupported_media_type("application/json"));
+    }
+    let body = receive::body(body, LARGEST).await?;
+    Ok(
+        match respond(&web.store, &web.judge, web.cleaning, &body).await {
+            Some(answer) => reply::json(StatusCode::OK, &answer),
+            None => reply::empty(StatusCode::NO_CONTENT),
+        },
+    )
+}
+
 /// Carries out what a body asks for. Nothing is to be answered if it holds notifications only (section 4.1).
-pub(super) async fn respond(
-    store: &Store,
-    judge: &Judge,
-    cleaning: Cleaning,
-    body: &[u8],
-) -> Option<Value> {
+async fn respond(store: &Store, judge: &Judge, cleaning: Cleaning, body: &[u8]) -> Option<Value> {
     let parsed: Value = match serde_json::from_slice(body) {
         Ok(parsed) => parsed,
         Err(error) => {

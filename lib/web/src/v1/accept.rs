@@ -1,10 +1,10 @@
 //! Accept (RFC 9110 section 12.5.1). There is one representation of everything here; a client that does not accept it gets 406.
 
-use hyper::HeaderMap;
-use hyper::header::ACCEPT;
+use axum::http::HeaderMap;
+use axum::http::header::ACCEPT;
 use sip::MediaType;
 
-use crate::http::reply::Problem;
+use crate::problem::Problem;
 
 /// # Errors
 /// 406 if the request has an Accept and it does not allow this type.
@@ -31,7 +31,7 @@ pub(super) fn require(headers: &HeaderMap, content_type: &str) -> Result<(), Pro
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hyper::header::HeaderValue;
+    use axum::http::HeaderValue;
 
     #[test]
     fn the_most_specific_range_decides() {

@@ -1,14 +1,19 @@
 //! If-Match and If-None-Match in HTTP's own meaning (RFC 9110 section 13.1).
 
-use hyper::HeaderMap;
-use hyper::header::{HeaderName, IF_MATCH, IF_NONE_MATCH};
+use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
+use axum::http::header::{HeaderName, IF_MATCH, IF_NONE_MATCH};
+use axum::http::request::Parts;
 use sql::{EntityTags, Precondition};
+use utoipa::IntoParams;
+use utoipa::openapi::path::{Parameter, ParameterIn};
 
-use crate::http::reply::Problem;
+use crate::description::{header, text};
+use crate::problem::Problem;
 
 /// The conditions of a request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Conditions(Precondition);
+pub(crate) struct Conditions(Precondition);
 
 /// What becomes of a GET or HEAD.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,11 +26,36 @@ pub(super) enum Verdict {
     Fails,
 }
 
+impl<S: Sync> FromRequestParts<S> for Conditions {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Conditions, Problem> {
+        of(&parts.headers)
+    }
+}
+
+impl IntoParams for Conditions {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![
+            header(
+                "If-Match",
+                "* or a list of entity-tags (RFC 9110 section 13.1.1).",
+                text(),
+            ),
+            header(
+                "If-None-Match",
+                "* or a list of entity-tags (RFC 9110 section 13.1.2).",
+                text(),
+            ),
+        ]
+    }
+}
+
 /// Reads the conditions.
 ///
 /// # Errors
 /// 400 if one is neither `*` nor a list of entity-tags.
-pub(super) fn of(headers: &HeaderMap) -> Result<Conditions, Problem> {
+fn of(headers: &HeaderMap) -> Result<Conditions, Problem> {
     Ok(Conditions(Precondition {
         if_match: tags(headers, IF_MATCH, Comparison::Strong)?,
         if_none_match: tags(headers, IF_NONE_MATCH, Comparison::Weak)?,
@@ -136,7 +166,7 @@ fn list(line: &str, comparison: Comparison) -> Option<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hyper::header::HeaderValue;
+    use axum::http::HeaderValue;
 
     fn read(lines: &[(HeaderName, &'static str)]) -> Result<Conditions, Problem> {
         let mut headers = HeaderMap::new();

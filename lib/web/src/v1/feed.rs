@@ -27,7 +27,7 @@ const READ_TOGETHER: usize = 32;
 
 /// All resources that somebody streams.
 #[derive(Debug)]
-pub(in crate::http) struct Feed {
+pub(crate) struct Feed {
     store: Store,
     registry: Registry,
     state: Mutex<State>,
@@ -73,7 +73,7 @@ impl Subscribed {
 // === impl Feed ===
 
 impl Feed {
-    pub(in crate::http) fn new(store: Store, registry: Registry) -> Arc<Feed> {
+    pub(crate) fn new(store: Store, registry: Registry) -> Arc<Feed> {
         Arc::new(Feed {
             store,
             registry,
@@ -102,7 +102,7 @@ impl Feed {
     }
 
     /// Looks for ever.
-    pub(in crate::http) async fn look_for_ever(self: Arc<Self>) {
+    pub(crate) async fn look_for_ever(self: Arc<Self>) {
         let mut doorbell = None;
         loop {
             if self.locked().is_idle() {

@@ -1,4 +1,4 @@
-//! The doorbell: tells the notifiers that something was committed, so that they look before their next poll.
+//! The ringing side of the doorbell: tells the notifiers that something was committed, so that they look before their next poll.
 //!
 //! A hint and nothing more: it carries no data, is rung after the answers have gone, at most once in 5 ms per process, on a
 //! connection of its own (notifying commits of one database queue behind one lock), and a lost ring costs one poll interval.
@@ -6,27 +6,28 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sql::Store;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
+
+use crate::Store;
 
 /// The least time between two rings of one process.
 const RING_INTERVAL: Duration = Duration::from_millis(5);
 /// With the database away the bell is pointless: how long it rests after a failure.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Asks for a ring; cheap, never waits.
+/// Asks for rings; cheap, never waits. Its clones are one.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Doorbell(Arc<Notify>);
+pub struct Ringer(Arc<Notify>);
 
-impl Doorbell {
+impl Ringer {
     /// Notes that something was committed. Many calls within the interval are one ring.
-    pub(crate) fn press(&self) {
+    pub fn press(&self) {
         self.0.notify_one();
     }
 
     /// Rings for ever, on the connection of `store`.
-    pub(crate) async fn ring(self, store: Store) {
+    pub async fn ring(self, store: Store) {
         loop {
             self.0.notified().await;
             let next = Instant::now()

@@ -2,27 +2,27 @@
 
 use std::time::Duration;
 
+use axum::body::{Body, HttpBody};
+use axum::http::StatusCode;
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::{Body, Incoming};
-use hyper::{Request, StatusCode};
 
-use super::reply::Problem;
+use crate::problem::Problem;
 
 /// The time in which a head must be there, and after it the body. An idle connection is closed after it too.
-pub(super) const READ_WITHIN: Duration = Duration::from_secs(10);
+pub(crate) const READ_WITHIN: Duration = Duration::from_secs(10);
 
 /// The body, of at most `largest` octets.
 ///
 /// # Errors
 /// 413, 408, or 400 if the connection ends first. The connection goes no further then: what is left of the body would be taken for
 /// the next request.
-pub(super) async fn body(request: Request<Incoming>, largest: usize) -> Result<Bytes, Problem> {
+pub(crate) async fn body(body: Body, largest: usize) -> Result<Bytes, Problem> {
     // Known before the first byte of it is read.
-    if request.body().size_hint().lower() > largest as u64 {
+    if body.size_hint().lower() > largest as u64 {
         return Err(Problem::too_large(largest).last());
     }
-    let read = Limited::new(request.into_body(), largest).collect();
+    let read = Limited::new(body, largest).collect();
     match tokio::time::timeout(READ_WITHIN, read).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::too_large(largest).last()),

@@ -1,83 +1,90 @@
-//! The only table from what can happen to an HTTP response. Errors are in the form of RFC 9457: `application/problem+json`.
+//! What is wrong, in the form of RFC 9457: `application/problem+json`.
 //!
 //! The member `type` of a problem is promised (docs/HTTP.md lists all of them), `detail` is for people.
 
-use std::convert::Infallible;
-
-use bytes::Bytes;
-use events::{PublishReject, Registry};
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full};
-use hyper::header::{
-    ACCEPT, ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+use axum::http::StatusCode;
+use axum::http::header::{
+    ACCEPT, ACCEPT_ENCODING, ALLOW, CONNECTION, HeaderName, HeaderValue, RETRY_AFTER,
     WWW_AUTHENTICATE,
 };
-use hyper::{Response, StatusCode};
-use serde_json::{Map, Value, json};
+use axum::response::IntoResponse;
+use events::{PublishReject, Registry};
+use serde::Serialize;
 use sql::StoreError;
+use utoipa::ToSchema;
 
-/// An answer, whole or as a stream.
-pub(super) type Reply = Response<UnsyncBoxBody<Bytes, Infallible>>;
+use crate::reply::{self, Reply};
 
 /// What goes before the name of a kind of problem.
 const KIND: &str = "urn:pgpresence:";
 
 /// Why a request is not carried out.
 #[derive(Debug)]
-pub(super) struct Problem {
+pub(crate) struct Problem {
     status: StatusCode,
-    kind: &'static str,
-    detail: String,
-    more: Map<String, Value>,
+    members: Box<Members>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-pub(super) fn json(code: StatusCode, value: &Value) -> Reply {
-    whole(code, "application/json", value.to_string())
-}
-
-pub(super) fn whole(code: StatusCode, content_type: &str, body: impl Into<Bytes>) -> Reply {
-    let mut reply = empty(code);
-    *reply.body_mut() = Full::new(body.into()).boxed_unsync();
-    with(reply, CONTENT_TYPE, content_type)
-}
-
-pub(super) fn empty(code: StatusCode) -> Reply {
-    let mut reply = Response::new(Full::default().boxed_unsync());
-    *reply.status_mut() = code;
-    reply
-}
-
-/// Adds a header; one that cannot stand there (a type or a tag that somebody wrote into the table by hand) is left out.
-pub(super) fn with(mut reply: Reply, name: HeaderName, value: &str) -> Reply {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        reply.headers_mut().insert(name, value);
-    }
-    reply
+/// RFC 9457.
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct Members {
+    /// not-acceptable: the type that there is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(crate) content_type: Option<String>,
+    /// For people.
+    detail: String,
+    /// unknown-event: those that are known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(crate) events: Option<Vec<String>>,
+    /// too-large: the most octets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(crate) largest: Option<usize>,
+    /// interval-too-brief: the shortest lifetime, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(crate) min_expires: Option<u32>,
+    /// nothing-published: the source that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(crate) source: Option<String>,
+    status: u16,
+    #[schema(value_type = String)]
+    title: Option<&'static str>,
+    /// urn:pgpresence: and the kind.
+    r#type: String,
 }
 
 // === impl Problem ===
 
 impl Problem {
-    pub(super) fn new(
+    pub(crate) fn new(
         status: StatusCode,
         kind: &'static str,
         detail: impl Into<String>,
     ) -> Problem {
         Problem {
             status,
-            kind,
-            detail: detail.into(),
-            more: Map::new(),
+            members: Box::new(Members {
+                detail: detail.into(),
+                status: status.as_u16(),
+                title: status.canonical_reason(),
+                r#type: format!("{KIND}{kind}"),
+                ..Members::default()
+            }),
             headers: Vec::new(),
         }
     }
 
-    pub(super) fn bad_request(detail: impl Into<String>) -> Problem {
+    pub(crate) fn bad_request(detail: impl Into<String>) -> Problem {
         Problem::new(StatusCode::BAD_REQUEST, "bad-request", detail)
     }
 
-    pub(super) fn unauthorized() -> Problem {
+    pub(crate) fn unauthorized() -> Problem {
         Problem::new(
             StatusCode::UNAUTHORIZED,
             "unauthorized",
@@ -86,11 +93,11 @@ impl Problem {
         .header(WWW_AUTHENTICATE, "Bearer")
     }
 
-    pub(super) fn no_such_path(paths: &str) -> Problem {
+    pub(crate) fn no_such_path(paths: &str) -> Problem {
         Problem::new(StatusCode::NOT_FOUND, "no-such-path", paths)
     }
 
-    pub(super) fn method_not_allowed(allow: &str) -> Problem {
+    pub(crate) fn method_not_allowed(allow: &str) -> Problem {
         Problem::new(
             StatusCode::METHOD_NOT_ALLOWED,
             "method-not-allowed",
@@ -99,21 +106,21 @@ impl Problem {
         .header(ALLOW, allow)
     }
 
-    pub(super) fn not_found(detail: &str) -> Problem {
+    pub(crate) fn not_found(detail: &str) -> Problem {
         Problem::new(StatusCode::NOT_FOUND, "nothing-published", detail)
     }
 
-    pub(super) fn not_acceptable(content_type: &str) -> Problem {
+    pub(crate) fn not_acceptable(content_type: &str) -> Problem {
         Problem::new(
             StatusCode::NOT_ACCEPTABLE,
             "not-acceptable",
             format!("The document is {content_type}, which Accept does not allow"),
         )
-        .more("content_type", content_type.into())
+        .with(|members| members.content_type = Some(content_type.to_owned()))
     }
 
     /// RFC 9110 section 13.
-    pub(super) fn precondition_failed() -> Problem {
+    pub(crate) fn precondition_failed() -> Problem {
         Problem::new(
             StatusCode::PRECONDITION_FAILED,
             "precondition-failed",
@@ -121,7 +128,7 @@ impl Problem {
         )
     }
 
-    pub(super) fn unsupported_media_type(accept: &str) -> Problem {
+    pub(crate) fn unsupported_media_type(accept: &str) -> Problem {
         Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "unsupported-media-type",
@@ -130,22 +137,22 @@ impl Problem {
         .header(ACCEPT, accept)
     }
 
-    pub(super) fn too_large(largest: usize) -> Problem {
+    pub(crate) fn too_large(largest: usize) -> Problem {
         Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "too-large",
             format!("A body has at most {largest} octets here"),
         )
-        .more("largest", largest.into())
+        .with(|members| members.largest = Some(largest))
     }
 
-    pub(super) fn unavailable(detail: &str) -> Problem {
+    pub(crate) fn unavailable(detail: &str) -> Problem {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
             .header(RETRY_AFTER, "1")
     }
 
     /// What a PUBLISH would be refused for.
-    pub(super) fn of_reject(reject: &PublishReject, registry: &Registry) -> Problem {
+    pub(crate) fn of_reject(reject: &PublishReject, registry: &Registry) -> Problem {
         let bad_request = |kind| Problem::new(StatusCode::BAD_REQUEST, kind, reject.to_string());
         match reject {
             PublishReject::BadRequest(reason) | PublishReject::UriTooLong(reason) => {
@@ -158,16 +165,17 @@ impl Problem {
                 "The URI is not a sip:, sips: or tel: URI",
             ),
             PublishReject::UnknownEvent => {
-                let known: Vec<&str> = registry.packages().map(|package| &*package.name).collect();
+                let known = registry.packages().map(|package| package.name.to_string());
+                let known = known.collect();
                 Problem::new(
                     StatusCode::NOT_FOUND,
                     "unknown-event",
                     "There is no such event package",
                 )
-                .more("events", known.into())
+                .with(|members| members.events = Some(known))
             }
             PublishReject::IntervalTooBrief { min_s } => {
-                bad_request("interval-too-brief").more("min_expires", (*min_s).into())
+                bad_request("interval-too-brief").with(|members| members.min_expires = Some(*min_s))
             }
             PublishReject::UnsupportedBody { accept } => Problem::unsupported_media_type(accept),
             PublishReject::UnsupportedEncoding => Problem::new(
@@ -175,7 +183,7 @@ impl Problem {
                 "unsupported-encoding",
                 "The body has an unknown Content-Encoding",
             )
-            .header(ACCEPT_ENCODING, ::events::document::coding::ACCEPTED),
+            .header(ACCEPT_ENCODING, events::document::coding::ACCEPTED),
             PublishReject::BodyRefused(fault) => Problem::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "body-refused",
@@ -190,13 +198,13 @@ impl Problem {
     }
 
     /// Further members.
-    pub(super) fn more(mut self, name: &str, value: Value) -> Problem {
-        self.more.insert(name.to_owned(), value);
+    pub(crate) fn with(mut self, more: impl FnOnce(&mut Members)) -> Problem {
+        more(&mut self.members);
         self
     }
 
     /// The connection cannot go on.
-    pub(super) fn last(self) -> Problem {
+    pub(crate) fn last(self) -> Problem {
         self.header(CONNECTION, "close")
     }
 
@@ -205,19 +213,12 @@ impl Problem {
             .extend(HeaderValue::from_str(value).ok().map(|value| (name, value)));
         self
     }
+}
 
-    pub(super) fn into_reply(self) -> Reply {
-        let mut members = self.more;
-        for (name, value) in [
-            ("type", json!(format!("{KIND}{}", self.kind))),
-            ("title", json!(self.status.canonical_reason())),
-            ("status", json!(self.status.as_u16())),
-            ("detail", json!(self.detail)),
-        ] {
-            members.insert(name.to_owned(), value);
-        }
-        let text = Value::Object(members).to_string();
-        let mut reply = whole(self.status, "application/problem+json", text);
+impl IntoResponse for Problem {
+    fn into_response(self) -> Reply {
+        let text = reply::text(&*self.members);
+        let mut reply = reply::whole(self.status, "application/problem+json", text);
         reply.headers_mut().extend(self.headers);
         reply
     }

@@ -1,19 +1,26 @@
 //! Connections: taken while there is room, each with its deadlines, until the word to stop.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hyper::service::service_fn;
+use axum::Router;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_LENGTH;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use node::Shutdown;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::Http;
-use super::patience::Patient;
-use super::receive::READ_WITHIN;
+use crate::patience::Patient;
+use crate::receive::READ_WITHIN;
+use crate::reply::Reply;
+use crate::{Web, routes};
 
 /// Longest head of a request, and the most that is read ahead.
 const LARGEST_HEAD: usize = 64 * 1024;
@@ -33,7 +40,7 @@ const ACCEPTED_AHEAD: u32 = 1024;
 ///
 /// # Errors
 /// The system's.
-pub(crate) fn listen(addr: SocketAddr) -> std::io::Result<TcpListener> {
+pub fn listen(addr: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = match addr {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
@@ -47,7 +54,7 @@ pub(crate) fn listen(addr: SocketAddr) -> std::io::Result<TcpListener> {
 
 /// A connection's place among those that make requests.
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(crate) struct Slot {
     place: Mutex<Option<OwnedSemaphorePermit>>,
     is_stream: AtomicBool,
 }
@@ -63,7 +70,7 @@ impl Slot {
     }
 
     /// The connection has become a stream, which counts among those: its place is free for another.
-    pub(super) fn becomes_stream(&self) {
+    pub(crate) fn becomes_stream(&self) {
         self.is_stream.store(true, Ordering::Relaxed);
         let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
         drop(place.take());
@@ -74,11 +81,12 @@ impl Slot {
     }
 }
 
-// === impl Http ===
+// === impl Web ===
 
-impl Http {
+impl Web {
     /// Serves until it is dropped.
-    pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener) {
+    pub async fn serve(self: Arc<Self>, listener: TcpListener) {
+        let router = routes::router(Arc::clone(&self));
         loop {
             let (stream, peer) = match listener.accept().await {
                 Ok(accepted) => accepted,
@@ -91,46 +99,70 @@ impl Http {
             match Arc::clone(&self.connections).try_acquire_owned() {
                 Ok(place) => {
                     let slot = Arc::new(Slot::new(place));
-                    tokio::spawn(Arc::clone(&self).converse(stream, peer, slot));
+                    tokio::spawn(converse(
+                        router.clone(),
+                        self.shutdown.clone(),
+                        stream,
+                        peer,
+                        slot,
+                    ));
                 }
                 Err(_) => turn_away(&stream),
             }
         }
     }
+}
 
-    async fn converse(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, slot: Arc<Slot>) {
-        let shutdown = self.shutdown.clone();
-        let service = service_fn(|request| {
-            let (shared, slot) = (Arc::clone(&self), Arc::clone(&slot));
-            async move { Ok::<_, Infallible>(shared.answer(request, &slot).await) }
-        });
-        let connection = hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(READ_WITHIN)
-            .max_buf_size(LARGEST_HEAD)
-            .serve_connection(TokioIo::new(Patient::new(stream, READER_WITHIN)), service);
-        let mut connection = std::pin::pin!(connection);
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = async {
-                tokio::select! {
-                    () = shutdown.triggered() => {}
-                    () = tokio::time::sleep(LAST_REQUEST) => {}
-                }
-            } => {
-                connection.as_mut().graceful_shutdown();
-                match tokio::time::timeout(LAST_ANSWER, connection.as_mut()).await {
-                    Ok(ended) => ended,
-                    // A stream lasts as long as its reader, and its reader as long as it reads.
-                    Err(_) if slot.is_stream() => connection.await,
-                    Err(_) => return,
-                }
+async fn converse(
+    router: Router,
+    shutdown: Shutdown,
+    stream: TcpStream,
+    peer: SocketAddr,
+    slot: Arc<Slot>,
+) {
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(|mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Arc::clone(&slot));
+        let answered = router.call(request);
+        async move { answered.await.map(without_false_length) }
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(READ_WITHIN)
+        .max_buf_size(LARGEST_HEAD)
+        .serve_connection(TokioIo::new(Patient::new(stream, READER_WITHIN)), service);
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = async {
+            tokio::select! {
+                () = shutdown.triggered() => {}
+                () = tokio::time::sleep(LAST_REQUEST) => {}
             }
-        };
-        if let Err(error) = ended {
-            tracing::debug!(%peer, %error, "an HTTP connection ended early");
+        } => {
+            connection.as_mut().graceful_shutdown();
+            match tokio::time::timeout(LAST_ANSWER, connection.as_mut()).await {
+                Ok(ended) => ended,
+                // A stream lasts as long as its reader, and its reader as long as it reads.
+                Err(_) if slot.is_stream() => connection.await,
+                Err(_) => return,
+            }
         }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%peer, %error, "an HTTP connection ended early");
     }
+}
+
+/// RFC 9110 section 8.6: 204 has no Content-Length, and of 304 it would be that of the document. axum writes 0.
+fn without_false_length(mut reply: Reply) -> Reply {
+    if matches!(
+        reply.status(),
+        StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+    ) {
+        reply.headers_mut().remove(CONTENT_LENGTH);
+    }
+    reply
 }
 
 /// One answer without reading anything; if even that does not fit into the socket, silence.
