@@ -1,6 +1,6 @@
 //! Ends what has expired and removes what nobody needs: publications, subscriptions, tombstones, idle queue rows, dead nodes.
 //!
-//! Each step is a function of the schema (`V20__cleaning.sql`, `V26__sweeping.sql`), which SQL's `presence_cleanup` is made of as well.
+//! Each step is a function of the schema (`V24__sweep_publications.sql` to `V27__cleanup.sql`), which SQL's `presence_cleanup` is made of as well.
 //! Every notifier sweeps; none is the leader. The statements skip rows that somebody else holds locked, so several sweep side
 //! by side. What cannot be ended is passed by and tried again 5 s later. Expiry only changes rows; the NOTIFYs follow from the queue as for any other change.
 //!

@@ -1,7 +1,76 @@
 -- What the migrations add up to. Written by the test of crate `schema`; do not edit.
 
+CREATE DOMAIN public.account_part AS text
+	CONSTRAINT "username and domain have at most 255 octets" CHECK ((octet_length(VALUE) <= 255));
+
+CREATE DOMAIN public.canonical_uri AS text COLLATE pg_catalog."C"
+	CONSTRAINT "presentity_uri has at most 515 octets" CHECK ((octet_length(VALUE) <= 515));
+
+CREATE DOMAIN public.cseq AS bigint
+	CONSTRAINT "the subscriber's CSeq has 32 bits (RFC 3261)" CHECK (((VALUE >= 0) AND (VALUE <= '4294967295'::bigint)));
+
+CREATE DOMAIN public.dialog_part AS text
+	CONSTRAINT "callid, to_tag, from_tag, event_id: at most 255 octets" CHECK ((octet_length(VALUE) <= 255));
+
+CREATE DOMAIN public.dialog_text AS text
+	CONSTRAINT "contact, user_agent, from_display, view: at most 1024 octets" CHECK ((octet_length(VALUE) <= 1024));
+
+CREATE DOMAIN public.document_address AS text COLLATE pg_catalog."C"
+	CONSTRAINT "a document has an address" CHECK ((VALUE <> ''::text))
+	CONSTRAINT "doc_uri has at most 2048 octets" CHECK ((octet_length(VALUE) <= 2048));
+
+CREATE DOMAIN public.entity_tag AS text
+	CONSTRAINT "a publication has an entity-tag" CHECK ((VALUE <> ''::text))
+	CONSTRAINT "etag has at most 255 octets" CHECK ((octet_length(VALUE) <= 255));
+
+CREATE DOMAIN public.event_name AS text COLLATE pg_catalog."C"
+	CONSTRAINT "event has at most 128 octets" CHECK ((octet_length(VALUE) <= 128));
+
+CREATE DOMAIN public.event_package AS public.event_name
+	CONSTRAINT "there is an event package" CHECK (((VALUE)::text <> ''::text));
+
+CREATE DOMAIN public.header_part AS text
+	CONSTRAINT "to_user, to_domain, from_user, from_domain: at most 255 octets" CHECK ((octet_length(VALUE) <= 255));
+
+CREATE DOMAIN public.header_uri AS text
+	CONSTRAINT "local_uri and remote_uri have at most 2048 octets" CHECK ((octet_length(VALUE) <= 2048));
+
+CREATE DOMAIN public.notify_number AS bigint
+	CONSTRAINT "a dialog retires before its CSeq or version reaches 2^31" CHECK (((VALUE >= 0) AND (VALUE <= 2147483647)));
+
+CREATE DOMAIN public.phone_key AS text COLLATE pg_catalog."C"
+	CONSTRAINT "subscriber_key has at most 1280 octets" CHECK ((octet_length(VALUE) <= 1280));
+
+CREATE DOMAIN public.publication_expires AS bigint
+	CONSTRAINT "expires is an epoch second, or -1 for never" CHECK ((VALUE >= '-1'::integer));
+
+CREATE DOMAIN public.publication_text AS text
+	CONSTRAINT "ruid and content_type have at most 255 octets" CHECK ((octet_length(VALUE) <= 255));
+
+CREATE DOMAIN public.queued_event AS text COLLATE pg_catalog."C"
+	CONSTRAINT "event has at most 255 octets" CHECK ((octet_length(VALUE) <= 255));
+
+CREATE DOMAIN public.recent_requests AS text[]
+	CONSTRAINT "a publication remembers at most five requests" CHECK ((cardinality(VALUE) <= 5));
+
+CREATE DOMAIN public.route_set AS text
+	CONSTRAINT "record_route has at most 4096 octets" CHECK ((octet_length(VALUE) <= 4096));
+
+CREATE DOMAIN public.rules_decision AS bigint
+	CONSTRAINT "a decision has a rules_version, or is -1 for still to be made" CHECK ((VALUE >= '-1'::integer));
+
+CREATE DOMAIN public.sender_uri AS text
+	CONSTRAINT "sender has at most 1024 octets" CHECK ((octet_length(VALUE) <= 1024));
+
+CREATE DOMAIN public.watcher_part AS text
+	CONSTRAINT "watcher_username and watcher_domain have at most 255 octets" CHECK ((octet_length(VALUE) <= 255));
+
+CREATE DOMAIN public.watcher_status AS smallint
+	CONSTRAINT "status is 1 active, 2 pending, 3 terminated or 4 waiting" CHECK (((VALUE >= 1) AND (VALUE <= 4)));
+
 CREATE FUNCTION public.delete_dead_nodes() RETURNS bigint
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     touched bigint;
@@ -25,6 +94,7 @@ COMMENT ON FUNCTION public.delete_dead_nodes() IS 'Deletes processes that have b
 
 CREATE FUNCTION public.delete_ended_subscriptions(max_rows bigint) RETURNS bigint
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     now_s   bigint := floor(extract(epoch FROM presence_now()))::bigint;
@@ -59,6 +129,7 @@ COMMENT ON FUNCTION public.delete_ended_subscriptions(max_rows bigint) IS 'Forge
 
 CREATE FUNCTION public.delete_idle_resources(max_rows bigint) RETURNS bigint
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     at      timestamptz := presence_now();
@@ -91,6 +162,7 @@ COMMENT ON FUNCTION public.delete_idle_resources(max_rows bigint) IS 'Deletes qu
 
 CREATE FUNCTION public.delete_removed_publications(max_rows bigint) RETURNS bigint
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     now_s   bigint := floor(extract(epoch FROM presence_now()))::bigint;
@@ -119,6 +191,7 @@ COMMENT ON FUNCTION public.delete_removed_publications(max_rows bigint) IS 'Forg
 
 CREATE FUNCTION public.delete_waiting_watchers(max_rows bigint) RETURNS bigint
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     now_s   bigint := floor(extract(epoch FROM presence_now()))::bigint;
@@ -150,6 +223,7 @@ COMMENT ON FUNCTION public.delete_waiting_watchers(max_rows bigint) IS 'Forgets 
 
 CREATE FUNCTION public.expire_publications(max_rows bigint, quiet boolean) RETURNS bigint
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     at      timestamptz := presence_now();
@@ -219,6 +293,7 @@ COMMENT ON FUNCTION public.expire_publications(max_rows bigint, quiet boolean) I
 
 CREATE FUNCTION public.expire_subscriptions(max_rows bigint) RETURNS bigint
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     at      timestamptz := presence_now();
@@ -290,12 +365,13 @@ COMMENT ON FUNCTION public.expire_subscriptions(max_rows bigint) IS 'Ends dialog
 
 CREATE FUNCTION public.expiry_at(granted_s bigint, at timestamp with time zone) RETURNS bigint
     LANGUAGE sql STABLE PARALLEL SAFE
-    AS $$ SELECT ceil(date_part('epoch', at))::bigint + granted_s $$;
+    RETURN ((ceil(date_part('epoch'::text, at)))::bigint + granted_s);
 
 COMMENT ON FUNCTION public.expiry_at(granted_s bigint, at timestamp with time zone) IS 'The epoch second at which granted_s seconds are over. Rounded up: nobody gets less than was granted.';
 
 CREATE FUNCTION public.give_up_on_watchers(max_rows bigint, waiting_s bigint) RETURNS bigint
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     now_s   bigint := floor(extract(epoch FROM presence_now()))::bigint;
@@ -325,6 +401,7 @@ COMMENT ON FUNCTION public.give_up_on_watchers(max_rows bigint, waiting_s bigint
 
 CREATE FUNCTION public.hand_on_ends(max_rows bigint) RETURNS bigint
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     now_s   bigint := floor(extract(epoch FROM presence_now()))::bigint;
@@ -394,18 +471,19 @@ COMMENT ON FUNCTION public.hand_on_ends(max_rows bigint) IS 'Gives what publicat
 
 CREATE FUNCTION public.is_live(expires bigint, at timestamp with time zone) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
-    AS $$ SELECT expires = -1 OR expires > date_part('epoch', at) $$;
+    RETURN ((expires = '-1'::integer) OR ((expires)::double precision > date_part('epoch'::text, at)));
 
 COMMENT ON FUNCTION public.is_live(expires bigint, at timestamp with time zone) IS 'Whether a publication or subscription with this expires (epoch second; -1 = never ends) is alive. Written here only.';
 
 CREATE FUNCTION public.is_winfo(event text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$ SELECT event LIKE '%.winfo%' AND right(split_part(event, ';', 1), 6) = '.winfo' $$;
+    RETURN ((event ~~ '%.winfo%'::text) AND ("right"(split_part(event, ';'::text, 1), 6) = '.winfo'::text));
 
 COMMENT ON FUNCTION public.is_winfo(event text) IS 'Whether an event package is the watcher information of another.';
 
 CREATE FUNCTION public.make_room(uri text, package text) RETURNS void
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     at     timestamptz := presence_now();
@@ -455,6 +533,7 @@ COMMENT ON FUNCTION public.make_room(uri text, package text) IS 'Counts the live
 
 CREATE FUNCTION public.mark_status_change() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     said text := lower(btrim(split_part(NEW.reason, ';', 1)));
@@ -485,6 +564,7 @@ COMMENT ON FUNCTION public.mark_status_change() IS 'Row trigger: whatever change
 
 CREATE FUNCTION public.mark_waiting_over() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     IF OLD.status = 4 AND NEW.status IN (1, 3) THEN
@@ -502,6 +582,7 @@ COMMENT ON FUNCTION public.mark_waiting_over() IS 'Row trigger: notes when a wat
 
 CREATE FUNCTION public.postpone_publications(max_rows bigint) RETURNS bigint
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     at      timestamptz := presence_now();
@@ -535,6 +616,7 @@ COMMENT ON FUNCTION public.postpone_publications(max_rows bigint) IS 'Looks agai
 
 CREATE FUNCTION public.postpone_subscriptions(max_rows bigint) RETURNS bigint
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     at      timestamptz := presence_now();
@@ -567,6 +649,7 @@ COMMENT ON FUNCTION public.postpone_subscriptions(max_rows bigint) IS 'Looks aga
 
 CREATE FUNCTION public.pres_auth_status(watcher_uri text, presentity_uri text) RETURNS integer
     LANGUAGE plpgsql STABLE
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 #variable_conflict use_column
 DECLARE
@@ -635,6 +718,7 @@ COMMENT ON FUNCTION public.pres_auth_status(watcher_uri text, presentity_uri tex
 
 CREATE FUNCTION public.pres_has_subscribers(presentity_uri text, event text) RETURNS boolean
     LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path TO 'public', 'pg_temp'
     AS $_$
 DECLARE
     watched text := presence_uri_under($1, presence_uri_match());
@@ -647,14 +731,29 @@ $_$;
 
 COMMENT ON FUNCTION public.pres_has_subscribers(presentity_uri text, event text) IS 'Whether anybody subscribes to an event package of a presentity, active or pending.';
 
+CREATE FUNCTION public.presence_uri(uri text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    parts record;
+BEGIN
+    SELECT s.username, s.domain INTO parts FROM presence_split_uri(uri) AS s;
+    RETURN presence_join_uri(parts.username, parts.domain);
+END
+$$;
+
+COMMENT ON FUNCTION public.presence_uri(uri text) IS 'The canonical form of a URI, as the column presentity_uri has it. Error 22023 if it is none.';
+
 CREATE FUNCTION public.presence_auth_status(watcher_uri text, presentity_uri text) RETURNS integer
     LANGUAGE sql STABLE
-    AS $_$ SELECT pres_auth_status(presence_uri($1), presence_uri($2)) $_$;
+    RETURN public.pres_auth_status(public.presence_uri(watcher_uri), public.presence_uri(presentity_uri));
 
 COMMENT ON FUNCTION public.presence_auth_status(watcher_uri text, presentity_uri text) IS 'Whether a watcher may watch a presentity''s presence, whether it ever subscribed or not: 1 active, 2 pending, 3 terminated, 4 waiting, 5 politely blocked; -1 = there are rules, by which nothing was decided about this watcher so far: ask a server, presence.auth_status by RPC. What is no URI is an error. As pres_auth_status of Kamailio.';
 
 CREATE FUNCTION public.presence_canonical(INOUT username text, INOUT domain text, match smallint) RETURNS record
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     context text;
@@ -683,6 +782,7 @@ COMMENT ON FUNCTION public.presence_canonical(INOUT username text, INOUT domain 
 
 CREATE FUNCTION public.presence_canonical_uri(username text, domain text, match smallint) RETURNS text
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     parts record;
@@ -698,6 +798,7 @@ COMMENT ON FUNCTION public.presence_canonical_uri(username text, domain text, ma
 
 CREATE FUNCTION public.presence_canonicalise() RETURNS bigint
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     match   CONSTANT smallint := presence_uri_match();
@@ -813,6 +914,7 @@ COMMENT ON FUNCTION public.presence_canonicalise() IS 'Brings all rows into the 
 
 CREATE FUNCTION public.presence_change_uri_match(match smallint) RETURNS bigint
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     changed    bigint;
@@ -853,6 +955,7 @@ COMMENT ON FUNCTION public.presence_change_uri_match(match smallint) IS 'Changes
 
 CREATE FUNCTION public.presence_cleanup(max_rows integer DEFAULT 1000, quiet boolean DEFAULT false, waiting_s bigint DEFAULT 259200) RETURNS bigint
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     total bigint;
@@ -881,6 +984,7 @@ COMMENT ON FUNCTION public.presence_cleanup(max_rows integer, quiet boolean, wai
 
 CREATE FUNCTION public.presence_decide(presentity_uri text) RETURNS void
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 #variable_conflict use_column
 DECLARE
@@ -903,6 +1007,7 @@ COMMENT ON FUNCTION public.presence_decide(presentity_uri text) IS 'Has it decid
 
 CREATE FUNCTION public.presence_document(presentity_uri text, event text) RETURNS text
     LANGUAGE plpgsql STABLE
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 #variable_conflict use_column
 DECLARE
@@ -948,6 +1053,7 @@ COMMENT ON FUNCTION public.presence_document(presentity_uri text, event text) IS
 
 CREATE FUNCTION public.presence_escape(text text, folds boolean) RETURNS text
     LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path TO 'public', 'pg_temp'
     AS $_$
 DECLARE
     -- RFC 3261 section 25.1: unreserved and reserved characters may stand in a user, but for : and @.
@@ -977,6 +1083,7 @@ COMMENT ON FUNCTION public.presence_escape(text text, folds boolean) IS 'A user 
 
 CREATE FUNCTION public.presence_grant() RETURNS void
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     place text;
@@ -1026,21 +1133,22 @@ CREATE FUNCTION public.presence_has_rules(presentity_uri text) RETURNS boolean
     LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE
     SET search_path TO 'public', 'pg_temp'
     AS $_$
-        BEGIN
-            RETURN (SELECT true FROM xcap AS x WHERE x.presentity_uri = $1 AND x.doc_type = 2 LIMIT 1) IS NOT NULL;
-        END
-        $_$;
+BEGIN
+    RETURN (SELECT true FROM xcap AS x WHERE x.presentity_uri = $1 AND x.doc_type = 2 LIMIT 1) IS NOT NULL;
+END
+$_$;
 
 COMMENT ON FUNCTION public.presence_has_rules(presentity_uri text) IS 'Whether a presentity, given by its canonical URI, has a rules document.';
 
 CREATE FUNCTION public.presence_has_subscribers(presentity_uri text, event text) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
-    AS $_$ SELECT pres_has_subscribers(presence_uri($1), $2) $_$;
+    RETURN public.pres_has_subscribers(public.presence_uri(presentity_uri), event);
 
 COMMENT ON FUNCTION public.presence_has_subscribers(presentity_uri text, event text) IS 'Whether anybody subscribes to an event package of a presentity, active or pending. As pres_has_subscribers of Kamailio.';
 
 CREATE FUNCTION public.presence_host(host text) RETURNS text
     LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path TO 'public', 'pg_temp'
     AS $_$
 DECLARE
     address text := lower(substring(host FROM '^\[([0-9A-Fa-f:.]+)\]$') COLLATE "C");
@@ -1093,6 +1201,7 @@ COMMENT ON FUNCTION public.presence_is_plain(uri text, username text, domain tex
 
 CREATE FUNCTION public.presence_join_uri(username text, domain text) RETURNS text
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     -- Nearly always it is canonical already.
@@ -1107,12 +1216,13 @@ COMMENT ON FUNCTION public.presence_join_uri(username text, domain text) IS 'The
 
 CREATE FUNCTION public.presence_now() RETURNS timestamp with time zone
     LANGUAGE sql STABLE PARALLEL SAFE
-    AS $$ SELECT COALESCE(NULLIF(current_setting('pgpresence.now', true), '')::timestamptz, now()) $$;
+    RETURN COALESCE((NULLIF(current_setting('pgpresence.now'::text, true), ''::text))::timestamp with time zone, now());
 
 COMMENT ON FUNCTION public.presence_now() IS 'The time by which triggers decide: the start of the transaction. Tests set pgpresence.now to be at another time.';
 
 CREATE FUNCTION public.presence_parse_uri(uri text, match smallint, OUT username text, OUT domain text) RETURNS record
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'public', 'pg_temp'
     AS $_$
 DECLARE
     bare  text := COALESCE(substring(uri FROM '^<(.*)>$'), uri);
@@ -1142,6 +1252,7 @@ COMMENT ON FUNCTION public.presence_parse_uri(uri text, match smallint, OUT user
 
 CREATE FUNCTION public.presence_publish(presentity_uri text, event text, body text, content_type text DEFAULT ''::text, expires_s integer DEFAULT 3600, source text DEFAULT 'sql'::text, sender text DEFAULT ''::text) RETURNS text
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 #variable_conflict use_column
 DECLARE
@@ -1194,6 +1305,7 @@ COMMENT ON FUNCTION public.presence_publisher(etag text, id bigint) IS 'Who a pu
 
 CREATE FUNCTION public.presence_refresh_watchers(presentity_uri text, event text, type integer DEFAULT 1, file_uri text DEFAULT NULL::text, filename text DEFAULT NULL::text) RETURNS bigint
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 #variable_conflict use_column
 DECLARE
@@ -1231,6 +1343,7 @@ COMMENT ON FUNCTION public.presence_refresh_watchers(presentity_uri text, event 
 
 CREATE FUNCTION public.presence_release(presentity_uri text, event text) RETURNS bigint
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 #variable_conflict use_column
 DECLARE
@@ -1258,6 +1371,7 @@ COMMENT ON FUNCTION public.presence_release(presentity_uri text, event text) IS 
 
 CREATE FUNCTION public.presence_require_served(event text) RETURNS void
     LANGUAGE plpgsql STABLE
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     IF event IS NULL OR event = '' THEN
@@ -1272,28 +1386,84 @@ $$;
 
 COMMENT ON FUNCTION public.presence_require_served(event text) IS 'Error 22023 for an event package that is empty, or that no process serves though some say what they serve.';
 
+CREATE FUNCTION public.presence_text(body bytea) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN convert_from(body, 'UTF8');
+EXCEPTION WHEN character_not_in_repertoire OR untranslatable_character THEN
+    RETURN encode(body, 'escape');
+END
+$$;
+
+COMMENT ON FUNCTION public.presence_text(body bytea) IS 'A document as text; with \ooo for its bytes if it is not UTF-8.';
+
 CREATE FUNCTION public.presence_says(event text, body bytea) RETURNS text
     LANGUAGE sql STABLE
-    AS $$
-    SELECT string_agg(m[1], ', ')
-    FROM regexp_matches(
-        presence_text(body),
-        CASE WHEN event = 'presence'            THEN '<(?:[[:alnum:]_.-]+:)?basic(?:\s[^>]*)?>\s*([^<\s]+)'
-             WHEN event IN ('dialog', 'dialog;sla') THEN '<(?:[[:alnum:]_.-]+:)?state(?:\s[^>]*)?>\s*([^<\s]+)'
-             WHEN event = 'message-summary'     THEN 'Messages-Waiting[ \t]*:[ \t]*([[:alpha:]]+)'
-             ELSE '(?!)' END, 'gi') AS m
-$$;
+    BEGIN ATOMIC
+ SELECT string_agg(m.m[1], ', '::text) AS string_agg
+    FROM regexp_matches(public.presence_text(presence_says.body),
+         CASE
+             WHEN (presence_says.event = 'presence'::text) THEN '<(?:[[:alnum:]_.-]+:)?basic(?:\s[^>]*)?>\s*([^<\s]+)'::text
+             WHEN (presence_says.event = ANY (ARRAY['dialog'::text, 'dialog;sla'::text])) THEN '<(?:[[:alnum:]_.-]+:)?state(?:\s[^>]*)?>\s*([^<\s]+)'::text
+             WHEN (presence_says.event = 'message-summary'::text) THEN 'Messages-Waiting[ \t]*:[ \t]*([[:alpha:]]+)'::text
+             ELSE '(?!)'::text
+         END, 'gi'::text) m(m);
+END;
 
 COMMENT ON FUNCTION public.presence_says(event text, body bytea) IS 'The words in a document that light a lamp: open or closed, the states of calls, yes or no for waiting messages; null if none. For the eye: found by search, the document is not parsed.';
 
+CREATE TABLE public.node (
+    id bigint NOT NULL,
+    heartbeat timestamp with time zone DEFAULT now() NOT NULL,
+    started timestamp with time zone DEFAULT now() NOT NULL,
+    pid integer NOT NULL,
+    kind text NOT NULL,
+    host text NOT NULL,
+    address text DEFAULT ''::text NOT NULL,
+    version text DEFAULT ''::text NOT NULL,
+    events text[] DEFAULT '{}'::text[] NOT NULL,
+    default_policy text DEFAULT ''::text NOT NULL,
+    CONSTRAINT "a node has a kind" CHECK ((kind <> ''::text)),
+    CONSTRAINT "a process lets in, has confirmed or refuses, or reads no rules" CHECK ((default_policy = ANY (ARRAY[''::text, 'allow'::text, 'confirm'::text, 'block'::text, 'force_active'::text])))
+);
+
+COMMENT ON TABLE public.node IS 'One row per running process. Written by that process.';
+
+COMMENT ON COLUMN public.node.id IS 'Never used twice: owner of leases in notify_queue. Written by the database.';
+
+COMMENT ON COLUMN public.node.heartbeat IS 'When it last said that it lives. Written every few seconds.';
+
+COMMENT ON COLUMN public.node.started IS 'When it started. Written once, at the start.';
+
+COMMENT ON COLUMN public.node.pid IS 'Process id on that machine. Written once, at the start.';
+
+COMMENT ON COLUMN public.node.kind IS 'server or notifier. Written once, at the start.';
+
+COMMENT ON COLUMN public.node.host IS 'Name of the machine. Written once, at the start.';
+
+COMMENT ON COLUMN public.node.address IS 'Where other processes reach it; empty if nowhere. Written once, at the start.';
+
+COMMENT ON COLUMN public.node.version IS 'Version of the program. Written once, at the start.';
+
+COMMENT ON COLUMN public.node.events IS 'The event packages that it serves, as in column event; empty if it does not say. Written once, at the start.';
+
+COMMENT ON COLUMN public.node.default_policy IS 'How it has watchers handled whose presentity has no rules: allow, confirm, block; force_active = it reads no rules, and lets everybody in. Empty: it does not say. Written once, at the start.';
+
 CREATE FUNCTION public.presence_serves(event text) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
-    AS $_$ SELECT bool_or($1 = ANY (n.events)) FROM node AS n WHERE n.events <> '{}' $_$;
+    BEGIN ATOMIC
+ SELECT bool_or((presence_serves.event = ANY (n.events))) AS bool_or
+    FROM public.node n
+   WHERE (n.events <> '{}'::text[]);
+END;
 
 COMMENT ON FUNCTION public.presence_serves(event text) IS 'Whether a process that runs serves an event package; null = none runs that says what it serves.';
 
 CREATE FUNCTION public.presence_split_uri(uri text, OUT username text, OUT domain text) RETURNS record
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     SELECT p.username, p.domain INTO username, domain FROM presence_parse_uri(uri, presence_uri_match()) AS p;
@@ -1308,30 +1478,19 @@ COMMENT ON FUNCTION public.presence_split_uri(uri text, OUT username text, OUT d
 
 CREATE FUNCTION public.presence_status_name(status smallint) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$ SELECT (ARRAY['active', 'pending', 'terminated', 'waiting'])[status] $$;
+    RETURN (ARRAY['active'::text, 'pending'::text, 'terminated'::text, 'waiting'::text])[status];
 
 COMMENT ON FUNCTION public.presence_status_name(status smallint) IS 'The word of RFC 3857 for a status of active_watchers or watchers.';
 
-CREATE FUNCTION public.presence_text(body bytea) RETURNS text
-    LANGUAGE plpgsql IMMUTABLE
-    AS $$
-BEGIN
-    RETURN convert_from(body, 'UTF8');
-EXCEPTION WHEN character_not_in_repertoire OR untranslatable_character THEN
-    RETURN encode(body, 'escape');
-END
-$$;
-
-COMMENT ON FUNCTION public.presence_text(body bytea) IS 'A document as text; with \ooo for its bytes if it is not UTF-8.';
-
 CREATE FUNCTION public.presence_time(epoch bigint) RETURNS timestamp with time zone
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$ SELECT CASE WHEN epoch = -1 THEN 'infinity' ELSE to_timestamp(epoch) END $$;
+    RETURN CASE WHEN (epoch = '-1'::integer) THEN 'infinity'::timestamp with time zone ELSE to_timestamp((epoch)::double precision) END;
 
 COMMENT ON FUNCTION public.presence_time(epoch bigint) IS 'The time of an epoch second; infinity for -1, which means never.';
 
 CREATE FUNCTION public.presence_unpublish(presentity_uri text, event text, source text DEFAULT 'sql'::text) RETURNS boolean
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 #variable_conflict use_column
 DECLARE
@@ -1351,6 +1510,7 @@ COMMENT ON FUNCTION public.presence_unpublish(presentity_uri text, event text, s
 
 CREATE FUNCTION public.presence_update_watchers(presentity_uri text, event text) RETURNS bigint
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 #variable_conflict use_column
 DECLARE
@@ -1394,72 +1554,15 @@ $$;
 
 COMMENT ON FUNCTION public.presence_update_watchers(presentity_uri text, event text) IS 'Has it decided anew about the watchers of a presentity with rules, and returns null. Without rules: carries over what stands in watchers to the subscriptions of a resource that differ from it, has those told, and returns how many.';
 
-CREATE FUNCTION public.presence_uri(uri text) RETURNS text
-    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-    AS $$
-DECLARE
-    parts record;
-BEGIN
-    SELECT s.username, s.domain INTO parts FROM presence_split_uri(uri) AS s;
-    RETURN presence_join_uri(parts.username, parts.domain);
-END
-$$;
-
-COMMENT ON FUNCTION public.presence_uri(uri text) IS 'The canonical form of a URI, as the column presentity_uri has it. Error 22023 if it is none.';
-
 CREATE FUNCTION public.presence_uri_match() RETURNS smallint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (0)::smallint;
 
 COMMENT ON FUNCTION public.presence_uri_match() IS 'sip_uri_match of this database: 0 = users are compared by case, 1 = not. A constant, which presence_change_uri_match replaces.';
 
-CREATE FUNCTION public.presence_uri_match_collisions(match smallint) RETURNS SETOF text
-    LANGUAGE sql STABLE
-    AS $$
-    SELECT format('presentity: %s have a publication of %s each for %s (%s)', string_agg(DISTINCT p.presentity_uri, ' and '), p.event,
-                  presence_canonical_uri(p.username, p.domain, match), p.ruid)
-    FROM presentity AS p
-    GROUP BY presence_canonical_uri(p.username, p.domain, match), p.event, p.ruid
-    HAVING count(*) > 1
-    UNION ALL
-    -- Rules of both would hold, and what one allows the other could not forbid.
-    SELECT format('xcap: %s have documents of type %s each for %s', string_agg(DISTINCT x.presentity_uri, ' and '), x.doc_type,
-                  presence_canonical_uri(x.username, x.domain, match))
-    FROM xcap AS x
-    GROUP BY presence_canonical_uri(x.username, x.domain, match), x.doc_type
-    HAVING count(DISTINCT x.presentity_uri) > 1
-    UNION ALL
-    SELECT format('watchers: decisions differ about %s who watches %s of %s: %s', presence_canonical_uri(d.username, d.domain, match), d.event,
-                  d.uri, string_agg(DISTINCT d.decision, ', '))
-    FROM (SELECT presence_uri_under(w.presentity_uri, match) AS uri, c.username, c.domain, w.event,
-                 format('%s for %s of %s', presence_status_name(w.status), presence_canonical_uri(w.watcher_username, w.watcher_domain, 0::smallint),
-                        w.presentity_uri) AS decision,
-                 (w.status, w.reason, w.view)::text AS outcome
-          FROM watchers AS w CROSS JOIN LATERAL presence_canonical(w.watcher_username, w.watcher_domain, match) AS c) AS d
-    GROUP BY d.uri, d.username, d.domain, d.event
-    HAVING count(DISTINCT d.outcome) > 1
-$$;
-
-COMMENT ON FUNCTION public.presence_uri_match_collisions(match smallint) IS 'What would become one under this setting of sip_uri_match, and cannot: two publications of one source, documents of two users, two decisions about one watcher. A line for each.';
-
-CREATE FUNCTION public.presence_uri_match_rows(match smallint) RETURNS bigint
-    LANGUAGE sql STABLE
-    AS $$
-    SELECT (SELECT count(*) FROM presentity AS p WHERE p.presentity_uri <> presence_canonical_uri(p.username, p.domain, match))
-         + (SELECT count(*) FROM xcap AS x WHERE x.presentity_uri <> presence_canonical_uri(x.username, x.domain, match))
-         + (SELECT count(*) FROM active_watchers AS a CROSS JOIN LATERAL presence_canonical(a.watcher_username, a.watcher_domain, match) AS c
-            WHERE NOT presence_is_plain(a.presentity_uri, a.watcher_username, a.watcher_domain)
-              AND (a.presentity_uri, a.watcher_username, a.watcher_domain)
-                  IS DISTINCT FROM (presence_uri_under(a.presentity_uri, match), c.username, c.domain))
-         + (SELECT count(*) FROM watchers AS w CROSS JOIN LATERAL presence_canonical(w.watcher_username, w.watcher_domain, match) AS c
-            WHERE (w.presentity_uri, w.watcher_username, w.watcher_domain)
-                  IS DISTINCT FROM (presence_uri_under(w.presentity_uri, match), c.username, c.domain))
-$$;
-
-COMMENT ON FUNCTION public.presence_uri_match_rows(match smallint) IS 'How many rows would be of somebody else under this setting of sip_uri_match. Reads all of them.';
-
 CREATE FUNCTION public.presence_uri_under(uri text, match smallint) RETURNS text
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     parts record;
@@ -1471,8 +1574,355 @@ $$;
 
 COMMENT ON FUNCTION public.presence_uri_under(uri text, match smallint) IS 'What a key in the column presentity_uri is under a setting of sip_uri_match; as it is, if it is no URI.';
 
+CREATE TABLE public.presentity (
+    id bigint NOT NULL,
+    expires public.publication_expires NOT NULL,
+    sweep_at bigint DEFAULT '9223372036854775807'::bigint NOT NULL,
+    received_time bigint DEFAULT (EXTRACT(epoch FROM now()))::bigint NOT NULL,
+    modified timestamp with time zone DEFAULT now() NOT NULL,
+    priority bigint DEFAULT 0 NOT NULL,
+    created_time bigint DEFAULT (floor(EXTRACT(epoch FROM now())))::bigint NOT NULL,
+    renewed_at bigint DEFAULT 0 NOT NULL,
+    removed boolean DEFAULT false NOT NULL,
+    has_dialog boolean DEFAULT false NOT NULL,
+    presentity_uri public.canonical_uri NOT NULL,
+    event public.event_package NOT NULL,
+    etag public.entity_tag DEFAULT (gen_random_uuid())::text NOT NULL,
+    past_etags public.recent_requests DEFAULT '{}'::text[] NOT NULL,
+    ended bigint[] DEFAULT '{}'::bigint[] NOT NULL,
+    ended_at bigint[] DEFAULT '{}'::bigint[] NOT NULL,
+    sender public.sender_uri DEFAULT ''::text NOT NULL,
+    content_type public.publication_text DEFAULT ''::text NOT NULL,
+    body bytea NOT NULL,
+    ruid public.publication_text DEFAULT (gen_random_uuid())::text NOT NULL COLLATE pg_catalog."C",
+    username public.account_part NOT NULL,
+    domain public.account_part NOT NULL,
+    CONSTRAINT "each end has a time, and there are at most 128" CHECK (((cardinality(ended) = cardinality(ended_at)) AND (cardinality(ended) <= 128)))
+)
+WITH (fillfactor='70');
+
+COMMENT ON TABLE public.presentity IS 'One row per publication. SQL is an interface: a row written by hand notifies the watchers as a PUBLISH does.';
+
+COMMENT ON COLUMN public.presentity.id IS 'Row id, ascending with creation. Written by the database.';
+
+COMMENT ON COLUMN public.presentity.expires IS 'Epoch second at which the publication ends; -1 = never (hard state). Written by servers, or by hand.';
+
+COMMENT ON COLUMN public.presentity.sweep_at IS 'Epoch second at which the sweep looks at the row next: never later than expires, often earlier, because a refresh leaves it alone. Written by servers, the sweep and a trigger.';
+
+COMMENT ON COLUMN public.presentity.received_time IS 'Epoch second at which the present body came; orders the merge. Written by servers, or by hand.';
+
+COMMENT ON COLUMN public.presentity.modified IS 'When the present body came, finer than received_time. Written by servers.';
+
+COMMENT ON COLUMN public.presentity.priority IS 'Kamailio''s priority; kept, shown, not used to order. Written by hand.';
+
+COMMENT ON COLUMN public.presentity.created_time IS 'Epoch second of the initial PUBLISH. Written once, by servers.';
+
+COMMENT ON COLUMN public.presentity.renewed_at IS 'Epoch second at which the initial PUBLISH came once more, later than 64*T1 = 32 s, and was served anew: its entity-tag was then ruid, a dot and this. 0 = never. Written by servers.';
+
+COMMENT ON COLUMN public.presentity.removed IS 'Ended, and kept for 64*T1 = 32 s so that a retransmitted removal gets its answer. Written by servers and by the sweep.';
+
+COMMENT ON COLUMN public.presentity.has_dialog IS 'Of dialog;sla: the present body has a dialog, so another sender''s body without one does not replace it. Written by servers.';
+
+COMMENT ON COLUMN public.presentity.presentity_uri IS 'Canonical URI of username and domain, as presence_join_uri makes it: sip:user@domain, sip:domain or tel:number. Written by a trigger, whatever is given.';
+
+COMMENT ON COLUMN public.presentity.event IS 'Event package, as in the Event header: presence, dialog;sla. Written by servers, or by hand.';
+
+COMMENT ON COLUMN public.presentity.etag IS 'Current entity-tag (RFC 3903 section 2); changes with each PUBLISH. Those that servers give begin with two characters that are a hash of presentity_uri. Written by servers.';
+
+COMMENT ON COLUMN public.presentity.past_etags IS 'What named the last five requests that changed the publication, newest first, each with @ and the epoch second at which it came: a copy within 64*T1 = 32 s finds its own. Mostly the entity-tags that they gave, the current one first. Without @: a tag that was replaced by SQL or HTTP. Written by servers.';
+
+COMMENT ON COLUMN public.presentity.ended IS 'Keys of dialogs that this publication has called terminated, newest first: they do not come back to life. One to four for each dialog. Written by servers, and by the sweep, which hands them on when the publication is forgotten.';
+
+COMMENT ON COLUMN public.presentity.ended_at IS 'When it has called them so, epoch microsecond each. Written with ended.';
+
+COMMENT ON COLUMN public.presentity.sender IS 'Who published, a URI; empty if unknown. Written by servers, or by hand.';
+
+COMMENT ON COLUMN public.presentity.content_type IS 'Media type of the body; empty = the one that the event package usually has. Written by servers, or by hand.';
+
+COMMENT ON COLUMN public.presentity.body IS 'The published document, as received. Written by servers, or by hand.';
+
+COMMENT ON COLUMN public.presentity.ruid IS 'Entity-tag of the initial PUBLISH: names the publication for good, and finds a retransmission of that PUBLISH. Written once, by servers.';
+
+COMMENT ON COLUMN public.presentity.username IS 'User part of the presentity; empty for a bare domain. Written by servers, or by hand.';
+
+COMMENT ON COLUMN public.presentity.domain IS 'Host of the presentity; empty for tel: URIs. Written by servers, or by hand.';
+
+CREATE TABLE public.watchers (
+    id bigint NOT NULL,
+    inserted_time bigint DEFAULT (EXTRACT(epoch FROM now()))::bigint NOT NULL,
+    status public.watcher_status NOT NULL,
+    rules_version bigint,
+    recheck_at bigint,
+    subscription_id bigint,
+    waited_until bigint,
+    presentity_uri public.canonical_uri NOT NULL,
+    watcher_username public.watcher_part NOT NULL COLLATE pg_catalog."C",
+    watcher_domain public.watcher_part NOT NULL COLLATE pg_catalog."C",
+    event public.event_name DEFAULT 'presence'::text NOT NULL,
+    reason text DEFAULT ''::text NOT NULL,
+    view public.dialog_text
+);
+
+COMMENT ON TABLE public.watchers IS 'One row per authorization decision.';
+
+COMMENT ON COLUMN public.watchers.id IS 'Row id. Written by the database.';
+
+COMMENT ON COLUMN public.watchers.inserted_time IS 'Epoch second of the decision. Written with each decision.';
+
+COMMENT ON COLUMN public.watchers.status IS '1 active, 2 pending, 3 terminated, 4 waiting. Written with each decision.';
+
+COMMENT ON COLUMN public.watchers.rules_version IS 'notify_queue.rules_version that it was decided by; null = not by rules of ours (imported). Written with each decision.';
+
+COMMENT ON COLUMN public.watchers.recheck_at IS 'Epoch second at which the decision is made anew, because a rule begins or ends to be valid then; null = never. Written with each decision.';
+
+COMMENT ON COLUMN public.watchers.subscription_id IS 'active_watchers.id of the subscription that ended while it was pending, by which watcher information names the watcher that waits; null = unknown. Written with status 4; stays when the waiting ends.';
+
+COMMENT ON COLUMN public.watchers.waited_until IS 'Epoch second of the decision about one that waited, by which partial watcher information tells of it; null = it did not wait lately. Written by a trigger.';
+
+COMMENT ON COLUMN public.watchers.presentity_uri IS 'Canonical URI of the presentity, as in presentity.presentity_uri. Written once, with the decision; by hand in any form.';
+
+COMMENT ON COLUMN public.watchers.watcher_username IS 'User of the watcher. Written once, with the decision.';
+
+COMMENT ON COLUMN public.watchers.watcher_domain IS 'Domain of the watcher. Written once, with the decision.';
+
+COMMENT ON COLUMN public.watchers.event IS 'Event package. Written once, with the decision.';
+
+COMMENT ON COLUMN public.watchers.reason IS 'Why: timeout of a subscription that waits, giveup of one that waited too long and is deleted a minute later, polite-block, or what the rules say; empty otherwise. Written with each decision.';
+
+COMMENT ON COLUMN public.watchers.view IS 'What an active watcher is shown, as in active_watchers.view; null = not known (imported). Written with each decision.';
+
+CREATE TABLE public.xcap (
+    id bigint NOT NULL,
+    doc_type bigint NOT NULL,
+    source bigint DEFAULT 0 NOT NULL,
+    port bigint DEFAULT 0 NOT NULL,
+    presentity_uri public.canonical_uri NOT NULL,
+    etag text NOT NULL,
+    doc bytea NOT NULL,
+    doc_uri public.document_address NOT NULL,
+    username public.account_part NOT NULL COLLATE pg_catalog."C",
+    domain public.account_part NOT NULL COLLATE pg_catalog."C"
+);
+
+COMMENT ON TABLE public.xcap IS 'One row per XCAP document.';
+
+COMMENT ON COLUMN public.xcap.id IS 'Row id. Written by the database.';
+
+COMMENT ON COLUMN public.xcap.doc_type IS '2 pres-rules, 4 resource-lists, 8 rls-services, 16 pidf-manipulation, 32 xcap-caps, 64 user-profile, 128 pres-content, 256 search, 512 directory. Written by XCAP tools, or by hand.';
+
+COMMENT ON COLUMN public.xcap.source IS 'Kamailio''s mark of who stored it; 0 = an XCAP server. Written by XCAP tools.';
+
+COMMENT ON COLUMN public.xcap.port IS 'Kamailio''s port of the XCAP server; not used. Written by XCAP tools.';
+
+COMMENT ON COLUMN public.xcap.presentity_uri IS 'Canonical URI of the user whose document it is, as in presentity.presentity_uri. Written by a trigger, whatever is given.';
+
+COMMENT ON COLUMN public.xcap.etag IS 'Entity-tag of the document. Written by XCAP tools, or by hand.';
+
+COMMENT ON COLUMN public.xcap.doc IS 'The document, XML. Written by XCAP tools, or by hand.';
+
+COMMENT ON COLUMN public.xcap.doc_uri IS 'Address of the document within the XCAP root. Written by XCAP tools, or by hand.';
+
+COMMENT ON COLUMN public.xcap.username IS 'User whose document it is. Written by XCAP tools, or by hand.';
+
+COMMENT ON COLUMN public.xcap.domain IS 'Domain of that user. Written by XCAP tools, or by hand.';
+
+CREATE FUNCTION public.presence_uri_match_collisions(match smallint) RETURNS SETOF text
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT format('presentity: %s have a publication of %s each for %s (%s)'::text, string_agg(DISTINCT (p.presentity_uri)::text, ' and '::text), p.event, public.presence_canonical_uri((p.username)::text, (p.domain)::text, presence_uri_match_collisions.match), p.ruid) AS format
+    FROM public.presentity p
+   GROUP BY (public.presence_canonical_uri((p.username)::text, (p.domain)::text, presence_uri_match_collisions.match)), p.event, p.ruid
+  HAVING (count(*) > 1)
+ UNION ALL
+  SELECT format('xcap: %s have documents of type %s each for %s'::text, string_agg(DISTINCT (x.presentity_uri)::text, ' and '::text), x.doc_type, public.presence_canonical_uri((x.username)::text, (x.domain)::text, presence_uri_match_collisions.match)) AS format
+    FROM public.xcap x
+   GROUP BY (public.presence_canonical_uri((x.username)::text, (x.domain)::text, presence_uri_match_collisions.match)), x.doc_type
+  HAVING (count(DISTINCT x.presentity_uri) > 1)
+ UNION ALL
+  SELECT format('watchers: decisions differ about %s who watches %s of %s: %s'::text, public.presence_canonical_uri(d.username, d.domain, presence_uri_match_collisions.match), d.event, d.uri, string_agg(DISTINCT d.decision, ', '::text)) AS format
+    FROM ( SELECT public.presence_uri_under((w.presentity_uri)::text, presence_uri_match_collisions.match) AS uri,
+             c.username,
+             c.domain,
+             w.event,
+             format('%s for %s of %s'::text, public.presence_status_name((w.status)::smallint), public.presence_canonical_uri((w.watcher_username)::text, (w.watcher_domain)::text, (0)::smallint), w.presentity_uri) AS decision,
+             (ROW(w.status, w.reason, w.view))::text AS outcome
+            FROM (public.watchers w
+              CROSS JOIN LATERAL public.presence_canonical((w.watcher_username)::text, (w.watcher_domain)::text, presence_uri_match_collisions.match) c(username, domain))) d
+   GROUP BY d.uri, d.username, d.domain, d.event
+  HAVING (count(DISTINCT d.outcome) > 1);
+END;
+
+COMMENT ON FUNCTION public.presence_uri_match_collisions(match smallint) IS 'What would become one under this setting of sip_uri_match, and cannot: two publications of one source, documents of two users, two decisions about one watcher. A line for each.';
+
+CREATE TABLE public.active_watchers (
+    id bigint NOT NULL,
+    updated bigint DEFAULT 0 NOT NULL,
+    retry_at bigint DEFAULT 0 NOT NULL,
+    notified_version bigint DEFAULT 0 NOT NULL,
+    expires bigint NOT NULL,
+    local_cseq public.notify_number DEFAULT 0 NOT NULL,
+    version public.notify_number DEFAULT 0 NOT NULL,
+    remote_cseq public.cseq NOT NULL,
+    sweep_at bigint DEFAULT '9223372036854775807'::bigint NOT NULL,
+    granted_s bigint DEFAULT 0 NOT NULL,
+    updated_winfo bigint DEFAULT 1 NOT NULL,
+    winfo_changed_at timestamp with time zone DEFAULT public.presence_now() NOT NULL,
+    created_time bigint DEFAULT (floor(EXTRACT(epoch FROM now())))::bigint NOT NULL,
+    renewed_at bigint DEFAULT 0 NOT NULL,
+    flags bigint DEFAULT 0 NOT NULL,
+    target_version integer DEFAULT 0 NOT NULL,
+    failures integer DEFAULT 0 NOT NULL,
+    status public.watcher_status DEFAULT 2 NOT NULL,
+    ended boolean DEFAULT false NOT NULL,
+    decided_version public.rules_decision,
+    shown bigint,
+    notified_at timestamp with time zone,
+    winfo_told_to bigint,
+    remote_request bigint,
+    view public.dialog_text DEFAULT 'all'::text NOT NULL,
+    presentity_uri public.canonical_uri NOT NULL,
+    event public.event_package DEFAULT 'presence'::text NOT NULL,
+    reason text DEFAULT ''::text NOT NULL,
+    callid public.dialog_part NOT NULL COLLATE pg_catalog."C",
+    to_tag public.dialog_part NOT NULL COLLATE pg_catalog."C",
+    from_tag public.dialog_part NOT NULL COLLATE pg_catalog."C",
+    event_id public.dialog_part DEFAULT ''::text NOT NULL,
+    contact public.dialog_text NOT NULL,
+    flow text DEFAULT ''::text NOT NULL,
+    local_contact text DEFAULT ''::text NOT NULL,
+    local_uri public.header_uri DEFAULT ''::text NOT NULL,
+    remote_uri public.header_uri DEFAULT ''::text NOT NULL,
+    record_route public.route_set DEFAULT ''::text NOT NULL,
+    watcher_username public.watcher_part NOT NULL,
+    watcher_domain public.watcher_part NOT NULL,
+    accept text DEFAULT ''::text NOT NULL,
+    status_event text DEFAULT ''::text NOT NULL,
+    failure text DEFAULT ''::text NOT NULL,
+    subscriber_key public.phone_key,
+    from_display public.dialog_text DEFAULT ''::text NOT NULL,
+    user_agent public.dialog_text DEFAULT ''::text NOT NULL,
+    socket_info text DEFAULT ''::text NOT NULL,
+    to_user public.header_part NOT NULL,
+    to_domain public.header_part NOT NULL,
+    from_user public.header_part NOT NULL,
+    from_domain public.header_part NOT NULL,
+    CONSTRAINT "an ended dialog is terminated and owes nothing" CHECK (((NOT ended) OR (((status)::smallint = 3) AND (updated = '-1'::integer))))
+)
+WITH (fillfactor='45');
+
+COMMENT ON TABLE public.active_watchers IS 'One row per subscription dialog. "Local" is our side of the dialog, "remote" the subscriber''s.';
+
+COMMENT ON COLUMN public.active_watchers.id IS 'Row id. Written by the database.';
+
+COMMENT ON COLUMN public.active_watchers.updated IS 'Flag: -1 = nothing but state changes to send; 0 or more = a NOTIFY is owed whatever the version. Set by servers, the sweep, or by hand; cleared by subscription.take.';
+
+COMMENT ON COLUMN public.active_watchers.retry_at IS 'Epoch second before which no NOTIFY is taken, after a failure; 0 = at once. Written by notifiers, reset by servers.';
+
+COMMENT ON COLUMN public.active_watchers.notified_version IS 'notify_queue.version that the last NOTIFY taken shows at least. Written by subscription.take.';
+
+COMMENT ON COLUMN public.active_watchers.expires IS 'Epoch second at which the subscription ends; -1 = never. Written by servers, or by hand.';
+
+COMMENT ON COLUMN public.active_watchers.local_cseq IS 'CSeq of the last NOTIFY that was taken; 0 before the first. Written by subscription.take only.';
+
+COMMENT ON COLUMN public.active_watchers.version IS 'Version of the last document sent; grows by one with each NOTIFY. Written by subscription.take.';
+
+COMMENT ON COLUMN public.active_watchers.remote_cseq IS 'CSeq of the last SUBSCRIBE. Written by servers.';
+
+COMMENT ON COLUMN public.active_watchers.sweep_at IS 'Epoch second at which the sweep looks at the row next: never later than expires, often earlier, because a refresh leaves it alone. Written by servers, notifiers, the sweep and a trigger.';
+
+COMMENT ON COLUMN public.active_watchers.granted_s IS 'Seconds granted to the last SUBSCRIBE, for the answer to its retransmission. Written by servers.';
+
+COMMENT ON COLUMN public.active_watchers.updated_winfo IS 'Flag: 1 = status changed in the statement that wrote the row last, which a trigger told the watchers of the watcher information; -1 = it did not. Written by the database, or by hand.';
+
+COMMENT ON COLUMN public.active_watchers.winfo_changed_at IS 'When status last changed: what a partial watcher information has to tell. Written by the database.';
+
+COMMENT ON COLUMN public.active_watchers.created_time IS 'Epoch second of the first SUBSCRIBE; 0 = unknown. Written once, by servers.';
+
+COMMENT ON COLUMN public.active_watchers.renewed_at IS 'Epoch second at which the first SUBSCRIBE came once more, later than 64*T1 = 32 s, and was given a dialog of its own: its to_tag is that of this row, a dot and this. 0 = never. Written by servers.';
+
+COMMENT ON COLUMN public.active_watchers.flags IS 'Kamailio''s branch flags; not used. Kept for its tools.';
+
+COMMENT ON COLUMN public.active_watchers.target_version IS 'Grows by one when the phone is to be reached elsewhere, by another contact or flow: a NOTIFY in flight to the old target is given up. Written by servers.';
+
+COMMENT ON COLUMN public.active_watchers.failures IS 'NOTIFYs failed since the last good one. Written by notifiers, reset by servers.';
+
+COMMENT ON COLUMN public.active_watchers.status IS '1 active, 2 pending, 3 terminated, 4 waiting. Written by servers and notifiers.';
+
+COMMENT ON COLUMN public.active_watchers.ended IS 'The last NOTIFY was answered, or given up. The row stays for 64*T1 = 32 s, so that a retransmitted SUBSCRIBE gets its answer. Written by notifiers.';
+
+COMMENT ON COLUMN public.active_watchers.decided_version IS 'notify_queue.rules_version of the last decision that changed the dialog; -1 = still to be decided; null = not subject to rules. Written by servers, notifiers and a trigger.';
+
+COMMENT ON COLUMN public.active_watchers.shown IS 'Digest of the document that the last NOTIFY showed: a change of state that shows the same again sends none. 0 = no document, null = not known. Written by subscription.take and subscription.settle_batch; null by hand makes the next change sent whatever it shows.';
+
+COMMENT ON COLUMN public.active_watchers.notified_at IS 'When the last NOTIFY was taken; null before the first. Written by subscription.take.';
+
+COMMENT ON COLUMN public.active_watchers.winfo_told_to IS 'Only in dialogs of watcher information that is told in pieces: up to which watcher (id in watcher information, without its letter) it has been told. Null: the next NOTIFY tells all, or what changed. Written by notifiers; a SUBSCRIBE begins anew.';
+
+COMMENT ON COLUMN public.active_watchers.remote_request IS 'Digest of the last SUBSCRIBE within the dialog: the same CSeq is its copy only if this is the same. Null before the first. Written by servers.';
+
+COMMENT ON COLUMN public.active_watchers.view IS 'What its NOTIFYs show: all, nothing, the words of a view, polite-block (an unavailable presentity), or none = no body. Written by servers and notifiers.';
+
+COMMENT ON COLUMN public.active_watchers.presentity_uri IS 'Canonical URI of the presentity, as in presentity.presentity_uri. Written once, by servers; by hand in any form.';
+
+COMMENT ON COLUMN public.active_watchers.event IS 'Event package. Written once, by servers.';
+
+COMMENT ON COLUMN public.active_watchers.reason IS 'Why it is not active (timeout, rejected, noresource); empty otherwise. Written by servers and notifiers.';
+
+COMMENT ON COLUMN public.active_watchers.callid IS 'Call-ID. Written once, by servers.';
+
+COMMENT ON COLUMN public.active_watchers.to_tag IS 'Our tag, derived from the first SUBSCRIBE; begins with two characters that are a hash of presentity_uri. Written once, by servers.';
+
+COMMENT ON COLUMN public.active_watchers.from_tag IS 'The subscriber''s tag. Written once, by servers.';
+
+COMMENT ON COLUMN public.active_watchers.event_id IS 'id parameter of Event; empty if none. Written once, by servers.';
+
+COMMENT ON COLUMN public.active_watchers.contact IS 'Remote target, a URI. Written by servers.';
+
+COMMENT ON COLUMN public.active_watchers.flow IS 'Route URI of the server that holds the phone''s flow, with the signed token; empty = none. Written by servers.';
+
+COMMENT ON COLUMN public.active_watchers.local_contact IS 'Our Contact. Written by servers.';
+
+COMMENT ON COLUMN public.active_watchers.local_uri IS 'To of the first SUBSCRIBE without tag: From of each NOTIFY. Written once, by servers.';
+
+COMMENT ON COLUMN public.active_watchers.remote_uri IS 'From of the first SUBSCRIBE without tag: To of each NOTIFY. Written once, by servers.';
+
+COMMENT ON COLUMN public.active_watchers.record_route IS 'Route set in the order to be used, comma-separated. Written once, by servers.';
+
+COMMENT ON COLUMN public.active_watchers.watcher_username IS 'User of the watcher. Written once, by servers.';
+
+COMMENT ON COLUMN public.active_watchers.watcher_domain IS 'Domain of the watcher. Written once, by servers.';
+
+COMMENT ON COLUMN public.active_watchers.accept IS 'Accept of the SUBSCRIBE; empty = the package''s default. Written once, by servers.';
+
+COMMENT ON COLUMN public.active_watchers.status_event IS 'Event of RFC 3857 that led to status: subscribe, approved, deactivated, probation, rejected, timeout, giveup, noresource; empty = none since the row was stored: subscribe, or what reason says. Written by a trigger, or by hand together with status.';
+
+COMMENT ON COLUMN public.active_watchers.failure IS 'Why the last NOTIFY failed, in words (message too long, could not be reached, answered 503); of no meaning where failures is 0. Written by notifiers together with failures.';
+
+COMMENT ON COLUMN public.active_watchers.subscriber_key IS 'What makes a later subscription to the same resource take the place of this one: the Call-ID, whoever watches; or, of the same watcher, the phone (its +sip.instance, or where its Contact leads); null = nothing does. By delete_same_subs. Written once, by servers.';
+
+COMMENT ON COLUMN public.active_watchers.from_display IS 'Display name of the From header of the first SUBSCRIBE; empty if none. Written once, by servers.';
+
+COMMENT ON COLUMN public.active_watchers.user_agent IS 'User-Agent of the SUBSCRIBE; for operators. Written once, by servers.';
+
+COMMENT ON COLUMN public.active_watchers.socket_info IS 'Socket that the SUBSCRIBE came to (udp:192.0.2.1:5060); for operators. Written once, by servers.';
+
+COMMENT ON COLUMN public.active_watchers.to_user IS 'User of the To header of the first SUBSCRIBE. Written once, by servers.';
+
+COMMENT ON COLUMN public.active_watchers.to_domain IS 'Domain of the To header of the first SUBSCRIBE. Written once, by servers.';
+
+COMMENT ON COLUMN public.active_watchers.from_user IS 'User of the From header of the first SUBSCRIBE. Written once, by servers.';
+
+COMMENT ON COLUMN public.active_watchers.from_domain IS 'Domain of the From header of the first SUBSCRIBE. Written once, by servers.';
+
+CREATE FUNCTION public.presence_uri_match_rows(match smallint) RETURNS bigint
+    LANGUAGE sql STABLE
+    RETURN ((((SELECT count(*) AS count FROM public.presentity p WHERE ((p.presentity_uri)::text <> public.presence_canonical_uri((p.username)::text, (p.domain)::text, presence_uri_match_rows.match))) + (SELECT count(*) AS count FROM public.xcap x WHERE ((x.presentity_uri)::text <> public.presence_canonical_uri((x.username)::text, (x.domain)::text, presence_uri_match_rows.match)))) + (SELECT count(*) AS count FROM (public.active_watchers a CROSS JOIN LATERAL public.presence_canonical((a.watcher_username)::text, (a.watcher_domain)::text, presence_uri_match_rows.match) c(username, domain)) WHERE ((NOT public.presence_is_plain((a.presentity_uri)::text, (a.watcher_username)::text, (a.watcher_domain)::text)) AND ((((a.presentity_uri)::text IS DISTINCT FROM public.presence_uri_under((a.presentity_uri)::text, presence_uri_match_rows.match)) OR ((a.watcher_username)::text IS DISTINCT FROM c.username)) OR ((a.watcher_domain)::text IS DISTINCT FROM c.domain))))) + (SELECT count(*) AS count FROM (public.watchers w CROSS JOIN LATERAL public.presence_canonical((w.watcher_username)::text, (w.watcher_domain)::text, presence_uri_match_rows.match) c(username, domain)) WHERE ((((w.presentity_uri)::text IS DISTINCT FROM public.presence_uri_under((w.presentity_uri)::text, presence_uri_match_rows.match)) OR ((w.watcher_username)::text IS DISTINCT FROM c.username)) OR ((w.watcher_domain)::text IS DISTINCT FROM c.domain))));
+
+COMMENT ON FUNCTION public.presence_uri_match_rows(match smallint) IS 'How many rows would be of somebody else under this setting of sip_uri_match. Reads all of them.';
+
 CREATE FUNCTION public.put_canonical_key() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     IF presence_is_plain(NEW.presentity_uri, NEW.watcher_username, NEW.watcher_domain) THEN
@@ -1489,6 +1939,7 @@ COMMENT ON FUNCTION public.put_canonical_key() IS 'Row trigger of active_watcher
 
 CREATE FUNCTION public.put_presentity_uri() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     NEW.presentity_uri := presence_join_uri(NEW.username, NEW.domain);
@@ -1500,6 +1951,7 @@ COMMENT ON FUNCTION public.put_presentity_uri() IS 'Row trigger of presentity an
 
 CREATE FUNCTION public.queue_deleted_dialogs() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     uris   text[];
@@ -1519,6 +1971,7 @@ COMMENT ON FUNCTION public.queue_deleted_dialogs() IS 'Statement trigger of acti
 
 CREATE FUNCTION public.queue_documents() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     SET enable_hashjoin TO 'on'
     SET enable_nestloop TO 'off'
     AS $$
@@ -1575,6 +2028,7 @@ COMMENT ON FUNCTION public.queue_documents() IS 'Statement trigger of xcap: chan
 
 CREATE FUNCTION public.queue_flagged_dialogs() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     at       timestamptz := presence_now();
@@ -1682,6 +2136,7 @@ COMMENT ON FUNCTION public.queue_flagged_dialogs() IS 'Statement trigger of acti
 
 CREATE FUNCTION public.queue_publication_changes(uris text[], events text[], senders text[], octets bigint[]) RETURNS void
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     -- Read once: presence_now() looks into the settings of the session.
@@ -1728,6 +2183,7 @@ COMMENT ON FUNCTION public.queue_publication_changes(uris text[], events text[],
 
 CREATE FUNCTION public.queue_publications() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     SET enable_hashjoin TO 'on'
     SET enable_nestloop TO 'off'
     AS $$
@@ -1780,6 +2236,7 @@ COMMENT ON FUNCTION public.queue_publications() IS 'Statement trigger of present
 
 CREATE FUNCTION public.queue_state_changes(uris text[], events text[]) RETURNS void
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     -- nextval() as in queue_publication_changes.
@@ -1802,6 +2259,7 @@ COMMENT ON FUNCTION public.queue_state_changes(uris text[], events text[]) IS 'H
 
 CREATE FUNCTION public.queue_waiting_watchers() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     SET enable_hashjoin TO 'on'
     SET enable_nestloop TO 'off'
     AS $$
@@ -1838,6 +2296,7 @@ COMMENT ON FUNCTION public.queue_waiting_watchers() IS 'Statement trigger of wat
 
 CREATE FUNCTION public.queue_winfo(uris text[], events text[], is_whole boolean) RETURNS void
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     -- Locked first, as above: whoever begins to watch these watchers at this moment is seen below, or sees what we did.
@@ -1871,6 +2330,7 @@ COMMENT ON FUNCTION public.queue_winfo(uris text[], events text[], is_whole bool
 
 CREATE FUNCTION public.sweep_by_expires() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     NEW.sweep_at := NEW.expires;
@@ -1882,189 +2342,15 @@ COMMENT ON FUNCTION public.sweep_by_expires() IS 'Row trigger: a row that would 
 
 CREATE FUNCTION public.watched_event(event text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$ SELECT left(split_part(event, ';', 1), -6) || substr(event, length(split_part(event, ';', 1)) + 1) $$;
+    RETURN ("left"(split_part(event, ';'::text, 1), '-6'::integer) || substr(event, (length(split_part(event, ';'::text, 1)) + 1)));
 
 COMMENT ON FUNCTION public.watched_event(event text) IS 'The event package that this one is the watcher information of (is_winfo): presence for presence.winfo.';
 
 CREATE FUNCTION public.winfo_event(event text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$ SELECT split_part(event, ';', 1) || '.winfo' || substr(event, length(split_part(event, ';', 1)) + 1) $$;
+    RETURN ((split_part(event, ';'::text, 1) || '.winfo'::text) || substr(event, (length(split_part(event, ';'::text, 1)) + 1)));
 
 COMMENT ON FUNCTION public.winfo_event(event text) IS 'The watcher information of an event package: presence.winfo for presence.';
-
-CREATE TABLE public.active_watchers (
-    id bigint NOT NULL,
-    presentity_uri text NOT NULL COLLATE pg_catalog."C",
-    watcher_username text NOT NULL,
-    watcher_domain text NOT NULL,
-    to_user text NOT NULL,
-    to_domain text NOT NULL,
-    event text DEFAULT 'presence'::text NOT NULL COLLATE pg_catalog."C",
-    event_id text DEFAULT ''::text NOT NULL,
-    to_tag text NOT NULL COLLATE pg_catalog."C",
-    from_tag text NOT NULL COLLATE pg_catalog."C",
-    callid text NOT NULL COLLATE pg_catalog."C",
-    local_cseq bigint DEFAULT 0 NOT NULL,
-    remote_cseq bigint NOT NULL,
-    contact text NOT NULL,
-    record_route text DEFAULT ''::text NOT NULL,
-    expires bigint NOT NULL,
-    status smallint DEFAULT 2 NOT NULL,
-    reason text DEFAULT ''::text NOT NULL,
-    version bigint DEFAULT 0 NOT NULL,
-    socket_info text DEFAULT ''::text NOT NULL,
-    local_contact text DEFAULT ''::text NOT NULL,
-    from_user text NOT NULL,
-    from_domain text NOT NULL,
-    updated bigint DEFAULT 0 NOT NULL,
-    updated_winfo bigint DEFAULT 1 NOT NULL,
-    flags bigint DEFAULT 0 NOT NULL,
-    user_agent text DEFAULT ''::text NOT NULL,
-    local_uri text DEFAULT ''::text NOT NULL,
-    remote_uri text DEFAULT ''::text NOT NULL,
-    flow text DEFAULT ''::text NOT NULL,
-    accept text DEFAULT ''::text NOT NULL,
-    granted_s bigint DEFAULT 0 NOT NULL,
-    target_version integer DEFAULT 0 NOT NULL,
-    notified_version bigint DEFAULT 0 NOT NULL,
-    retry_at bigint DEFAULT 0 NOT NULL,
-    failures integer DEFAULT 0 NOT NULL,
-    ended boolean DEFAULT false NOT NULL,
-    sweep_at bigint DEFAULT '9223372036854775807'::bigint NOT NULL,
-    view text DEFAULT 'all'::text NOT NULL,
-    decided_version bigint,
-    created_time bigint DEFAULT (floor(EXTRACT(epoch FROM now())))::bigint NOT NULL,
-    from_display text DEFAULT ''::text NOT NULL,
-    winfo_changed_at timestamp with time zone DEFAULT public.presence_now() NOT NULL,
-    notified_at timestamp with time zone,
-    subscriber_key text COLLATE pg_catalog."C",
-    shown bigint,
-    status_event text DEFAULT ''::text NOT NULL,
-    renewed_at bigint DEFAULT 0 NOT NULL,
-    remote_request bigint,
-    failure text DEFAULT ''::text NOT NULL,
-    winfo_told_to bigint,
-    CONSTRAINT "a decision has a rules_version, or is -1 for still to be made" CHECK ((decided_version >= '-1'::integer)),
-    CONSTRAINT "a dialog retires before its CSeq reaches 2^31 (RFC 3261)" CHECK (((local_cseq >= 0) AND (local_cseq <= 2147483647))),
-    CONSTRAINT "a dialog retires before its version reaches 2^31" CHECK (((version >= 0) AND (version <= 2147483647))),
-    CONSTRAINT "a subscription is to an event package" CHECK ((event <> ''::text)),
-    CONSTRAINT "an ended dialog is terminated and owes nothing" CHECK (((NOT ended) OR ((status = 3) AND (updated = '-1'::integer)))),
-    CONSTRAINT "callid, to_tag, from_tag, event_id: at most 255 octets" CHECK (((octet_length(callid) <= 255) AND (octet_length(to_tag) <= 255) AND (octet_length(from_tag) <= 255) AND (octet_length(event_id) <= 255))),
-    CONSTRAINT "contact, user_agent, from_display, view: at most 1024 octets" CHECK (((octet_length(contact) <= 1024) AND (octet_length(user_agent) <= 1024) AND (octet_length(from_display) <= 1024) AND (octet_length(view) <= 1024))),
-    CONSTRAINT "local_uri and remote_uri have at most 2048 octets" CHECK (((octet_length(local_uri) <= 2048) AND (octet_length(remote_uri) <= 2048))),
-    CONSTRAINT "presentity_uri has at most 515 octets, event at most 128" CHECK (((octet_length(presentity_uri) <= 515) AND (octet_length(event) <= 128))),
-    CONSTRAINT "record_route has at most 4096 octets" CHECK ((octet_length(record_route) <= 4096)),
-    CONSTRAINT "status is 1 active, 2 pending, 3 terminated or 4 waiting" CHECK (((status >= 1) AND (status <= 4))),
-    CONSTRAINT "subscriber_key has at most 1280 octets" CHECK ((octet_length(subscriber_key) <= 1280)),
-    CONSTRAINT "the subscriber's CSeq has 32 bits (RFC 3261)" CHECK (((remote_cseq >= 0) AND (remote_cseq <= '4294967295'::bigint))),
-    CONSTRAINT "to_user, to_domain, from_user, from_domain: at most 255 octets" CHECK (((octet_length(to_user) <= 255) AND (octet_length(to_domain) <= 255) AND (octet_length(from_user) <= 255) AND (octet_length(from_domain) <= 255))),
-    CONSTRAINT "watcher_username and watcher_domain have at most 255 octets" CHECK (((octet_length(watcher_username) <= 255) AND (octet_length(watcher_domain) <= 255)))
-)
-WITH (fillfactor='45');
-
-COMMENT ON TABLE public.active_watchers IS 'One row per subscription dialog. "Local" is our side of the dialog, "remote" the subscriber''s.';
-
-COMMENT ON COLUMN public.active_watchers.id IS 'Row id. Written by the database.';
-
-COMMENT ON COLUMN public.active_watchers.presentity_uri IS 'Canonical URI of the presentity, as in presentity.presentity_uri. Written once, by servers; by hand in any form.';
-
-COMMENT ON COLUMN public.active_watchers.watcher_username IS 'User of the watcher. Written once, by servers.';
-
-COMMENT ON COLUMN public.active_watchers.watcher_domain IS 'Domain of the watcher. Written once, by servers.';
-
-COMMENT ON COLUMN public.active_watchers.to_user IS 'User of the To header of the first SUBSCRIBE. Written once, by servers.';
-
-COMMENT ON COLUMN public.active_watchers.to_domain IS 'Domain of the To header of the first SUBSCRIBE. Written once, by servers.';
-
-COMMENT ON COLUMN public.active_watchers.event IS 'Event package. Written once, by servers.';
-
-COMMENT ON COLUMN public.active_watchers.event_id IS 'id parameter of Event; empty if none. Written once, by servers.';
-
-COMMENT ON COLUMN public.active_watchers.to_tag IS 'Our tag, derived from the first SUBSCRIBE; begins with two characters that are a hash of presentity_uri. Written once, by servers.';
-
-COMMENT ON COLUMN public.active_watchers.from_tag IS 'The subscriber''s tag. Written once, by servers.';
-
-COMMENT ON COLUMN public.active_watchers.callid IS 'Call-ID. Written once, by servers.';
-
-COMMENT ON COLUMN public.active_watchers.local_cseq IS 'CSeq of the last NOTIFY that was taken; 0 before the first. Written by subscription.take only.';
-
-COMMENT ON COLUMN public.active_watchers.remote_cseq IS 'CSeq of the last SUBSCRIBE. Written by servers.';
-
-COMMENT ON COLUMN public.active_watchers.contact IS 'Remote target, a URI. Written by servers.';
-
-COMMENT ON COLUMN public.active_watchers.record_route IS 'Route set in the order to be used, comma-separated. Written once, by servers.';
-
-COMMENT ON COLUMN public.active_watchers.expires IS 'Epoch second at which the subscription ends; -1 = never. Written by servers, or by hand.';
-
-COMMENT ON COLUMN public.active_watchers.status IS '1 active, 2 pending, 3 terminated, 4 waiting. Written by servers and notifiers.';
-
-COMMENT ON COLUMN public.active_watchers.reason IS 'Why it is not active (timeout, rejected, noresource); empty otherwise. Written by servers and notifiers.';
-
-COMMENT ON COLUMN public.active_watchers.version IS 'Version of the last document sent; grows by one with each NOTIFY. Written by subscription.take.';
-
-COMMENT ON COLUMN public.active_watchers.socket_info IS 'Socket that the SUBSCRIBE came to (udp:192.0.2.1:5060); for operators. Written once, by servers.';
-
-COMMENT ON COLUMN public.active_watchers.local_contact IS 'Our Contact. Written by servers.';
-
-COMMENT ON COLUMN public.active_watchers.from_user IS 'User of the From header of the first SUBSCRIBE. Written once, by servers.';
-
-COMMENT ON COLUMN public.active_watchers.from_domain IS 'Domain of the From header of the first SUBSCRIBE. Written once, by servers.';
-
-COMMENT ON COLUMN public.active_watchers.updated IS 'Flag: -1 = nothing but state changes to send; 0 or more = a NOTIFY is owed whatever the version. Set by servers, the sweep, or by hand; cleared by subscription.take.';
-
-COMMENT ON COLUMN public.active_watchers.updated_winfo IS 'Flag: 1 = status changed in the statement that wrote the row last, which a trigger told the watchers of the watcher information; -1 = it did not. Written by the database, or by hand.';
-
-COMMENT ON COLUMN public.active_watchers.flags IS 'Kamailio''s branch flags; not used. Kept for its tools.';
-
-COMMENT ON COLUMN public.active_watchers.user_agent IS 'User-Agent of the SUBSCRIBE; for operators. Written once, by servers.';
-
-COMMENT ON COLUMN public.active_watchers.local_uri IS 'To of the first SUBSCRIBE without tag: From of each NOTIFY. Written once, by servers.';
-
-COMMENT ON COLUMN public.active_watchers.remote_uri IS 'From of the first SUBSCRIBE without tag: To of each NOTIFY. Written once, by servers.';
-
-COMMENT ON COLUMN public.active_watchers.flow IS 'Route URI of the server that holds the phone''s flow, with the signed token; empty = none. Written by servers.';
-
-COMMENT ON COLUMN public.active_watchers.accept IS 'Accept of the SUBSCRIBE; empty = the package''s default. Written once, by servers.';
-
-COMMENT ON COLUMN public.active_watchers.granted_s IS 'Seconds granted to the last SUBSCRIBE, for the answer to its retransmission. Written by servers.';
-
-COMMENT ON COLUMN public.active_watchers.target_version IS 'Grows by one when the phone is to be reached elsewhere, by another contact or flow: a NOTIFY in flight to the old target is given up. Written by servers.';
-
-COMMENT ON COLUMN public.active_watchers.notified_version IS 'notify_queue.version that the last NOTIFY taken shows at least. Written by subscription.take.';
-
-COMMENT ON COLUMN public.active_watchers.retry_at IS 'Epoch second before which no NOTIFY is taken, after a failure; 0 = at once. Written by notifiers, reset by servers.';
-
-COMMENT ON COLUMN public.active_watchers.failures IS 'NOTIFYs failed since the last good one. Written by notifiers, reset by servers.';
-
-COMMENT ON COLUMN public.active_watchers.ended IS 'The last NOTIFY was answered, or given up. The row stays for 64*T1 = 32 s, so that a retransmitted SUBSCRIBE gets its answer. Written by notifiers.';
-
-COMMENT ON COLUMN public.active_watchers.sweep_at IS 'Epoch second at which the sweep looks at the row next: never later than expires, often earlier, because a refresh leaves it alone. Written by servers, notifiers, the sweep and a trigger.';
-
-COMMENT ON COLUMN public.active_watchers.view IS 'What its NOTIFYs show: all, nothing, the words of a view, polite-block (an unavailable presentity), or none = no body. Written by servers and notifiers.';
-
-COMMENT ON COLUMN public.active_watchers.decided_version IS 'notify_queue.rules_version of the last decision that changed the dialog; -1 = still to be decided; null = not subject to rules. Written by servers, notifiers and a trigger.';
-
-COMMENT ON COLUMN public.active_watchers.created_time IS 'Epoch second of the first SUBSCRIBE; 0 = unknown. Written once, by servers.';
-
-COMMENT ON COLUMN public.active_watchers.from_display IS 'Display name of the From header of the first SUBSCRIBE; empty if none. Written once, by servers.';
-
-COMMENT ON COLUMN public.active_watchers.winfo_changed_at IS 'When status last changed: what a partial watcher information has to tell. Written by the database.';
-
-COMMENT ON COLUMN public.active_watchers.notified_at IS 'When the last NOTIFY was taken; null before the first. Written by subscription.take.';
-
-COMMENT ON COLUMN public.active_watchers.subscriber_key IS 'What makes a later subscription to the same resource take the place of this one: the Call-ID, whoever watches; or, of the same watcher, the phone (its +sip.instance, or where its Contact leads); null = nothing does. By delete_same_subs. Written once, by servers.';
-
-COMMENT ON COLUMN public.active_watchers.shown IS 'Digest of the document that the last NOTIFY showed: a change of state that shows the same again sends none. 0 = no document, null = not known. Written by subscription.take and subscription.settle_batch; null by hand makes the next change sent whatever it shows.';
-
-COMMENT ON COLUMN public.active_watchers.status_event IS 'Event of RFC 3857 that led to status: subscribe, approved, deactivated, probation, rejected, timeout, giveup, noresource; empty = none since the row was stored: subscribe, or what reason says. Written by a trigger, or by hand together with status.';
-
-COMMENT ON COLUMN public.active_watchers.renewed_at IS 'Epoch second at which the first SUBSCRIBE came once more, later than 64*T1 = 32 s, and was given a dialog of its own: its to_tag is that of this row, a dot and this. 0 = never. Written by servers.';
-
-COMMENT ON COLUMN public.active_watchers.remote_request IS 'Digest of the last SUBSCRIBE within the dialog: the same CSeq is its copy only if this is the same. Null before the first. Written by servers.';
-
-COMMENT ON COLUMN public.active_watchers.failure IS 'Why the last NOTIFY failed, in words (message too long, could not be reached, answered 503); of no meaning where failures is 0. Written by notifiers together with failures.';
-
-COMMENT ON COLUMN public.active_watchers.winfo_told_to IS 'Only in dialogs of watcher information that is told in pieces: up to which watcher (id in watcher information, without its letter) it has been told. Null: the next NOTIFY tells all, or what changed. Written by notifiers; a SUBSCRIBE begins anew.';
 
 ALTER TABLE public.active_watchers ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
     SEQUENCE NAME public.active_watchers_id_seq
@@ -2077,8 +2363,8 @@ ALTER TABLE public.active_watchers ALTER COLUMN id ADD GENERATED BY DEFAULT AS I
 
 CREATE TABLE public.cluster (
     only_row boolean DEFAULT true NOT NULL,
-    secret bytea NOT NULL,
     uri_match smallint,
+    secret bytea NOT NULL,
     CONSTRAINT "change it by: pgpresence migrate --uri-match" CHECK ((uri_match = public.presence_uri_match())),
     CONSTRAINT "there is one cluster" CHECK (only_row)
 );
@@ -2087,46 +2373,9 @@ COMMENT ON TABLE public.cluster IS 'What all processes on this database share. O
 
 COMMENT ON COLUMN public.cluster.only_row IS 'Always true: keeps the table at one row. Written by the migration.';
 
-COMMENT ON COLUMN public.cluster.secret IS 'Key of entity-tags, To-tags and flow tokens. Written by the migration; changing it orphans what phones hold.';
-
 COMMENT ON COLUMN public.cluster.uri_match IS 'What presence_uri_match() is: 0 = users are compared by case, 1 = not; null until the first pgpresence migrate has written what its configuration says. Written by presence_change_uri_match.';
 
-CREATE TABLE public.node (
-    id bigint NOT NULL,
-    kind text NOT NULL,
-    host text NOT NULL,
-    pid integer NOT NULL,
-    address text DEFAULT ''::text NOT NULL,
-    version text DEFAULT ''::text NOT NULL,
-    started timestamp with time zone DEFAULT now() NOT NULL,
-    heartbeat timestamp with time zone DEFAULT now() NOT NULL,
-    events text[] DEFAULT '{}'::text[] NOT NULL,
-    default_policy text DEFAULT ''::text NOT NULL,
-    CONSTRAINT "a node has a kind" CHECK ((kind <> ''::text)),
-    CONSTRAINT "a process lets in, has confirmed or refuses, or reads no rules" CHECK ((default_policy = ANY (ARRAY[''::text, 'allow'::text, 'confirm'::text, 'block'::text, 'force_active'::text])))
-);
-
-COMMENT ON TABLE public.node IS 'One row per running process. Written by that process.';
-
-COMMENT ON COLUMN public.node.id IS 'Never used twice: owner of leases in notify_queue. Written by the database.';
-
-COMMENT ON COLUMN public.node.kind IS 'server or notifier. Written once, at the start.';
-
-COMMENT ON COLUMN public.node.host IS 'Name of the machine. Written once, at the start.';
-
-COMMENT ON COLUMN public.node.pid IS 'Process id on that machine. Written once, at the start.';
-
-COMMENT ON COLUMN public.node.address IS 'Where other processes reach it; empty if nowhere. Written once, at the start.';
-
-COMMENT ON COLUMN public.node.version IS 'Version of the program. Written once, at the start.';
-
-COMMENT ON COLUMN public.node.started IS 'When it started. Written once, at the start.';
-
-COMMENT ON COLUMN public.node.heartbeat IS 'When it last said that it lives. Written every few seconds.';
-
-COMMENT ON COLUMN public.node.events IS 'The event packages that it serves, as in column event; empty if it does not say. Written once, at the start.';
-
-COMMENT ON COLUMN public.node.default_policy IS 'How it has watchers handled whose presentity has no rules: allow, confirm, block; force_active = it reads no rules, and lets everybody in. Empty: of an older version, which does not say. Written once, at the start.';
+COMMENT ON COLUMN public.cluster.secret IS 'Key of entity-tags, To-tags and flow tokens. Written by the migration; changing it orphans what phones hold.';
 
 ALTER TABLE public.node ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.node_id_seq
@@ -2138,78 +2387,77 @@ ALTER TABLE public.node ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
 );
 
 CREATE TABLE public.notify_queue (
-    presentity_uri text NOT NULL COLLATE pg_catalog."C",
-    event text NOT NULL COLLATE pg_catalog."C",
-    version bigint DEFAULT 0 NOT NULL,
-    claimed_version bigint DEFAULT 0 NOT NULL,
-    flagged_due timestamp with time zone DEFAULT 'infinity'::timestamp with time zone NOT NULL,
     due timestamp with time zone NOT NULL,
+    decide_at timestamp with time zone DEFAULT 'infinity'::timestamp with time zone NOT NULL,
+    flagged_due timestamp with time zone DEFAULT 'infinity'::timestamp with time zone NOT NULL,
     not_before timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
-    owner bigint,
+    changes_at timestamp with time zone DEFAULT 'infinity'::timestamp with time zone NOT NULL,
     lease_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
     claim bigint DEFAULT 0 NOT NULL,
-    owed_since timestamp with time zone,
-    changes_at timestamp with time zone DEFAULT 'infinity'::timestamp with time zone NOT NULL,
-    rules_version bigint DEFAULT 0 NOT NULL,
-    decided_rules bigint DEFAULT 0 NOT NULL,
-    decide_at timestamp with time zone DEFAULT 'infinity'::timestamp with time zone NOT NULL,
+    version bigint DEFAULT 0 NOT NULL,
+    claimed_version bigint DEFAULT 0 NOT NULL,
     recovered_version bigint DEFAULT 0 NOT NULL,
     full_version bigint DEFAULT 0 NOT NULL,
-    winfo_watched boolean DEFAULT false NOT NULL,
-    sender text DEFAULT ''::text NOT NULL,
+    rules_version bigint DEFAULT 0 NOT NULL,
+    decided_rules bigint DEFAULT 0 NOT NULL,
     sender_version bigint DEFAULT 0 NOT NULL,
     sender_since bigint DEFAULT 0 NOT NULL,
     published_octets bigint DEFAULT 458752 NOT NULL,
-    CONSTRAINT "nobody works on a state change that has not happened" CHECK ((claimed_version <= version)),
-    CONSTRAINT "presentity_uri has at most 515 octets, event at most 255" CHECK (((octet_length(presentity_uri) <= 515) AND (octet_length(event) <= 255)))
+    owner bigint,
+    owed_since timestamp with time zone,
+    winfo_watched boolean DEFAULT false NOT NULL,
+    presentity_uri public.canonical_uri NOT NULL,
+    event public.queued_event NOT NULL,
+    sender text DEFAULT ''::text NOT NULL,
+    CONSTRAINT "nobody works on a state change that has not happened" CHECK ((claimed_version <= version))
 )
 WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0.0', autovacuum_vacuum_threshold='2000', autovacuum_vacuum_cost_delay='0', autovacuum_analyze_scale_factor='0.0', autovacuum_analyze_threshold='20000');
 
 COMMENT ON TABLE public.notify_queue IS 'One row per resource whose watchers are owed a NOTIFY, or were lately. Written by triggers and notifiers, never by hand.';
 
-COMMENT ON COLUMN public.notify_queue.presentity_uri IS 'Canonical URI of the presentity. Written once, by triggers.';
+COMMENT ON COLUMN public.notify_queue.due IS 'When a notifier looks at the row next; infinity = idle. Written by triggers, claim, renew and settle.';
 
-COMMENT ON COLUMN public.notify_queue.event IS 'Event package. Written once, by triggers.';
-
-COMMENT ON COLUMN public.notify_queue.version IS 'Number of the last state change that is owed; 0 = none. Written by triggers, by a claim that recovers, zeroed by settle.';
-
-COMMENT ON COLUMN public.notify_queue.claimed_version IS 'Number of the state change that the holder is at; 0 = none. Written by claim and settle.';
+COMMENT ON COLUMN public.notify_queue.decide_at IS 'When it is to be decided about watchers; infinity = not. Only in rows of presence. Written by triggers, claim and settle.';
 
 COMMENT ON COLUMN public.notify_queue.flagged_due IS 'When a flagged dialog is to be taken next; infinity = none known. Written by triggers, claim and settle.';
 
-COMMENT ON COLUMN public.notify_queue.due IS 'When a notifier looks at the row next; infinity = idle. Written by triggers, claim, renew and settle.';
-
 COMMENT ON COLUMN public.notify_queue.not_before IS 'Before this no further state change is notified (waitn_time after the last). Written by claim and settle.';
 
-COMMENT ON COLUMN public.notify_queue.owner IS 'node.id of the holder; null = free. Written by claim and settle.';
+COMMENT ON COLUMN public.notify_queue.changes_at IS 'When the document changes although no publication does (a call that rings too long to be true); infinity = never. Nothing is owed before. Written by claim and settle.';
 
 COMMENT ON COLUMN public.notify_queue.lease_until IS 'When the holder loses the row, unless it renews. Written by claim and renew.';
 
 COMMENT ON COLUMN public.notify_queue.claim IS 'Number of the last claim, never used twice. Written by claim.';
 
-COMMENT ON COLUMN public.notify_queue.owed_since IS 'Since when something has been owed without a break; null = nothing is. For operators. Written by triggers and settle.';
+COMMENT ON COLUMN public.notify_queue.version IS 'Number of the last state change that is owed; 0 = none. Written by triggers, by a claim that recovers, zeroed by settle.';
 
-COMMENT ON COLUMN public.notify_queue.changes_at IS 'When the document changes although no publication does (a call that rings too long to be true); infinity = never. Nothing is owed before. Written by claim and settle.';
-
-COMMENT ON COLUMN public.notify_queue.rules_version IS 'Number of the last change of the rules of this presentity; 0 = it never had any. Only in rows of presence. Written by triggers.';
-
-COMMENT ON COLUMN public.notify_queue.decided_rules IS 'rules_version that all its watchers have been decided by. Written by settle.';
-
-COMMENT ON COLUMN public.notify_queue.decide_at IS 'When it is to be decided about watchers; infinity = not. Only in rows of presence. Written by triggers, claim and settle.';
+COMMENT ON COLUMN public.notify_queue.claimed_version IS 'Number of the state change that the holder is at; 0 = none. Written by claim and settle.';
 
 COMMENT ON COLUMN public.notify_queue.recovered_version IS 'Version that a recovery gave, which pending dialogs are owed as well, though they are not told of state; 0 = none. Written by claim and settle.';
 
 COMMENT ON COLUMN public.notify_queue.full_version IS 'A dialog that was last notified of an older version than this is told everything, whatever it was shown last: a NOTIFY to it may have been lost, a watcher deleted, or somebody ordered it; 0 = none. Written by claim, settle and triggers.';
 
-COMMENT ON COLUMN public.notify_queue.winfo_watched IS 'Somebody has subscribed to the watcher information of this resource: when its watchers change, a trigger looks for who is to be told. Such a row stays, like one with rules. Written by a trigger.';
+COMMENT ON COLUMN public.notify_queue.rules_version IS 'Number of the last change of the rules of this presentity; 0 = it never had any. Only in rows of presence. Written by triggers.';
 
-COMMENT ON COLUMN public.notify_queue.sender IS 'presentity.sender of all changes after sender_since up to sender_version: that watcher is not told of them. Empty = several, or nobody knows. Written by a trigger.';
+COMMENT ON COLUMN public.notify_queue.decided_rules IS 'rules_version that all its watchers have been decided by. Written by settle.';
 
 COMMENT ON COLUMN public.notify_queue.sender_version IS 'Up to which version sender holds. Another than version: something else has changed since, and sender means nothing. Written by a trigger.';
 
 COMMENT ON COLUMN public.notify_queue.sender_since IS 'Version before the first of the changes that sender made, 0 if nothing was owed then: to a dialog that was notified of this version, nothing but its own changes is new. Written by a trigger.';
 
 COMMENT ON COLUMN public.notify_queue.published_octets IS 'No less than the octets of all live publications, each counted as 1024 at least: what has come since they were counted last. Counted when it exceeds 524288; then the oldest of the publisher that has most are ended. Written by triggers.';
+
+COMMENT ON COLUMN public.notify_queue.owner IS 'node.id of the holder; null = free. Written by claim and settle.';
+
+COMMENT ON COLUMN public.notify_queue.owed_since IS 'Since when something has been owed without a break; null = nothing is. For operators. Written by triggers and settle.';
+
+COMMENT ON COLUMN public.notify_queue.winfo_watched IS 'Somebody has subscribed to the watcher information of this resource: when its watchers change, a trigger looks for who is to be told. Such a row stays, like one with rules. Written by a trigger.';
+
+COMMENT ON COLUMN public.notify_queue.presentity_uri IS 'Canonical URI of the presentity. Written once, by triggers.';
+
+COMMENT ON COLUMN public.notify_queue.event IS 'Event package. Written once, by triggers.';
+
+COMMENT ON COLUMN public.notify_queue.sender IS 'presentity.sender of all changes after sender_since up to sender_version: that watcher is not told of them. Empty = several, or nobody knows. Written by a trigger.';
 
 CREATE SEQUENCE public.notify_version
     START WITH 1
@@ -2221,36 +2469,36 @@ CREATE SEQUENCE public.notify_version
 COMMENT ON SEQUENCE public.notify_version IS 'Numbers of state changes and of claims. CACHE 1: they must ascend over all sessions.';
 
 CREATE TABLE public.quarantine (
-    presentity_uri text NOT NULL COLLATE pg_catalog."C",
-    event text NOT NULL COLLATE pg_catalog."C",
     dialog bigint DEFAULT 0 NOT NULL,
-    step text NOT NULL,
-    sqlstate text NOT NULL,
-    message text NOT NULL,
+    retry_at timestamp with time zone NOT NULL,
     since timestamp with time zone DEFAULT public.presence_now() NOT NULL,
     tries integer DEFAULT 1 NOT NULL,
-    retry_at timestamp with time zone NOT NULL
+    presentity_uri text NOT NULL COLLATE pg_catalog."C",
+    event text NOT NULL COLLATE pg_catalog."C",
+    step text NOT NULL,
+    sqlstate text NOT NULL,
+    message text NOT NULL
 );
 
 COMMENT ON TABLE public.quarantine IS 'What a notifier could not work on, because the database refused its data. Written by notifiers; presence_release() lets go.';
 
+COMMENT ON COLUMN public.quarantine.dialog IS 'active_watchers.id of the dialog that is set aside; 0 = the whole resource; -1 = what is decided about a watcher who has no dialog. Written once, by a notifier.';
+
+COMMENT ON COLUMN public.quarantine.retry_at IS 'When it is tried again: 5 s after the first time, then twice as long each time, up to 5 minutes. Written by notifiers.';
+
+COMMENT ON COLUMN public.quarantine.since IS 'When it was set aside first. Written once, by a notifier.';
+
+COMMENT ON COLUMN public.quarantine.tries IS 'How often it was tried in vain. Written by notifiers.';
+
 COMMENT ON COLUMN public.quarantine.presentity_uri IS 'Canonical URI of the presentity, as in notify_queue. Written once, by a notifier.';
 
 COMMENT ON COLUMN public.quarantine.event IS 'Event package, as in notify_queue; presence for decisions. Written once, by a notifier.';
-
-COMMENT ON COLUMN public.quarantine.dialog IS 'active_watchers.id of the dialog that is set aside; 0 = the whole resource; -1 = what is decided about a watcher who has no dialog. Written once, by a notifier.';
 
 COMMENT ON COLUMN public.quarantine.step IS 'What could not be done: claim, take, decide, verdicts, settle. Written by notifiers.';
 
 COMMENT ON COLUMN public.quarantine.sqlstate IS 'The error of PostgreSQL. Written by notifiers.';
 
 COMMENT ON COLUMN public.quarantine.message IS 'What PostgreSQL said. Written by notifiers.';
-
-COMMENT ON COLUMN public.quarantine.since IS 'When it was set aside first. Written once, by a notifier.';
-
-COMMENT ON COLUMN public.quarantine.tries IS 'How often it was tried in vain. Written by notifiers.';
-
-COMMENT ON COLUMN public.quarantine.retry_at IS 'When it is tried again: 5 s after the first time, then twice as long each time, up to 5 minutes. Written by notifiers.';
 
 CREATE VIEW public.presence_backlog AS
  SELECT q.presentity_uri,
@@ -2265,7 +2513,7 @@ CREATE VIEW public.presence_backlog AS
         CASE
             WHEN (EXISTS ( SELECT
                FROM public.quarantine x
-              WHERE ((x.presentity_uri = q.presentity_uri) AND (x.event = q.event) AND (x.dialog = 0) AND (x.retry_at > public.presence_now())))) THEN 'set aside'::text
+              WHERE ((x.presentity_uri = (q.presentity_uri)::text) AND (x.event = (q.event)::text) AND (x.dialog = 0) AND (x.retry_at > public.presence_now())))) THEN 'set aside'::text
             WHEN ((q.owner IS NOT NULL) AND (q.lease_until > public.presence_now())) THEN 'being sent'::text
             WHEN (q.owner IS NOT NULL) THEN 'left behind'::text
             WHEN (q.due <= public.presence_now()) THEN 'due'::text
@@ -2278,66 +2526,18 @@ CREATE VIEW public.presence_backlog AS
           WHERE (n.id = q.owner)) AS holder,
     ( SELECT count(*) AS count
            FROM public.active_watchers a
-          WHERE ((a.presentity_uri = q.presentity_uri) AND (a.event = q.event) AND (NOT a.ended) AND ((a.updated <> '-1'::integer) OR ((a.status = 1) AND (a.notified_version < q.version))))) AS dialogs
+          WHERE (((a.presentity_uri)::text = (q.presentity_uri)::text) AND ((a.event)::text = (q.event)::text) AND (NOT a.ended) AND ((a.updated <> '-1'::integer) OR (((a.status)::smallint = 1) AND (a.notified_version < q.version))))) AS dialogs
    FROM public.notify_queue q
   WHERE (q.owed_since IS NOT NULL);
 
 COMMENT ON VIEW public.presence_backlog IS 'What is waiting to be sent, and since when. state: due = the next free notifier takes it; being sent = by holder; paced = waitn_time holds it until due; again = after a failure, at due; left behind = its holder died, the next notifier sends all of it; set aside = the database refuses its data: see quarantine.';
 
-CREATE TABLE public.watchers (
-    id bigint NOT NULL,
-    presentity_uri text NOT NULL COLLATE pg_catalog."C",
-    watcher_username text NOT NULL COLLATE pg_catalog."C",
-    watcher_domain text NOT NULL COLLATE pg_catalog."C",
-    event text DEFAULT 'presence'::text NOT NULL COLLATE pg_catalog."C",
-    status smallint NOT NULL,
-    reason text DEFAULT ''::text NOT NULL,
-    inserted_time bigint DEFAULT (EXTRACT(epoch FROM now()))::bigint NOT NULL,
-    view text,
-    rules_version bigint,
-    recheck_at bigint,
-    subscription_id bigint,
-    waited_until bigint,
-    CONSTRAINT "a decision is 1 active, 2 pending, 3 terminated or 4 waiting" CHECK (((status >= 1) AND (status <= 4))),
-    CONSTRAINT "presentity_uri has at most 515 octets, event at most 128" CHECK (((octet_length(presentity_uri) <= 515) AND (octet_length(event) <= 128))),
-    CONSTRAINT "view has at most 1024 octets" CHECK ((octet_length(view) <= 1024)),
-    CONSTRAINT "watcher_username and watcher_domain have at most 255 octets" CHECK (((octet_length(watcher_username) <= 255) AND (octet_length(watcher_domain) <= 255)))
-);
-
-COMMENT ON TABLE public.watchers IS 'One row per authorization decision.';
-
-COMMENT ON COLUMN public.watchers.id IS 'Row id. Written by the database.';
-
-COMMENT ON COLUMN public.watchers.presentity_uri IS 'Canonical URI of the presentity, as in presentity.presentity_uri. Written once, with the decision; by hand in any form.';
-
-COMMENT ON COLUMN public.watchers.watcher_username IS 'User of the watcher. Written once, with the decision.';
-
-COMMENT ON COLUMN public.watchers.watcher_domain IS 'Domain of the watcher. Written once, with the decision.';
-
-COMMENT ON COLUMN public.watchers.event IS 'Event package. Written once, with the decision.';
-
-COMMENT ON COLUMN public.watchers.status IS '1 active, 2 pending, 3 terminated, 4 waiting. Written with each decision.';
-
-COMMENT ON COLUMN public.watchers.reason IS 'Why: timeout of a subscription that waits, giveup of one that waited too long and is deleted a minute later, polite-block, or what the rules say; empty otherwise. Written with each decision.';
-
-COMMENT ON COLUMN public.watchers.inserted_time IS 'Epoch second of the decision. Written with each decision.';
-
-COMMENT ON COLUMN public.watchers.view IS 'What an active watcher is shown, as in active_watchers.view; null = not known (imported). Written with each decision.';
-
-COMMENT ON COLUMN public.watchers.rules_version IS 'notify_queue.rules_version that it was decided by; null = not by rules of ours (imported). Written with each decision.';
-
-COMMENT ON COLUMN public.watchers.recheck_at IS 'Epoch second at which the decision is made anew, because a rule begins or ends to be valid then; null = never. Written with each decision.';
-
-COMMENT ON COLUMN public.watchers.subscription_id IS 'active_watchers.id of the subscription that ended while it was pending, by which watcher information names the watcher that waits; null = unknown. Written with status 4; stays when the waiting ends.';
-
-COMMENT ON COLUMN public.watchers.waited_until IS 'Epoch second of the decision about one that waited, by which partial watcher information tells of it; null = it did not wait lately. Written by a trigger.';
-
 CREATE VIEW public.presence_decisions AS
  SELECT w.id,
     w.presentity_uri,
-    public.presence_join_uri(w.watcher_username, w.watcher_domain) AS watcher,
+    public.presence_join_uri((w.watcher_username)::text, (w.watcher_domain)::text) AS watcher,
     w.event,
-    public.presence_status_name(w.status) AS decision,
+    public.presence_status_name((w.status)::smallint) AS decision,
     w.reason,
     to_timestamp((w.inserted_time)::double precision) AS decided,
     w.view AS shows,
@@ -2348,14 +2548,14 @@ COMMENT ON VIEW public.presence_decisions IS 'What was decided about who may wat
 
 CREATE VIEW public.presence_gone_phones AS
  SELECT a.id,
-    public.presence_join_uri(a.watcher_username, a.watcher_domain) AS watcher,
+    public.presence_join_uri((a.watcher_username)::text, (a.watcher_domain)::text) AS watcher,
     a.user_agent,
     a.contact,
     a.presentity_uri,
     a.event,
         CASE
             WHEN (a.ended AND (a.reason = ''::text)) THEN 'refused or left unanswered its last NOTIFY'::text
-            WHEN (a.status = 3) THEN 'did not renew its subscription'::text
+            WHEN ((a.status)::smallint = 3) THEN 'did not renew its subscription'::text
             WHEN (a.failures > 0) THEN 'does not answer'::text
             ELSE 'did not renew its subscription'::text
         END AS why,
@@ -2365,45 +2565,9 @@ CREATE VIEW public.presence_gone_phones AS
             ELSE NULL::timestamp with time zone
         END AS retry_at
    FROM public.active_watchers a
-  WHERE (((a.failures > 0) AND (NOT a.ended)) OR (a.ended AND (a.reason = ''::text)) OR ((a.status = 3) AND (a.reason = 'timeout'::text) AND (a.granted_s > 0)) OR ((a.status <> 3) AND (NOT public.is_live(a.expires, public.presence_now()))));
+  WHERE (((a.failures > 0) AND (NOT a.ended)) OR (a.ended AND (a.reason = ''::text)) OR (((a.status)::smallint = 3) AND (a.reason = 'timeout'::text) AND (a.granted_s > 0)) OR (((a.status)::smallint <> 3) AND (NOT public.is_live(a.expires, public.presence_now()))));
 
 COMMENT ON VIEW public.presence_gone_phones IS 'Phones that do not answer, and those whose subscription ended without a word from them in the last 32 s (then its row goes).';
-
-CREATE TABLE public.xcap (
-    id bigint NOT NULL,
-    username text NOT NULL COLLATE pg_catalog."C",
-    domain text NOT NULL COLLATE pg_catalog."C",
-    doc bytea NOT NULL,
-    doc_type bigint NOT NULL,
-    etag text NOT NULL,
-    source bigint DEFAULT 0 NOT NULL,
-    doc_uri text NOT NULL COLLATE pg_catalog."C",
-    port bigint DEFAULT 0 NOT NULL,
-    presentity_uri text NOT NULL COLLATE pg_catalog."C",
-    CONSTRAINT "a document has an address" CHECK ((doc_uri <> ''::text))
-);
-
-COMMENT ON TABLE public.xcap IS 'One row per XCAP document.';
-
-COMMENT ON COLUMN public.xcap.id IS 'Row id. Written by the database.';
-
-COMMENT ON COLUMN public.xcap.username IS 'User whose document it is. Written by XCAP tools, or by hand.';
-
-COMMENT ON COLUMN public.xcap.domain IS 'Domain of that user. Written by XCAP tools, or by hand.';
-
-COMMENT ON COLUMN public.xcap.doc IS 'The document, XML. Written by XCAP tools, or by hand.';
-
-COMMENT ON COLUMN public.xcap.doc_type IS '2 pres-rules, 4 resource-lists, 8 rls-services, 16 pidf-manipulation, 32 xcap-caps, 64 user-profile, 128 pres-content, 256 search, 512 directory. Written by XCAP tools, or by hand.';
-
-COMMENT ON COLUMN public.xcap.etag IS 'Entity-tag of the document. Written by XCAP tools, or by hand.';
-
-COMMENT ON COLUMN public.xcap.source IS 'Kamailio''s mark of who stored it; 0 = an XCAP server. Written by XCAP tools.';
-
-COMMENT ON COLUMN public.xcap.doc_uri IS 'Address of the document within the XCAP root. Written by XCAP tools, or by hand.';
-
-COMMENT ON COLUMN public.xcap.port IS 'Kamailio''s port of the XCAP server; not used. Written by XCAP tools.';
-
-COMMENT ON COLUMN public.xcap.presentity_uri IS 'Canonical URI of the user whose document it is, as in presentity.presentity_uri. Written by a trigger, whatever is given.';
 
 CREATE VIEW public.presence_hard_state AS
  SELECT x.id,
@@ -2435,102 +2599,21 @@ CREATE VIEW public.presence_processes AS
 
 COMMENT ON VIEW public.presence_processes IS 'Which processes run. silent = no heartbeat for 30 s; it is removed after 60 s.';
 
-CREATE TABLE public.presentity (
-    id bigint NOT NULL,
-    username text NOT NULL,
-    domain text NOT NULL,
-    event text NOT NULL COLLATE pg_catalog."C",
-    etag text DEFAULT (gen_random_uuid())::text NOT NULL,
-    expires bigint NOT NULL,
-    received_time bigint DEFAULT (EXTRACT(epoch FROM now()))::bigint NOT NULL,
-    body bytea NOT NULL,
-    sender text DEFAULT ''::text NOT NULL,
-    priority bigint DEFAULT 0 NOT NULL,
-    ruid text DEFAULT (gen_random_uuid())::text NOT NULL COLLATE pg_catalog."C",
-    presentity_uri text NOT NULL COLLATE pg_catalog."C",
-    content_type text DEFAULT ''::text NOT NULL,
-    past_etags text[] DEFAULT '{}'::text[] NOT NULL,
-    removed boolean DEFAULT false NOT NULL,
-    modified timestamp with time zone DEFAULT now() NOT NULL,
-    sweep_at bigint DEFAULT '9223372036854775807'::bigint NOT NULL,
-    ended bigint[] DEFAULT '{}'::bigint[] NOT NULL,
-    ended_at bigint[] DEFAULT '{}'::bigint[] NOT NULL,
-    has_dialog boolean DEFAULT false NOT NULL,
-    created_time bigint DEFAULT (floor(EXTRACT(epoch FROM now())))::bigint NOT NULL,
-    renewed_at bigint DEFAULT 0 NOT NULL,
-    CONSTRAINT "a publication belongs to an event package" CHECK ((event <> ''::text)),
-    CONSTRAINT "a publication has an entity-tag" CHECK ((etag <> ''::text)),
-    CONSTRAINT "a publication remembers at most five requests" CHECK ((cardinality(past_etags) <= 5)),
-    CONSTRAINT "each end has a time, and there are at most 128" CHECK (((cardinality(ended) = cardinality(ended_at)) AND (cardinality(ended) <= 128))),
-    CONSTRAINT "etag, ruid and content_type have at most 255 octets" CHECK (((octet_length(etag) <= 255) AND (octet_length(ruid) <= 255) AND (octet_length(content_type) <= 255))),
-    CONSTRAINT "expires is an epoch second, or -1 for never" CHECK ((expires >= '-1'::integer)),
-    CONSTRAINT "presentity_uri has at most 515 octets, event at most 128" CHECK (((octet_length(presentity_uri) <= 515) AND (octet_length(event) <= 128))),
-    CONSTRAINT "sender has at most 1024 octets" CHECK ((octet_length(sender) <= 1024)),
-    CONSTRAINT "username and domain have at most 255 octets" CHECK (((octet_length(username) <= 255) AND (octet_length(domain) <= 255)))
-)
-WITH (fillfactor='70');
-
-COMMENT ON TABLE public.presentity IS 'One row per publication. SQL is an interface: a row written by hand notifies the watchers as a PUBLISH does.';
-
-COMMENT ON COLUMN public.presentity.id IS 'Row id, ascending with creation. Written by the database.';
-
-COMMENT ON COLUMN public.presentity.username IS 'User part of the presentity; empty for a bare domain. Written by servers, or by hand.';
-
-COMMENT ON COLUMN public.presentity.domain IS 'Host of the presentity; empty for tel: URIs. Written by servers, or by hand.';
-
-COMMENT ON COLUMN public.presentity.event IS 'Event package, as in the Event header: presence, dialog;sla. Written by servers, or by hand.';
-
-COMMENT ON COLUMN public.presentity.etag IS 'Current entity-tag (RFC 3903 section 2); changes with each PUBLISH. Those that servers give begin with two characters that are a hash of presentity_uri. Written by servers.';
-
-COMMENT ON COLUMN public.presentity.expires IS 'Epoch second at which the publication ends; -1 = never (hard state). Written by servers, or by hand.';
-
-COMMENT ON COLUMN public.presentity.received_time IS 'Epoch second at which the present body came; orders the merge. Written by servers, or by hand.';
-
-COMMENT ON COLUMN public.presentity.body IS 'The published document, as received. Written by servers, or by hand.';
-
-COMMENT ON COLUMN public.presentity.sender IS 'Who published, a URI; empty if unknown. Written by servers, or by hand.';
-
-COMMENT ON COLUMN public.presentity.priority IS 'Kamailio''s priority; kept, shown, not used to order. Written by hand.';
-
-COMMENT ON COLUMN public.presentity.ruid IS 'Entity-tag of the initial PUBLISH: names the publication for good, and finds a retransmission of that PUBLISH. Written once, by servers.';
-
-COMMENT ON COLUMN public.presentity.presentity_uri IS 'Canonical URI of username and domain, as presence_join_uri makes it: sip:user@domain, sip:domain or tel:number. Written by a trigger, whatever is given.';
-
-COMMENT ON COLUMN public.presentity.content_type IS 'Media type of the body; empty = the one that the event package usually has. Written by servers, or by hand.';
-
-COMMENT ON COLUMN public.presentity.past_etags IS 'What named the last five requests that changed the publication, newest first, each with @ and the epoch second at which it came: a copy within 64*T1 = 32 s finds its own. Mostly the entity-tags that they gave, the current one first. Without @: a tag that was replaced by SQL or HTTP, or by an older version. Written by servers.';
-
-COMMENT ON COLUMN public.presentity.removed IS 'Ended, and kept for 64*T1 = 32 s so that a retransmitted removal gets its answer. Written by servers and by the sweep.';
-
-COMMENT ON COLUMN public.presentity.modified IS 'When the present body came, finer than received_time. Written by servers.';
-
-COMMENT ON COLUMN public.presentity.sweep_at IS 'Epoch second at which the sweep looks at the row next: never later than expires, often earlier, because a refresh leaves it alone. Written by servers, the sweep and a trigger.';
-
-COMMENT ON COLUMN public.presentity.ended IS 'Keys of dialogs that this publication has called terminated, newest first: they do not come back to life. One to four for each dialog. Written by servers, and by the sweep, which hands them on when the publication is forgotten.';
-
-COMMENT ON COLUMN public.presentity.ended_at IS 'When it has called them so, epoch microsecond each. Written with ended.';
-
-COMMENT ON COLUMN public.presentity.has_dialog IS 'Of dialog;sla: the present body has a dialog, so another sender''s body without one does not replace it. Written by servers.';
-
-COMMENT ON COLUMN public.presentity.created_time IS 'Epoch second of the initial PUBLISH; of rows that are older than this column, when that was added. Written once, by servers.';
-
-COMMENT ON COLUMN public.presentity.renewed_at IS 'Epoch second at which the initial PUBLISH came once more, later than 64*T1 = 32 s, and was served anew: its entity-tag was then ruid, a dot and this. 0 = never. Written by servers.';
-
 CREATE VIEW public.presence_publications AS
  SELECT p.id,
     p.presentity_uri,
     p.event,
         CASE
             WHEN p.removed THEN 'removed'::text
-            WHEN public.is_live(p.expires, public.presence_now()) THEN 'live'::text
+            WHEN public.is_live((p.expires)::bigint, public.presence_now()) THEN 'live'::text
             ELSE 'expired'::text
         END AS state,
-    public.presence_says(p.event, p.body) AS says,
+    public.presence_says((p.event)::text, p.body) AS says,
         CASE
             WHEN isfinite(p.modified) THEN p.modified
             ELSE to_timestamp((p.received_time)::double precision)
         END AS published,
-    public.presence_time(p.expires) AS expires,
+    public.presence_time((p.expires)::bigint) AS expires,
     p.sender,
     p.etag,
     p.priority,
@@ -2545,19 +2628,19 @@ CREATE VIEW public.presence_subscriptions AS
  SELECT a.id,
     a.presentity_uri,
     a.event,
-    public.presence_join_uri(a.watcher_username, a.watcher_domain) AS watcher,
+    public.presence_join_uri((a.watcher_username)::text, (a.watcher_domain)::text) AS watcher,
         CASE
             WHEN a.ended THEN 'ended'::text
-            WHEN ((a.status <> 3) AND (NOT public.is_live(a.expires, public.presence_now()))) THEN 'expired'::text
-            ELSE public.presence_status_name(a.status)
+            WHEN (((a.status)::smallint <> 3) AND (NOT public.is_live(a.expires, public.presence_now()))) THEN 'expired'::text
+            ELSE public.presence_status_name((a.status)::smallint)
         END AS state,
     a.reason,
         CASE
             WHEN a.ended THEN 'nothing'::text
             WHEN ((a.updated <> '-1'::integer) AND ((a.retry_at)::numeric > EXTRACT(epoch FROM public.presence_now()))) THEN 'again'::text
-            WHEN (a.decided_version = '-1'::integer) THEN 'decision'::text
+            WHEN ((a.decided_version)::bigint = '-1'::integer) THEN 'decision'::text
             WHEN (a.updated <> '-1'::integer) THEN 'answer'::text
-            WHEN ((q.version > a.notified_version) AND (a.status = 1)) THEN 'state'::text
+            WHEN ((q.version > a.notified_version) AND ((a.status)::smallint = 1)) THEN 'state'::text
             ELSE 'nothing'::text
         END AS owed,
     public.presence_time(a.expires) AS expires,
@@ -2578,7 +2661,7 @@ CREATE VIEW public.presence_subscriptions AS
             ELSE NULL::text
         END AS last_failure
    FROM (public.active_watchers a
-     LEFT JOIN public.notify_queue q ON (((q.presentity_uri = a.presentity_uri) AND (q.event = a.event))));
+     LEFT JOIN public.notify_queue q ON ((((q.presentity_uri)::text = (a.presentity_uri)::text) AND ((q.event)::text = (a.event)::text))));
 
 COMMENT ON VIEW public.presence_subscriptions IS 'Who watches whom, with which phone, and what the phone is owed: nothing; decision = whether it may watch, then a NOTIFY; answer = the NOTIFY that answers its SUBSCRIBE or ends it; state = a change, which is sent if it shows this watcher something new; again = a NOTIFY that failed, at retry_at. notified = how many NOTIFYs were sent; notified_at = when the last one was taken from the queue; shows = what they show: all, a view of it, polite-block, or none; last_failure = why the last one failed, null if it did not.';
 
@@ -2601,7 +2684,7 @@ CREATE VIEW public.presence_watcher_states AS
     w.status,
     w.reason,
     w.inserted_time,
-    public.presence_status_name(w.status) AS state,
+    public.presence_status_name((w.status)::smallint) AS state,
     true AS decided
    FROM public.watchers w
 UNION ALL
@@ -2613,7 +2696,7 @@ UNION ALL
     s.status,
     s.reason,
     s.inserted_time,
-    public.presence_status_name(s.status) AS state,
+    public.presence_status_name((s.status)::smallint) AS state,
     false AS decided
    FROM ( SELECT DISTINCT ON (a.presentity_uri, a.event, a.watcher_username, a.watcher_domain) (- a.id) AS id,
             a.presentity_uri,
@@ -2622,16 +2705,16 @@ UNION ALL
             a.event,
             a.status,
                 CASE
-                    WHEN ((a.status = 1) AND (a.view = 'polite-block'::text)) THEN 'polite-block'::text
+                    WHEN (((a.status)::smallint = 1) AND ((a.view)::text = 'polite-block'::text)) THEN 'polite-block'::text
                     ELSE a.reason
                 END AS reason,
             a.created_time AS inserted_time
            FROM public.active_watchers a
-          WHERE ((a.status <> 3) AND public.is_live(a.expires, public.presence_now()))
+          WHERE (((a.status)::smallint <> 3) AND public.is_live(a.expires, public.presence_now()))
           ORDER BY a.presentity_uri, a.event, a.watcher_username, a.watcher_domain, a.status, a.id DESC) s
   WHERE (NOT (EXISTS ( SELECT
            FROM public.watchers w
-          WHERE ((w.presentity_uri = s.presentity_uri) AND (w.watcher_username = s.watcher_username) AND (w.watcher_domain = s.watcher_domain) AND (w.event = s.event)))));
+          WHERE (((w.presentity_uri)::text = (s.presentity_uri)::text) AND ((w.watcher_username)::text = (s.watcher_username)::text) AND ((w.watcher_domain)::text = (s.watcher_domain)::text) AND ((w.event)::text = (s.event)::text)))));
 
 COMMENT ON VIEW public.presence_watcher_states IS 'In which state each watcher is, with the columns of Kamailio''s table watchers: what was decided (decided, id of watchers), else the state of the living subscription (id of active_watchers, negative; inserted_time = its first SUBSCRIBE). One row for a presentity, watcher and event.';
 
@@ -2668,9 +2751,6 @@ ALTER TABLE ONLY public.active_watchers
 ALTER TABLE ONLY public.cluster
     ADD CONSTRAINT cluster_pkey PRIMARY KEY (only_row);
 
-ALTER TABLE public.xcap
-    ADD CONSTRAINT "doc_uri has at most 2048 octets" CHECK ((octet_length(doc_uri) <= 2048)) NOT VALID;
-
 ALTER TABLE ONLY public.node
     ADD CONSTRAINT node_pkey PRIMARY KEY (id);
 
@@ -2680,14 +2760,8 @@ ALTER TABLE ONLY public.notify_queue
 ALTER TABLE ONLY public.presentity
     ADD CONSTRAINT presentity_pkey PRIMARY KEY (id);
 
-ALTER TABLE public.xcap
-    ADD CONSTRAINT "presentity_uri has at most 515 octets" CHECK ((octet_length(presentity_uri) <= 515)) NOT VALID;
-
 ALTER TABLE ONLY public.quarantine
     ADD CONSTRAINT quarantine_pkey PRIMARY KEY (presentity_uri, event, dialog);
-
-ALTER TABLE public.xcap
-    ADD CONSTRAINT "username and domain have at most 255 octets" CHECK (((octet_length(username) <= 255) AND (octet_length(domain) <= 255))) NOT VALID;
 
 ALTER TABLE ONLY public.watchers
     ADD CONSTRAINT watchers_pkey PRIMARY KEY (id);
@@ -2699,7 +2773,7 @@ CREATE UNIQUE INDEX active_watchers_dialog_idx ON public.active_watchers USING b
 
 CREATE INDEX active_watchers_failing_idx ON public.active_watchers USING btree (presentity_uri) WHERE (failures > 0);
 
-CREATE INDEX active_watchers_pending_idx ON public.active_watchers USING btree (presentity_uri, event, watcher_username, watcher_domain) WHERE (status = 2);
+CREATE INDEX active_watchers_pending_idx ON public.active_watchers USING btree (presentity_uri, event, watcher_username, watcher_domain) WHERE ((status)::smallint = 2);
 
 CREATE INDEX active_watchers_resource_idx ON public.active_watchers USING btree (presentity_uri, event, id);
 
@@ -2707,9 +2781,9 @@ CREATE INDEX active_watchers_subscriber_idx ON public.active_watchers USING btre
 
 CREATE INDEX active_watchers_sweep_idx ON public.active_watchers USING btree (sweep_at);
 
-CREATE INDEX active_watchers_undecided_idx ON public.active_watchers USING btree (presentity_uri, event, id) WHERE (decided_version = '-1'::integer);
+CREATE INDEX active_watchers_undecided_idx ON public.active_watchers USING btree (presentity_uri, event, id) WHERE ((decided_version)::bigint = '-1'::integer);
 
-CREATE INDEX active_watchers_view_idx ON public.active_watchers USING btree (presentity_uri, event, view) WHERE (view <> 'all'::text);
+CREATE INDEX active_watchers_view_idx ON public.active_watchers USING btree (presentity_uri, event, view) WHERE ((view)::text <> 'all'::text);
 
 CREATE INDEX notify_queue_decide_idx ON public.notify_queue USING btree (due) WHERE ((decide_at <= due) AND (due < 'infinity'::timestamp with time zone));
 
@@ -2723,17 +2797,17 @@ CREATE INDEX presentity_sweep_idx ON public.presentity USING btree (sweep_at);
 
 CREATE INDEX quarantine_retry_idx ON public.quarantine USING btree (retry_at);
 
-CREATE INDEX watchers_pending_idx ON public.watchers USING btree (presentity_uri) WHERE (status = 2);
+CREATE INDEX watchers_pending_idx ON public.watchers USING btree (presentity_uri) WHERE ((status)::smallint = 2);
 
 CREATE INDEX watchers_recheck_idx ON public.watchers USING btree (presentity_uri, recheck_at) WHERE (recheck_at IS NOT NULL);
 
 CREATE INDEX watchers_waited_idx ON public.watchers USING btree (presentity_uri, event) WHERE (waited_until IS NOT NULL);
 
-CREATE INDEX watchers_waiting_idx ON public.watchers USING btree (inserted_time) WHERE (status = 4);
+CREATE INDEX watchers_waiting_idx ON public.watchers USING btree (inserted_time) WHERE ((status)::smallint = 4);
 
 CREATE UNIQUE INDEX watchers_watcher_idx ON public.watchers USING btree (presentity_uri, watcher_username, watcher_domain, event);
 
-CREATE INDEX watchers_winfo_idx ON public.watchers USING btree (presentity_uri, event) WHERE (status > 3);
+CREATE INDEX watchers_winfo_idx ON public.watchers USING btree (presentity_uri, event) WHERE ((status)::smallint > 3);
 
 CREATE INDEX xcap_account_doc_type_idx ON public.xcap USING btree (username, domain, doc_type);
 
@@ -2751,9 +2825,9 @@ CREATE TRIGGER active_watchers_insert_key BEFORE INSERT ON public.active_watcher
 
 CREATE TRIGGER active_watchers_inserted AFTER INSERT ON public.active_watchers REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.queue_flagged_dialogs();
 
-CREATE TRIGGER active_watchers_status_changes BEFORE UPDATE ON public.active_watchers FOR EACH ROW WHEN (((new.status <> old.status) OR ((new.updated_winfo <> '-1'::integer) AND (old.updated_winfo <> '-1'::integer)))) EXECUTE FUNCTION public.mark_status_change();
+CREATE TRIGGER active_watchers_status_changes BEFORE UPDATE ON public.active_watchers FOR EACH ROW WHEN ((((new.status)::smallint <> (old.status)::smallint) OR ((new.updated_winfo <> '-1'::integer) AND (old.updated_winfo <> '-1'::integer)))) EXECUTE FUNCTION public.mark_status_change();
 
-CREATE TRIGGER active_watchers_sweep_by_expires BEFORE INSERT OR UPDATE ON public.active_watchers FOR EACH ROW WHEN (((new.status <> 3) AND (new.expires <> '-1'::integer) AND (new.expires < new.sweep_at))) EXECUTE FUNCTION public.sweep_by_expires();
+CREATE TRIGGER active_watchers_sweep_by_expires BEFORE INSERT OR UPDATE ON public.active_watchers FOR EACH ROW WHEN ((((new.status)::smallint <> 3) AND (new.expires <> '-1'::integer) AND (new.expires < new.sweep_at))) EXECUTE FUNCTION public.sweep_by_expires();
 
 CREATE TRIGGER active_watchers_update_key BEFORE UPDATE OF presentity_uri, watcher_username, watcher_domain ON public.active_watchers FOR EACH ROW EXECUTE FUNCTION public.put_canonical_key();
 
@@ -2765,7 +2839,7 @@ CREATE TRIGGER presentity_insert_uri BEFORE INSERT ON public.presentity FOR EACH
 
 CREATE TRIGGER presentity_inserted AFTER INSERT ON public.presentity REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.queue_publications();
 
-CREATE TRIGGER presentity_sweep_by_expires BEFORE INSERT OR UPDATE ON public.presentity FOR EACH ROW WHEN (((NOT new.removed) AND (new.expires <> '-1'::integer) AND (new.expires < new.sweep_at))) EXECUTE FUNCTION public.sweep_by_expires();
+CREATE TRIGGER presentity_sweep_by_expires BEFORE INSERT OR UPDATE ON public.presentity FOR EACH ROW WHEN (((NOT new.removed) AND ((new.expires)::bigint <> '-1'::integer) AND ((new.expires)::bigint < new.sweep_at))) EXECUTE FUNCTION public.sweep_by_expires();
 
 CREATE TRIGGER presentity_update_uri BEFORE UPDATE OF username, domain, presentity_uri ON public.presentity FOR EACH ROW EXECUTE FUNCTION public.put_presentity_uri();
 
@@ -2781,7 +2855,7 @@ CREATE TRIGGER watchers_update_key BEFORE UPDATE OF presentity_uri, watcher_user
 
 CREATE TRIGGER watchers_updated AFTER UPDATE ON public.watchers REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.queue_waiting_watchers();
 
-CREATE TRIGGER watchers_waiting_over BEFORE UPDATE ON public.watchers FOR EACH ROW WHEN (((old.status = 4) OR (old.waited_until IS NOT NULL))) EXECUTE FUNCTION public.mark_waiting_over();
+CREATE TRIGGER watchers_waiting_over BEFORE UPDATE ON public.watchers FOR EACH ROW WHEN ((((old.status)::smallint = 4) OR (old.waited_until IS NOT NULL))) EXECUTE FUNCTION public.mark_waiting_over();
 
 CREATE TRIGGER xcap_deleted AFTER DELETE ON public.xcap REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.queue_documents();
 

@@ -3,6 +3,7 @@
 //! Migrations run under a session advisory lock, on a client of their own: refinery takes no lock itself, and four runners on
 //! an empty database fail three times. Not through a pooler in transaction mode: the lock belongs to the session.
 
+mod history;
 mod uri_match;
 
 use std::time::Duration;
@@ -10,6 +11,8 @@ use std::time::Duration;
 use refinery::{Migration, Runner};
 use tokio_postgres::config::Host;
 use tokio_postgres::{Client, Config, NoTls};
+
+use history::migration_error;
 
 pub use tables::Tables;
 pub use uri_match::{UriMatch, change_uri_match};
@@ -21,10 +24,9 @@ mod embedded {
 const SET_LOCK_TIMEOUT: &str = include_str!("../statements/set_lock_timeout.sql");
 const LOCK_MIGRATION: &str = include_str!("../statements/lock_migration.sql");
 const UNLOCK_MIGRATION: &str = include_str!("../statements/unlock_migration.sql");
-const FIND_HISTORY: &str = include_str!("../statements/find_history.sql");
-const FIND_VERSION: &str = include_str!("../statements/find_version.sql");
 const FIND_TABLES: &str = include_str!("../statements/find_tables.sql");
 const LIST_MISSING_SCHEMAS: &str = include_str!("../statements/list_missing_schemas.sql");
+const FIX_SEARCH_PATH: &str = include_str!("../statements/fix_search_path.sql");
 
 /// The keys that name the tables, in the order of [`tables::DEFAULT_NAMES`].
 const TABLE_KEYS: [&str; 3] = [
@@ -69,7 +71,7 @@ pub enum SchemaError {
     /// PostgreSQL refused a query of ours, or the connection broke.
     #[error("the database failed while the schema was checked")]
     Query(#[source] tokio_postgres::Error),
-    /// A migration failed, or differs from the one that was applied. Nothing of the failing one was kept.
+    /// A migration failed. Nothing of it was kept.
     #[error("migration failed")]
     Migration(#[source] Box<refinery::Error>),
     /// The database is older than this program. Run `pgpresence migrate`.
@@ -81,6 +83,27 @@ pub enum SchemaError {
         found: i32,
         /// [`version`].
         needed: i32,
+    },
+    /// The database is newer than this program, which can run on it, but not change it. Migrate with the newer program.
+    #[error(
+        "the schema is at version {found}, this program knows {known}: run `pgpresence migrate` of the newer program"
+    )]
+    TooNew {
+        /// Version of the database.
+        found: i32,
+        /// [`version`].
+        known: i32,
+    },
+    /// Other migrations than those of this program have made the database: it is from before the first release. Make it anew.
+    #[error(
+        "this database was made by other migrations: it has {found}, this program has {known}. A database from before the first release \
+         cannot be upgraded: create an empty one and run `pgpresence migrate` on it"
+    )]
+    OtherHistory {
+        /// The first migration that differs, as the database calls it.
+        found: String,
+        /// The one of this program that has its number.
+        known: String,
     },
     /// The tables were made under another name. Set the key as it was, or use another database.
     #[error(
@@ -180,7 +203,7 @@ pub async fn require_version(url: &str) -> Result<(), SchemaError> {
 /// the next one's schema while an upgrade rolls. And that its tables have these names, and that it matches URIs so.
 ///
 /// # Errors
-/// [`SchemaError::TooOld`], [`SchemaError::OtherName`], [`SchemaError::OtherUriMatch`], or why the database cannot be asked.
+/// [`SchemaError::TooOld`], [`SchemaError::OtherHistory`], [`SchemaError::OtherName`], [`SchemaError::OtherUriMatch`], or why the database cannot be asked.
 pub async fn require(url: &str, settings: &Settings) -> Result<(), SchemaError> {
     let session = Session::open(url).await?;
     let checked = session.check(settings).await;
@@ -262,6 +285,8 @@ impl Session {
 
     async fn migrate(&mut self, tables: &Tables) -> Result<usize, SchemaError> {
         if self.version().await? > 0 {
+            self.check_history().await?;
+            self.check_not_ahead().await?;
             self.check_names(tables).await?;
         }
         let schemas: Vec<String> = tables.schemas().into_iter().collect();
@@ -272,17 +297,23 @@ impl Session {
                 created.map_err(SchemaError::Query)?;
             }
         }
-        let failed = |error| SchemaError::Migration(Box::new(error));
+        self.client
+            .execute(FIX_SEARCH_PATH, &[])
+            .await
+            .map_err(SchemaError::Query)?;
         let report = runner(tables)
-            .map_err(failed)?
+            .map_err(migration_error)?
             .run_async(&mut self.client)
             .await
-            .map_err(failed)?;
+            .map_err(migration_error)?;
         Ok(report.applied_migrations().len())
     }
 
     async fn check(&self, settings: &Settings) -> Result<(), SchemaError> {
         let (found, needed) = (self.version().await?, version());
+        if found > 0 {
+            self.check_history().await?;
+        }
         if found < needed {
             return Err(SchemaError::TooOld { found, needed });
         }
@@ -312,23 +343,6 @@ impl Session {
             }
         }
         Ok(())
-    }
-
-    async fn version(&self) -> Result<i32, SchemaError> {
-        let history = self
-            .client
-            .query_one(FIND_HISTORY, &[])
-            .await
-            .map_err(SchemaError::Query)?;
-        if !history.get::<_, bool>(0) {
-            return Ok(0);
-        }
-        let newest = self
-            .client
-            .query_one(FIND_VERSION, &[])
-            .await
-            .map_err(SchemaError::Query)?;
-        Ok(newest.get(0))
     }
 
     /// Says goodbye: a process that just ends leaves a "connection to client lost" in PostgreSQL's log.

@@ -1,7 +1,10 @@
 //! What the migrations add up to, and that any number of migrators may run at once.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod dump;
+
 use std::path::Path;
-use std::process::Command;
 
 use postgres_dev::Cluster;
 use schema::{SchemaError, Settings, Tables};
@@ -72,7 +75,8 @@ async fn tables_may_have_other_names() {
     tokio::spawn(connection);
     let rows = client
         .query(
-            "SELECT p.proname::text, p.prosrc FROM pg_proc AS p WHERE p.pronamespace = 'public'::regnamespace \
+            "SELECT p.proname::text, COALESCE(pg_get_function_sqlbody(p.oid), p.prosrc) FROM pg_proc AS p \
+             WHERE p.pronamespace = 'public'::regnamespace \
              UNION ALL SELECT v.viewname::text, v.definition FROM pg_views AS v WHERE v.schemaname = 'public'",
             &[],
         )
@@ -141,23 +145,7 @@ async fn the_dump_equals_the_golden_schema() {
     let cluster = Cluster::start_throwaway().unwrap();
     cluster.create_database("fresh").unwrap();
     schema::migrate(&cluster.url("fresh")).await.unwrap();
-    let dump = Command::new(cluster.binaries().join("pg_dump"))
-        .args([
-            "--schema-only",
-            "--no-owner",
-            "--no-privileges",
-            "--exclude-table=refinery_schema_history",
-            "--dbname",
-        ])
-        .arg(cluster.url("fresh"))
-        .output()
-        .unwrap();
-    assert!(
-        dump.status.success(),
-        "{}",
-        String::from_utf8_lossy(&dump.stderr)
-    );
-    let found = normalised(&String::from_utf8(dump.stdout).unwrap());
+    let found = dump::of(&cluster, "fresh");
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/schema.sql");
     if std::env::var_os("PGPRESENCE_BLESS").is_some() {
         std::fs::write(&golden, &found).unwrap();
@@ -197,27 +185,6 @@ async fn every_column_is_commented() {
     assert!(silent.is_empty(), "without a comment: {silent:?}");
 }
 
-/// Without what differs between versions of pg_dump: its name, its settings, its random tokens.
-fn normalised(dump: &str) -> String {
-    let mut text = String::from(
-        "-- What the migrations add up to. Written by the test of crate `schema`; do not edit.\n",
-    );
-    let mut blank = false;
-    for line in dump.lines() {
-        let noise = line.starts_with("--")
-            || line.starts_with("SET ")
-            || line.starts_with("SELECT pg_catalog.set_config")
-            || line.starts_with('\\');
-        if noise || (line.is_empty() && blank) {
-            continue;
-        }
-        blank = line.is_empty();
-        text.push_str(line);
-        text.push('\n');
-    }
-    text
-}
-
 fn first_difference(found: &str, expected: &str) -> String {
     let mut pairs = found
         .lines()
@@ -226,55 +193,4 @@ fn first_difference(found: &str, expected: &str) -> String {
         Some((found, expected)) => format!("found:  {found}\ngolden: {expected}"),
         None => "the golden file goes on after the end of the dump".to_owned(),
     }
-}
-
-/// Rows of an older version that are longer than the tables take now: they are ended, and nothing else is.
-#[tokio::test]
-async fn what_is_too_long_is_ended() {
-    let cluster = Cluster::start_throwaway().unwrap();
-    cluster.create_database("old").unwrap();
-    let url = cluster.url("old");
-    schema::migrate(&url).await.unwrap();
-    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls)
-        .await
-        .unwrap();
-    tokio::spawn(connection);
-    let as_it_was = "DO $$ DECLARE r record; BEGIN
-        FOR r IN SELECT conrelid::regclass AS at, conname FROM pg_constraint WHERE conname LIKE '%octets%' LOOP
-            EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', r.at, r.conname);
-        END LOOP; END $$";
-    client.batch_execute(as_it_was).await.unwrap();
-    for user in ["bob", "x' || repeat('x', 300) || '"] {
-        let rows = format!(
-            "INSERT INTO presentity (username, domain, event, expires, body) VALUES ('{user}', 'h', 'presence', -1, 'x');
-             INSERT INTO active_watchers (presentity_uri, watcher_username, watcher_domain, to_user, to_domain, from_user, from_domain,
-                                          to_tag, from_tag, callid, remote_cseq, contact, expires)
-             VALUES ('sip:bob@h', 'al', 'h', 'bob', 'h', 'al', 'h', 't', 'f', '{user}', 1, 'sip:al@h', -1);
-             INSERT INTO watchers (presentity_uri, watcher_username, watcher_domain, event, status, inserted_time)
-             VALUES ('sip:bob@h', '{user}', 'h', 'presence', 1, 0);
-             INSERT INTO xcap (username, domain, doc, doc_type, etag, doc_uri) VALUES ('{user}', 'h', 'x', 2, 'e', '{user}')"
-        );
-        client.batch_execute(&rows).await.unwrap();
-    }
-    client
-        .batch_execute(
-            "UPDATE active_watchers SET view = repeat('services ', 200) WHERE callid = 'bob'",
-        )
-        .await
-        .unwrap();
-    let migration = include_str!("../migrations/V28__bounds_and_repeats.sql");
-    let (_, rest) = migration.split_once("DO $$").unwrap();
-    let (bounds, _) = rest.split_once("-- === What makes").unwrap();
-    client
-        .batch_execute(&format!("DO $${bounds}"))
-        .await
-        .unwrap();
-    let left = "SELECT (SELECT string_agg(username, ',') FROM presentity) || ' ' ||
-                       (SELECT string_agg(callid || ' ' || view, ',') FROM active_watchers) || ' ' ||
-                       (SELECT string_agg(watcher_username, ',') FROM watchers) || ' ' || (SELECT count(*) FROM xcap)";
-    let left: String = client.query_one(left, &[]).await.unwrap().get(0);
-    assert_eq!(left, "bob bob nothing bob 2");
-    let queue = "SELECT count(*) FROM notify_queue WHERE octet_length(presentity_uri) > 515";
-    let queue: i64 = client.query_one(queue, &[]).await.unwrap().get(0);
-    assert_eq!(queue, 0);
 }

@@ -1,6 +1,6 @@
 //! Removing what nobody needs any more. Every process may do it at any time.
 //!
-//! Each step of cleaning is a function of the schema (`V20__cleaning.sql`), which `presence_cleanup` is made of as well.
+//! Each step of cleaning is a function of the schema (`V24__sweep_publications.sql` to `V27__cleanup.sql`), which `presence_cleanup` is made of as well.
 
 use crate::{Store, StoreError, registry};
 

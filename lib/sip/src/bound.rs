@@ -1,7 +1,7 @@
 //! How long a value may be that is stored: the one place that says it and checks it, for whatever way a value comes in by.
 //!
 //! All bounds are in octets, and far below what an index of PostgreSQL takes (2,704). The tables have the same ones as
-//! constraints (`schema/migrations/V28__bounds_and_repeats.sql`), so a value that passes here is one that they take; a test of crate `sql`
+//! constraints (`schema/migrations/V2__bounds.sql`), so a value that passes here is one that they take; a test of crate `sql`
 //! compares both. What is longer is refused, not cut: half a name is another name.
 
 use crate::{Aor, ParseError, StatusCode, Uri, enclosed_uri};

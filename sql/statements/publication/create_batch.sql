@@ -11,7 +11,7 @@
 -- ON CONFLICT DO NOTHING also meets a row that this statement's snapshot cannot see, of a copy of the request that another
 -- server is storing at this moment: it waits for that one to commit. The tombstone of a removed publication conflicts too, so
 -- that a late copy of the first PUBLISH does not raise it from the dead.
--- The caller's names are canonical, and so is the URI that is put together here: a session that says so is believed (V18).
+-- The caller's names are canonical, and so is the URI that is put together here: a session that says so is believed (put_presentity_uri).
 -- Without priorities $12 is null as a whole, which costs nothing.
 INSERT INTO presentity (presentity_uri, username, domain, event, etag, ruid, expires, received_time, content_type, body, sender,
                         has_dialog, ended, ended_at, modified, priority, sweep_at, created_time)

@@ -21,7 +21,7 @@ SELECT
     floor(extract(epoch FROM COALESCE($3::timestamptz, now())))::bigint AS now
 FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS i (presentity_uri, event, ord)
 CROSS JOIN LATERAL (
-    SELECT ARRAY(SELECT DISTINCT v.view
+    SELECT ARRAY(SELECT DISTINCT v.view::text
                  FROM active_watchers AS v
                  WHERE v.presentity_uri = i.presentity_uri AND v.event = i.event AND v.view <> 'all' AND v.view <> 'none') AS views
     FROM active_watchers AS a

@@ -358,7 +358,7 @@ async fn updating_watchers_carries_decisions_over() {
         .by_hand("UPDATE active_watchers SET updated = -1")
         .await;
     quiet_queue(&database).await;
-    let decide = "INSERT INTO watchers (presentity_uri, watcher_username, watcher_domain, event, status) VALUES ('sip:bob@example.org', $1, 'example.org', 'presence', $2)";
+    let decide = "INSERT INTO watchers (presentity_uri, watcher_username, watcher_domain, event, status) VALUES ('sip:bob@example.org', $1::text, 'example.org', 'presence', $2::smallint)";
     database.rows(decide, &[&"watcher", &1_i16]).await;
     database.rows(decide, &[&"stranger", &3_i16]).await;
     let update = format!("SELECT presence_update_watchers({CALL})");

@@ -114,7 +114,7 @@ async fn canonical_uris() {
     ] {
         let row = database
             .rows(
-                "INSERT INTO presentity (username, domain, event, expires, body) VALUES ($1, $2, 'presence', -1, 'x') RETURNING presentity_uri",
+                "INSERT INTO presentity (username, domain, event, expires, body) VALUES ($1::text, $2::text, 'presence', -1, 'x') RETURNING presentity_uri",
                 &[&username, &domain],
             )
             .await;

@@ -52,8 +52,8 @@ const DROP_BOUNDS: &str = "
     DECLARE
         bound record;
     BEGIN
-        FOR bound IN SELECT conname FROM pg_constraint WHERE conrelid = 'active_watchers'::regclass AND contype = 'c' LOOP
-            EXECUTE format('ALTER TABLE active_watchers DROP CONSTRAINT %I', bound.conname);
+        FOR bound IN SELECT contypid::regtype AS domain, conname FROM pg_constraint WHERE conname LIKE '%octets%' LOOP
+            EXECUTE format('ALTER DOMAIN %s DROP CONSTRAINT %I', bound.domain, bound.conname);
         END LOOP;
     END $$";
 

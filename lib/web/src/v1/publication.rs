@@ -8,9 +8,9 @@ use axum::http::header::{
     CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, LOCATION,
 };
 use axum::http::{HeaderMap, StatusCode};
-use events::publication::{Put, PutIntent, decide_put};
+use events::publication::{Put, decide_put};
 use serde::Serialize;
-use sql::{BodyNote, Precondition, SourceChange, SourceOutcome, SourceVerb, Store, StoreError};
+use sql::{Precondition, SourceChange, SourceOutcome, SourceVerb, Store, StoreError};
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::{IntoParams, ToSchema};
 
@@ -116,7 +116,7 @@ pub(crate) async fn publish(
     let granted_s = intent.granted_s;
     let source = query.source.as_deref().unwrap_or(DEFAULT_SOURCE);
     let precondition = conditions.into_precondition();
-    let change = change(&target, source, precondition, verb(intent));
+    let change = change(&target, source, precondition, SourceVerb::Put(intent));
     let code = match carry_out(&web.store, &change).await? {
         SourceOutcome::Created => StatusCode::CREATED,
         SourceOutcome::ConditionFailed => return Err(Problem::precondition_failed()),
@@ -245,18 +245,6 @@ fn requested_s(
     }
 }
 
-fn verb(intent: PutIntent) -> SourceVerb {
-    SourceVerb::Put {
-        granted_s: intent.granted_s,
-        content_type: intent.content_type,
-        body: intent.body,
-        note: BodyNote {
-            ended: intent.note.ended,
-            has_dialog: intent.note.has_dialog,
-        },
-    }
-}
-
 fn change(
     target: &Target,
     source: &str,
@@ -264,9 +252,7 @@ fn change(
     verb: SourceVerb,
 ) -> SourceChange {
     SourceChange {
-        username: target.aor.username.clone(),
-        domain: target.aor.domain.clone(),
-        presentity_uri: target.aor.uri(),
+        aor: target.aor.clone(),
         event: target.package.name.clone().into_owned(),
         source: source.to_owned(),
         // Each request is one of its own: HTTP repeats nothing by itself.
