@@ -7,7 +7,6 @@ use anyhow::Context;
 use node::{Config, ConfigError, DatabaseUrl, Fault, Origin, UriMatch};
 use postgres_dev::Cluster;
 use schema::SchemaError;
-use sql::StoreOptions;
 
 use crate::arguments::Settings;
 use crate::packages;

@@ -2,8 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod dump;
-
 use std::path::Path;
 
 use postgres_dev::Cluster;
@@ -145,7 +143,7 @@ async fn the_dump_equals_the_golden_schema() {
     let cluster = Cluster::start_throwaway().unwrap();
     cluster.create_database("fresh").unwrap();
     schema::migrate(&cluster.url("fresh")).await.unwrap();
-    let found = dump::of(&cluster, "fresh");
+    let found = crate::dump::of(&cluster, "fresh");
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/schema.sql");
     if std::env::var_os("PGPRESENCE_BLESS").is_some() {
         std::fs::write(&golden, &found).unwrap();

@@ -5,8 +5,6 @@
 //! constraint of a domain, and not of the table ([`MOVED`]); and comments about older versions ([`COMMENTS`]).
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod dump;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -95,7 +93,7 @@ async fn the_schema_is_that_of_before_but_for_what_was_changed_on_purpose() {
         .await
         .unwrap();
 
-    let after = dump::of(&cluster, "squashed");
+    let after = crate::dump::of(&cluster, "squashed");
     let (before, after) = (Parts::of(BEFORE), Parts::of(&after));
     assert_eq!(
         before

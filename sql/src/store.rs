@@ -113,26 +113,6 @@ impl Default for StoreOptions {
     }
 }
 
-impl StoreOptions {
-    /// What the configuration says, with so many connections at most. Statements wait for locks as long as they may take.
-    pub fn of(config: &::node::Config, pool_size: usize) -> StoreOptions {
-        let (database, presence) = (&config.database, &config.presence);
-        StoreOptions {
-            pool_size,
-            connect_timeout: database.connect_timeout_ms.milliseconds(),
-            statement_timeout: database.statement_timeout_ms.milliseconds(),
-            tables: Tables::new(
-                presence.presentity_table.as_str(),
-                presence.active_watchers_table.as_str(),
-                presence.watchers_table.as_str(),
-            ),
-            hard_state: presence.pidf_manipulation,
-            lock_timeout: None,
-            uri_match: presence.sip_uri_match.into(),
-        }
-    }
-}
-
 /// The database. Cheap to clone; all clones share one pool.
 #[derive(Clone, Debug)]
 pub struct Store {

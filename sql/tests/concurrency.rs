@@ -584,7 +584,7 @@ async fn take_passes_by_a_dialog_that_somebody_holds_and_says_so() {
 async fn a_take_that_its_limit_cut_says_so_whatever_it_left_behind() {
     let (database, store, mut claimed) = with_claimed_dialogs(LEASE).await;
     let subscription = store.subscription();
-    let eve = [database::subscription("eve", "c3")];
+    let eve = [crate::database::subscription("eve", "c3")];
     subscription.create_batch(&eve).await.unwrap();
     let held = [claimed[0].claim];
     let more = store.queue().claim(A, &held, 10, LEASE, WAITN).await;
@@ -617,7 +617,7 @@ async fn the_sweep_passes_by_a_resource_that_somebody_holds() {
     store.publication().create_batch(&published).await.unwrap();
     let subscribed: Vec<_> = users
         .iter()
-        .map(|user| database::subscription(user, user))
+        .map(|user| crate::database::subscription(user, user))
         .collect();
     store
         .subscription()

@@ -288,6 +288,35 @@ fn crates_import_only_what_the_map_allows() {
     }
 }
 
+/// A file that no `main.rs` names is compiled by nobody, and its tests never run.
+#[test]
+fn every_test_file_belongs_to_the_binary_of_its_crate() {
+    let mut folders: Vec<PathBuf> = CRATES.iter().map(|folder| root().join(folder)).collect();
+    folders.push(root().join("tests"));
+    let mut binaries = 0;
+    for tests in folders.iter().map(|folder| folder.join("tests")) {
+        let Ok(main) = std::fs::read_to_string(tests.join("main.rs")) else {
+            continue; // one file, or one folder, which Cargo finds by itself
+        };
+        binaries += 1;
+        for entry in std::fs::read_dir(&tests).expect("a readable directory") {
+            let path = entry.expect("a readable directory").path();
+            let name = path
+                .file_stem()
+                .and_then(|stem| stem.to_str())
+                .unwrap_or_default();
+            let is_file = path.extension().is_some_and(|extension| extension == "rs");
+            assert!(
+                !is_file || name == "main" || main.contains(&format!("\nmod {name};\n")),
+                "{} is not a module of {}/main.rs",
+                path.display(),
+                tests.display()
+            );
+        }
+    }
+    assert!(binaries >= 9, "this test looks at the wrong place");
+}
+
 #[test]
 fn guarded_libraries_stay_behind_their_wall() {
     for (name, uses) in dependencies() {

@@ -46,7 +46,7 @@ impl Caller {
         tokio::spawn(async move {
             while let Some(batch) = incoming.recv_batch().await {
                 batch.into_iter().for_each(|packet| {
-                    responses.on_response(wire::response(packet.bytes), packet.flow)
+                    responses.on_response(crate::wire::response(packet.bytes), packet.flow)
                 });
             }
         });
@@ -465,7 +465,7 @@ async fn long_requests_go_by_tcp_where_the_peer_takes_it() {
     {
         long(&caller, addr, may_go_by_tcp).await;
         let packet = packets(incoming, 1).await.remove(0);
-        let via = wire::request(&packet.bytes).top_via().unwrap();
+        let via = crate::wire::request(&packet.bytes).top_via().unwrap();
         assert_eq!(via.transport, Some(packet.flow.transport));
         let answer = ok(&packet.bytes, packet.flow.remote).into();
         peer.send_flow(&packet.flow, answer).unwrap();
@@ -476,7 +476,7 @@ async fn long_requests_go_by_tcp_where_the_peer_takes_it() {
         assert_eq!(caller.endpoint.may_take_tcp(at), attempt == 0);
         long(&caller, at, true).await;
         let packet = packets(&mut to_udp_only, 1).await.remove(0);
-        let via = wire::request(&packet.bytes).top_via().unwrap();
+        let via = crate::wire::request(&packet.bytes).top_via().unwrap();
         assert_eq!(via.transport, Some(Transport::Udp));
         let answer = ok(&packet.bytes, packet.flow.remote).into();
         udp_only.send_flow(&packet.flow, answer).unwrap();
@@ -544,7 +544,7 @@ async fn the_next_target_is_tried_and_the_failed_one_comes_last() {
         .client
         .send(vec![request(0, &hop, "TCP h", "z9hG4bKfirst")]);
     let packet = packets(&mut incoming, 1).await.remove(0);
-    let via = wire::request(&packet.bytes).top_via().unwrap();
+    let via = crate::wire::request(&packet.bytes).top_via().unwrap();
     assert_eq!(via.transport, Some(Transport::Udp));
     assert_ne!(
         via.branch.as_deref(),

@@ -39,7 +39,7 @@ async fn udp_batches_travel_both_ways() {
             (at_a, at_b, 0)
         );
         assert_eq!(
-            wire::request(&packet.bytes).call_id().unwrap(),
+            crate::wire::request(&packet.bytes).call_id().unwrap(),
             number.to_string()
         );
         b.send_flow(&packet.flow, Bytes::copy_from_slice(&packet.bytes))
@@ -160,7 +160,7 @@ async fn a_stream_goes_on_behind_what_is_too_large() {
     assert!(arrived[0].bytes.len() < 1_000, "its head alone");
     assert_eq!(arrived[1].fault, None);
     for packet in &arrived {
-        let request = wire::request_of(&packet.bytes);
+        let request = crate::wire::request_of(&packet.bytes);
         let is_large = packet.fault.is_some();
         let expected = if is_large { "large" } else { "next" };
         assert_eq!(request.call_id().unwrap(), expected);

@@ -2,8 +2,7 @@
 //! Many of these are the ones that common parsers get wrong.
 
 use sip::{
-    HeaderName, Host, Limits, Message, Method, ParseError, Request, Response, Scheme, StatusCode,
-    Transport,
+    HeaderName, Host, Limits, Message, Method, ParseError, Request, Response, StatusCode, Transport,
 };
 
 const VIA: &str = "Via: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1";

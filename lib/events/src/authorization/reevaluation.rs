@@ -141,7 +141,7 @@ mod tests {
             "<rule id='t'><conditions>{TIMES}</conditions><transformations><p:provide-note>1</p:provide-note></transformations></rule>"
         );
         let (before, after) = (rules("", ""), rules("", &timed));
-        let ground = |rules, now_s| Ground {
+        let ground = |rules, now_s: i64| Ground {
             policy: &policy,
             removed_reason: "probation",
             rules,

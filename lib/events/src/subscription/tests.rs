@@ -350,6 +350,7 @@ fn mandatory_headers_are_mandatory() {
         let request = parse(bytes);
         let result = decide(
             &request,
+            None,
             &Registry::standard(),
             &Policy::default(),
             &Secret::new(b"secret"),
