@@ -8,8 +8,8 @@ use node::{Config, ConfigError, DatabaseUrl, Fault, Origin, UriMatch};
 use postgres_dev::Cluster;
 use schema::SchemaError;
 
-use crate::arguments::Settings;
 use crate::packages;
+use crate::settings::Settings;
 use crate::{remark, say};
 
 /// The database in the PostgreSQL of `run`.

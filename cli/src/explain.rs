@@ -11,11 +11,12 @@ use node::UriMatch;
 use sip::{Aor, Uri};
 use sql::{Listed, OwedResource, Publication, Resource, WatchedBy};
 
-use crate::arguments::{ExplainArgs, Settings};
+use crate::arguments::ExplainArgs;
 use crate::configuration::{Role, load};
 use crate::packages;
 use crate::rpc::open;
 use crate::say;
+use crate::settings::Settings;
 use crate::status::{duration, set_aside_line};
 
 /// A resource that has been due for this long is taken by no notifier.

@@ -13,9 +13,10 @@ use anyhow::{Context, bail};
 use node::{Config, ConfigError, DatabaseUrl, Fault, Origin, TableName};
 use sql::{ImportOutcome, ImportedDecision, Store, StoreError, StoreOptions, Tables};
 
-use crate::arguments::{ImportArgs, Settings};
+use crate::arguments::ImportArgs;
 use crate::configuration::{Role, find_database, load, schema_fault, schema_settings};
 use crate::progress::ProgressLine;
+use crate::settings::Settings;
 use crate::{packages, remark, runtime, say};
 use convert::Converter;
 

@@ -9,8 +9,8 @@ use ::load::{NAMES, Options, Progress, Report, Server, Workload, WorkloadError};
 use anyhow::Context;
 use sip::Transport;
 
-use crate::arguments::Settings;
 use crate::progress::ProgressLine;
+use crate::settings::Settings;
 use crate::{complain, remark, say};
 
 /// What `pgpresence load` takes. `--set KEY=VALUE` sets keys of the workload here, such as `presentities=100` or

@@ -18,6 +18,7 @@ mod publish;
 mod rpc;
 mod run;
 mod serve;
+mod settings;
 mod status;
 mod supervise;
 mod user_agent;

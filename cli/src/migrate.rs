@@ -4,9 +4,10 @@ use std::process::ExitCode;
 
 use schema::UriMatch;
 
-use crate::arguments::{MigrateArgs, Settings};
+use crate::arguments::MigrateArgs;
 use crate::configuration::{Role, find_database, load, schema_fault, schema_settings};
 use crate::progress::ProgressLine;
+use crate::settings::Settings;
 use crate::{remark, runtime, say};
 
 pub(crate) fn run(settings: &Settings, args: &MigrateArgs) -> anyhow::Result<ExitCode> {

@@ -5,8 +5,9 @@ use std::process::{Command, ExitCode};
 
 use anyhow::anyhow;
 
-use crate::arguments::{PsqlArgs, Settings};
+use crate::arguments::PsqlArgs;
 use crate::configuration::{Role, find_database, load};
+use crate::settings::Settings;
 
 /// Becomes psql; returns only when that is not possible. The password is handed on in the environment: a command line can be read by
 /// every user of the machine.

@@ -8,8 +8,9 @@ use serde_json::Value;
 use sql::{Store, StoreOptions};
 use web::method::{METHODS, call, cleaning};
 
-use crate::arguments::{RpcArgs, Settings};
+use crate::arguments::RpcArgs;
 use crate::configuration::{Role, find_database, load, schema_fault, schema_settings};
+use crate::settings::Settings;
 use crate::{packages, remark, say};
 
 pub(crate) async fn run(settings: &Settings, args: &RpcArgs) -> anyhow::Result<ExitCode> {

@@ -11,8 +11,8 @@ use postgres_dev::Cluster;
 use tokio::sync::mpsc;
 use tokio::task::{JoinSet, spawn_blocking};
 
-use crate::arguments::Settings;
 use crate::configuration::{self, DATABASE, database_url, load, schema_fault, schema_settings};
+use crate::settings::Settings;
 use crate::supervise::{Event, Role, What, supervise};
 use crate::{runtime, say};
 

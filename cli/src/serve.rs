@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use node::{Config, Shutdown};
 
-use crate::arguments::{NodeArgs, Settings};
+use crate::arguments::NodeArgs;
 use crate::configuration::{Role, database_url, load, receive, schema_fault, schema_settings};
+use crate::settings::Settings;
 use crate::{packages, runtime, say};
 
 /// A process whose supervisor is gone finishes what is in flight within this time, or is cut off.

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use sql::{Backlog, Failing, Part, Process, SetAside};
 
-use crate::arguments::{Settings, StatusArgs};
+use crate::arguments::StatusArgs;
 use crate::configuration::{Role, load};
 use crate::explain::printable;
 use crate::rpc::open;
 use crate::say;
+use crate::settings::Settings;
 
 /// A resource that has been due for this long is taken by no notifier. (A notifier looks ten times a second.)
 const LATE_S: f64 = 10.0;

@@ -369,3 +369,83 @@ fn no_module_has_a_vague_name() {
         }
     }
 }
+
+/// A file of a walk: its path, and the name by which a file before it calls or reads it.
+type WalkStep = (String, Option<String>);
+
+/// The files of each walk of ARCHITECTURE.md, in order: its numbered steps, to the first paragraph that is not one.
+fn walks() -> Vec<Vec<WalkStep>> {
+    let page = std::fs::read_to_string(root().join("ARCHITECTURE.md")).expect("the map");
+    let walks = page.split("\n## Walk ").skip(1);
+    walks
+        .map(|walk| {
+            let steps = walk
+                .split("\n\n")
+                .find(|part| part.trim_start().starts_with("1. "));
+            let words = steps
+                .expect("numbered steps")
+                .split('`')
+                .collect::<Vec<_>>();
+            // Between two backticks: every second piece. The name stands in parentheses right behind the path.
+            (1..words.len())
+                .step_by(2)
+                .filter(|at| {
+                    let is_source = words[*at].ends_with(".rs") || words[*at].ends_with(".sql");
+                    is_source && words[*at].contains('/')
+                })
+                .map(|at| {
+                    let is_named = words
+                        .get(at + 1)
+                        .is_some_and(|text| text.trim_start() == "(");
+                    (
+                        words[at].to_owned(),
+                        is_named.then(|| words[at + 2].to_owned()),
+                    )
+                })
+                .collect()
+        })
+        .collect()
+}
+
+/// Whether the name stands in the text as a word.
+fn names(text: &str, name: &str) -> bool {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    text.match_indices(name).any(|(at, _)| {
+        !text[..at].ends_with(is_part) && !text[at + name.len()..].starts_with(is_part)
+    })
+}
+
+/// The walks lead from file to file: each exists, stands there once, and is called by one before it by the name that the walk gives.
+#[test]
+fn walks_lead_from_file_to_file() {
+    let walks = walks();
+    assert_eq!(walks.len(), 2);
+    for walk in walks {
+        assert!(walk.len() >= 15, "{walk:?}");
+        let mut before: Vec<(&str, String)> = Vec::new();
+        for (number, (path, name)) in walk.iter().enumerate() {
+            let text = std::fs::read_to_string(root().join(path))
+                .unwrap_or_else(|error| panic!("{path}: {error}"));
+            assert!(
+                before.iter().all(|(earlier, _)| earlier != path),
+                "{path} stands there twice"
+            );
+            match name {
+                Some(name) => {
+                    let stem = Path::new(path).file_stem().and_then(|stem| stem.to_str());
+                    assert!(
+                        stem == Some(name) || names(&text, name),
+                        "{path} has no {name}"
+                    );
+                    assert!(
+                        before.iter().any(|(_, earlier)| names(earlier, name)),
+                        "no file before {path} names {name}"
+                    );
+                }
+                // Where a walk begins, and where a channel leads from one crate to another.
+                None => assert!(number <= 1, "{path} has no name in parentheses"),
+            }
+            before.push((path, text));
+        }
+    }
+}

@@ -644,7 +644,7 @@ async fn publish_by_hand(system: &system::System, documents: usize, note: &str) 
         change
             .execute(
                 "INSERT INTO presentity (username, domain, event, etag, expires, received_time, body, sender) \
-                 VALUES ('bob', 'example.org', 'presence', $1, -1, 0, $2, '')",
+                 VALUES ('bob', 'example.org', 'presence', $1::text, -1, 0, $2::bytea, '')",
                 &[&tuple, &body],
             )
             .await

@@ -401,10 +401,10 @@ mod tests {
                 |row| row.event = "x\n".to_owned(),
                 "the event package x\\n is not served here",
             ),
-            (|row| row.call_id.clear(), "its Call-ID is none"),
+            (|row| row.call_id.clear(), "its Call-ID is not valid"),
             (
                 |row| row.from_tag = "a b".to_owned(),
-                "its from_tag is none",
+                "its from_tag is not valid",
             ),
             (
                 |row| row.contact = "alice".to_owned(),

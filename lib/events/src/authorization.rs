@@ -9,6 +9,7 @@
 //! everybody, and a document that cannot be read leaves every watcher pending.
 
 pub mod auth_status;
+mod circumstances;
 pub mod condition;
 pub mod evaluate;
 mod filter;
@@ -25,7 +26,8 @@ pub mod view;
 mod view_text;
 pub mod watcher_state;
 
-pub use evaluate::{AuthorizationPolicy, Basis, Circumstances, Decision, Rules};
+pub use circumstances::Circumstances;
+pub use evaluate::{AuthorizationPolicy, Basis, Decision, Rules};
 pub use identity::Watcher;
 pub use lists::{Anchor, Lists};
 pub use moment::Moment;

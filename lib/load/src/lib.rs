@@ -14,6 +14,7 @@ mod document;
 mod histogram;
 mod judge;
 mod people;
+mod plan;
 mod report;
 mod run;
 mod tally;

@@ -2,18 +2,18 @@
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use sip::Transport;
 
+use crate::plan::{Plan, Shared, Totals};
 use crate::report::{PhaseReport, Report, RunVerdict};
 use crate::tally::Tally;
 use crate::timers::{Nanos, SECOND};
 use crate::transport::Lanes;
-use crate::worker::{Outcome, StageTimes, Totals, Worker};
+use crate::worker::{Outcome, StageTimes, Worker};
 use crate::workload::Workload;
 
 /// How many faults the report tells in words.
@@ -114,59 +114,6 @@ pub struct Progress {
     pub in_flight: u64,
     /// Faults found so far.
     pub faults: u64,
-}
-
-/// What all workers go by.
-pub(crate) struct Plan {
-    pub(crate) workload: Workload,
-    pub(crate) transport: Transport,
-    pub(crate) servers: Vec<SocketAddr>,
-    pub(crate) workers: usize,
-    pub(crate) domain: String,
-    pub(crate) seed: u64,
-    /// A number that no other run has.
-    pub(crate) run: u32,
-}
-
-/// What the workers share.
-pub(crate) struct Shared {
-    pub(crate) beginning: Instant,
-    /// How many workers are done with each stage.
-    pub(crate) finished: Vec<AtomicUsize>,
-    pub(crate) is_aborted: AtomicBool,
-    totals: Vec<Mutex<Totals>>,
-}
-
-impl Shared {
-    fn new(stages: usize, workers: usize) -> Shared {
-        Shared {
-            beginning: Instant::now(),
-            finished: (0..stages).map(|_| AtomicUsize::new(0)).collect(),
-            is_aborted: AtomicBool::new(false),
-            totals: (0..workers).map(|_| Mutex::default()).collect(),
-        }
-    }
-
-    pub(crate) fn show(&self, worker: usize, totals: Totals) {
-        *self.totals[worker]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = totals;
-    }
-
-    fn totals(&self) -> Totals {
-        let mut sum = Totals::default();
-        for totals in &self.totals {
-            let totals = *totals.lock().unwrap_or_else(PoisonError::into_inner);
-            sum.publish += totals.publish;
-            sum.subscribe += totals.subscribe;
-            sum.notify += totals.notify;
-            sum.messages += totals.messages;
-            sum.in_flight += totals.in_flight;
-            sum.faults += totals.faults;
-            sum.stage = sum.stage.max(totals.stage);
-        }
-        sum
-    }
 }
 
 /// Runs a workload to its end. `progress` is called once a second.

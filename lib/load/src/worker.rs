@@ -15,7 +15,7 @@ use sip::{Limits, Message, Method, Reply, Request, StatusCode, parse_datagram};
 use crate::document::Bodies;
 use crate::judge::{Findings, Shown};
 use crate::people::{Manner, Publication, StateTimes, Usage, Watcher};
-use crate::run::{Plan, Shared};
+use crate::plan::{Plan, Shared, Totals};
 use crate::tally::Tally;
 use crate::task::{Share, Task};
 use crate::timers::{Alarm, Nanos, Party, Timers};
@@ -60,18 +60,6 @@ pub(crate) struct Worker<'a> {
     lost: u64,
     /// A NOTIFY's states, by publication; kept to save its allocation.
     scratch: Vec<Option<u32>>,
-}
-
-/// Counts of the whole run so far.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Totals {
-    pub(crate) publish: u64,
-    pub(crate) subscribe: u64,
-    pub(crate) notify: u64,
-    pub(crate) messages: u64,
-    pub(crate) in_flight: u64,
-    pub(crate) faults: u64,
-    pub(crate) stage: usize,
 }
 
 /// What a worker hands back.

@@ -17,7 +17,7 @@ use crate::v1::events::Event;
     info(
         title = "pgpresence",
         version = "1",
-        description = "Presence for programs that speak no SIP: set, read and watch what SIP phones are shown. What is published here passes the checks of a SIP PUBLISH and reaches watchers in the same way. docs/HTTP.md explains it with examples; docs/RPC.md has the commands of /RPC.",
+        description = "Presence for programs without SIP: set, read and watch what SIP phones are shown. What is published here passes the checks of a SIP PUBLISH and reaches watchers in the same way. docs/HTTP.md explains it with examples; docs/RPC.md has the commands of /RPC.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     servers((url = "/")),
@@ -52,7 +52,7 @@ impl Modify for Beyond {
         described.info.contact = None;
         let mut token = Http::new(HttpAuthScheme::Bearer);
         token.description =
-            Some("http.token. Where there is none, only this machine is served.".to_owned());
+            Some("http.token. Without a configured token only this machine is served. A client with the token can read everything and publish for every presentity.".to_owned());
         let components = described.components.get_or_insert_default();
         components.add_security_scheme("token", SecurityScheme::Http(token));
     }
@@ -136,17 +136,17 @@ macro_rules! problems {
 }
 
 problems! {
-    BadRequest: "bad-request, interval-too-brief, unsupported-scheme: something in the request makes no sense.",
+    BadRequest: "bad-request, interval-too-brief, unsupported-scheme: a part of the request is not valid.",
     Unauthorized: "unauthorized: the token is missing or wrong.",
-    ForeignHost: "foreign-host: there is no token, and Host is not this machine's own name.",
+    ForeignHost: "foreign-host: no token is configured, and Host is not an address or localhost.",
     NotFound: "unknown-event, nothing-published.",
-    MethodNotAllowed: "method-not-allowed; Allow has those that are.",
+    MethodNotAllowed: "method-not-allowed; Allow lists the allowed methods.",
     NotAcceptable: "not-acceptable: Accept does not allow the type.",
-    SlowBody: "slow-body: the body was not there within 10 s.",
+    SlowBody: "slow-body: the body did not arrive within 10 s.",
     PreconditionFailed: "precondition-failed: nothing was changed.",
     TooLarge: "too-large.",
     UnsupportedMediaType: "unsupported-media-type, unsupported-encoding.",
-    BodyRefused: "body-refused: the document is not fit for watchers of this event package.",
+    BodyRefused: "body-refused: the document cannot be sent to watchers of this event package.",
     Unavailable: "unavailable: the database does not answer, or too much is asked at once; Retry-After says when to try again.",
 }
 

@@ -45,8 +45,8 @@ enum Status {
     tag = "service",
     security(),
     responses(
-        (status = 200, description = "It can.", body = Health),
-        (status = 503, description = "It stops, or the database does not answer.", body = Health),
+        (status = 200, description = "It can serve requests.", body = Health),
+        (status = 503, description = "The process stops, or the database does not answer.", body = Health),
     )
 )]
 pub(crate) async fn health(State(web): State<Arc<Web>>) -> Reply {

@@ -33,7 +33,7 @@ const LARGEST_BATCH: usize = 100;
     request_body(content = inline(OneOrMany), content_type = "application/json"),
     responses(
         (status = 200, description = "The answer, or the answers to a batch.", body = inline(OneOrMany), content_type = "application/json"),
-        (status = 204, description = "There were notifications only."),
+        (status = 204, description = "The request had notifications only."),
         (status = 400, response = BadRequest),
         (status = 405, response = MethodNotAllowed),
         (status = 408, response = SlowBody),

@@ -30,17 +30,17 @@ pub(crate) struct Problem {
 #[derive(Debug, Default, Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub(crate) struct Members {
-    /// not-acceptable: the type that there is.
+    /// not-acceptable: the available type.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub(crate) content_type: Option<String>,
     /// For people.
     detail: String,
-    /// unknown-event: those that are known.
+    /// unknown-event: the packages that are served.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub(crate) events: Option<Vec<String>>,
-    /// too-large: the most octets.
+    /// too-large: the largest size in octets.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub(crate) largest: Option<usize>,
@@ -48,7 +48,7 @@ pub(crate) struct Members {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub(crate) min_expires: Option<u32>,
-    /// nothing-published: the source that was asked for.
+    /// nothing-published: the source of the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub(crate) source: Option<String>,

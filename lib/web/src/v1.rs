@@ -78,9 +78,9 @@ pub(crate) async fn describe(
     represented(&conditions, &TAG, "application/json", body)
 }
 
-/// What watchers are shown, or what one source has published.
+/// The document that watchers get, or the publication of one source.
 ///
-/// Without source: the document that a watcher gets who may see everything, merged from all publications and hard state; 404 if nobody publishes. A kind with versions (dialog-info, watcherinfo) is at its first. With source: what this source has published, as it was published; TTL says how long it still lives.
+/// Without source: the document that a watcher without restrictions gets, merged from all publications and hard state; 404 if nothing is published. A document with a version (dialog-info, watcherinfo) has the first one. With source: the publication of this source, as it was published; TTL is its remaining lifetime.
 #[utoipa::path(
     get,
     path = "/v1/presentities/{uri}/{event}",
@@ -90,7 +90,7 @@ pub(crate) async fn describe(
         Target,
         SourceQuery,
         Conditions,
-        ("Accept" = Option<String>, Header, nullable = false, description = "Must allow the document's type, if it is there."),
+        ("Accept" = Option<String>, Header, nullable = false, description = "If present, it must allow the document's type."),
     ),
     responses(
         (
@@ -98,12 +98,12 @@ pub(crate) async fn describe(
             headers(
                 ("ETag" = String, description = "Strong. Without source: a digest of the document. With source: the publication's entity-tag, another one after each PUT."),
                 ("Cache-Control" = String, description = "private, no-cache"),
-                ("TTL" = u32, description = "With source: seconds that are left."),
+                ("TTL" = u32, description = "With source: remaining seconds."),
             ),
             example = json!("<presence xmlns=\"urn:ietf:params:xml:ns:pidf\" entity=\"sip:alice@example.org\"><tuple id=\"desk\"><status><basic>open</basic></status></tuple></presence>"),
         ),
         (
-            status = 304, description = "If-None-Match has its tag: the client knows it.",
+            status = 304, description = "Not modified: If-None-Match has the tag of the document.",
             headers(
                 ("ETag" = String, description = "As of 200."),
                 ("Cache-Control" = String, description = "private, no-cache"),
@@ -142,7 +142,7 @@ async fn shown(
     let Some(document) = shown.await?.pop().and_then(|shown| shown.document) else {
         conditions.require(None)?;
         return Err(Problem::not_found(
-            "Nobody publishes this; watchers are shown the event package's neutral document, or nothing",
+            "Nothing is published; watchers get the event package's neutral document, or none",
         ));
     };
     accept::require(headers, &document.content_type)?;

@@ -1,6 +1,6 @@
 -- publication.list_live
 -- Purpose:    the live publications of resources, newest first, then the hard state of presence, to be merged; and what dialogs have ended
--- Called by:  notifier/src/render.rs, after each take
+-- Called by:  notifier/src/step/take/reading.rs, after a take that found newer publications; lib/web/src/v1/document.rs; cli/src/explain.rs
 -- Parameters: $1 presentity_uri text[] | $2 event text[] | $3 now timestamptz (tests only, else null) | $4 documents bool (hard state counts)
 -- Returns:    resource int8 (ordinal, from 1) | id int8 | content_type text | body bytea | etag text | sender text | received_time int8 (epoch second) | modified_us int8 (epoch microsecond, 0 = unknown) | expires int8 (epoch second, -1 = never) | priority int8 | live bool (false: only its ends count) | ended int8[] | ended_at int8[] (epoch microsecond each) | now int8 (epoch second, the same in all rows)
 -- Locks:      none

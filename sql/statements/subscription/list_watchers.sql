@@ -1,6 +1,6 @@
 -- subscription.list_watchers
 -- Purpose:    who watches resources, for watcher information: all of them, those after one of them, or those whose status changed lately
--- Called by:  notifier/src/step/take/reading.rs, after each take of resources of packages <package>.winfo; server/src/http/v1/document.rs
+-- Called by:  notifier/src/step/take/reading.rs, after each take of resources of packages <package>.winfo; lib/web/src/v1/document.rs
 -- Parameters: $1 presentity_uri text[] | $2 event text[] (the package that is watched) | $3 all_live bool[] (for full state) | $4 since timestamptz[] (for partial state: those that changed at this time or later, ended ones among them; null = none) | $5 after int8[] (for a piece of full state: all with a higher id; null = none) | $6 limit int8 (rows of one resource, lowest ids first; null = all) | $7 now timestamptz (tests only, else null)
 -- Returns:    resource int8 (ordinal, from 1) | id int8 (negative: of a watcher that waits for longer than is known of its subscription) | watcher_username text | watcher_domain text | display_name text | status int2 | event text (what led to the status, or its reason; empty = a SUBSCRIBE) | expires_s int8 (-1 = never ends, 0 = over) | subscribed_s int8 (null = unknown) | changed bool (since that time)
 -- Locks:      none

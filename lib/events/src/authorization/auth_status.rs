@@ -2,7 +2,8 @@
 //!
 //! It judges at once, by the same rules as a decision about a subscription, so that whoever never subscribed is judged as well.
 
-use super::evaluate::{Circumstances, Rules, decide};
+use super::circumstances::Circumstances;
+use super::evaluate::{Rules, decide};
 use super::identity::Watcher;
 use super::reevaluation::Ground;
 use super::ruleset::SubHandling;

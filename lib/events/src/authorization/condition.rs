@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use roxmltree::Node;
 use sip::Aor;
 
-use super::evaluate::Circumstances;
+use super::circumstances::Circumstances;
 use super::identity::{Address, Watcher, read_address, read_domain};
 use super::moment::Moment;
 use super::{COMMON_POLICY, OMA_COMMON_POLICY};

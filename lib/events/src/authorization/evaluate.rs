@@ -4,9 +4,9 @@
 //! union of sets. Their order means nothing. Two conditions of OMA look at more than one rule: `other-identity` holds for those
 //! to whom no rule refers, and a rule that names the watcher makes those for a list that the watcher is in not apply.
 
+use super::circumstances::Circumstances;
 use super::condition::Condition;
 use super::identity::Watcher;
-use super::lists::Lists;
 use super::moment::Moment;
 use super::ruleset::{Rule, RuleSet, RulesFault, SubHandling};
 use super::view::View;
@@ -60,19 +60,6 @@ impl Rules {
         }
         all.map_or(Self::Absent, Self::Stored)
     }
-}
-
-/// What a decision depends on besides the rules.
-#[derive(Debug, Clone, Copy)]
-pub struct Circumstances<'a> {
-    /// Who watches.
-    pub watcher: &'a Watcher,
-    /// When.
-    pub now: Moment,
-    /// The presentity's sphere; nothing if it is not known, not unambiguous, or not looked at (`enable_sphere_check` = 0).
-    pub sphere: Option<&'a str>,
-    /// The lists that the rules refer to.
-    pub lists: &'a Lists,
 }
 
 /// What was decided.

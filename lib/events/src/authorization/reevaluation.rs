@@ -3,7 +3,8 @@
 //! Rules, lists, sphere or time changed: most watchers notice nothing of it. Only those whose stored decision differs are to be
 //! written and told; the others cost an evaluation and nothing else.
 
-use super::evaluate::{AuthorizationPolicy, Circumstances, Rules, decide, next_change};
+use super::circumstances::Circumstances;
+use super::evaluate::{AuthorizationPolicy, Rules, decide, next_change};
 use super::identity::Watcher;
 use super::lists::Lists;
 use super::moment::Moment;

@@ -348,13 +348,18 @@ fn mandatory_headers_are_mandatory() {
         assert!(whole.contains(from));
         let bytes = whole.replacen(from, to, 1).into_bytes();
         let request = parse(bytes);
-        let result = decide(
-            &request,
-            None,
-            &Registry::standard(),
-            &Policy::default(),
-            &Secret::new(b"secret"),
-        );
+        // As the server does it.
+        let checked = request.check_mandatory();
+        let checked = checked.map_err(|_| SubscribeReject::BadRequest("mandatory headers"));
+        let result = checked.and_then(|()| {
+            decide(
+                &request,
+                None,
+                &Registry::standard(),
+                &Policy::default(),
+                &Secret::new(b"secret"),
+            )
+        });
         assert!(
             matches!(result, Err(SubscribeReject::BadRequest(_))),
             "{from} -> {to}: {result:?}"

@@ -2,9 +2,10 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{Outcome, Totals, Worker};
+use super::{Outcome, Worker};
 use crate::judge::Findings;
 use crate::people::Usage;
+use crate::plan::Totals;
 use crate::task::Task;
 use crate::timers::{MILLISECOND, Nanos, SECOND};
 use crate::workload::{Action, Pace};

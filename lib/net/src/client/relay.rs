@@ -4,6 +4,8 @@
 //! them on as datagrams, so they are repeated here as over UDP ([`super::Hop::Relay`]). When the connection breaks, or cannot be opened,
 //! all that is open on it fails at once, and nothing else does.
 
+pub(super) mod queue;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,6 +21,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use self::queue::Relay;
 use super::table::Table;
 use super::{Outcome, Shared, Unreachable};
 use crate::FlowKey;
@@ -33,10 +36,6 @@ const DEAD_AFTER: Duration = Duration::from_secs(10);
 /// Requests written by one call.
 const WRITTEN_TOGETHER: usize = 64;
 const READ_BYTES: usize = 64 * 1024;
-/// What may wait for one process. 8,000 requests of 8 kB; what is beyond fails, and is tried again later.
-const MAX_WAITING_BYTES: usize = 64 << 20;
-/// While so much waits, copies of what was sent before are of no use.
-const NO_COPIES_BYTES: usize = 1 << 20;
 /// What is read of answers. They were written anew from what phones sent within the default limits, and are longer for it: names are written in
 /// full, and Content-Length is a header more. One that exceeded these would end the connection for all.
 const ANSWERS: Limits = Limits {
@@ -46,38 +45,6 @@ const ANSWERS: Limits = Limits {
     body_bytes: 1 << 20,
     notify_bytes: 1 << 20,
 };
-
-/// The connection as senders see it.
-pub(super) struct Relay {
-    /// Never used twice by a client.
-    pub(super) id: u64,
-    queue: mpsc::UnboundedSender<Bytes>,
-    waiting_bytes: Arc<AtomicUsize>,
-}
-
-impl Relay {
-    pub(super) fn send(&self, bytes: Bytes) -> Result<(), Unreachable> {
-        let length = bytes.len();
-        // A server refuses it, and of far more it would not even find the end.
-        if length > Limits::default().notify_bytes {
-            return Err(Unreachable::TooLong { octets: length });
-        }
-        if self.waiting_bytes.load(Ordering::Relaxed) + length > MAX_WAITING_BYTES {
-            return Err(Unreachable::Busy);
-        }
-        self.waiting_bytes.fetch_add(length, Ordering::Relaxed);
-        // Never closed while it stands in the table, whose lock the caller holds.
-        self.queue.send(bytes).map_err(|_| Unreachable::FlowGone)
-    }
-
-    /// Sends a copy of what was sent before, if that can do any good.
-    pub(super) fn send_again(&self, bytes: Bytes) {
-        if self.waiting_bytes.load(Ordering::Relaxed) < NO_COPIES_BYTES {
-            // Without room it is as lost as a datagram.
-            let _ = self.send(bytes);
-        }
-    }
-}
 
 /// The connection to `to`; begins to open one if there is none.
 pub(super) fn find_or_open<K: Send + 'static>(

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use sip::transaction::{ClientAction, ClientTransactions, Timers};
 use sip::{Method, Response};
 
-use super::relay::Relay;
+use super::relay::queue::Relay;
 use crate::{FlowKey, Target};
 
 /// The branch that the caller gave: the name of a transaction for its whole life, over all its targets.

@@ -1,11 +1,12 @@
 //! The life of one TCP connection: framing what comes, writing what is queued, closing whoever wastes our time.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use sip::{Frame, FramingError, Method, StreamFramer};
+use sip::{Frame, FramingError, Limits, Method, StreamFramer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -13,7 +14,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::tcp::{Origin, TcpTable};
+use super::{Drops, EndpointOptions};
 use crate::{FlowGone, FlowKey, Packet};
 
 const READ_BYTES: usize = 16 * 1024;
@@ -27,6 +28,25 @@ const LAST_WRITES: Duration = Duration::from_secs(2);
 const LAST_LINGER: Duration = Duration::from_millis(200);
 /// RFC 5626 section 4.4.1: the pong is a single CRLF.
 const PONG: &[u8] = b"\r\n";
+
+/// What all connections of an endpoint share.
+pub(super) struct Shared {
+    pub(super) limits: Limits,
+    pub(super) options: EndpointOptions,
+    pub(super) packets: mpsc::Sender<Vec<Packet>>,
+    pub(super) drops: Arc<Drops>,
+    pub(super) closing: CancellationToken,
+}
+
+/// Which side opened the connection. Incoming ones must say something soon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    Accepted {
+        /// At the listener that has places of its own.
+        is_reserved: bool,
+    },
+    Connected,
+}
 
 /// What waits to be written to one peer, bounded in bytes; and the token that ends the connection.
 pub(super) struct WriteQueue {
@@ -142,7 +162,7 @@ fn is_request(message: &[u8]) -> bool {
 /// to what it sent before: it may have closed its own side right behind a request, or sent rubbish right behind one. When the endpoint
 /// closes, what was queued until then is written out.
 pub(super) async fn run(
-    table: &TcpTable,
+    shared: &Shared,
     stream: TcpStream,
     queue: &WriteQueue,
     queued: mpsc::UnboundedReceiver<Bytes>,
@@ -150,13 +170,13 @@ pub(super) async fn run(
 ) {
     let flow = queue.flow();
     let (mut reading, writing) = stream.into_split();
-    let patience = table.options.write_timeout;
+    let patience = shared.options.write_timeout;
     let mut writing = Box::pin(write(writing, queued, queue, patience));
     let (end, can_write) = tokio::select! {
-        end = read(table, &mut reading, queue, origin) => (end, true),
+        end = read(shared, &mut reading, queue, origin) => (end, true),
         end = &mut writing => (end, false),
         () = queue.token().cancelled() => return,
-        () = table.closing.cancelled() => (End::Closing, true),
+        () = shared.closing.cancelled() => (End::Closing, true),
     };
     let may_be_owed = can_write && matches!(end, End::Peer | End::Lost(_) | End::Closing);
     match end {
@@ -164,7 +184,7 @@ pub(super) async fn run(
         End::Peer => tracing::trace!(remote = %flow.remote, "connection closed by its peer"),
         End::Io(error) => tracing::debug!(remote = %flow.remote, %error, "connection broke"),
         End::Ours(reason) | End::Lost(reason) => {
-            table.drops.count_connection();
+            shared.drops.count_connection();
             tracing::debug!(remote = %flow.remote, reason, "connection closed");
         }
     }
@@ -173,14 +193,14 @@ pub(super) async fn run(
     }
     queue.ending.store(true, Ordering::Relaxed);
     tokio::select! {
-        _ = timeout(table.options.answer_timeout, queue.settled()) => {}
+        _ = timeout(shared.options.answer_timeout, queue.settled()) => {}
         // Whoever closes the endpoint has given all the answers that there will be.
-        _ = async { table.closing.cancelled().await; timeout(LAST_WRITES, queue.written()).await } => {}
+        _ = async { shared.closing.cancelled().await; timeout(LAST_WRITES, queue.written()).await } => {}
         _ = &mut writing => {}
         () = async { read_away(&mut reading).await; std::future::pending().await } => {}
         () = queue.token().cancelled() => return,
     }
-    let linger = match table.closing.is_cancelled() {
+    let linger = match shared.closing.is_cancelled() {
         true => LAST_LINGER,
         false => LINGER,
     };
@@ -220,13 +240,13 @@ impl From<io::Error> for End {
 }
 
 async fn read(
-    table: &TcpTable,
+    shared: &Shared,
     reading: &mut OwnedReadHalf,
     queue: &WriteQueue,
     origin: Origin,
 ) -> End {
-    let options = &table.options;
-    let mut framer = StreamFramer::new(table.limits);
+    let options = &shared.options;
+    let mut framer = StreamFramer::new(shared.limits);
     let mut buffer = vec![0; READ_BYTES];
     // Set while a message is expected to be complete soon: the first of an accepted connection, or one that has begun.
     let mut due = matches!(origin, Origin::Accepted { .. }).then(|| {
@@ -256,7 +276,7 @@ async fn read(
                     });
                 }
                 Ok(Some(Frame::TooLarge { head, error })) => {
-                    table.refuse(head, error, queue, origin, &mut batch);
+                    shared.refuse(head, error, queue, origin, &mut batch);
                 }
                 Ok(Some(Frame::Ping)) => {
                     if queue.push(Bytes::from_static(PONG)).is_err() {
@@ -267,15 +287,15 @@ async fn read(
                 }
                 Ok(None) => break,
                 Err(error) => {
-                    table.refuse(framer.lost(), error, queue, origin, &mut batch);
-                    deliver(table, batch).await;
+                    shared.refuse(framer.lost(), error, queue, origin, &mut batch);
+                    deliver(shared, batch).await;
                     return End::Lost(error.reason);
                 }
             }
         }
         if !batch.is_empty() {
             due = None;
-            if !deliver(table, batch).await {
+            if !deliver(shared, batch).await {
                 return End::Closing;
             }
         }
@@ -291,7 +311,7 @@ async fn read(
     }
 }
 
-impl TcpTable {
+impl Shared {
     /// Hands on what came of a message that the framing refuses, if that is a request that somebody waits for the answer of: whether there
     /// is enough to answer it, says the parser. Rubbish must not keep the connection open for an answer that never comes.
     fn refuse(
@@ -317,8 +337,8 @@ impl TcpTable {
     }
 }
 
-async fn deliver(table: &TcpTable, batch: Vec<Packet>) -> bool {
-    batch.is_empty() || table.packets.send(batch).await.is_ok()
+async fn deliver(shared: &Shared, batch: Vec<Packet>) -> bool {
+    batch.is_empty() || shared.packets.send(batch).await.is_ok()
 }
 
 async fn write(

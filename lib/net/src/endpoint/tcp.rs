@@ -15,7 +15,7 @@ use tokio::sync::{OnceCell, mpsc};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tokio_util::task::TaskTracker;
 
-use super::connection::{self, WriteQueue};
+use super::connection::{self, Origin, Shared, WriteQueue};
 use super::{Drops, EndpointOptions, RESERVED_CONNECTIONS};
 use crate::{FlowGone, FlowKey, Packet};
 
@@ -34,23 +34,9 @@ pub(super) fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(1_024)
 }
 
-/// Which side opened the connection. Incoming ones must say something soon.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Origin {
-    Accepted {
-        /// At the listener that has places of its own.
-        is_reserved: bool,
-    },
-    Connected,
-}
-
 /// All connections of an endpoint.
 pub(super) struct TcpTable {
-    pub(super) limits: Limits,
-    pub(super) options: EndpointOptions,
-    pub(super) packets: mpsc::Sender<Vec<Packet>>,
-    pub(super) drops: Arc<Drops>,
-    pub(super) closing: CancellationToken,
+    shared: Shared,
     tasks: TaskTracker,
     next: AtomicU64,
     open: Mutex<Open>,
@@ -77,11 +63,13 @@ impl TcpTable {
     ) -> Arc<TcpTable> {
         let open = Mutex::default();
         Arc::new(TcpTable {
-            limits,
-            options,
-            packets,
-            drops,
-            closing,
+            shared: Shared {
+                limits,
+                options,
+                packets,
+                drops,
+                closing,
+            },
             tasks,
             next: AtomicU64::new(1),
             open,
@@ -92,7 +80,12 @@ impl TcpTable {
     pub(super) async fn accept(self: Arc<Self>, listener: TcpListener, is_reserved: bool) {
         /// Out of descriptors: accepting again at once would only burn the core.
         const PAUSE: Duration = Duration::from_millis(50);
-        while let Some(accepted) = self.closing.run_until_cancelled(listener.accept()).await {
+        while let Some(accepted) = self
+            .shared
+            .closing
+            .run_until_cancelled(listener.accept())
+            .await
+        {
             match accepted {
                 // Too many: the peer sees the connection closed, and we have counted it.
                 Ok((stream, remote)) => {
@@ -137,8 +130,9 @@ impl TcpTable {
     }
 
     async fn connect_anew(self: &Arc<Self>, to: SocketAddr) -> io::Result<FlowKey> {
-        let connecting = tokio::time::timeout(self.options.connect_timeout, TcpStream::connect(to));
-        let stream = match self.closing.run_until_cancelled(connecting).await {
+        let connecting =
+            tokio::time::timeout(self.shared.options.connect_timeout, TcpStream::connect(to));
+        let stream = match self.shared.closing.run_until_cancelled(connecting).await {
             None => {
                 return Err(io::Error::new(
                     io::ErrorKind::NotConnected,
@@ -167,7 +161,7 @@ impl TcpTable {
         remote: SocketAddr,
         origin: Origin,
     ) -> io::Result<FlowKey> {
-        tune(&stream, &self.options)?;
+        tune(&stream, &self.shared.options)?;
         let connection = self.next.fetch_add(1, Ordering::Relaxed);
         let flow = FlowKey {
             transport: Transport::Tcp,
@@ -177,7 +171,7 @@ impl TcpTable {
         };
         let (queue, queued) = WriteQueue::new(
             flow.clone(),
-            self.options.write_queue_bytes,
+            self.shared.options.write_queue_bytes,
             CancellationToken::new(),
         );
         let queue = Arc::new(queue);
@@ -187,8 +181,8 @@ impl TcpTable {
                 Origin::Accepted { is_reserved: true } => RESERVED_CONNECTIONS,
                 Origin::Accepted { is_reserved: false } | Origin::Connected => 0,
             };
-            if open.connections.len() >= self.options.max_connections + reserved {
-                self.drops.count_connection();
+            if open.connections.len() >= self.shared.options.max_connections + reserved {
+                self.shared.drops.count_connection();
                 return Err(io::Error::other("too many connections"));
             }
             open.connections.insert(connection, Arc::clone(&queue));
@@ -196,7 +190,7 @@ impl TcpTable {
         }
         let table = Arc::clone(self);
         self.tasks.spawn(async move {
-            connection::run(&table, stream, &queue, queued, origin).await;
+            connection::run(&table.shared, stream, &queue, queued, origin).await;
             table.forget(queue.flow());
             // Last, so that the receiver of this event finds the connection gone.
             queue.close();
@@ -218,7 +212,7 @@ impl TcpTable {
     /// See [`super::Endpoint::send_to_many`].
     pub(super) fn send_to_many(&self, to: SocketAddr, bytes: Bytes) -> Result<(), FlowGone> {
         let queue = self.open().queue_to(to).cloned().ok_or(FlowGone)?;
-        queue.widen(self.options.shared_queue_bytes);
+        queue.widen(self.shared.options.shared_queue_bytes);
         self.push(&queue, bytes)
     }
 
@@ -226,7 +220,7 @@ impl TcpTable {
         queue.push(bytes).inspect_err(|FlowGone| {
             // A slow reader must not hold up the others; nor may it keep half of what it was sent.
             if queue.close() {
-                self.drops.count_connection();
+                self.shared.drops.count_connection();
             }
         })
     }

@@ -119,7 +119,7 @@ fn the_description_is_whole() {
     for (path, item) in described["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
             let name = operation["operationId"].as_str().unwrap();
-            assert!(names.insert(name), "{name} is there twice");
+            assert!(names.insert(name), "{name} is given twice");
             assert!(operation["summary"].is_string(), "{method} {path}");
             let mut parameters = BTreeSet::new();
             for parameter in operation["parameters"].as_array().into_iter().flatten() {

@@ -53,7 +53,7 @@ pub(crate) struct Event<'s> {
 
 /// Server-sent events: the present state, then each change.
 ///
-/// An event state has the document as JSON (Event); an event none says that nobody publishes. The id names the state: with Last-Event-ID nothing is told until the state is another one. States, not history: who is slow is told the latest. A comment comes every 15 s.
+/// An event state has the document as JSON (Event); an event none says that nothing is published. The id names the state: with Last-Event-ID no event is sent until the state changes. The stream carries states, not the history: a slow client gets the latest. A comment is sent every 15 s.
 #[utoipa::path(
     get,
     path = "/v1/presentities/{uri}/{event}/events",

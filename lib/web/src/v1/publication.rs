@@ -46,14 +46,14 @@ impl IntoParams for Ttl {
 struct Published<'c> {
     /// The publication's entity-tag.
     etag: &'c str,
-    /// Seconds that were granted.
+    /// Granted seconds.
     expires: u32,
     source: &'c str,
 }
 
-/// Publishes a document in place of what the same source published before.
+/// Publishes a document; it replaces the earlier one of the same source.
 ///
-/// Watchers are told if anything changed. The lifetime is granted as to a PUBLISH (min_expires, max_expires); without expires and TTL it is the event package's default. Publish again before it is over.
+/// Watchers are notified if anything changed. The lifetime is granted as for a PUBLISH (min_expires, max_expires); without expires and TTL it is the event package's default. Publish again before it expires.
 #[utoipa::path(
     put,
     path = "/v1/presentities/{uri}/{event}",
@@ -71,7 +71,7 @@ struct Published<'c> {
             headers(("ETag" = String, description = "Strong: the publication's entity-tag, another one after each PUT.")),
         ),
         (
-            status = 201, description = "The source had nothing published.", body = Published,
+            status = 201, description = "Created: the source had no publication.", body = Published,
             headers(
                 ("ETag" = String, description = "Strong: the publication's entity-tag, another one after each PUT."),
                 ("Location" = String, description = "Where this source's publication is."),
@@ -100,7 +100,7 @@ pub(crate) async fn publish(
     require_publishable(&target)?;
     // RFC 9110 section 14.5: a part of a document would be taken for the whole.
     if headers.contains_key(CONTENT_RANGE) {
-        return Err(Problem::bad_request("A document is put as a whole"));
+        return Err(Problem::bad_request("A document must be sent as a whole"));
     }
     let requested_s = requested_s(&web, &headers, query.expires)?;
     let body = receive::body(body, LARGEST_DOCUMENT).await?;
@@ -138,7 +138,7 @@ pub(crate) async fn publish(
     })
 }
 
-/// Ends what this source has published.
+/// Ends the publication of this source.
 #[utoipa::path(
     delete,
     path = "/v1/presentities/{uri}/{event}",

@@ -16,7 +16,7 @@ pub(crate) struct NoQuery;
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct SourceQuery {
-    /// Who publishes: a name that a program gives itself, the same here and in SQL (presence_publish). PUT and DELETE without it mean http.
+    /// Who publishes: a name that the program chooses, the same by HTTP and in SQL (presence_publish). PUT and DELETE without it mean http.
     #[param(nullable = false, min_length = 1, max_length = 128)]
     pub(super) source: Option<String>,
 }
@@ -25,7 +25,7 @@ pub(crate) struct SourceQuery {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct PutQuery {
-    /// Who publishes: a name that a program gives itself, the same here and in SQL (presence_publish). PUT and DELETE without it mean http.
+    /// Who publishes: a name that the program chooses, the same by HTTP and in SQL (presence_publish). PUT and DELETE without it mean http.
     #[param(nullable = false, min_length = 1, max_length = 128)]
     pub(super) source: Option<String>,
     /// The lifetime, in seconds.
@@ -37,7 +37,7 @@ pub(crate) struct PutQuery {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct PageQuery {
-    /// Most rows of the page.
+    /// The largest number of rows in the page.
     #[param(nullable = false, minimum = 1, maximum = 10_000, default = 1000)]
     pub(super) limit: Option<i64>,
     /// next of the page before.
@@ -86,7 +86,7 @@ read!(PageQuery, ["limit", "after"], |query| {
 
 impl Query {
     /// # Errors
-    /// 400 for a parameter that is none of `known`, or is there twice: a typing error should not do something else.
+    /// 400 for a parameter that is none of `known`, or is given twice: a typing error should not do something else.
     fn read(raw: Option<&str>, known: &[&str]) -> Result<Query, Problem> {
         let mut pairs: Vec<(String, String)> = Vec::new();
         for pair in raw.unwrap_or_default().split('&').filter(|p| !p.is_empty()) {
@@ -94,13 +94,13 @@ impl Query {
             let name = decoded(name)?;
             if !known.contains(&name.as_str()) {
                 let detail = match known {
-                    [] => "No parameter is known here".to_owned(),
-                    known => format!("These parameters are known here: {}", known.join(", ")),
+                    [] => "This path has no parameters".to_owned(),
+                    known => format!("The parameters of this path are: {}", known.join(", ")),
                 };
                 return Err(Problem::bad_request(detail));
             }
             if pairs.iter().any(|(other, _)| *other == name) {
-                return Err(Problem::bad_request(format!("{name} is there twice")));
+                return Err(Problem::bad_request(format!("{name} is given twice")));
             }
             pairs.push((name, decoded(&value.replace('+', " "))?));
         }

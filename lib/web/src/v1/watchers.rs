@@ -49,7 +49,7 @@ fn states() -> Object {
     text().enum_values(Some(states)).build()
 }
 
-/// Who watches, by pages.
+/// The watchers, in pages.
 #[utoipa::path(
     get,
     path = "/v1/presentities/{uri}/{event}/watchers",
