@@ -1,5 +1,4 @@
 //! What the command line says, and what is said about a wrong one.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use crate::program::{Directory, output, pgpresence};
 

@@ -1,10 +1,5 @@
 //! `docker-compose.yml`, without containers: its parts fit together, and the very commands of its services, with their
 //! environment, come up against a PostgreSQL of our own.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails by panicking"
-)]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,4 @@
 //! `config check`: nothing that is wrong is taken in silence.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use crate::program::{Directory, output};
 

@@ -1,5 +1,4 @@
 //! `config import`: what it writes is a configuration, whatever it reads.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,4 @@
 //! `pgpresence load`: its exit codes, and what it prints where.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::net::UdpSocket;
 use std::sync::Arc;

@@ -1,6 +1,11 @@
 //! The program as an operator runs it.
 //!
 //! One binary for all of them: linking it once costs less than linking each.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
 
 mod command_line;
 mod compose;

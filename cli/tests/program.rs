@@ -1,5 +1,4 @@
 //! The built program as a child: its lines, its children, its end.
-#![allow(dead_code, reason = "each test program uses a part of this")]
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;

@@ -1,5 +1,4 @@
 //! `run`, `server` and `notifier` as an operator has them: they come up, they survive, they go and leave nothing.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};

@@ -1,7 +1,5 @@
 //! What the migrations add up to, and that any number of migrators may run at once.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::path::Path;
 
 use postgres_dev::Cluster;

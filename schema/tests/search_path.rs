@@ -1,5 +1,4 @@
 //! Functions, triggers and views find what they name, whatever the search_path of the session is.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use postgres_dev::Cluster;
 use tokio_postgres::Client;

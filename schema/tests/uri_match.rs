@@ -1,5 +1,4 @@
 //! How URIs are matched is a setting of the database: written down by the first migration, changed by an order, all or nothing.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use postgres_dev::Cluster;
 use schema::{SchemaError, Settings, UriMatch};

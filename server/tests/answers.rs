@@ -1,5 +1,4 @@
 //! Every answer that the table of answers knows, asked for with raw SIP over UDP (RFC 3261 section 8.2, RFC 3903 section 6, RFC 6665 section 4.2.1).
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 use crate::support::{Database, Draft, Phone, Server, TcpPhone, header, within};
 use sip::HeaderName;

@@ -1,5 +1,4 @@
 //! Flows: who gets a token, and what the relay does with it (RFC 5626 section 5.3, RFC 3261 section 16.11).
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 use crate::support::{Database, Draft, Phone, Server, TcpPhone, request, response};
 use sip::{HeaderName, Secret};

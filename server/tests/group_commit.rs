@@ -1,5 +1,4 @@
 //! Group commit on a real database: a row locked by a second connection holds the writer, and so decides what collects.
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,4 @@
 //! A database, servers in this process, and phones that speak raw SIP.
-#![expect(dead_code, reason = "each test binary uses a part of it")]
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -51,13 +50,6 @@ impl Database {
         let cluster = tokio::task::spawn_blocking(migrated_cluster)
             .await
             .expect("a cluster");
-        let url = cluster.url("presence");
-        Self { cluster, url }
-    }
-
-    pub(crate) fn empty() -> Self {
-        let cluster = Cluster::start_throwaway().expect("PostgreSQL starts");
-        cluster.create_database("presence").expect("a database");
         let url = cluster.url("presence");
         Self { cluster, url }
     }

@@ -1,5 +1,4 @@
 //! The batch writer's promises, one by one, with a lane whose database is the test itself: nothing here depends on timing.
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,4 @@
 //! What each statement does, area by area.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod api;
 mod bounds;

@@ -1,5 +1,4 @@
 //! Races, each with its interleaving spelled out. Nothing sleeps: a step is known to be waiting when PostgreSQL says so.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod claims;
 mod foreign;

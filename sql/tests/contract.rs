@@ -1,5 +1,4 @@
 //! Every statement is what its header says: registered, named after its path, prepared, with these parameters and columns.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

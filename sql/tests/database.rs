@@ -1,10 +1,4 @@
 //! A database for one test: a clone of a migrated template in this process's throw-away cluster.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    clippy::unwrap_used,
-    reason = "each test binary uses its own part, and fails by panicking"
-)]
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -25,15 +19,15 @@ use tokio_postgres::{Client, NoTls, Row};
 static CLUSTER: OnceLock<Cluster> = OnceLock::new();
 static DATABASES: AtomicU32 = AtomicU32::new(0);
 
-pub struct Database {
-    pub url: String,
-    pub store: Store,
+pub(crate) struct Database {
+    pub(crate) url: String,
+    pub(crate) store: Store,
     /// A session of its own, for what the test itself looks at and changes by hand.
-    pub hand: Client,
+    pub(crate) hand: Client,
 }
 
 impl Database {
-    pub async fn new() -> Database {
+    pub(crate) async fn new() -> Database {
         let cluster = tokio::task::spawn_blocking(|| CLUSTER.get_or_init(migrated_cluster))
             .await
             .unwrap();
@@ -49,15 +43,15 @@ impl Database {
     }
 
     /// The cluster that all databases of this process are in.
-    pub fn cluster(&self) -> &'static Cluster {
+    pub(crate) fn cluster(&self) -> &'static Cluster {
         CLUSTER.get().unwrap()
     }
 
-    pub async fn session(&self) -> Client {
+    pub(crate) async fn session(&self) -> Client {
         session(&self.url).await
     }
 
-    pub async fn by_hand(&self, sql: &str) -> u64 {
+    pub(crate) async fn by_hand(&self, sql: &str) -> u64 {
         self.hand
             .execute(sql, &[])
             .await
@@ -65,7 +59,10 @@ impl Database {
     }
 
     /// One value of one row.
-    pub async fn value<T: for<'a> tokio_postgres::types::FromSql<'a>>(&self, sql: &str) -> T {
+    pub(crate) async fn value<T: for<'a> tokio_postgres::types::FromSql<'a>>(
+        &self,
+        sql: &str,
+    ) -> T {
         self.hand
             .query_one(sql, &[])
             .await
@@ -73,7 +70,7 @@ impl Database {
             .get(0)
     }
 
-    pub async fn rows(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Vec<Row> {
+    pub(crate) async fn rows(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Vec<Row> {
         self.hand
             .query(sql, parameters)
             .await
@@ -81,7 +78,7 @@ impl Database {
     }
 
     /// The queue as text: `version>0, claimed, flagged, due within a second, held`, one line a row.
-    pub async fn queue(&self) -> Vec<String> {
+    pub(crate) async fn queue(&self) -> Vec<String> {
         self.rows(
             "SELECT presentity_uri || ' ' || event
                  || CASE WHEN version > claimed_version THEN ' state' ELSE '' END
@@ -97,7 +94,7 @@ impl Database {
         .collect()
     }
 
-    pub async fn settle_all(&self, owner: i64, claimed: &[Claimed]) -> u64 {
+    pub(crate) async fn settle_all(&self, owner: i64, claimed: &[Claimed]) -> u64 {
         let settled: Vec<SettledResource> =
             claimed.iter().map(|claimed| done(claimed, true)).collect();
         let places = self.store.queue().settle(owner, &settled).await.unwrap();
@@ -131,29 +128,29 @@ fn migrated_cluster() -> Cluster {
     .unwrap()
 }
 
-pub const LEASE: Duration = Duration::from_secs(10);
-pub const WAITN: Duration = Duration::from_secs(5);
+pub(crate) const LEASE: Duration = Duration::from_secs(10);
+pub(crate) const WAITN: Duration = Duration::from_secs(5);
 
 /// `now` moved by seconds.
-pub fn after(seconds: f64) -> SystemTime {
+pub(crate) fn after(seconds: f64) -> SystemTime {
     SystemTime::now() + Duration::from_secs_f64(seconds)
 }
 
-pub fn aor(user: &str) -> Aor {
+pub(crate) fn aor(user: &str) -> Aor {
     Aor {
         username: user.into(),
         domain: "example.org".into(),
     }
 }
 
-pub fn resource(user: &str) -> Resource {
+pub(crate) fn resource(user: &str) -> Resource {
     Resource {
         presentity_uri: format!("sip:{user}@example.org"),
         event: "presence".into(),
     }
 }
 
-pub fn publication(user: &str, tag: &str, body: &str) -> NewPublication {
+pub(crate) fn publication(user: &str, tag: &str, body: &str) -> NewPublication {
     NewPublication {
         aor: aor(user),
         event: "presence".into(),
@@ -167,7 +164,7 @@ pub fn publication(user: &str, tag: &str, body: &str) -> NewPublication {
     }
 }
 
-pub fn change(user: &str, if_match: &str, tag: &str, kind: ChangeKind) -> PublicationChange {
+pub(crate) fn change(user: &str, if_match: &str, tag: &str, kind: ChangeKind) -> PublicationChange {
     PublicationChange {
         aor: aor(user),
         event: "presence".into(),
@@ -181,7 +178,7 @@ pub fn change(user: &str, if_match: &str, tag: &str, kind: ChangeKind) -> Public
     }
 }
 
-pub fn modify(body: &str) -> ChangeKind {
+pub(crate) fn modify(body: &str) -> ChangeKind {
     ChangeKind::Modify {
         content_type: "application/pidf+xml".into(),
         body: Bytes::copy_from_slice(body.as_bytes()),
@@ -190,7 +187,7 @@ pub fn modify(body: &str) -> ChangeKind {
 }
 
 /// A body that calls these dialogs terminated.
-pub fn ending(body: &str, ended: &[i64]) -> ChangeKind {
+pub(crate) fn ending(body: &str, ended: &[i64]) -> ChangeKind {
     ChangeKind::Modify {
         content_type: "application/dialog-info+xml".into(),
         body: Bytes::copy_from_slice(body.as_bytes()),
@@ -201,7 +198,7 @@ pub fn ending(body: &str, ended: &[i64]) -> ChangeKind {
     }
 }
 
-pub fn subscription(user: &str, call_id: &str) -> NewSubscription {
+pub(crate) fn subscription(user: &str, call_id: &str) -> NewSubscription {
     NewSubscription {
         aor: aor(user),
         event: "presence".into(),
@@ -236,7 +233,7 @@ pub fn subscription(user: &str, call_id: &str) -> NewSubscription {
     }
 }
 
-pub fn refresh(call_id: &str, cseq: u32, granted_s: u32) -> SubscriptionRefresh {
+pub(crate) fn refresh(call_id: &str, cseq: u32, granted_s: u32) -> SubscriptionRefresh {
     SubscriptionRefresh {
         call_id: call_id.into(),
         to_tag: "ours".into(),
@@ -254,7 +251,7 @@ pub fn refresh(call_id: &str, cseq: u32, granted_s: u32) -> SubscriptionRefresh 
 }
 
 /// Taking for who need not know what is left behind.
-pub trait Take {
+pub(crate) trait Take {
     async fn take<'a, O: Into<Offer<'a>>>(
         &self,
         owner: i64,
@@ -277,7 +274,7 @@ impl Take for Subscriptions<'_> {
     }
 }
 
-pub fn done(claimed: &Claimed, state_taken: bool) -> SettledResource {
+pub(crate) fn done(claimed: &Claimed, state_taken: bool) -> SettledResource {
     SettledResource {
         resource: claimed.resource.clone(),
         claim: claimed.claim,
@@ -292,14 +289,14 @@ pub fn done(claimed: &Claimed, state_taken: bool) -> SettledResource {
 }
 
 /// Of which a take returned nothing.
-pub fn doubted(claimed: &Claimed) -> SettledResource {
+pub(crate) fn doubted(claimed: &Claimed) -> SettledResource {
     SettledResource {
         taken: TakenState::Doubted(None),
         ..done(claimed, true)
     }
 }
 
-pub fn verdict(taken: &TakenDialog, verdict: AfterNotify) -> DialogVerdict {
+pub(crate) fn verdict(taken: &TakenDialog, verdict: AfterNotify) -> DialogVerdict {
     DialogVerdict {
         id: taken.id,
         remote_cseq: taken.remote_cseq,
@@ -313,7 +310,7 @@ pub fn verdict(taken: &TakenDialog, verdict: AfterNotify) -> DialogVerdict {
 }
 
 /// A round of the sweep over publications; how many rows it touched.
-pub async fn sweep_publications(store: &Store, limit: u32, quiet: bool) -> u64 {
+pub(crate) async fn sweep_publications(store: &Store, limit: u32, quiet: bool) -> u64 {
     let publications = store.publication();
     let ended = publications.expire_batch(limit, quiet).await.unwrap();
     let postponed = publications.postpone_batch(limit).await.unwrap();
@@ -321,7 +318,7 @@ pub async fn sweep_publications(store: &Store, limit: u32, quiet: bool) -> u64 {
 }
 
 /// A round of the sweep over dialogs; how many rows it touched.
-pub async fn sweep_dialogs(store: &Store, limit: u32) -> u64 {
+pub(crate) async fn sweep_dialogs(store: &Store, limit: u32) -> u64 {
     let subscriptions = store.subscription();
     let ended = subscriptions.expire_batch(limit).await.unwrap();
     let postponed = subscriptions.postpone_batch(limit).await.unwrap();

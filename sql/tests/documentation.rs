@@ -1,5 +1,4 @@
 //! Every example of `docs/SQL.md` runs as it stands there, and prints what stands below it.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use crate::database::*;
 use tokio_postgres::SimpleQueryMessage;

@@ -1,7 +1,6 @@
 //! Plans on 20,000 presentities and 200,000 subscriptions, as the pool's sessions make them: generic, and only by the indexes
 //! that the header names. The same plans on new tables, and on tables that have filled since they
 //! were analysed.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::future::poll_fn;
 

@@ -1,6 +1,5 @@
 //! Everything at once: publishers, subscribers, three notifiers of which some stall, the sweep. No deadlock, no CSeq twice,
 //! one holder at a time, and in the end every dialog was last notified of the last state.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

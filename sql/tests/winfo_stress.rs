@@ -1,6 +1,5 @@
 //! Watchers come and go, people begin to watch the watchers at any moment, notifiers stall: in the end everybody who watches the
 //! watchers knows exactly those who watch, from full and partial documents alone (RFC 3858 section 4).
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

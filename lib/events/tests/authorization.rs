@@ -1,10 +1,5 @@
 //! Authorization as RFC 4745, RFC 5025, RFC 4827 and OMA have it, by its public face.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test fails by panicking, in its helpers too"
-)]
-
 mod conditions;
 mod model;
 mod properties;

@@ -1,6 +1,11 @@
 //! The events crate by its public face: documents, merging, packages, rules.
 //!
 //! One binary for all of them: linking it once costs less than linking each.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
 
 mod authorization;
 mod hostile_xml;

@@ -3,11 +3,6 @@
 //! A folder of `golden/` is one case: `presentity`, the publications newest first as `<place>-<row id>.xml`, and
 //! `expected`. A deliberate change is written down with `BLESS=1 cargo nextest run -p events` and read in the diff.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test fails by panicking, in its helpers too"
-)]
-
 use std::fs;
 use std::path::Path;
 

@@ -1,10 +1,5 @@
 //! Random publications in random order: nothing lost, nothing twice, and the same result every time.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test fails by panicking, in its helpers too"
-)]
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use events::PublishedBody;

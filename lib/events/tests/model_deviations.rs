@@ -2,11 +2,6 @@
 //!
 //! The list is that of what its modules presence_xml, presence_dialoginfo, presence_mwi and their kin do with publications.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test fails by panicking, in its helpers too"
-)]
-
 use events::document::dialog_info::{self, Ended};
 use events::document::feature_event::FeatureRequest;
 use events::notification::SubscriptionStatus::{Active, Pending, Terminated, Waiting};

@@ -14,11 +14,6 @@
 //! nth 3
 //! ```
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test fails by panicking, in its helpers too"
-)]
-
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};

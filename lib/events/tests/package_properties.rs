@@ -1,10 +1,5 @@
 //! Random publications in random order, for the packages that merge: nothing lost, nothing twice, the same for the same set.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test fails by panicking, in its helpers too"
-)]
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use events::package::{Accounts, Authorization, DeclaredPackage, MergePolicy};

@@ -4,11 +4,6 @@
 //! `tests/rfc/NUMBER/SECTION.xml` is word for word the example of that section. Some break rules of their own RFC; what is wrong
 //! is said beside the test, and what we make of it.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test fails by panicking, in its helpers too"
-)]
-
 use events::document::dialog_info::{self, Ended};
 use events::notification::SubscriptionStatus;
 use events::{

@@ -1,9 +1,5 @@
 //! Configurations in the style of those that run out there, each with the TOML and the report that it must give.
 //! `PGPRESENCE_BLESS=1` writes both anew.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test fails by panicking, in its helpers too"
-)]
 
 use std::path::Path;
 

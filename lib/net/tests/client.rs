@@ -1,9 +1,4 @@
 //! Client transactions over real loopback sockets.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails by panicking"
-)]
 
 use std::collections::HashSet;
 use std::io::ErrorKind;

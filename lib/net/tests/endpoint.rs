@@ -1,9 +1,4 @@
 //! The sockets of a process, on real loopback sockets.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails by panicking"
-)]
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;

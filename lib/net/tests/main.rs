@@ -1,6 +1,11 @@
 //! Endpoints, client transactions and the resolver over real loopback sockets.
 //!
 //! One binary for all of them: linking it once costs less than linking each.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
 
 mod client;
 mod endpoint;

@@ -1,9 +1,4 @@
 //! What the tests of this crate share: endpoints on free loopback ports, messages, a deadline for every wait.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "each test program uses a part of it, and none exports it"
-)]
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -13,18 +8,18 @@ use net::{Endpoint, EndpointOptions, Incoming, ListenAddr, Packet};
 use sip::{Limits, Message, Reply, Request, Response, StatusCode, Transport};
 
 /// Fails instead of hanging.
-pub async fn within<T>(what: &str, wait: impl Future<Output = T>) -> T {
+pub(crate) async fn within<T>(what: &str, wait: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(10), wait)
         .await
         .unwrap_or_else(|_| panic!("{what}: not within 10 s"))
 }
 
 /// An endpoint on 127.0.0.1 with free ports.
-pub async fn endpoint(transports: &[Transport]) -> (Endpoint, Incoming) {
+pub(crate) async fn endpoint(transports: &[Transport]) -> (Endpoint, Incoming) {
     endpoint_with(transports, EndpointOptions::default()).await
 }
 
-pub async fn endpoint_with(
+pub(crate) async fn endpoint_with(
     transports: &[Transport],
     options: EndpointOptions,
 ) -> (Endpoint, Incoming) {
@@ -41,7 +36,7 @@ pub async fn endpoint_with(
         .unwrap()
 }
 
-pub fn local(endpoint: &Endpoint, transport: Transport) -> SocketAddr {
+pub(crate) fn local(endpoint: &Endpoint, transport: Transport) -> SocketAddr {
     endpoint
         .local_addrs()
         .iter()
@@ -51,7 +46,7 @@ pub fn local(endpoint: &Endpoint, transport: Transport) -> SocketAddr {
 }
 
 /// Collects packets until there are `count`.
-pub async fn packets(incoming: &mut Incoming, count: usize) -> Vec<Packet> {
+pub(crate) async fn packets(incoming: &mut Incoming, count: usize) -> Vec<Packet> {
     let mut all = Vec::new();
     while all.len() < count {
         all.extend(
@@ -64,7 +59,7 @@ pub async fn packets(incoming: &mut Incoming, count: usize) -> Vec<Packet> {
 }
 
 /// An OPTIONS with this text as its Call-ID.
-pub fn options(via: &str, branch: &str, call_id: &str, body: &[u8]) -> Vec<u8> {
+pub(crate) fn options(via: &str, branch: &str, call_id: &str, body: &[u8]) -> Vec<u8> {
     let head = format!(
         "OPTIONS sip:bob@example.org SIP/2.0\r\nVia: SIP/2.0/{via};branch={branch};rport\r\nMax-Forwards: 70\r\n\
          From: <sip:a@example.org>;tag=1\r\nTo: <sip:bob@example.org>\r\nCall-ID: {call_id}\r\nCSeq: 1 OPTIONS\r\n\
@@ -74,7 +69,7 @@ pub fn options(via: &str, branch: &str, call_id: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-pub fn request(bytes: &[u8]) -> Request {
+pub(crate) fn request(bytes: &[u8]) -> Request {
     match sip::parse_datagram(bytes.to_vec(), &Limits::default()) {
         Ok(Message::Request(request)) => request,
         other => panic!("not a request: {other:?}"),
@@ -82,7 +77,7 @@ pub fn request(bytes: &[u8]) -> Request {
 }
 
 /// A request of which only the head may be there.
-pub fn request_of(bytes: &[u8]) -> Request {
+pub(crate) fn request_of(bytes: &[u8]) -> Request {
     match sip::parse_datagram(bytes.to_vec(), &Limits::default()) {
         Ok(Message::Request(request)) => request,
         Err(sip::ParseError {
@@ -93,7 +88,7 @@ pub fn request_of(bytes: &[u8]) -> Request {
     }
 }
 
-pub fn response(bytes: Vec<u8>) -> Response {
+pub(crate) fn response(bytes: Vec<u8>) -> Response {
     match sip::parse_datagram(bytes, &Limits::default()) {
         Ok(Message::Response(response)) => response,
         other => panic!("not a response: {other:?}"),
@@ -101,7 +96,7 @@ pub fn response(bytes: Vec<u8>) -> Response {
 }
 
 /// 200 to a request, as it goes on the wire.
-pub fn ok(bytes: &[u8], source: SocketAddr) -> Vec<u8> {
+pub(crate) fn ok(bytes: &[u8], source: SocketAddr) -> Vec<u8> {
     Reply::new(&request(bytes), StatusCode::OK)
         .to_tag("t")
         .encode(source)

@@ -1,7 +1,5 @@
 //! Loading: what overrides what, and what is said about faults.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::io::Write;
 use std::time::Duration;
 

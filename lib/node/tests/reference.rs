@@ -3,12 +3,6 @@
 //!
 //! `PGPRESENCE_BLESS=1 cargo test -p node --test reference` writes both files anew.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails by panicking"
-)]
-
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 

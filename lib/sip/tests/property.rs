@@ -1,7 +1,5 @@
 //! Properties: what is written is read back; no bytes make the reader panic or give more than was there.
 
-#![expect(clippy::unwrap_used, reason = "tests end there")]
-
 use proptest::prelude::*;
 use sip::{
     Limits, Message, Method, Reply, Request, RequestBuilder, StatusCode, StreamFramer, Transport,

@@ -2,8 +2,6 @@
 //! The binary part of `mpart01.sip` is a stand-in of the same length for the RFC's signature, and its Identity header is
 //! left out; nothing here reads them.
 
-#![expect(clippy::unwrap_used, reason = "tests end there")]
-
 use sip::{
     Aor, ForwardError, HeaderName, Limits, Message, Method, ParseError, Reply, Request, Response,
     StatusCode, Transport, ViaOut,
