@@ -1,6 +1,6 @@
 -- node.find_secret
 -- Purpose:    the secret behind entity-tags, To-tags and flow tokens
--- Called by:  server/src/front.rs, at the start
+-- Called by:  server/src/front/secret.rs, at the start
 -- Parameters: none
 -- Returns:    secret bytea
 -- Locks:      none
