@@ -26,7 +26,7 @@ fn migrated_cluster() -> Cluster {
     let saved = Saved {
         folder: Path::new(env!("CARGO_TARGET_TMPDIR")),
         name: "server",
-        inputs: Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../schema/migrations")),
+        inputs: Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../schema")),
     };
     let make = |cluster: &Cluster| {
         cluster.create_database("presence").expect("a database");

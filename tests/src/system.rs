@@ -164,7 +164,7 @@ impl Setup {
                 Saved {
                     folder: &build_folder().join("tmp"),
                     name: "system",
-                    inputs: Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../schema/migrations")),
+                    inputs: Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../schema")),
                 },
                 |cluster| {
                     make_database(cluster);

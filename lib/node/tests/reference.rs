@@ -1,7 +1,7 @@
 //! `docs/CONFIGURATION.md` and `config/pgpresence.toml` are made from the doc comments of `src/config.rs`; and what those
 //! say of defaults and ranges is true.
 //!
-//! `PGPRESENCE_BLESS=1 cargo test -p node --test reference` writes both files anew.
+//! `PGPRESENCE_BLESS=1 cargo test -p node --test suite reference` writes both files anew.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};

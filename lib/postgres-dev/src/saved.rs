@@ -20,7 +20,7 @@ pub struct Saved<'a> {
     pub folder: &'a Path,
     /// What tells this one from others in the same folder.
     pub name: &'a str,
-    /// A folder of files (the migrations): when one of them changes, the cluster is made anew.
+    /// A folder (the crate with the migrations): when a file in it changes, the cluster is made anew.
     pub inputs: &'a Path,
 }
 
@@ -60,14 +60,7 @@ impl Saved<'_> {
         run_program("postgres", version.arg("--version"))?.hash(&mut hasher);
         binaries.hash(&mut hasher);
         format!("{:?}", Account::choose()?).hash(&mut hasher);
-        let mut files = list(self.inputs)?;
-        files.sort();
-        for file in files {
-            file.file_name().hash(&mut hasher);
-            fs::read(&file)
-                .map_err(io_error("read", &file))?
-                .hash(&mut hasher);
-        }
+        hash_files(self.inputs, &mut hasher)?;
         Ok(hasher.finish())
     }
 
@@ -103,6 +96,22 @@ pub(crate) fn copy(from: &Path, to: &Path, account: &Account) -> Result<(), Erro
         } else {
             fs::copy(&source, &target).map_err(io_error("copy", &source))?;
             account.own_file(&target)?;
+        }
+    }
+    Ok(())
+}
+
+/// Names and contents of all files in a folder and below it, in an order that is always the same.
+fn hash_files(folder: &Path, hasher: &mut DefaultHasher) -> Result<(), Error> {
+    let mut entries = list(folder)?;
+    entries.sort();
+    for entry in entries {
+        entry.file_name().hash(hasher);
+        match entry.is_dir() {
+            true => hash_files(&entry, hasher)?,
+            false => fs::read(&entry)
+                .map_err(io_error("read", &entry))?
+                .hash(hasher),
         }
     }
     Ok(())

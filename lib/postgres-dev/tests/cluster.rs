@@ -265,7 +265,9 @@ fn start_owner(kind: &str, dir: &Path) -> Child {
 fn a_saved_cluster_is_made_once_for_all_and_anew_when_an_input_changes() {
     let inputs = tempfile::tempdir().unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let migration = inputs.path().join("V1__one.sql");
+    let migrations = inputs.path().join("migrations");
+    fs::create_dir(&migrations).unwrap();
+    let migration = migrations.join("V1__one.sql");
     let saved = Saved {
         folder: folder.path(),
         name: "test",

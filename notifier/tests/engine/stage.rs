@@ -310,7 +310,7 @@ fn migrated_cluster() -> Cluster {
     let saved = Saved {
         folder: Path::new(env!("CARGO_TARGET_TMPDIR")),
         name: "notifier",
-        inputs: Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../schema/migrations")),
+        inputs: Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../schema")),
     };
     Cluster::start_copy(saved, |cluster| {
         cluster.create_database("migrated").unwrap();
