@@ -1,5 +1,5 @@
-//! `docs/CONFIGURATION.md` and `config/pgpresence.toml` are made from the doc comments of `src/config.rs`; and what those
-//! say of defaults and ranges is true.
+//! `docs/CONFIGURATION.md` and `config/pgpresence.toml` are made from the doc comments of the sections in `src/config/`, in the order
+//! of the fields of `Config`; and what those say of defaults and ranges is true.
 //!
 //! `PGPRESENCE_BLESS=1 cargo test -p node --test suite reference` writes both files anew.
 
@@ -8,11 +8,6 @@ use std::path::{Path, PathBuf};
 
 use node::Config;
 use toml::{Table, Value};
-
-const SOURCE: &str = concat!(
-    include_str!("../src/config.rs"),
-    include_str!("../src/config/package.rs")
-);
 
 struct Section {
     name: String,
@@ -28,27 +23,49 @@ struct Key {
     range: String,
 }
 
-/// Reads the structs `XxxConfig` and the comments of their fields.
+/// The sections, in the order of the fields of `Config`.
 fn sections() -> Vec<Section> {
+    let config = read("src/config.rs");
+    let fields = config.split_once("pub struct Config {").unwrap().1;
+    let mut found: Vec<Section> = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("src/config")
+        .read_dir()
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .flat_map(|path| sections_of(&std::fs::read_to_string(path).unwrap()))
+        .collect();
+    let place = |section: &Section| {
+        fields
+            .find(&format!("    pub {}: ", section.name))
+            .unwrap_or_else(|| panic!("[{}] is no field of Config", section.name))
+    };
+    found.sort_by_key(place);
+    found
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
+/// Reads the structs `XxxConfig` of a file and the comments of their fields.
+fn sections_of(source: &str) -> Vec<Section> {
     let mut sections: Vec<Section> = Vec::new();
     let mut comment: Vec<&str> = Vec::new();
     let mut inside = false;
-    for line in SOURCE.lines().map(str::trim) {
+    for line in source.lines().map(str::trim) {
         if let Some(text) = line.strip_prefix("///") {
             comment.push(text.trim());
         } else if let Some(name) = line
             .strip_prefix("pub struct ")
             .and_then(|rest| rest.strip_suffix("Config {"))
         {
-            let (name, doc) = (snake_case(name), comment.join(" "));
-            inside = !name.is_empty();
-            if inside {
-                sections.push(Section {
-                    name,
-                    doc,
-                    keys: Vec::new(),
-                });
-            }
+            sections.push(Section {
+                name: snake_case(name),
+                doc: comment.join(" "),
+                keys: Vec::new(),
+            });
+            inside = true;
             comment.clear();
         } else if let Some((name, _)) = line
             .strip_prefix("pub ")
@@ -102,7 +119,7 @@ fn key(name: &str, comment: &[&str]) -> Key {
 fn reference_page(sections: &[Section]) -> String {
     let mut page = String::from(
         "# Configuration\n\n\
-         <!-- Made from the comments in lib/node/src/config.rs: `./dev verify` writes it anew. -->\n\n\
+         <!-- Made from the comments in lib/node/src/config: `./dev verify` writes it anew. -->\n\n\
          One TOML file for all processes (`--config FILE`; [config/pgpresence.toml](../config/pgpresence.toml) is one with\n\
          every key at its default). The environment overrides it: `PGPRESENCE_SECTION__KEY`, such as\n\
          `PGPRESENCE_PRESENCE__MAX_EXPIRES=600`. The command line overrides both: `--set presence.max_expires=600`.\n\
@@ -135,7 +152,7 @@ fn reference_page(sections: &[Section]) -> String {
 fn sample_file(sections: &[Section]) -> String {
     let mut file = String::from(
         "# pgpresence: every key, at its default. docs/CONFIGURATION.md is the reference.\n\
-         # Made from the comments in lib/node/src/config.rs: `./dev verify` writes it anew.\n",
+         # Made from the comments in lib/node/src/config: `./dev verify` writes it anew.\n",
     );
     for section in sections {
         write!(file, "\n[{}]\n", section.name).unwrap();
@@ -193,7 +210,7 @@ fn check_file(path: &str, expected: &str) {
     let found = std::fs::read_to_string(&file).unwrap_or_default();
     assert!(
         found == expected,
-        "{path} is not what the comments in lib/node/src/config.rs say; ./dev verify writes it anew"
+        "{path} is not what the comments in lib/node/src/config say; ./dev verify writes it anew"
     );
 }
 

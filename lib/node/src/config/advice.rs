@@ -1,6 +1,7 @@
 //! What is allowed and probably not meant: told at the start and by `config check`, refused never.
 
-use super::{Config, Transport};
+use super::Config;
+use super::value::Transport;
 
 impl Config {
     /// Pairs of a path and what the reader should know about it.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::value::ValueError;
+use super::value::{ValueError, as_text};
 
 /// The name of a table: `NAME` or `SCHEMA.NAME`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +48,8 @@ impl fmt::Display for TableName {
         f.write_str(&self.0)
     }
 }
+
+as_text!(TableName);
 
 #[cfg(test)]
 mod tests {
