@@ -2,8 +2,7 @@
 
 use events::Registry;
 use events::package::{
-    Accounts, Authorization, DeclaredPackage, Features, MaxDocument, MergePolicy, NeutralDocument,
-    PackageOptions, PlainOptions, RegistryFault, RetrieveOrder, SingleBody,
+    MaxDocument, PackageOptions, PresenceOptions, RegistryFault, RetrieveOrder, SingleBody,
 };
 use node::{Config, ConfigError, Fault, Origin, ServerAddress};
 
@@ -38,16 +37,12 @@ pub(crate) fn registry(config: &Config) -> Result<Registry, ConfigError> {
     }
     let fold_case = config.presence.sip_uri_match.folds_case();
     for uri in &config.presence.winfo_watchers {
-        if server::watcher(uri, fold_case).is_none() {
+        if sip::Aor::parse(uri.as_str(), fold_case).is_err() {
             let message = format!("`{}` is not a SIP URI", uri.as_str());
             faults.push(fault("presence.winfo_watchers", message));
         }
     }
-    let options = PackageOptions {
-        retrieve_order,
-        ..options(config)
-    };
-    let registry = Registry::new(&options);
+    let registry = Registry::new(&options(config, retrieve_order));
     match registry {
         Ok(registry) if faults.is_empty() => Ok(registry),
         Ok(_) => Err(ConfigError::Faults(faults)),
@@ -64,98 +59,31 @@ fn is_contact(address: &ServerAddress) -> bool {
         .is_ok_and(|uri| matches!(uri.scheme, sip::Scheme::Sip | sip::Scheme::Sips))
 }
 
-/// All that cannot be wrong.
-fn options(config: &Config) -> PackageOptions {
-    let mut options = PackageOptions {
+/// The sections of the packages as they are, and what is made of the keys of `[presence]`, where the package and the module are mixed.
+fn options(config: &Config, retrieve_order: RetrieveOrder) -> PackageOptions {
+    let presence = &config.presence;
+    PackageOptions {
         max_document: MaxDocument(config.packages.max_document_bytes.usize()),
-        ..PackageOptions::default()
-    };
-
-    let from = &config.presence;
-    let presence = &mut options.presence;
-    presence.disable_presence = from.disable_presence;
-    presence.disable_winfo = from.disable_winfo;
-    presence.default_expires_s = from.default_expires.get();
-    presence.force_dummy_presence = from.force_dummy_presence;
-    presence.force_presence_single_body = from.force_presence_single_body.then(|| SingleBody {
-        lookup_element: from.presence_single_body_lookup_element.clone(),
-        priorities: SingleBody::priorities(&from.presence_single_body_priorities),
-    });
-
-    let from = &config.dialog;
-    let dialog = &mut options.dialog;
-    dialog.disable = from.disable;
-    dialog.default_expires_s = from.default_expires.get();
-    dialog.force_single_dialog = from.force_single_dialog;
-    dialog.force_dummy_dialog = from.force_dummy_dialog;
-    dialog.max_trying_s = from.max_trying.get();
-    dialog.max_proceeding_s = from.max_proceeding.get();
-    dialog.max_early_s = from.max_early.get();
-
-    let from = &config.sla;
-    options.sla.disable_bla = from.disable_bla;
-    options.sla.default_expires_s = from.default_expires.get();
-    options.sla.trust_sender = from.trust_sender;
-
-    let from = &config.message_summary;
-    let summary = &mut options.message_summary;
-    summary.disable = from.disable;
-    summary.default_expires_s = from.default_expires.get();
-    summary.accounts = match from.accounts {
-        node::Accounts::Summed => Accounts::Summed,
-        node::Accounts::Each => Accounts::Each,
-    };
-    summary.neutral = match from.neutral {
-        node::NeutralDocument::Shown => NeutralDocument::Shown,
-        node::NeutralDocument::Omitted => NeutralDocument::Omitted,
-    };
-
-    let from = &config.reginfo;
-    options.reginfo.disable = from.disable;
-    options.reginfo.default_expires_s = from.default_expires.get();
-    options.reginfo.aggregate_presentities = from.aggregate_presentities;
-
-    options.conference = PlainOptions {
-        disable: config.conference.disable,
-        default_expires_s: config.conference.default_expires.get(),
-    };
-    options.profile = PlainOptions {
-        disable: config.profile.disable,
-        default_expires_s: config.profile.default_expires.get(),
-    };
-    options.xcap_diff = PlainOptions {
-        disable: config.xcap_diff.disable_xcapdiff,
-        default_expires_s: config.xcap_diff.default_expires.get(),
-    };
-    let from = &config.feature_event;
-    options.feature_event.disable = from.disable;
-    options.feature_event.default_expires_s = from.default_expires.get();
-    options.feature_event.features = match from.features {
-        node::Features::All => Features::All,
-        node::Features::Newest => Features::Newest,
-    };
-    options.feature_event.feature_expires_s = from.feature_expires.get();
-
-    options.declared = config.packages.declared.iter().map(declared).collect();
-    options
-}
-
-fn declared(from: &node::DeclaredPackage) -> DeclaredPackage {
-    DeclaredPackage {
-        name: from.name.clone(),
-        parameters: from.parameters.clone(),
-        content_types: from.content_types.clone(),
-        merge: match from.merge {
-            node::MergePolicy::Newest => MergePolicy::Newest,
-            node::MergePolicy::All => MergePolicy::All,
-            node::MergePolicy::Id => MergePolicy::ById,
+        retrieve_order,
+        presence: PresenceOptions {
+            disable_presence: presence.disable_presence,
+            disable_winfo: presence.disable_winfo,
+            default_expires_s: presence.default_expires.get(),
+            force_dummy_presence: presence.force_dummy_presence,
+            force_presence_single_body: presence.force_presence_single_body.then(|| SingleBody {
+                lookup_element: presence.presence_single_body_lookup_element.clone(),
+                priorities: SingleBody::priorities(&presence.presence_single_body_priorities),
+            }),
         },
-        authorization: match from.authorization {
-            true => Authorization::Rules,
-            false => Authorization::Open,
-        },
-        default_expires_s: from.default_expires.get(),
-        winfo: from.winfo,
+        dialog: config.dialog.clone(),
+        sla: config.sla.clone(),
+        message_summary: config.message_summary.clone(),
+        conference: config.conference.clone(),
+        reginfo: config.reginfo.clone(),
+        profile: config.profile.clone(),
+        xcap_diff: config.xcap_diff.clone(),
+        feature_event: config.feature_event.clone(),
+        declared: config.packages.declared.clone(),
     }
 }
 
@@ -186,7 +114,10 @@ mod tests {
 
     #[test]
     fn the_defaults_of_the_configuration_are_those_of_the_packages() {
-        assert_eq!(options(&Config::default()), PackageOptions::default());
+        assert_eq!(
+            options(&Config::default(), RetrieveOrder::default()),
+            PackageOptions::default()
+        );
         assert_eq!(
             with(&[]).unwrap().allow_events(),
             Registry::standard().allow_events()

@@ -269,7 +269,7 @@ fn policy(config: &Config) -> Policy {
         winfo_watchers: presence
             .winfo_watchers
             .iter()
-            .filter_map(|uri| watcher(uri, fold_case))
+            .filter_map(|uri| sip::Aor::parse(uri.as_str(), fold_case).ok())
             .collect(),
         same_subscriber: match presence.delete_same_subs {
             node::SameSubscriber::Nobody => SameSubscriber::Nobody,
@@ -286,11 +286,6 @@ fn policy(config: &Config) -> Policy {
             false => Priority::ByAge,
         },
     }
-}
-
-/// The canonical form of somebody who may watch, if it is a URI.
-pub fn watcher(uri: &node::WatcherUri, fold_case: bool) -> Option<sip::Aor> {
-    sip::Aor::from_uri(&sip::Uri::parse(uri.as_str()).ok()?, fold_case).ok()
 }
 
 /// All listeners, the one for notifiers last if it is none of the others.

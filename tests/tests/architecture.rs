@@ -8,9 +8,10 @@ use std::process::Command;
 /// Which of our crates each crate may depend on (normal dependencies).
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("sip", &[]),
-    ("events", &["sip"]),
+    ("options", &[]),
+    ("events", &["sip", "options"]),
     ("net", &["sip"]),
-    ("node", &[]),
+    ("node", &["options"]),
     ("postgres-dev", &[]),
     ("load", &["sip", "net"]),
     ("kamailio", &[]),
@@ -159,6 +160,7 @@ const SQL_WORDS: &[&str] = &[
 /// The folders of all crates but the tests.
 const CRATES: &[&str] = &[
     "lib/sip",
+    "lib/options",
     "lib/events",
     "lib/net",
     "lib/node",

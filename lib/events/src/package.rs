@@ -4,6 +4,7 @@
 //! all packages (expiry, entity-tags, dialogs) does not know which package it serves. Packages without a file are declared
 //! in the configuration ([`DeclaredPackage`]).
 
+mod all_options;
 mod as_feature_event;
 mod bound;
 mod conference;
@@ -13,7 +14,6 @@ mod dialog_sla;
 pub(crate) mod input;
 mod message_summary;
 mod newest;
-pub(crate) mod options;
 mod order;
 mod presence;
 mod publisher;
@@ -29,12 +29,12 @@ use std::sync::Arc;
 use crate::document::feature_event::FeatureRequest;
 use crate::document::{BodyFault, Document, xml};
 
+pub use all_options::{MaxDocument, PackageOptions, PresenceOptions, SingleBody};
 pub use bound::Merged;
 pub use input::{MergeInput, Publication};
 pub use options::{
-    Accounts, DeclaredPackage, DialogOptions, FeatureEventOptions, Features, MaxDocument,
-    MergePolicy, MessageSummaryOptions, NeutralDocument, PackageOptions, PlainOptions,
-    PresenceOptions, ReginfoOptions, SingleBody, SlaOptions,
+    Accounts, DeclaredPackage, DialogOptions, FeatureEventOptions, Features, MergePolicy,
+    MessageSummaryOptions, NeutralDocument, ReginfoOptions, SlaOptions, Within,
 };
 pub use order::{RetrieveOrder, RetrieveOrderFault};
 pub use publisher::Publisher;
@@ -215,7 +215,7 @@ impl EventPackage {
 
     /// How long that is known, in seconds; `None` until something else is asked for.
     pub(crate) fn request_lifetime_s(&self) -> Option<u32> {
-        let lifetime_s = self.options.feature_event.feature_expires_s;
+        let lifetime_s = self.options.feature_event.feature_expires.get();
         (lifetime_s > 0).then_some(lifetime_s)
     }
 

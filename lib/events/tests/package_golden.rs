@@ -21,8 +21,8 @@ use std::path::{Path, PathBuf};
 use events::document::dialog_info::{self, Ended};
 use events::notification::SubscriptionStatus;
 use events::package::{
-    Accounts, Authorization, DeclaredPackage, Features, MergePolicy, NeutralDocument,
-    RetrieveOrder, SingleBody,
+    Accounts, DeclaredPackage, Features, MergePolicy, NeutralDocument, RetrieveOrder, SingleBody,
+    Within,
 };
 use events::{
     DocumentState, MergeInput, PackageOptions, Publication, Publisher, Registry, WatcherEvent,
@@ -301,8 +301,8 @@ fn set(options: &mut PackageOptions, option: &str) {
                 "id" => MergePolicy::ById,
                 other => panic!("{other}"),
             },
-            authorization: Authorization::Open,
-            default_expires_s: 600,
+            authorization: false,
+            default_expires: const { Within::of(600) },
             winfo: false,
         }),
         other => panic!("{other}"),

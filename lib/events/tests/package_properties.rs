@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use events::package::{Accounts, Authorization, DeclaredPackage, MergePolicy};
+use events::package::{Accounts, DeclaredPackage, MergePolicy, Within};
 use events::{MergeInput, PackageOptions, Publication, Registry};
 use proptest::prelude::*;
 
@@ -353,8 +353,8 @@ proptest! {
                     parameters: Vec::new(),
                     content_types: vec!["application/x-lamp+xml".to_owned()],
                     merge: policy,
-                    authorization: Authorization::Open,
-                    default_expires_s: 60,
+                    authorization: false,
+                    default_expires: const { Within::of(60) },
                     winfo: false,
                 }],
                 ..PackageOptions::default()

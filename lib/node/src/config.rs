@@ -1,7 +1,7 @@
 //! The configuration: one TOML file for all processes, overridden by the environment, overridden by the command line.
 //!
-//! Each section is a file in `config/`, and they are the reference: `docs/CONFIGURATION.md` and `config/pgpresence.toml` are made from
-//! the comments there, in the order of the fields of [`Config`]. The last paragraph of each comment gives unit, default and range; a
+//! Each section is a file in `config/`, those of event packages are in crate `options`. They are the reference: `docs/CONFIGURATION.md`
+//! and `config/pgpresence.toml` are made from the comments there, in the order of the fields of [`Config`]. The last paragraph of each comment gives unit, default and range; a
 //! test holds them against the types and the defaults.
 
 // The sections.
@@ -9,7 +9,6 @@ mod database;
 mod http;
 mod log;
 mod notifier;
-mod package;
 mod presence;
 mod script;
 mod server;
@@ -27,6 +26,10 @@ mod contradictions;
 mod foreign;
 mod load;
 
+use options::{
+    ConferenceOptions, DialogOptions, FeatureEventOptions, MessageSummaryOptions, PackagesOptions,
+    ProfileOptions, ReginfoOptions, SlaOptions, XcapDiffOptions,
+};
 use serde::{Deserialize, Serialize};
 
 pub use database::DatabaseConfig;
@@ -35,19 +38,14 @@ pub use load::{ConfigError, Fault, Origin};
 pub use log::LogConfig;
 pub use log_line::{Facility, LocalLevel};
 pub use notifier::NotifierConfig;
-pub use package::{
-    ConferenceConfig, DeclaredPackage, DialogConfig, FeatureEventConfig, MessageSummaryConfig,
-    PackagesConfig, ProfileConfig, ReginfoConfig, SlaConfig, XcapDiffConfig,
-};
 pub use presence::PresenceConfig;
 pub use script::ScriptConfig;
 pub use secret::{DatabaseUrl, Token};
 pub use server::ServerConfig;
 pub use table_name::TableName;
 pub use value::{
-    Accounts, DefaultPolicy, Features, Listen, Listener, LogFormat, LogLevel, MergePolicy,
-    MinExpiresAction, NeutralDocument, Period, SameSubscriber, ScriptFile, ServerAddress,
-    Transport, UriMatch, WatcherUri, Within,
+    DefaultPolicy, Listen, Listener, LogFormat, LogLevel, MinExpiresAction, Period, SameSubscriber,
+    ScriptFile, ServerAddress, Transport, UriMatch, WatcherUri, Within,
 };
 
 /// Everything that can be set.
@@ -69,23 +67,23 @@ pub struct Config {
     /// What is logged, and how.
     pub log: LogConfig,
     /// The event package `dialog`.
-    pub dialog: DialogConfig,
+    pub dialog: DialogOptions,
     /// The event package `dialog;sla`.
-    pub sla: SlaConfig,
+    pub sla: SlaOptions,
     /// The event package `message-summary`.
-    pub message_summary: MessageSummaryConfig,
+    pub message_summary: MessageSummaryOptions,
     /// The event package `conference`.
-    pub conference: ConferenceConfig,
+    pub conference: ConferenceOptions,
     /// The event package `reg`.
-    pub reginfo: ReginfoConfig,
+    pub reginfo: ReginfoOptions,
     /// The event package `ua-profile`.
-    pub profile: ProfileConfig,
+    pub profile: ProfileOptions,
     /// The event package `xcap-diff`.
-    pub xcap_diff: XcapDiffConfig,
+    pub xcap_diff: XcapDiffOptions,
     /// The event package `as-feature-event`.
-    pub feature_event: FeatureEventConfig,
+    pub feature_event: FeatureEventOptions,
     /// All event packages, and those without code.
-    pub packages: PackagesConfig,
+    pub packages: PackagesOptions,
     /// Remarks about keys that have no meaning here, for the log and for `config check`. Not serialized.
     #[serde(skip)]
     pub remarks: Vec<Fault>,

@@ -9,13 +9,10 @@ mod shutdown;
 mod syslog;
 
 pub use config::{
-    Accounts, ConferenceConfig, Config, ConfigError, DatabaseConfig, DatabaseUrl, DeclaredPackage,
-    DefaultPolicy, DialogConfig, Facility, Fault, FeatureEventConfig, Features, HttpConfig, Listen,
-    Listener, LocalLevel, LogConfig, LogFormat, LogLevel, MergePolicy, MessageSummaryConfig,
-    MinExpiresAction, NeutralDocument, NotifierConfig, Origin, PackagesConfig, Period,
-    PresenceConfig, ProfileConfig, ReginfoConfig, SameSubscriber, ScriptConfig, ScriptFile,
-    ServerAddress, ServerConfig, SlaConfig, TableName, Token, Transport, UriMatch, WatcherUri,
-    Within, XcapDiffConfig,
+    Config, ConfigError, DatabaseConfig, DatabaseUrl, DefaultPolicy, Facility, Fault, HttpConfig,
+    Listen, Listener, LocalLevel, LogConfig, LogFormat, LogLevel, MinExpiresAction, NotifierConfig,
+    Origin, Period, PresenceConfig, SameSubscriber, ScriptConfig, ScriptFile, ServerAddress,
+    ServerConfig, TableName, Token, Transport, UriMatch, WatcherUri, Within,
 };
 pub use hangup::Hangups;
 pub use log::init_log;

@@ -1,5 +1,5 @@
-//! `docs/CONFIGURATION.md` and `config/pgpresence.toml` are made from the doc comments of the sections in `src/config/`, in the order
-//! of the fields of `Config`; and what those say of defaults and ranges is true.
+//! `docs/CONFIGURATION.md` and `config/pgpresence.toml` are made from the doc comments of the sections, in `src/config/` and in crate
+//! `options`, in the order of the fields of `Config`; and what those say of defaults and ranges is true.
 //!
 //! `PGPRESENCE_BLESS=1 cargo test -p node --test suite reference` writes both files anew.
 
@@ -23,76 +23,61 @@ struct Key {
     range: String,
 }
 
-/// The sections, in the order of the fields of `Config`.
+/// The sections, in the order of the fields of `Config`: each field names the struct that holds its keys.
 fn sections() -> Vec<Section> {
-    let config = read("src/config.rs");
+    let config = std::fs::read_to_string(repository().join("lib/node/src/config.rs")).unwrap();
     let fields = config.split_once("pub struct Config {").unwrap().1;
-    let mut found: Vec<Section> = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("src/config")
-        .read_dir()
-        .unwrap()
+    let sources: Vec<String> = ["lib/node/src/config", "lib/options/src"]
+        .iter()
+        .flat_map(|folder| repository().join(folder).read_dir().unwrap())
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
-        .flat_map(|path| sections_of(&std::fs::read_to_string(path).unwrap()))
+        .map(|path| std::fs::read_to_string(path).unwrap())
         .collect();
-    let place = |section: &Section| {
-        fields
-            .find(&format!("    pub {}: ", section.name))
-            .unwrap_or_else(|| panic!("[{}] is no field of Config", section.name))
-    };
-    found.sort_by_key(place);
-    found
+    fields
+        .lines()
+        .take_while(|line| *line != "}")
+        .filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(": "))
+        .filter(|(name, _)| *name != "remarks")
+        .map(|(name, kind)| {
+            let kind = kind.trim_end_matches(',');
+            sources
+                .iter()
+                .find_map(|source| section(name, kind, source))
+                .unwrap_or_else(|| panic!("[{name}]: no file has {kind}"))
+        })
+        .collect()
 }
 
-fn read(path: &str) -> String {
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
-}
-
-/// Reads the structs `XxxConfig` of a file and the comments of their fields.
-fn sections_of(source: &str) -> Vec<Section> {
-    let mut sections: Vec<Section> = Vec::new();
+/// Reads the struct of a section and the comments of its fields, if the source has it.
+fn section(name: &str, kind: &str, source: &str) -> Option<Section> {
+    let (before, body) = source.split_once(&format!("pub struct {kind} {{\n"))?;
+    let mut doc: Vec<&str> = before
+        .lines()
+        .rev()
+        .take_while(|line| line.starts_with("///") || line.starts_with("#["))
+        .filter_map(|line| line.strip_prefix("///"))
+        .map(str::trim)
+        .collect();
+    doc.reverse();
+    let mut keys = Vec::new();
     let mut comment: Vec<&str> = Vec::new();
-    let mut inside = false;
-    for line in source.lines().map(str::trim) {
+    for line in body.lines().take_while(|line| *line != "}").map(str::trim) {
         if let Some(text) = line.strip_prefix("///") {
             comment.push(text.trim());
-        } else if let Some(name) = line
-            .strip_prefix("pub struct ")
-            .and_then(|rest| rest.strip_suffix("Config {"))
-        {
-            sections.push(Section {
-                name: snake_case(name),
-                doc: comment.join(" "),
-                keys: Vec::new(),
-            });
-            inside = true;
-            comment.clear();
         } else if let Some((name, _)) = line
             .strip_prefix("pub ")
             .and_then(|rest| rest.split_once(": "))
-            && inside
         {
-            let key = key(name, &comment);
-            sections.last_mut().unwrap().keys.push(key);
-            comment.clear();
-        } else if !line.starts_with("#[") {
-            inside &= line != "}";
+            keys.push(key(name, &comment));
             comment.clear();
         }
     }
-    sections
-}
-
-/// `MessageSummary` is the section `message_summary`.
-fn snake_case(name: &str) -> String {
-    let mut snake = String::new();
-    for letter in name.chars() {
-        if letter.is_ascii_uppercase() && !snake.is_empty() {
-            snake.push('_');
-        }
-        snake.push(letter.to_ascii_lowercase());
-    }
-    snake
+    Some(Section {
+        name: name.to_owned(),
+        doc: doc.join(" "),
+        keys,
+    })
 }
 
 fn key(name: &str, comment: &[&str]) -> Key {
@@ -119,7 +104,7 @@ fn key(name: &str, comment: &[&str]) -> Key {
 fn reference_page(sections: &[Section]) -> String {
     let mut page = String::from(
         "# Configuration\n\n\
-         <!-- Made from the comments in lib/node/src/config: `./dev verify` writes it anew. -->\n\n\
+         <!-- Made from the comments in lib/node/src/config and lib/options: `./dev verify` writes it anew. -->\n\n\
          One TOML file for all processes (`--config FILE`; [config/pgpresence.toml](../config/pgpresence.toml) is one with\n\
          every key at its default). The environment overrides it: `PGPRESENCE_SECTION__KEY`, such as\n\
          `PGPRESENCE_PRESENCE__MAX_EXPIRES=600`. The command line overrides both: `--set presence.max_expires=600`.\n\
@@ -152,7 +137,7 @@ fn reference_page(sections: &[Section]) -> String {
 fn sample_file(sections: &[Section]) -> String {
     let mut file = String::from(
         "# pgpresence: every key, at its default. docs/CONFIGURATION.md is the reference.\n\
-         # Made from the comments in lib/node/src/config: `./dev verify` writes it anew.\n",
+         # Made from the comments in lib/node/src/config and lib/options: `./dev verify` writes it anew.\n",
     );
     for section in sections {
         write!(file, "\n[{}]\n", section.name).unwrap();
@@ -210,7 +195,7 @@ fn check_file(path: &str, expected: &str) {
     let found = std::fs::read_to_string(&file).unwrap_or_default();
     assert!(
         found == expected,
-        "{path} is not what the comments in lib/node/src/config say; ./dev verify writes it anew"
+        "{path} is not what the comments in lib/node/src/config and lib/options say; ./dev verify writes it anew"
     );
 }
 

@@ -29,6 +29,14 @@ impl Aor {
         Aor::within(&bound::URI, uri, fold_case)
     }
 
+    /// The same of a text.
+    ///
+    /// # Errors
+    /// As [`Aor::from_uri`]; 400 for what is no URI.
+    pub fn parse(text: &str, fold_case: bool) -> Result<Aor, ParseError> {
+        Aor::from_uri(&Uri::parse(text)?, fold_case)
+    }
+
     /// The same for a URI that stands in a place with a name, which is in the reason if it is too long.
     ///
     /// # Errors

@@ -235,9 +235,9 @@ fn sources<'a>(documents: &'a [(Publication<'a>, roxmltree::Document<'a>)]) -> V
 /// When a dialog is no longer believed to be in a passing state.
 fn deadline(options: &DialogOptions, state: DialogState, received_time: i64) -> Option<i64> {
     let max_s = match state {
-        DialogState::Trying => options.max_trying_s,
-        DialogState::Proceeding => options.max_proceeding_s,
-        DialogState::Early => options.max_early_s,
+        DialogState::Trying => options.max_trying.get(),
+        DialogState::Proceeding => options.max_proceeding.get(),
+        DialogState::Early => options.max_early.get(),
         DialogState::Confirmed | DialogState::Terminated => 0,
     };
     (max_s > 0).then(|| received_time.saturating_add(i64::from(max_s)))

@@ -7,8 +7,8 @@ use roxmltree::Node;
 
 use super::writer::{DECLARATION, push_text};
 use super::{BodyFault, Document, xml};
+use crate::package::Features;
 use crate::package::input::MergeInput;
-use crate::package::options::Features;
 
 /// The media type of feature events, and of the requests for them.
 pub const CONTENT_TYPE: &str = "application/x-as-feature-event+xml";

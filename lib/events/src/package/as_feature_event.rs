@@ -8,7 +8,7 @@ use crate::document::feature_event::{self, FeatureRequest};
 
 /// The package.
 pub(super) fn package(options: &Arc<PackageOptions>) -> EventPackage {
-    let expires_s = options.feature_event.default_expires_s;
+    let expires_s = options.feature_event.default_expires.get();
     EventPackage {
         check: |_, body| feature_event::check(body),
         request: Some(FeatureRequest::read),

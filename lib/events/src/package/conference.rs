@@ -11,7 +11,7 @@ const NAMESPACE: &str = "urn:ietf:params:xml:ns:conference-info";
 
 /// The package.
 pub(super) fn package(options: &Arc<PackageOptions>) -> EventPackage {
-    let expires_s = options.conference.default_expires_s;
+    let expires_s = options.conference.default_expires.get();
     EventPackage {
         check: |_, body| read(body).map(|_| ()),
         merge: |_, input| Some(merge(input)),

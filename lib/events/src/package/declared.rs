@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{DeclaredPackage, EventPackage, MergeInput, MergePolicy, PackageOptions, newest};
+use super::{
+    Authorization, DeclaredPackage, EventPackage, MergeInput, MergePolicy, PackageOptions, newest,
+};
 use crate::document::{BodyFault, Document, collected, require_affordable, xml};
 
 /// Largest body that is not XML, in bytes.
@@ -19,7 +21,10 @@ pub(super) fn package(declared: &DeclaredPackage, options: &Arc<PackageOptions>)
     let notified = declared.content_types.first().cloned().unwrap_or_default();
     EventPackage {
         publish_content_types: types,
-        authorization: declared.authorization,
+        authorization: match declared.authorization {
+            true => Authorization::Rules,
+            false => Authorization::Open,
+        },
         check: match declared.content_types.iter().all(|kind| is_xml(kind)) {
             true => |_, body| read(body).map(|_| ()),
             // Of several types, which one it is only its own Content-Type knows; the largest size is all that can be said.
@@ -36,7 +41,7 @@ pub(super) fn package(declared: &DeclaredPackage, options: &Arc<PackageOptions>)
         ..EventPackage::new(
             full_name(declared),
             notified,
-            declared.default_expires_s,
+            declared.default_expires.get(),
             options,
         )
     }

@@ -7,7 +7,7 @@ use crate::document::dialog_info;
 
 /// The package.
 pub(super) fn package(options: &Arc<PackageOptions>) -> EventPackage {
-    let expires_s = options.dialog.default_expires_s;
+    let expires_s = options.dialog.default_expires.get();
     EventPackage {
         check: |_, body| dialog_info::check(body),
         note: |_, body, publisher| {

@@ -12,7 +12,7 @@ use crate::document::dialog_info;
 
 /// The package.
 pub(super) fn package(options: &Arc<PackageOptions>) -> EventPackage {
-    let expires_s = options.sla.default_expires_s;
+    let expires_s = options.sla.default_expires.get();
     EventPackage {
         tag_change: TagChange::Kept,
         echo: Echo::Withheld,

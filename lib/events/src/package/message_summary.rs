@@ -7,7 +7,7 @@ use crate::document::message_summary;
 
 /// The package.
 pub(super) fn package(options: &Arc<PackageOptions>) -> EventPackage {
-    let expires_s = options.message_summary.default_expires_s;
+    let expires_s = options.message_summary.default_expires.get();
     EventPackage {
         check: |_, body| message_summary::check(body),
         merge: |package, input| message_summary::merge(&package.options.message_summary, input),

@@ -7,7 +7,7 @@ use crate::document::reginfo;
 
 /// The package.
 pub(super) fn package(options: &Arc<PackageOptions>) -> EventPackage {
-    let expires_s = options.reginfo.default_expires_s;
+    let expires_s = options.reginfo.default_expires.get();
     EventPackage {
         check: |_, body| reginfo::check(body),
         merge: |package, input| {

@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::options::{DeclaredPackage, MergePolicy, PackageOptions};
+use super::all_options::PackageOptions;
 use super::{
-    EventPackage, as_feature_event, conference, declared, dialog, dialog_sla, message_summary,
-    presence, reg, ua_profile, winfo, xcap_diff,
+    DeclaredPackage, EventPackage, MergePolicy, as_feature_event, conference, declared, dialog,
+    dialog_sla, message_summary, presence, reg, ua_profile, winfo, xcap_diff,
 };
 
 /// The event packages that are served.
@@ -160,7 +160,10 @@ fn built_in(options: &Arc<PackageOptions>) -> (Vec<EventPackage>, Vec<Cow<'stati
         (options.conference.disable, conference::package(options)),
         (options.reginfo.disable, reg::package(options)),
         (options.profile.disable, ua_profile::package(options)),
-        (options.xcap_diff.disable, xcap_diff::package(options)),
+        (
+            options.xcap_diff.disable_xcapdiff,
+            xcap_diff::package(options),
+        ),
         (
             options.feature_event.disable,
             as_feature_event::package(options),

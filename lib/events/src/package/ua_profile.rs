@@ -9,7 +9,7 @@ const CONTENT_TYPE: &str = "text/xml";
 
 /// The package.
 pub(super) fn package(options: &Arc<PackageOptions>) -> EventPackage {
-    let expires_s = options.profile.default_expires_s;
+    let expires_s = options.profile.default_expires.get();
     EventPackage {
         // RFC 7303 section 9.2: the two are one type. Watchers are sent the one that their SUBSCRIBE agreed on.
         publish_content_types: vec![CONTENT_TYPE.into(), "application/xml".into()],

@@ -9,7 +9,7 @@ const NAMESPACE: &str = "urn:ietf:params:xml:ns:xcap-diff";
 
 /// The package.
 pub(super) fn package(options: &Arc<PackageOptions>) -> EventPackage {
-    let expires_s = options.xcap_diff.default_expires_s;
+    let expires_s = options.xcap_diff.default_expires.get();
     EventPackage {
         check: |_, body| check(body),
         ..EventPackage::new("xcap-diff", "application/xcap-diff+xml", expires_s, options)

@@ -3,17 +3,15 @@
 mod addresses;
 mod choices;
 mod error;
-mod numbers;
+mod period;
 mod texts;
 
 pub use addresses::{Listen, Listener, ServerAddress, Transport, WatcherUri};
-pub use choices::{
-    Accounts, DefaultPolicy, Features, LogFormat, MergePolicy, MinExpiresAction, NeutralDocument,
-    SameSubscriber, UriMatch,
-};
-pub use numbers::{Period, Within};
+pub use choices::{DefaultPolicy, LogFormat, MinExpiresAction, SameSubscriber, UriMatch};
+pub use options::Within;
+pub use period::Period;
 pub use texts::{LogLevel, ScriptFile};
 
 pub(super) use error::ValueError;
-pub(super) use numbers::{flag, whole_number};
+pub(super) use options::{flag, whole_number};
 pub(super) use texts::{as_text, optional};

@@ -1,4 +1,4 @@
-use super::super::{Authorization, Echo, MergeInput, StateSource, TagChange};
+use super::super::{Authorization, Echo, MergeInput, StateSource, TagChange, Within};
 use super::*;
 
 fn event(value: &str) -> sip::Event {
@@ -16,8 +16,8 @@ fn declared(name: &str) -> DeclaredPackage {
         parameters: Vec::new(),
         content_types: vec!["application/x-lamp+xml".to_owned()],
         merge: MergePolicy::Newest,
-        authorization: Authorization::Open,
-        default_expires_s: 120,
+        authorization: false,
+        default_expires: const { Within::of(120) },
         winfo: false,
     }
 }
@@ -191,7 +191,7 @@ fn packages_can_be_switched_off() {
     let mut options = PackageOptions::default();
     options.presence.disable_winfo = true;
     options.sla.disable_bla = true;
-    options.xcap_diff.disable = true;
+    options.xcap_diff.disable_xcapdiff = true;
     let registry = Registry::new(&options).unwrap();
     assert_eq!(
         registry.allow_events(),

@@ -1,9 +1,8 @@
 //! One of a few: by a number, as Kamailio has them, or by a word.
 
+use options::whole_number;
 use serde::de::{self, Deserializer};
 use serde::{Deserialize, Serialize, Serializer};
-
-use super::numbers::whole_number;
 
 /// Declares an enum whose values are numbers in the configuration.
 macro_rules! numbered {
@@ -86,52 +85,6 @@ pub enum LogFormat {
     Text,
     /// One object a line.
     Json,
-}
-
-/// What a message summary shows of several accounts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Accounts {
-    /// One summary with the sums.
-    #[default]
-    Summed,
-    /// A block for each account.
-    Each,
-}
-
-/// What a NOTIFY of `as-feature-event` tells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Features {
-    /// Every feature that is known.
-    #[default]
-    All,
-    /// Only the one that changed last.
-    Newest,
-}
-
-/// What is shown if nothing is published.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum NeutralDocument {
-    /// A document that says so.
-    #[default]
-    Shown,
-    /// A NOTIFY without body.
-    Omitted,
-}
-
-/// What is shown of several publications of a declared event package.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum MergePolicy {
-    /// The newest, as it is.
-    #[default]
-    Newest,
-    /// The elements of all, under one root.
-    All,
-    /// The same, but of elements with the same name and id only the newest.
-    Id,
 }
 
 /// How watchers are handled of a presentity without rules (RFC 5025 section 3.2.1).

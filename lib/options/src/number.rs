@@ -1,4 +1,4 @@
-//! Whole numbers, and Kamailio's flags.
+//! Whole numbers in a range, and Kamailio's flags.
 
 use std::fmt;
 use std::time::Duration;
@@ -74,49 +74,23 @@ impl<'de, const MIN: u32, const MAX: u32> Deserialize<'de> for Within<MIN, MAX> 
     }
 }
 
-/// How often something happens, or never: Kamailio's timers are off when their period is zero or negative.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Period(i32);
-
-impl Period {
-    /// So many seconds.
-    pub const fn every(seconds: i32) -> Period {
-        Period(seconds)
-    }
-
-    /// The period; `None`: never.
-    pub fn duration(self) -> Option<Duration> {
-        u64::try_from(self.0)
-            .ok()
-            .filter(|seconds| *seconds > 0)
-            .map(Duration::from_secs)
-    }
-}
-
-impl Serialize for Period {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_i32(self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for Period {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = whole_number(deserializer)?;
-        let refused =
-            || de::Error::custom(format!("must be {} to {}, not {value}", i32::MIN, i32::MAX));
-        i32::try_from(value).map(Period).map_err(|_| refused())
-    }
-}
-
 /// Kamailio's flags: 0 and 1; `true` and `false` are understood as well.
-pub(crate) mod flag {
+pub mod flag {
     use super::{Deserializer, NumberOrFlag, Serializer, Visited, de};
 
-    pub(crate) fn serialize<S: Serializer>(value: &bool, to: S) -> Result<S::Ok, S::Error> {
+    /// Writes 0 or 1.
+    ///
+    /// # Errors
+    /// Those of the format.
+    pub fn serialize<S: Serializer>(value: &bool, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_u8(u8::from(*value))
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
+    /// Reads 0, 1, `true` or `false`.
+    ///
+    /// # Errors
+    /// For anything else.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
         match from.deserialize_any(NumberOrFlag { flag_allowed: true })? {
             Visited::Flag(flag) => Ok(flag),
             Visited::Number(0) => Ok(false),
@@ -128,7 +102,11 @@ pub(crate) mod flag {
     }
 }
 
-pub(crate) fn whole_number<'de, D: Deserializer<'de>>(from: D) -> Result<i64, D::Error> {
+/// Reads a whole number: for types that know their own range.
+///
+/// # Errors
+/// For what is none, a flag among them.
+pub fn whole_number<'de, D: Deserializer<'de>>(from: D) -> Result<i64, D::Error> {
     match from.deserialize_any(NumberOrFlag {
         flag_allowed: false,
     })? {
@@ -170,22 +148,5 @@ impl Visitor<'_> for NumberOrFlag {
 
     fn visit_bool<E: de::Error>(self, flag: bool) -> Result<Visited, E> {
         Ok(Visited::Flag(flag))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn periods_may_be_off() {
-        assert_eq!(
-            Period::every(100).duration(),
-            Some(Duration::from_secs(100))
-        );
-        assert_eq!(
-            (Period::every(0).duration(), Period::every(-1).duration()),
-            (None, None)
-        );
     }
 }

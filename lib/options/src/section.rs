@@ -1,8 +1,8 @@
-//! The tables of the event packages. What the parameters do is in `docs/PACKAGES.md`; this crate only reads them.
+//! The sections of the event packages, and what their keys take.
 
 use serde::{Deserialize, Serialize};
 
-use super::value::{Accounts, Features, MergePolicy, NeutralDocument, Within, flag};
+use crate::number::{Within, flag};
 
 /// An interval in seconds.
 type Seconds = Within<1, 2_147_483_647>;
@@ -12,9 +12,9 @@ type MaxSeconds = Within<0, 2_147_483_647>;
 const HOUR: Seconds = const { Within::of(3600) };
 
 /// `[dialog]`: the event package `dialog` (RFC 4235), the lamps of desk phones; Kamailio's presence_dialoginfo.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct DialogConfig {
+pub struct DialogOptions {
     /// 1: the package is not served; requests for it are answered 489.
     ///
     /// Unit: flag. Default: `0`. Range: 0 or 1.
@@ -51,9 +51,9 @@ pub struct DialogConfig {
 
 /// `[sla]`: the event package `dialog;sla`, one line that appears on several phones; a part of Kamailio's presence_xml. How long
 /// a dialog is believed to be trying, proceeding or early is in `[dialog]`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct SlaConfig {
+pub struct SlaOptions {
     /// 1: the package is not served; requests for it are answered 489. (The default of Kamailio's module is 1.)
     ///
     /// Unit: flag. Default: `0`. Range: 0 or 1.
@@ -74,9 +74,9 @@ pub struct SlaConfig {
 }
 
 /// `[message_summary]`: the event package `message-summary` (RFC 3842), voice mail; Kamailio's presence_mwi.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct MessageSummaryConfig {
+pub struct MessageSummaryOptions {
     /// 1: the package is not served; requests for it are answered 489.
     ///
     /// Unit: flag. Default: `0`. Range: 0 or 1.
@@ -97,10 +97,33 @@ pub struct MessageSummaryConfig {
     pub neutral: NeutralDocument,
 }
 
+/// What a message summary shows of several accounts (Message-Account of the publications).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Accounts {
+    /// One summary with the sums of all: what a phone with one lamp needs.
+    #[default]
+    Summed,
+    /// One block for each account, the presentity's own first, then the newest. By the grammar of RFC 3842 the further
+    /// blocks are optional headers, which other phones skip.
+    Each,
+}
+
+/// What is shown if nothing is published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NeutralDocument {
+    /// A document that says so. Phones choke on an empty NOTIFY, or keep the lamp as it was.
+    #[default]
+    Shown,
+    /// A NOTIFY without body.
+    Omitted,
+}
+
 /// `[conference]`: the event package `conference` (RFC 4575); Kamailio's presence_conference.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct ConferenceConfig {
+pub struct ConferenceOptions {
     /// 1: the package is not served; requests for it are answered 489.
     ///
     /// Unit: flag. Default: `0`. Range: 0 or 1.
@@ -113,9 +136,9 @@ pub struct ConferenceConfig {
 }
 
 /// `[reginfo]`: the event package `reg` (RFC 3680), registrations; Kamailio's presence_reginfo.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct ReginfoConfig {
+pub struct ReginfoOptions {
     /// 1: the package is not served; requests for it are answered 489.
     ///
     /// Unit: flag. Default: `0`. Range: 0 or 1.
@@ -134,9 +157,9 @@ pub struct ReginfoConfig {
 }
 
 /// `[profile]`: the event package `ua-profile` (RFC 6080); Kamailio's presence_profile.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct ProfileConfig {
+pub struct ProfileOptions {
     /// 1: the package is not served; requests for it are answered 489.
     ///
     /// Unit: flag. Default: `0`. Range: 0 or 1.
@@ -149,9 +172,9 @@ pub struct ProfileConfig {
 }
 
 /// `[xcap_diff]`: the event package `xcap-diff` (RFC 5875); a part of Kamailio's presence_xml.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct XcapDiffConfig {
+pub struct XcapDiffOptions {
     /// 1: the package is not served; requests for it are answered 489.
     ///
     /// Unit: flag. Default: `0`. Range: 0 or 1.
@@ -164,9 +187,9 @@ pub struct XcapDiffConfig {
 }
 
 /// `[feature_event]`: the event package `as-feature-event`, keys for do-not-disturb and call forwarding; Kamailio's presence_dfks.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct FeatureEventConfig {
+pub struct FeatureEventOptions {
     /// 1: the package is not served; requests for it are answered 489.
     ///
     /// Unit: flag. Default: `0`. Range: 0 or 1.
@@ -188,10 +211,21 @@ pub struct FeatureEventConfig {
     pub feature_expires: MaxSeconds,
 }
 
+/// What a NOTIFY of `as-feature-event` tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Features {
+    /// Every feature that is known: as multipart/mixed if there are several, so that a phone that starts knows them all.
+    #[default]
+    All,
+    /// Only the one that changed last, as Kamailio's module does.
+    Newest,
+}
+
 /// `[packages]`: settings of all event packages, and packages that are declared here.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct PackagesConfig {
+pub struct PackagesOptions {
     /// How large the document of a NOTIFY may be, in every event package. If several publications would be larger
     /// together, the newest are shown; `pgpresence explain` says how many are left out. A PUBLISH with a larger body is
     /// answered 413, and one of more than 65536 in any case. Larger watcher information is sent in pieces. A document
@@ -210,20 +244,20 @@ pub struct PackagesConfig {
 }
 
 /// One event package without code.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeclaredPackage {
     /// Its name, a token.
     pub name: String,
-    /// Parameters of Event that belong to its name.
+    /// Parameters of Event that belong to its name: `sla` in `dialog;sla`.
     #[serde(default)]
     pub parameters: Vec<String>,
-    /// Content-Types that a PUBLISH may have.
+    /// Content-Types that a PUBLISH may have, in lower case. The first is that of its NOTIFYs where nothing is published.
     pub content_types: Vec<String>,
     /// What is shown of several publications.
     #[serde(default)]
     pub merge: MergePolicy,
-    /// Whether the presentity's rules say who may subscribe.
+    /// Whether the presentity's rules say who may subscribe; otherwise everybody may.
     #[serde(default, with = "flag")]
     pub authorization: bool,
     /// The interval granted if the request has no Expires, in seconds.
@@ -234,22 +268,38 @@ pub struct DeclaredPackage {
     pub winfo: bool,
 }
 
+/// What is shown of several publications of a declared package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MergePolicy {
+    /// The newest, as it is.
+    #[default]
+    Newest,
+    /// XML only: the elements of all, under one root.
+    All,
+    /// XML only: the same, but of elements with the same name and `id` only the newest.
+    #[serde(rename = "id")]
+    ById,
+}
+
 fn hour() -> Seconds {
     HOUR
 }
 
-impl Default for PackagesConfig {
-    fn default() -> PackagesConfig {
-        PackagesConfig {
+impl Default for PackagesOptions {
+    /// A document of the largest size fits in one datagram with its headers, which has 65,507 octets at most.
+    fn default() -> PackagesOptions {
+        PackagesOptions {
             max_document_bytes: const { Within::of(60_000) },
             declared: Vec::new(),
         }
     }
 }
 
-impl Default for DialogConfig {
-    fn default() -> DialogConfig {
-        DialogConfig {
+impl Default for DialogOptions {
+    /// A call is not tried for longer than a minute, nor rings for longer than ten: whoever published that is gone.
+    fn default() -> DialogOptions {
+        DialogOptions {
             disable: false,
             default_expires: HOUR,
             force_single_dialog: false,
@@ -261,9 +311,9 @@ impl Default for DialogConfig {
     }
 }
 
-impl Default for SlaConfig {
-    fn default() -> SlaConfig {
-        SlaConfig {
+impl Default for SlaOptions {
+    fn default() -> SlaOptions {
+        SlaOptions {
             disable_bla: false,
             default_expires: HOUR,
             trust_sender: false,
@@ -271,9 +321,9 @@ impl Default for SlaConfig {
     }
 }
 
-impl Default for FeatureEventConfig {
-    fn default() -> FeatureEventConfig {
-        FeatureEventConfig {
+impl Default for FeatureEventOptions {
+    fn default() -> FeatureEventOptions {
+        FeatureEventOptions {
             disable: false,
             default_expires: HOUR,
             features: Features::All,
@@ -282,9 +332,9 @@ impl Default for FeatureEventConfig {
     }
 }
 
-impl Default for MessageSummaryConfig {
-    fn default() -> MessageSummaryConfig {
-        MessageSummaryConfig {
+impl Default for MessageSummaryOptions {
+    fn default() -> MessageSummaryOptions {
+        MessageSummaryOptions {
             disable: false,
             default_expires: HOUR,
             accounts: Accounts::Summed,
@@ -293,18 +343,18 @@ impl Default for MessageSummaryConfig {
     }
 }
 
-impl Default for ConferenceConfig {
-    fn default() -> ConferenceConfig {
-        ConferenceConfig {
+impl Default for ConferenceOptions {
+    fn default() -> ConferenceOptions {
+        ConferenceOptions {
             disable: false,
             default_expires: HOUR,
         }
     }
 }
 
-impl Default for ReginfoConfig {
-    fn default() -> ReginfoConfig {
-        ReginfoConfig {
+impl Default for ReginfoOptions {
+    fn default() -> ReginfoOptions {
+        ReginfoOptions {
             disable: false,
             default_expires: HOUR,
             aggregate_presentities: true,
@@ -312,18 +362,18 @@ impl Default for ReginfoConfig {
     }
 }
 
-impl Default for ProfileConfig {
-    fn default() -> ProfileConfig {
-        ProfileConfig {
+impl Default for ProfileOptions {
+    fn default() -> ProfileOptions {
+        ProfileOptions {
             disable: false,
             default_expires: HOUR,
         }
     }
 }
 
-impl Default for XcapDiffConfig {
-    fn default() -> XcapDiffConfig {
-        XcapDiffConfig {
+impl Default for XcapDiffOptions {
+    fn default() -> XcapDiffOptions {
+        XcapDiffOptions {
             disable_xcapdiff: false,
             default_expires: HOUR,
         }
