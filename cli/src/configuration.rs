@@ -1,7 +1,6 @@
-//! From the command line to a configuration; `config check` and `config show`.
+//! From the command line to a configuration, and to the database that it names.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use anyhow::Context;
 use node::{Config, ConfigError, DatabaseUrl, Fault, Origin, UriMatch};
@@ -10,7 +9,6 @@ use schema::SchemaError;
 
 use crate::packages;
 use crate::settings::Settings;
-use crate::{remark, say};
 
 /// The database in the PostgreSQL of `run`.
 pub(crate) const DATABASE: &str = "pgpresence";
@@ -135,33 +133,6 @@ pub(crate) fn schema_fault(error: SchemaError) -> anyhow::Error {
         }
         other => other.into(),
     }
-}
-
-pub(crate) fn check(settings: &Settings) -> anyhow::Result<ExitCode> {
-    let config = load(settings, Role::Other)?;
-    let about_script = |message: String| Fault {
-        origin: Origin::Default,
-        path: "script.file".to_owned(),
-        message,
-    };
-    let script = match server::read_script(&config) {
-        Ok(script) => script,
-        Err(error) => {
-            return Err(ConfigError::Faults(vec![about_script(error.to_string())]).into());
-        }
-    };
-    config.remarks.iter().for_each(remark);
-    let unused = script.iter().flat_map(|script| script.unused());
-    for sentence in unused {
-        remark(about_script(sentence.clone()));
-    }
-    say("the configuration is valid");
-    Ok(ExitCode::SUCCESS)
-}
-
-pub(crate) fn show(settings: &Settings) -> anyhow::Result<ExitCode> {
-    say(load(settings, Role::Other)?.to_toml().trim_end());
-    Ok(ExitCode::SUCCESS)
 }
 
 /// Reads what a supervisor hands on: a line with the number of bytes, then so many bytes.

@@ -4,6 +4,7 @@
 //! (all that is wrong with it, one line each). Standard output holds what was asked for, standard error the log.
 
 mod arguments;
+mod config_check;
 mod configuration;
 mod explain;
 mod import;
@@ -61,8 +62,8 @@ fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Notifier(args) => serve::notifier(&settings, &args),
         Command::Migrate(args) => migrate::run(&settings, &args),
         Command::Import(args) => import::run(&settings, &args),
-        Command::Config(ConfigCommand::Check) => configuration::check(&settings),
-        Command::Config(ConfigCommand::Show) => configuration::show(&settings),
+        Command::Config(ConfigCommand::Check) => config_check::check(&settings),
+        Command::Config(ConfigCommand::Show) => config_check::show(&settings),
         Command::Config(ConfigCommand::Import(args)) => import_config::run(&args),
         Command::Rpc(args) => runtime()?.block_on(rpc::run(&settings, &args)),
         Command::Status(args) => runtime()?.block_on(status::run(&settings, &args)),
