@@ -122,6 +122,29 @@ pub(crate) fn capabilities(registry: &Registry) -> Answer {
         .header("Supported", "")
 }
 
+/// It must be proven who asks, by an answer to one of these challenges (RFC 3261 section 22, RFC 8760 section 2.4).
+pub(crate) fn unauthorized(challenges: impl Iterator<Item = String>) -> Answer {
+    challenges.fold(
+        Answer::new(StatusCode::UNAUTHORIZED),
+        |answer, challenge| answer.header("WWW-Authenticate", challenge),
+    )
+}
+
+/// It is known who asks, and that he may not.
+pub(crate) fn forbidden() -> Answer {
+    Answer::new(StatusCode::FORBIDDEN)
+}
+
+/// It did not come from a trusted peer, and nobody can prove a password here.
+pub(crate) fn not_trusted() -> Answer {
+    Answer::new(StatusCode::FORBIDDEN).reason("Not A Trusted Peer")
+}
+
+/// The presentity's domain is not served here.
+pub(crate) fn no_such_domain() -> Answer {
+    Answer::new(StatusCode::NOT_FOUND)
+}
+
 /// Too many requests wait for the database, or it is away.
 pub(crate) fn unavailable() -> Answer {
     Answer::new(StatusCode::SERVICE_UNAVAILABLE).header("Retry-After", RETRY_AFTER_S.to_string())

@@ -6,6 +6,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use net::{FlowKey, Packet};
 use sip::token::Secret;
 use sip::{HeaderName, Message, Method, ParseError, Request, Response};
@@ -76,7 +77,7 @@ fn with_secret(front: &Arc<Front>, work: Work, outbox: &mut Outbox) {
     };
     let front = Arc::clone(front);
     tokio::spawn(async move {
-        let secret = timeout_at(arrival.deadline, front.secret.find()).await;
+        let secret = timeout_at(arrival.deadline, front.find_secret()).await;
         drop(admitted);
         match secret {
             Ok(Ok(secret)) => {
@@ -100,6 +101,57 @@ fn handle(front: &Arc<Front>, work: Work, secret: &Secret, outbox: &mut Outbox) 
     if let Some(token) = relay::token(&arrival.request, secret) {
         return relay::forward(front, &arrival, &token, secret, outbox);
     }
+    match front.identities.at_once(&arrival.request, &arrival.flow) {
+        Some(requester) => route(
+            front,
+            Arrival {
+                requester,
+                ..arrival
+            },
+            secret,
+        ),
+        None if matches!(check(&arrival.request), Ok(Checked::Sound)) => {
+            identify(front, arrival, secret);
+        }
+        // It is answered that it makes no sense, whoever sends it.
+        None => built_in(front, arrival, secret),
+    }
+}
+
+/// Finds out who sends a request, then routes it, at once where nothing must be looked up: requests of one phone stay in their order.
+fn identify(front: &Arc<Front>, arrival: Arrival, secret: &Secret) {
+    let mut identifying = Box::pin(identified(Arc::clone(front), arrival));
+    match identifying.as_mut().now_or_never() {
+        Some(Some(arrival)) => route(front, arrival, secret),
+        Some(None) => {}
+        None => {
+            let front = Arc::clone(front);
+            tokio::spawn(async move {
+                if let (Some(arrival), Some(secret)) = (identifying.await, front.secret.known()) {
+                    route(&front, arrival, secret);
+                }
+            });
+        }
+    }
+}
+
+/// The request with who sent it; nothing if it was answered instead.
+async fn identified(front: Arc<Front>, arrival: Arrival) -> Option<Arrival> {
+    let secret = front.secret.known()?;
+    match front.identities.find(&arrival, secret).await {
+        Ok(requester) => Some(Arrival {
+            requester,
+            ..arrival
+        }),
+        Err(answer) => {
+            front.answers.reply(&arrival, &answer);
+            None
+        }
+    }
+}
+
+/// Hands a request to the operator's script, or does what is built in.
+fn route(front: &Arc<Front>, arrival: Arrival, secret: &Secret) {
     match &front.scripts {
         Some(scripts) if is_for_script(front, &arrival) => scripts.route(front, arrival),
         _ => built_in(front, arrival, secret),
@@ -119,6 +171,10 @@ pub(crate) fn built_in(front: &Arc<Front>, arrival: Arrival, secret: &Secret) {
         return;
     }
     match arrival.request.method() {
+        // A script that hands a PUBLISH over itself (handle_publish) has decided; what is built in has not.
+        Method::Publish if !arrival.requester.may_publish() => {
+            front.answers.reply(&arrival, &answer::forbidden());
+        }
         Method::Publish => publish::publish(front, arrival, secret),
         _ => subscribe::subscribe(front, arrival, secret),
     }

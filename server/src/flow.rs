@@ -56,15 +56,21 @@ impl Addresses {
         }
     }
 
-    /// The Route that leads a NOTIFY down `flow`, or `""` when the phone can be reached without us.
+    /// The Route that leads a NOTIFY down `flow`, or `""` when the phone can be reached without us. Who is not `believed` is never reached
+    /// otherwise: its Contact may be anybody's address.
     pub(crate) fn route(
         &self,
         endpoint: &Endpoint,
         request: &Request,
         flow: &FlowKey,
+        believed: bool,
         secret: &Secret,
     ) -> String {
-        let Some(way) = self.way_down(request, flow) else {
+        let way = match believed {
+            true => self.way_down(request, flow),
+            false => Some(way_back(request, flow)),
+        };
+        let Some(way) = way else {
             return String::new();
         };
         let token = FlowToken {
@@ -121,6 +127,31 @@ impl Addresses {
             Place::AtSource(_) | Place::Named => None,
         }
     }
+}
+
+/// How somebody is reached who is not believed: where the request came from, whatever it says of other addresses.
+fn way_back(request: &Request, flow: &FlowKey) -> WayDown {
+    let contact = request.contact().ok().flatten();
+    let place = contact.map(|contact| place(&contact.uri, flow.remote));
+    let is_at_source = matches!(place, Some(Place::AtSource(_)));
+    let by_contact = contact_ip(request) == Some(flow.remote.ip().to_canonical());
+    WayDown {
+        remote: match place {
+            // Another port of the same host.
+            Some(Place::AtSource(remote)) if !flow.transport.is_reliable() => remote,
+            _ => flow.remote,
+        },
+        may_connect: match flow.transport.is_reliable() {
+            true => by_contact && may_be_connected_to(request, flow),
+            false => is_at_source && !is_outbound(request),
+        },
+    }
+}
+
+/// The address that Contact names, if it names one and not a host.
+fn contact_ip(request: &Request) -> Option<IpAddr> {
+    let contact = request.contact().ok().flatten()?;
+    Some(contact.uri.host.ip()?.to_canonical())
 }
 
 /// The end of a flow, as the phone's side.

@@ -10,10 +10,12 @@ mod writes;
 
 use std::sync::Arc;
 
-use events::{Policy, Registry};
+use events::{Policy, Registry, Requester};
 use net::{Endpoint, FlowKey};
+use node::Believed;
+use sip::token::Secret;
 use sip::{Limits, Request};
-use sql::{Judge, Store};
+use sql::{Judge, Store, StoreError};
 use tokio::time::Instant;
 
 use self::answers::Answers;
@@ -23,6 +25,7 @@ use self::writes::Writes;
 use crate::admission::Admitted;
 use crate::answer;
 use crate::flow::Addresses;
+use crate::identity::Identities;
 use crate::script::{Call, Scripts};
 use crate::write_batch::{Lane, Ticket, WriteQueue};
 
@@ -32,6 +35,7 @@ pub(crate) struct Front {
     pub(crate) writes: Writes,
     pub(crate) answers: Answers,
     pub(crate) secret: ClusterSecret,
+    pub(crate) identities: Identities,
     pub(crate) policy: Policy,
     /// The packages that are served, and who may watch whom, for `pres_auth_status`.
     pub(crate) judge: Judge,
@@ -44,6 +48,8 @@ pub(crate) struct Arrival {
     pub(crate) request: Request,
     pub(crate) flow: FlowKey,
     pub(crate) deadline: Instant,
+    /// Who sent it.
+    pub(crate) requester: Requester,
     /// The script that has handed it over, if one has.
     pub(crate) call: Option<Box<Call>>,
 }
@@ -55,6 +61,7 @@ impl Arrival {
             request: self.request.clone(),
             flow: self.flow.clone(),
             deadline: self.deadline,
+            requester: self.requester.clone(),
             call: None,
         }
     }
@@ -74,10 +81,14 @@ impl Front {
         registry: Registry,
         policy: Policy,
         scripts: Option<Scripts>,
+        believed: Believed,
         config: &node::Config,
     ) -> Self {
+        let intake = Intake::new(net.limits, &config.server);
+        let admission = intake.admission.clone();
         Self {
-            intake: Intake::new(net.limits, &config.server),
+            identities: Identities::new(&store, believed, registry.clone(), config, admission),
+            intake,
             answers: Answers::new(net.endpoint, net.addresses),
             secret: ClusterSecret::new(store.clone()),
             writes: Writes::new(store, config),
@@ -94,9 +105,17 @@ impl Front {
 
     /// Learns the secret ahead of the first request; with the database away, the first request after its return does.
     pub(crate) async fn learn_secret(self: Arc<Self>) {
-        if let Err(error) = self.secret.find().await {
+        if let Err(error) = self.find_secret().await {
             tracing::warn!(%error, "started without a database; requests that need it are answered 503 until it is there");
         }
+    }
+
+    /// The secret; and before it is known here, which domains are served: nothing is done for others meanwhile.
+    pub(crate) async fn find_secret(&self) -> Result<&Secret, StoreError> {
+        if self.secret.known().is_none() {
+            self.identities.domains.read().await?;
+        }
+        self.secret.find().await
     }
 
     /// Returns when no request waits for the database any more, or its time is over.

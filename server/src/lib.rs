@@ -10,6 +10,7 @@ mod answer;
 mod dispatch;
 mod flow;
 mod front;
+mod identity;
 pub mod publish;
 mod relay;
 mod script;
@@ -21,7 +22,7 @@ use std::sync::Arc;
 
 use events::{DecidedBy, MinExpiresAction, Policy, Priority, Registry, SameSubscriber};
 use net::{Endpoint, EndpointOptions, Incoming, ListenAddr};
-use node::{Config, Hangups, Shutdown};
+use node::{Believed, Config, Hangups, Shutdown};
 use sip::{Limits, Transport};
 use sql::{NewNode, NodeRow, Store, StoreError, StoreOptions};
 use thiserror::Error;
@@ -76,6 +77,12 @@ pub enum RunError {
         "presence.db_url names no database; all state is in it, and there is no library mode as in Kamailio"
     )]
     NoDatabase,
+    /// Strangers can reach the listeners, and nothing says whom to believe.
+    #[error(
+        "server.listen has an address that others can reach, and nothing says whom to believe: set identity.trusted_peers (edge proxies) or \
+         identity.digest = 1 (phones with passwords); or, if nobody else can reach it, identity.policy = \"open\""
+    )]
+    NobodyToBelieve,
     /// The database's URL cannot be understood.
     #[error("presence.db_url: {0}")]
     Database(#[from] StoreError),
@@ -103,6 +110,15 @@ pub async fn run(
     let store = Store::connect(url, &StoreOptions::of(&config, pool_size))?;
     let doorbell_store = Store::connect(url, &StoreOptions::of(&config, 1))?;
 
+    let believed = config
+        .identity
+        .believed(&config.server)
+        .ok_or(RunError::NobodyToBelieve)?;
+    if believed == Believed::Everybody {
+        tracing::warn!(
+            "identity.policy is open: whoever reaches this server may publish for anybody, and have NOTIFYs sent to anybody"
+        );
+    }
     let scripts = Scripts::start(&config)?;
     let limits = Limits::default();
     let listeners = listeners(&config);
@@ -140,6 +156,7 @@ pub async fn run(
         registry,
         policy(&config),
         scripts,
+        believed,
         &config,
     ));
 
@@ -147,6 +164,7 @@ pub async fn run(
         tokio::spawn(front.writes.doorbell.clone().ring(doorbell_store)),
         tokio::spawn(Arc::clone(&front).learn_secret()),
         tokio::spawn(relay::answer_refused(Arc::clone(&front))),
+        tokio::spawn(keep_domains(Arc::clone(&front))),
     ]);
     if front.scripts.is_some() {
         let hangups = Hangups::listen().map_err(RunError::Thread)?;
@@ -214,6 +232,11 @@ fn anywhere(listener: SocketAddr) -> IpAddr {
 
 /// How many database connections HTTP has.
 const HTTP_DATABASE_CONNECTIONS: usize = 4;
+
+/// Keeps up with the table of domains.
+async fn keep_domains(front: Arc<Front>) {
+    front.identities.domains.keep().await;
+}
 
 /// Reads the script again at each SIGHUP. Loading takes a thread that may be busy for a while.
 async fn reload_script(front: Arc<Front>, mut hangups: Hangups) {

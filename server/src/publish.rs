@@ -26,6 +26,13 @@ pub(crate) fn publish(front: &Arc<Front>, arrival: Arrival, secret: &Secret) {
                 .reply(&arrival, &answer::publish_reject(&reject, front.registry()));
         }
     };
+    let presentity = match &intent {
+        PublishIntent::Create(new) => &new.aor,
+        PublishIntent::Change(change) => &change.aor,
+    };
+    if !front.identities.domains.serve(&presentity.domain) {
+        return front.answers.reply(&arrival, &answer::no_such_domain());
+    }
     let (ticket, visible) = match intent {
         PublishIntent::Create(mut new) => {
             if let Some(sender) = sender_of_script(&arrival) {

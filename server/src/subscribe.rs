@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use events::subscription::decide;
 use events::{
-    FeatureChange, NewSubscription, Reach, SubscribeIntent, SubscribeOutcome, SubscriptionRefresh,
+    FeatureChange, NewSubscription, Reach, Requester, SubscribeIntent, SubscribeOutcome,
+    SubscriptionRefresh,
 };
 use sip::token::Secret;
 use sql::{Store, StoreError};
@@ -21,10 +22,12 @@ use crate::write_batch::{DynHash, Lane, Ticket};
 
 /// Handles a SUBSCRIBE. The row is in the queue when this returns, in the order of arrival; the answer follows the commit.
 pub(crate) fn subscribe(front: &Arc<Front>, arrival: Arrival, secret: &Secret) {
-    let watcher = arrival.call.as_ref().and_then(|call| call.watcher.as_ref());
+    // Kamailio's handle_subscribe(watcher_uri): the script has decided who watches.
+    let named = arrival.call.as_ref().and_then(|call| call.watcher.clone());
+    let named = named.map(|watcher| Requester::named_by_script(Some(watcher)));
     let mut intent = match decide(
         &arrival.request,
-        watcher,
+        named.as_ref().unwrap_or(&arrival.requester),
         front.registry(),
         &front.policy,
         secret,
@@ -37,6 +40,15 @@ pub(crate) fn subscribe(front: &Arc<Front>, arrival: Arrival, secret: &Secret) {
             );
         }
     };
+    if let SubscribeIntent::Create(new) = &mut intent {
+        if !front.identities.domains.serve(&new.aor.domain) {
+            return front.answers.reply(&arrival, &answer::no_such_domain());
+        }
+        // A stranger would have NOTIFYs sent to whom he names; the flow that he came by leads to himself.
+        if !front.identities.believes(&arrival.flow) {
+            new.record_route.clear();
+        }
+    }
     fill_reach(&mut intent, front, &arrival, secret);
     let front = Arc::clone(front);
     match intent.take_feature() {
@@ -56,9 +68,10 @@ pub(crate) fn subscribe(front: &Arc<Front>, arrival: Arrival, secret: &Secret) {
 /// Writes down how phone and server reach one another from now on.
 fn fill_reach(intent: &mut SubscribeIntent, front: &Front, arrival: &Arrival, secret: &Secret) {
     let Arrival { request, flow, .. } = arrival;
+    let believed = front.identities.believes(flow);
     let (addresses, endpoint) = (&front.answers.addresses, &front.answers.endpoint);
     let reach = Reach {
-        flow: addresses.route(endpoint, request, flow, secret),
+        flow: addresses.route(endpoint, request, flow, believed, secret),
         local_contact: addresses.local_contact(endpoint, flow),
         socket_info: String::new(),
     };

@@ -63,6 +63,9 @@ statements! {
     NODE_DELETE_NODE = "node" "delete_node";
     NODE_LIST_NODES = "node" "list_nodes";
     NODE_FIND_SECRET = "node" "find_secret";
+    IDENTITY_LIST_CREDENTIALS = "identity" "list_credentials";
+    IDENTITY_LIST_DELEGATED = "identity" "list_delegated";
+    IDENTITY_LIST_DOMAINS = "identity" "list_domains";
     MAINTENANCE_DELETE_IDLE_RESOURCES = "maintenance" "delete_idle_resources";
     MAINTENANCE_DELETE_DEAD_NODES = "maintenance" "delete_dead_nodes";
     MAINTENANCE_PUT_PATIENCE = "maintenance" "put_patience";

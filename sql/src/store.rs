@@ -14,6 +14,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Config, NoTls, Row};
 
 use crate::error::{Remedy, remedy, translate, with_source};
+use crate::identity::Identity;
 use crate::import::Import;
 use crate::kamailio::Kamailio;
 use crate::maintenance::Maintenance;
@@ -269,6 +270,11 @@ impl Store {
     /// Taking over what Kamailio has.
     pub fn import(&self) -> Import<'_> {
         Import(self)
+    }
+
+    /// Who can prove a password, and who may act for whom.
+    pub fn identity(&self) -> Identity<'_> {
+        Identity(self)
     }
 
     /// What operators ask and order.

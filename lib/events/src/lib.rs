@@ -13,6 +13,7 @@ pub mod package;
 pub mod policy;
 pub mod publication;
 pub mod reject;
+pub mod requester;
 pub mod subscription;
 
 mod request;
@@ -28,6 +29,7 @@ pub use publication::{
     ChangeKind, NewPublication, Priority, PublicationChange, PublishIntent, PublishOutcome,
 };
 pub use reject::{PublishReject, SubscribeReject};
+pub use requester::{Acts, Proof, Requester};
 pub use subscription::{
     DecidedBy, DialogId, FeatureChange, FeatureOwner, NewSubscription, Reach, SubscribeIntent,
     SubscribeOutcome, SubscriptionRefresh,

@@ -78,6 +78,8 @@ pub enum Authorization {
     Rules,
     /// The presentity itself, and whom its rules or a trusted peer allow (RFC 3857 section 4.6).
     Presentity,
+    /// Whoever holds the line, a trusted peer included.
+    Line,
     /// Everybody who may use the server.
     Open,
 }

@@ -15,20 +15,21 @@ use crate::package::{Authorization, EventPackage, Registry};
 use crate::policy::{Policy, SameSubscriber};
 use crate::reject::SubscribeReject;
 use crate::request::{self, Identity, UriFault};
+use crate::requester::{Acts, Requester};
 
 pub use intent::{
     DecidedBy, DialogId, FeatureChange, FeatureOwner, NewSubscription, Reach, SubscribeIntent,
     SubscribeOutcome, SubscriptionRefresh,
 };
 
-/// Decides what a SUBSCRIBE asks for that has passed [`Request::check_mandatory`]. `watcher` is who watches if somebody else says so
-/// than From (the guide's `handle_subscribe(watcher_uri)`); within a dialog nobody does: it was made with its watcher.
+/// Decides what a SUBSCRIBE asks for that has passed [`Request::check_mandatory`]. `requester` is who watches, where it is known by more
+/// than From; within a dialog it must be who made that, which only the database can tell.
 ///
 /// # Errors
 /// The first check that fails names the rejection.
 pub fn decide(
     request: &Request,
-    watcher: Option<&Aor>,
+    requester: &Requester,
     registry: &Registry,
     policy: &Policy,
     secret: &Secret,
@@ -54,7 +55,8 @@ pub fn decide(
     };
     let feature = feature(
         request,
-        || watcher_of(request, watcher, policy),
+        requester,
+        policy,
         package,
         &line,
         to.tag(),
@@ -94,8 +96,8 @@ pub fn decide(
     let from = request
         .from()
         .map_err(|error| SubscribeReject::BadRequest(error.reason))?;
-    let watcher = watcher_of(request, watcher, policy)?;
-    require_allowed(package, &watcher, &aor, policy)?;
+    let watcher = watcher_of(request, requester, policy)?;
+    require_allowed(package, &watcher, &aor, requester, policy)?;
     let subscriber_key = subscriber_key(policy, granted_s, &identity.call_id, &contact)?;
     let (to_user, to_domain) = user_and_host(&bound::WATCHED_TO, &to)?;
     let (from_user, from_domain) = user_and_host(&bound::WATCHER_FROM, &from)?;
@@ -151,13 +153,13 @@ fn require_bounded(new: &NewSubscription) -> Result<(), &'static str> {
     bound::RECORD_ROUTE.check_octets(routes + commas)
 }
 
-/// Who watches: whom the caller names, else From.
+/// Who watches: who has proven that it does, else From.
 fn watcher_of(
     request: &Request,
-    named: Option<&Aor>,
+    requester: &Requester,
     policy: &Policy,
 ) -> Result<Aor, SubscribeReject> {
-    if let Some(named) = named {
+    if let Some(named) = &requester.identity {
         return Ok(named.clone());
     }
     let from = request
@@ -208,17 +210,21 @@ fn require_allowed(
     package: &EventPackage,
     watcher: &Aor,
     presentity: &Aor,
+    requester: &Requester,
     policy: &Policy,
 ) -> Result<(), SubscribeReject> {
-    match package.authorization {
+    let is_allowed = match package.authorization {
         // By rules it is decided later, where they can be read: RFC 6665 section 4.2.1.3 allows to answer 200 first.
-        Authorization::Rules | Authorization::Open => Ok(()),
-        Authorization::Presentity
-            if watcher == presentity || policy.winfo_watchers.contains(watcher) =>
-        {
-            Ok(())
+        Authorization::Rules | Authorization::Open => true,
+        Authorization::Line => requester.acts != Acts::ForOthers,
+        Authorization::Presentity => {
+            requester.may_as_presentity(watcher == presentity)
+                || policy.winfo_watchers.contains(watcher)
         }
-        Authorization::Presentity => Err(SubscribeReject::Forbidden),
+    };
+    match is_allowed {
+        true => Ok(()),
+        false => Err(SubscribeReject::Forbidden),
     }
 }
 
@@ -226,7 +232,7 @@ fn require_allowed(
 fn decided_by(package: &EventPackage, policy: &Policy) -> DecidedBy {
     match package.authorization {
         Authorization::Rules => policy.under_rules,
-        Authorization::Presentity | Authorization::Open => DecidedBy::Nobody,
+        Authorization::Presentity | Authorization::Line | Authorization::Open => DecidedBy::Nobody,
     }
 }
 
@@ -292,11 +298,16 @@ pub fn accepts(ranges: &[sip::MediaType], kind: &str) -> bool {
     best.is_some_and(|(_, range)| !is_refused(range))
 }
 
-/// What the body asks to be set, in a package that reads it. Only the line itself may ask: From names it, or the caller. Who says that falsely
-/// within a dialog is found out by the database, which knows with whom the dialog was made.
+/// What the body asks to be set, in a package that reads it. Only the line itself may ask, or its delegate. Who says falsely within a dialog
+/// that he is the line is found out by the database, which knows with whom the dialog was made.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is another thing that the request was asked"
+)]
 fn feature(
     request: &Request,
-    watcher: impl FnOnce() -> Result<Aor, SubscribeReject>,
+    requester: &Requester,
+    policy: &Policy,
     package: &EventPackage,
     line: &Aor,
     our_tag: Option<&str>,
@@ -328,7 +339,8 @@ fn feature(
     let Some(asked) = asked else {
         return Ok(None);
     };
-    if watcher()? != *line {
+    let watcher = watcher_of(request, requester, policy)?;
+    if !requester.may_as_presentity(watcher == *line) {
         return Err(SubscribeReject::Forbidden);
     }
     let feature = asked.feature();

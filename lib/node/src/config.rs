@@ -7,6 +7,7 @@
 // The sections.
 mod database;
 mod http;
+mod identity;
 mod log;
 mod notifier;
 mod presence;
@@ -34,6 +35,10 @@ use serde::{Deserialize, Serialize};
 
 pub use database::DatabaseConfig;
 pub use http::HttpConfig;
+pub use identity::{
+    Anonymous, Believed, DigestAlgorithm, Domain, IdentityConfig, IdentityPolicy, Network,
+    UserAgentAlgorithms,
+};
 pub use load::{ConfigError, Fault, Origin};
 pub use log::LogConfig;
 pub use log_line::{Facility, LocalLevel};
@@ -54,6 +59,8 @@ pub use value::{
 pub struct Config {
     /// The SIP front-end.
     pub server: ServerConfig,
+    /// Whom requests are believed to come from.
+    pub identity: IdentityConfig,
     /// JSON-RPC and health, served by the server process.
     pub http: HttpConfig,
     /// The sender of NOTIFYs.

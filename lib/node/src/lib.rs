@@ -9,10 +9,12 @@ mod shutdown;
 mod syslog;
 
 pub use config::{
-    Config, ConfigError, DatabaseConfig, DatabaseUrl, DefaultPolicy, Facility, Fault, HttpConfig,
-    Listen, Listener, LocalLevel, LogConfig, LogFormat, LogLevel, MinExpiresAction, NotifierConfig,
-    Origin, Period, PresenceConfig, SameSubscriber, ScriptConfig, ScriptFile, ServerAddress,
-    ServerConfig, TableName, Token, Transport, UriMatch, WatcherUri, Within,
+    Anonymous, Believed, Config, ConfigError, DatabaseConfig, DatabaseUrl, DefaultPolicy,
+    DigestAlgorithm, Domain, Facility, Fault, HttpConfig, IdentityConfig, IdentityPolicy, Listen,
+    Listener, LocalLevel, LogConfig, LogFormat, LogLevel, MinExpiresAction, Network,
+    NotifierConfig, Origin, Period, PresenceConfig, SameSubscriber, ScriptConfig, ScriptFile,
+    ServerAddress, ServerConfig, TableName, Token, Transport, UriMatch, UserAgentAlgorithms,
+    WatcherUri, Within,
 };
 pub use hangup::Hangups;
 pub use log::init_log;

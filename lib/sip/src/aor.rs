@@ -60,6 +60,16 @@ impl Aor {
         Ok(aor)
     }
 
+    /// The address of a user as an account names it, not as a URI writes it: whatever may not stand in a URI is escaped.
+    ///
+    /// # Errors
+    /// The domain is none, or one of both is too long to be stored.
+    pub fn of_account(username: &str, domain: &str, fold_case: bool) -> Result<Aor, ParseError> {
+        let mut uri = Uri::parse(&format!("sip:{domain}"))?;
+        uri.user = Some(username.to_owned());
+        Aor::from_uri(&uri, fold_case)
+    }
+
     /// `sip:user@domain`, `sip:domain` or `tel:number`.
     pub fn uri(&self) -> String {
         self.to_string()

@@ -169,6 +169,14 @@ impl Headers {
         self.elements(HeaderName::Contact, NameAddr::parse)
     }
 
+    /// Whom a trusted peer says that the request is from (RFC 3325 section 9.1): one or two values, a SIP and a tel URI.
+    ///
+    /// # Errors
+    /// One is malformed, or the header is there without any.
+    pub fn asserted_identities(&self) -> Result<Vec<NameAddr>, ParseError> {
+        self.elements(HeaderName::PAssertedIdentity, NameAddr::parse)
+    }
+
     /// The Record-Route values as written, top first.
     ///
     /// # Errors

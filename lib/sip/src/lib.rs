@@ -9,6 +9,7 @@ mod base32;
 pub mod bound;
 mod builder;
 pub mod dialog;
+pub mod digest;
 mod encode;
 mod equivalence;
 mod error;

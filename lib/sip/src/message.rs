@@ -231,6 +231,11 @@ impl Request {
         self.body.of(self.headers.bytes())
     }
 
+    /// The bytes that the request was read from, folds turned into spaces: the same for a copy.
+    pub fn bytes(&self) -> &Bytes {
+        self.headers.bytes()
+    }
+
     /// RFC 3261 section 8.1.1: the mandatory headers are there and well-formed, single ones do not contradict
     /// themselves, CSeq names the request's method. Max-Forwards may be missing, as in RFC 2543.
     ///

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use events::Requester;
 use net::FlowKey;
 use sip::{Limits, Request};
 use tokio::time::{Instant, timeout};
@@ -31,6 +32,7 @@ impl Intake {
             request,
             flow,
             deadline: Instant::now() + self.request_deadline,
+            requester: Requester::default(),
             call: None,
         }
     }

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use super::{Echo, EventPackage, PackageOptions, TagChange};
+use super::{Authorization, Echo, EventPackage, PackageOptions, TagChange};
 use crate::document::dialog_info;
 
 /// The package.
@@ -16,6 +16,7 @@ pub(super) fn package(options: &Arc<PackageOptions>) -> EventPackage {
     EventPackage {
         tag_change: TagChange::Kept,
         echo: Echo::Withheld,
+        authorization: Authorization::Line,
         check: |_, body| dialog_info::check(body),
         note: |_, body, publisher| dialog_info::note(body, publisher),
         merge: |package, input| Some(dialog_info::merge(&package.options.dialog, input)),

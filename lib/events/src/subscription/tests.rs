@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::policy::MinExpiresAction;
+use crate::requester::Proof;
 
 const CONTACT: &str = "Contact: <sip:alice@192.0.2.1:5070;transport=tcp>;expires=9\r\n";
 
@@ -31,7 +32,7 @@ fn decide_by(policy: &Policy, text: &str) -> Result<SubscribeIntent, SubscribeRe
     sound.map_err(|fault| SubscribeReject::BadRequest(fault.reason))?;
     decide(
         &request,
-        None,
+        &Requester::default(),
         &Registry::standard(),
         policy,
         &Secret::new(b"secret"),
@@ -354,7 +355,7 @@ fn mandatory_headers_are_mandatory() {
         let result = checked.and_then(|()| {
             decide(
                 &request,
-                None,
+                &Requester::default(),
                 &Registry::standard(),
                 &Policy::default(),
                 &Secret::new(b"secret"),
@@ -739,4 +740,55 @@ fn a_phone_is_known_again() {
     for policy in [SameSubscriber::SameCall, SameSubscriber::SamePhone] {
         assert_eq!(key(policy, plain, 0), None, "a fetch takes nobody's place");
     }
+}
+
+/// Who has proven who he is, and is somebody else, gets nothing that is for the line alone; a delegate does.
+#[test]
+fn what_is_for_the_presentity_itself() {
+    let ask = |event: &str, from: &str, identity: &str, acts: Acts| {
+        let text = raw(
+            "sip:bob@example.org",
+            "<sip:bob@example.org>",
+            &format!("Event: {event}\r\n{CONTACT}"),
+        )
+        .replace("sip:%61lice@Example.ORG", from);
+        let requester = Requester {
+            identity: Some(Aor::of_account(identity, "example.org", false).unwrap()),
+            proof: Proof::Digest,
+            acts,
+        };
+        decide(
+            &parse(text.into_bytes()),
+            &requester,
+            &Registry::standard(),
+            &Policy::default(),
+            &Secret::new(b"secret"),
+        )
+    };
+    for event in ["presence.winfo", "dialog;sla"] {
+        // From lies.
+        assert_eq!(
+            ask(event, "sip:bob@example.org", "mallory", Acts::ForOthers),
+            Err(SubscribeReject::Forbidden),
+            "{event}"
+        );
+        for (identity, acts) in [("bob", Acts::ForPresentity), ("pbx", Acts::ForPresentity)] {
+            let intent = ask(event, "sip:bob@example.org", identity, acts);
+            let Ok(SubscribeIntent::Create(new)) = intent else {
+                panic!("{event} {identity}: {intent:?}")
+            };
+            assert_eq!(new.watcher.username, identity);
+        }
+    }
+    // Of all else it is who he is that counts, not what From says.
+    let intent = ask(
+        "presence",
+        "sip:carol@example.org",
+        "mallory",
+        Acts::ForOthers,
+    );
+    let Ok(SubscribeIntent::Create(new)) = intent else {
+        panic!("{intent:?}")
+    };
+    assert_eq!(new.watcher.username, "mallory");
 }

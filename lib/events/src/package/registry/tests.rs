@@ -95,7 +95,7 @@ fn packages_are_what_the_table_of_the_model_says() {
         (
             "dialog;sla",
             "application/dialog-info+xml",
-            Authorization::Open,
+            Authorization::Line,
             StateSource::Publications,
         ),
         (
