@@ -9,6 +9,7 @@ use clap_complete::Shell;
 use crate::load::LoadArgs;
 use crate::publish::PublishArgs;
 use crate::settings::Settings;
+use crate::user::UserCommand;
 use crate::watch::WatchArgs;
 
 /// A SIP presence server whose only state is PostgreSQL.
@@ -51,6 +52,9 @@ pub(crate) enum Command {
     Publish(PublishArgs),
     /// Make load for a presence server, this or another one, and check what it does.
     Load(LoadArgs),
+    /// Give phones passwords for digest authentication, in the table `subscriber`.
+    #[command(subcommand)]
+    User(UserCommand),
     /// Open psql on the database.
     Psql(PsqlArgs),
     /// Print the completions of this command line for a shell.
@@ -78,6 +82,18 @@ const READ_BY: &[(&[&str], &[&str])] = &[
     (&["rpc"], &["config", "database_url", "data_dir", "set"]),
     (&["status"], &["config", "database_url", "data_dir", "set"]),
     (&["explain"], &["config", "database_url", "data_dir", "set"]),
+    (
+        &["user", "add"],
+        &["config", "database_url", "data_dir", "set"],
+    ),
+    (
+        &["user", "remove"],
+        &["config", "database_url", "data_dir", "set"],
+    ),
+    (
+        &["user", "list"],
+        &["config", "database_url", "data_dir", "set"],
+    ),
     (&["psql"], &["config", "database_url", "data_dir", "set"]),
     (
         &["config", "check"],

@@ -10,6 +10,7 @@ mod explain;
 mod import;
 mod import_config;
 mod load;
+mod login;
 mod manual;
 mod migrate;
 mod packages;
@@ -22,6 +23,7 @@ mod serve;
 mod settings;
 mod status;
 mod supervise;
+mod user;
 mod user_agent;
 mod watch;
 
@@ -69,6 +71,7 @@ fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Status(args) => runtime()?.block_on(status::run(&settings, &args)),
         Command::Explain(args) => runtime()?.block_on(explain::run(&settings, &args)),
         Command::Load(args) => load::run(&settings, &args),
+        Command::User(command) => runtime()?.block_on(user::run(&settings, &command)),
         Command::Psql(args) => psql::run(&settings, &args),
         Command::Completions { shell } => Ok(manual::completions(shell)),
         Command::Man { folder } => manual::pages(&folder),

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use node::Shutdown;
 use serde_json::json;
-use sip::{Method, RequestBuilder, Response, StatusCode};
+use sip::{Method, RequestBuilder, Response, StatusCode, ViaOut};
 use tokio::time::Instant;
 
 use crate::user_agent::{
@@ -164,37 +164,46 @@ impl Publication {
     }
 
     async fn send(&mut self, agent: &UserAgent, step: Step) -> anyhow::Result<Response> {
-        self.cseq += 1;
-        let via = agent.via().await?;
-        let publisher = self.args.from.as_deref().unwrap_or(&self.args.presentity);
-        let expires = if step == Step::Remove {
-            "0".to_owned()
-        } else {
-            self.expires_s.to_string()
+        let expires = match step {
+            Step::Remove => "0".to_owned(),
+            _ => self.expires_s.to_string(),
         };
-        let mut headers = vec![
-            ("Event", self.args.event.as_str()),
-            ("Expires", expires.as_str()),
-        ];
-        if let Some(tag) = &self.entity_tag {
-            headers.push(("SIP-If-Match", tag));
-        }
-        let request = RequestBuilder {
-            method: &Method::Publish,
-            uri: &self.args.presentity,
-            via: &via,
-            from: &format!("<{publisher}>;tag={}", self.local_tag),
-            to: &format!("<{}>", self.args.presentity),
-            call_id: &self.call_id,
-            cseq: self.cseq,
-            contact: None,
-            headers: &headers,
-            body: (step == Step::Publish)
-                .then_some((self.args.content_type.as_str(), self.body.as_slice())),
-            routes: &[],
+        let Publication {
+            args,
+            body,
+            entity_tag,
+            call_id,
+            local_tag,
+            cseq,
+            ..
+        } = self;
+        let publisher = args.from.as_deref().unwrap_or(&args.presentity);
+        let compose = |via: &ViaOut, authorization: Option<&str>| {
+            *cseq += 1;
+            let mut headers = vec![("Event", args.event.as_str()), ("Expires", &expires)];
+            if let Some(tag) = &*entity_tag {
+                headers.push(("SIP-If-Match", tag));
+            }
+            headers.extend(authorization.map(|value| ("Authorization", value)));
+            let request = RequestBuilder {
+                method: &Method::Publish,
+                uri: &args.presentity,
+                via,
+                from: &format!("<{publisher}>;tag={local_tag}"),
+                to: &format!("<{}>", args.presentity),
+                call_id,
+                cseq: *cseq,
+                contact: None,
+                headers: &headers,
+                body: (step == Step::Publish)
+                    .then_some((args.content_type.as_str(), body.as_slice())),
+                routes: &[],
+            };
+            Ok(request.encode())
         };
-        let bytes = request.encode();
-        agent.request(Method::Publish, &via, bytes).await
+        agent
+            .request(Method::Publish, &args.presentity, compose)
+            .await
     }
 
     /// Keeps the entity-tag of a 2xx and says what happened; anything else is the end.

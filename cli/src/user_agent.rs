@@ -4,6 +4,7 @@
 //! transactions as the notifier's; what arrives is handed out as parsed requests.
 
 use std::net::SocketAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
@@ -16,6 +17,8 @@ use sip::{
 };
 use tokio::sync::{mpsc, oneshot};
 
+use crate::login::{Login, LoginArgs};
+
 /// Where the server is, as `--server` and `--transport` say it.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct ServerArgs {
@@ -25,6 +28,8 @@ pub(crate) struct ServerArgs {
     /// Transport towards the server: udp or tcp.
     #[arg(long, default_value = "udp", value_parser = ["udp", "tcp"])]
     pub(crate) transport: String,
+    #[command(flatten)]
+    pub(crate) login: LoginArgs,
 }
 
 /// Reads a URI that somebody can be: `sip:`, `sips:` or `tel:`.
@@ -43,6 +48,7 @@ pub(crate) struct UserAgent {
     endpoint: Endpoint,
     client: Client<oneshot::Sender<Outcome>>,
     hop: Hop,
+    login: Mutex<Option<Login>>,
     requests: mpsc::UnboundedReceiver<(Request, FlowKey)>,
 }
 
@@ -52,6 +58,7 @@ impl UserAgent {
     /// # Errors
     /// The server's name cannot be resolved, or no socket can be had.
     pub(crate) async fn connect(args: &ServerArgs) -> anyhow::Result<UserAgent> {
+        let login = args.login.read()?;
         let text = format!("sip:{};transport={}", args.server, args.transport);
         let uri =
             Uri::parse(&text).with_context(|| format!("`{}` is not HOST:PORT", args.server))?;
@@ -91,6 +98,7 @@ impl UserAgent {
             endpoint,
             client,
             hop: Hop::Target(target),
+            login: Mutex::new(login),
             requests,
         })
     }
@@ -99,20 +107,49 @@ impl UserAgent {
     ///
     /// # Errors
     /// The TCP connection cannot be made.
-    pub(crate) async fn via(&self) -> anyhow::Result<ViaOut> {
+    async fn via(&self) -> anyhow::Result<ViaOut> {
         self.client
             .via_for(&self.hop)
             .await
             .context("cannot reach the server")
     }
 
-    /// Sends a request and waits for its final response.
+    /// Sends the request that `compose` makes and waits for its final response; once more with the password if the server asks for it.
+    /// `uri` is the Request-URI. `compose` gets a Via and the value of Authorization, and gives each request the next CSeq.
     ///
     /// # Errors
     /// No answer within 64*T1, or the server cannot be reached.
     pub(crate) async fn request(
         &self,
         method: Method,
+        uri: &str,
+        mut compose: impl FnMut(&ViaOut, Option<&str>) -> anyhow::Result<Vec<u8>>,
+    ) -> anyhow::Result<Response> {
+        loop {
+            let authorization = self
+                .login()
+                .as_mut()
+                .and_then(|login| login.authorization(&method, uri));
+            let via = self.via().await?;
+            let bytes = compose(&via, authorization.as_deref())?;
+            let response = self.send(&method, &via, bytes).await?;
+            let again = self
+                .login()
+                .as_mut()
+                .is_some_and(|login| login.learn(&response));
+            if !again {
+                return Ok(response);
+            }
+        }
+    }
+
+    fn login(&self) -> MutexGuard<'_, Option<Login>> {
+        self.login.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn send(
+        &self,
+        method: &Method,
         via: &ViaOut,
         bytes: Vec<u8>,
     ) -> anyhow::Result<Response> {

@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use node::Shutdown;
 use serde_json::json;
 use sip::dialog::DialogView;
-use sip::{Event, HeaderName, Method, Request, RequestBuilder, Response, StatusCode};
+use sip::{Event, HeaderName, Method, Request, RequestBuilder, Response, StatusCode, ViaOut};
 use tokio::time::Instant;
 
 use crate::user_agent::{
@@ -216,13 +216,21 @@ impl Watch {
         agent: &mut UserAgent,
         expires_s: u32,
     ) -> anyhow::Result<Response> {
-        self.dialog.cseq += 1;
-        let via = agent.via().await?;
-        let bytes = self.encode(&via, expires_s)?;
-        agent.request(Method::Subscribe, &via, bytes).await
+        let target = self.dialog.remote_target.clone();
+        let uri = target.unwrap_or_else(|| self.args.presentity.clone());
+        let compose = |via: &ViaOut, authorization: Option<&str>| {
+            self.dialog.cseq += 1;
+            self.encode(via, expires_s, authorization)
+        };
+        agent.request(Method::Subscribe, &uri, compose).await
     }
 
-    fn encode(&self, via: &sip::ViaOut, expires_s: u32) -> anyhow::Result<Vec<u8>> {
+    fn encode(
+        &self,
+        via: &ViaOut,
+        expires_s: u32,
+        authorization: Option<&str>,
+    ) -> anyhow::Result<Vec<u8>> {
         let contact = contact_uri("watcher", via);
         let expires = expires_s.to_string();
         let mut headers = vec![
@@ -232,6 +240,7 @@ impl Watch {
         if let Some(accept) = &self.args.accept {
             headers.push(("Accept", accept));
         }
+        headers.extend(authorization.map(|value| ("Authorization", value)));
         let dialog = &self.dialog;
         if let (Some(remote_tag), Some(remote_target)) = (&dialog.remote_tag, &dialog.remote_target)
         {

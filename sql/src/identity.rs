@@ -1,5 +1,7 @@
 //! Who can prove a password, who may act for whom, and which domains are served.
 
+use tokio_postgres::Row;
+
 use crate::{Store, StoreError, registry};
 
 /// The statements of this area; see [`Store::identity`].
@@ -19,6 +21,29 @@ impl std::fmt::Debug for PasswordHashes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("PasswordHashes(..)")
     }
+}
+
+/// What is stored of a new password: hashes in hexadecimal digits.
+pub struct NewPassword {
+    /// MD5 of user, domain and password.
+    pub ha1: String,
+    /// MD5 of user@domain, domain and password.
+    pub ha1b: String,
+    /// SHA-256 of user, domain and password.
+    pub sha256: String,
+}
+
+/// A user of digest authentication.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subscriber {
+    /// The user's name.
+    pub username: String,
+    /// The user's domain, in lower case.
+    pub domain: String,
+    /// A password can be proven by MD5.
+    pub has_md5: bool,
+    /// A password can be proven by SHA-256.
+    pub has_sha256: bool,
 }
 
 /// The question whether somebody may act for somebody.
@@ -72,6 +97,59 @@ impl Identity<'_> {
             }
         }
         Ok(may)
+    }
+
+    /// Gives a user of a domain a password; says whether the user is new.
+    ///
+    /// # Locks
+    /// The user's row.
+    pub async fn put_subscriber(
+        &self,
+        username: &str,
+        domain: &str,
+        hashes: &NewPassword,
+    ) -> Result<bool, StoreError> {
+        let NewPassword { ha1, ha1b, sha256 } = hashes;
+        let statement = &registry::IDENTITY_PUT_SUBSCRIBER;
+        let rows = self
+            .0
+            .query(statement, &[&username, &domain, ha1, ha1b, sha256])
+            .await?;
+        Ok(rows.first().is_some_and(|row| row.get("is_new")))
+    }
+
+    /// Removes a user of a domain; says whether there was one.
+    ///
+    /// # Locks
+    /// The user's row.
+    pub async fn delete_subscriber(
+        &self,
+        username: &str,
+        domain: &str,
+    ) -> Result<bool, StoreError> {
+        let statement = &registry::IDENTITY_DELETE_SUBSCRIBER;
+        let rows = self.0.query(statement, &[&username, &domain]).await?;
+        Ok(!rows.is_empty())
+    }
+
+    /// Up to `limit` users behind `after` (name and domain), in this order.
+    pub async fn subscribers(
+        &self,
+        after: (&str, &str),
+        limit: i64,
+    ) -> Result<Vec<Subscriber>, StoreError> {
+        let statement = &registry::IDENTITY_LIST_SUBSCRIBERS;
+        let rows = self
+            .0
+            .query(statement, &[&after.0, &after.1, &limit])
+            .await?;
+        let read = |row: &Row| Subscriber {
+            username: row.get("username"),
+            domain: row.get("domain"),
+            has_md5: row.get("has_md5"),
+            has_sha256: row.get("has_sha256"),
+        };
+        Ok(rows.iter().map(read).collect())
     }
 
     /// The domains of the table `domain`, in lower case.

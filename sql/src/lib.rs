@@ -30,7 +30,7 @@ pub use crate::node::{NewNode, Node, NodeRow, Nodes};
 pub use crate::script::Script;
 pub use doorbell::Doorbell;
 pub use error::StoreError;
-pub use identity::{Delegation, Identity, PasswordHashes};
+pub use identity::{Delegation, Identity, NewPassword, PasswordHashes, Subscriber};
 pub use import::dialog::ImportedDialog;
 pub use import::publication::ImportedPublication;
 pub use import::rules::{ImportedDecision, ImportedDocument};

@@ -65,6 +65,9 @@ statements! {
     NODE_FIND_SECRET = "node" "find_secret";
     IDENTITY_LIST_CREDENTIALS = "identity" "list_credentials";
     IDENTITY_LIST_DELEGATED = "identity" "list_delegated";
+    IDENTITY_PUT_SUBSCRIBER = "identity" "put_subscriber";
+    IDENTITY_DELETE_SUBSCRIBER = "identity" "delete_subscriber";
+    IDENTITY_LIST_SUBSCRIBERS = "identity" "list_subscribers";
     IDENTITY_LIST_DOMAINS = "identity" "list_domains";
     MAINTENANCE_DELETE_IDLE_RESOURCES = "maintenance" "delete_idle_resources";
     MAINTENANCE_DELETE_DEAD_NODES = "maintenance" "delete_dead_nodes";

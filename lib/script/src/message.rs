@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use events::Requester;
 use mlua::{IntoLua, Lua, LuaString, Result, UserData, UserDataFields, UserDataMethods, Value};
 use sip::{Headers, NameAddr, Request, Response, Transport};
 
@@ -19,6 +20,8 @@ pub struct Incoming {
     pub local: SocketAddr,
     /// By which transport.
     pub transport: Transport,
+    /// Who sent it, as far as it is proven.
+    pub requester: Requester,
 }
 
 /// How a message came.
@@ -208,6 +211,16 @@ impl UserData for Incoming {
         fields.add_field_method_get("event", |lua, this| {
             bytes(lua, this.request.header_named("Event"))
         });
+        for name in ["identity", "ai"] {
+            fields.add_field_method_get(name, |lua, this| {
+                let identity = this.requester.identity.as_ref();
+                identity.map(|identity| identity.uri()).into_lua(lua)
+            });
+        }
+        fields.add_field_method_get("proof", |lua, this| {
+            this.requester.proof.name().into_lua(lua)
+        });
+        fields.add_field_method_get("may_publish", |_, this| Ok(this.requester.may_publish()));
         fields.add_field_method_get("expires", |_, this| {
             Ok(this.request.expires().ok().flatten())
         });

@@ -186,6 +186,7 @@ impl WorkerState {
             source: arrival.flow.remote,
             local: arrival.flow.local,
             transport: arrival.flow.transport,
+            requester: arrival.requester.clone(),
         };
         let step = machine.route(incoming);
         let running = Running {

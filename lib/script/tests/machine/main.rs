@@ -65,6 +65,7 @@ fn request(text: &str) -> Incoming {
         source: "192.0.2.1:5060".parse().unwrap(),
         local: "192.0.2.9:5070".parse().unwrap(),
         transport: Transport::Udp,
+        requester: Default::default(),
     }
 }
 
