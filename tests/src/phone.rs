@@ -6,6 +6,7 @@
 
 mod check;
 mod dialog;
+mod login;
 mod publisher;
 mod wire;
 
@@ -20,6 +21,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::message::{self, Message, has_param, param};
 pub use check::{State, SubscriptionState};
 pub use dialog::{Dialog, Notify};
+pub use login::{Challenge, Login};
 pub use publisher::Publisher;
 use wire::Wire;
 
@@ -102,6 +104,14 @@ impl Phone {
     /// A UDP phone on 127.0.0.1.
     pub async fn udp(user: &str) -> Phone {
         Phone::udp_at(user, IpAddr::from([127, 0, 0, 1]), None).await
+    }
+
+    /// A UDP phone at another address of this machine, such as 127.0.0.9.
+    pub async fn udp_on(user: &str, address: &str) -> Phone {
+        let ip = address
+            .parse()
+            .unwrap_or_else(|fault| panic!("{address}: {fault}"));
+        Phone::udp_at(user, ip, None).await
     }
 
     /// A UDP phone on ::1.

@@ -13,6 +13,7 @@ mod foreign;
 mod harness;
 mod http;
 mod http_v1;
+mod identity;
 mod import;
 mod isolation;
 mod keys;
