@@ -275,6 +275,7 @@ pub(crate) fn subscribed(outcome: &SubscribeOutcome) -> Answer {
         SubscribeOutcome::NoDialog => {
             Answer::new(StatusCode::CALL_DOES_NOT_EXIST).reason("Subscription Does Not Exist")
         }
+        SubscribeOutcome::Forbidden => forbidden(),
         SubscribeOutcome::OutOfOrder => server_error().reason("CSeq Out Of Order"),
     }
 }

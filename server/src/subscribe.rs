@@ -23,8 +23,11 @@ use crate::write_batch::{DynHash, Lane, Ticket};
 /// Handles a SUBSCRIBE. The row is in the queue when this returns, in the order of arrival; the answer follows the commit.
 pub(crate) fn subscribe(front: &Arc<Front>, arrival: Arrival, secret: &Secret) {
     // Kamailio's handle_subscribe(watcher_uri): the script has decided who watches.
-    let named = arrival.call.as_ref().and_then(|call| call.watcher.clone());
-    let named = named.map(|watcher| Requester::named_by_script(Some(watcher)));
+    let named = arrival.call.as_ref().filter(|call| call.decides);
+    let named = named.map(|call| {
+        let identity = arrival.requester.identity.as_ref();
+        Requester::named_by_script(call.watcher.as_ref().or(identity).cloned())
+    });
     let mut intent = match decide(
         &arrival.request,
         named.as_ref().unwrap_or(&arrival.requester),

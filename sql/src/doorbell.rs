@@ -8,7 +8,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_postgres::{AsyncMessage, Config, NoTls};
 
-use crate::registry;
+use crate::registry::queue;
+use crate::statement::Call;
 
 /// Rest after a connection was lost or refused.
 const RECONNECT_AFTER: Duration = Duration::from_secs(1);
@@ -60,7 +61,7 @@ async fn listen_until_lost(config: &Config, heard: &Notify) -> Result<(), tokio_
         Ok(())
     };
     let listen = async {
-        client.batch_execute(registry::QUEUE_LISTEN.text).await?;
+        client.batch_execute(queue::Listen::STATEMENT.text).await?;
         heard.notify_one();
         // Keep the client alive: dropping it would end the connection.
         std::future::pending::<Result<(), tokio_postgres::Error>>().await

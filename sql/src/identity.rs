@@ -2,7 +2,8 @@
 
 use tokio_postgres::Row;
 
-use crate::{Store, StoreError, registry};
+use crate::registry::identity;
+use crate::{Store, StoreError};
 
 /// The statements of this area; see [`Store::identity`].
 #[derive(Clone, Copy, Debug)]
@@ -65,8 +66,13 @@ impl Identity<'_> {
     ) -> Result<Vec<Option<PasswordHashes>>, StoreError> {
         let usernames: Vec<&str> = accounts.iter().map(|(name, _)| name.as_str()).collect();
         let realms: Vec<&str> = accounts.iter().map(|(_, realm)| realm.as_str()).collect();
-        let statement = &registry::IDENTITY_LIST_CREDENTIALS;
-        let rows = self.0.query(statement, &[&usernames, &realms]).await?;
+        let rows = self
+            .0
+            .query(&identity::ListCredentials {
+                username: &usernames,
+                realm: &realms,
+            })
+            .await?;
         let mut found = vec![None; accounts.len()];
         for row in rows {
             if let Some(place) = place(row.get("place"), &mut found) {
@@ -85,10 +91,13 @@ impl Identity<'_> {
         let identities = column(|asked| &asked.identity);
         let presentities = column(|asked| &asked.presentity_uri);
         let events = column(|asked| &asked.event);
-        let statement = &registry::IDENTITY_LIST_DELEGATED;
         let rows = self
             .0
-            .query(statement, &[&identities, &presentities, &events])
+            .query(&identity::ListDelegated {
+                identity: &identities,
+                presentity_uri: &presentities,
+                event: &events,
+            })
             .await?;
         let mut may = vec![false; asked.len()];
         for row in rows {
@@ -109,11 +118,15 @@ impl Identity<'_> {
         domain: &str,
         hashes: &NewPassword,
     ) -> Result<bool, StoreError> {
-        let NewPassword { ha1, ha1b, sha256 } = hashes;
-        let statement = &registry::IDENTITY_PUT_SUBSCRIBER;
         let rows = self
             .0
-            .query(statement, &[&username, &domain, ha1, ha1b, sha256])
+            .query(&identity::PutSubscriber {
+                username: &username,
+                domain: &domain,
+                ha1: &hashes.ha1,
+                ha1b: &hashes.ha1b,
+                ha1_sha256: &hashes.sha256,
+            })
             .await?;
         Ok(rows.first().is_some_and(|row| row.get("is_new")))
     }
@@ -127,8 +140,13 @@ impl Identity<'_> {
         username: &str,
         domain: &str,
     ) -> Result<bool, StoreError> {
-        let statement = &registry::IDENTITY_DELETE_SUBSCRIBER;
-        let rows = self.0.query(statement, &[&username, &domain]).await?;
+        let rows = self
+            .0
+            .query(&identity::DeleteSubscriber {
+                username: &username,
+                domain: &domain,
+            })
+            .await?;
         Ok(!rows.is_empty())
     }
 
@@ -138,10 +156,13 @@ impl Identity<'_> {
         after: (&str, &str),
         limit: i64,
     ) -> Result<Vec<Subscriber>, StoreError> {
-        let statement = &registry::IDENTITY_LIST_SUBSCRIBERS;
         let rows = self
             .0
-            .query(statement, &[&after.0, &after.1, &limit])
+            .query(&identity::ListSubscribers {
+                after_username: &after.0,
+                after_domain: &after.1,
+                limit: &limit,
+            })
             .await?;
         let read = |row: &Row| Subscriber {
             username: row.get("username"),
@@ -154,7 +175,7 @@ impl Identity<'_> {
 
     /// The domains of the table `domain`, in lower case.
     pub async fn domains(&self) -> Result<Vec<String>, StoreError> {
-        let rows = self.0.query(&registry::IDENTITY_LIST_DOMAINS, &[]).await?;
+        let rows = self.0.query(&identity::ListDomains).await?;
         Ok(rows.iter().map(|row| row.get("domain")).collect())
     }
 }

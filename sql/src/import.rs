@@ -26,11 +26,6 @@ pub enum ImportOutcome {
 #[derive(Clone, Copy, Debug)]
 pub struct Import<'a>(pub(crate) &'a Store);
 
-/// One value of each row.
-fn column<'a, T, V>(rows: &'a [T], value: impl Fn(&'a T) -> V) -> Vec<V> {
-    rows.iter().map(value).collect()
-}
-
 /// The outcome on each input; an input without an answer was not here.
 fn outcomes(inputs: usize, answers: &[Row]) -> Vec<ImportOutcome> {
     let mut outcomes = vec![ImportOutcome::Created; inputs];

@@ -17,7 +17,8 @@ use events::package::Authorization;
 use sip::{Aor, Uri};
 use tokio::sync::Semaphore;
 
-use crate::{Resource, Store, StoreError, registry};
+use crate::registry::script;
+use crate::{Resource, Store, StoreError};
 
 /// How often lists are followed to lists of further owners.
 const MAX_ROUNDS: usize = 4;
@@ -200,15 +201,12 @@ impl Judge {
         }
         let presentity_uri = presentity.uri();
         let rows = store
-            .query(
-                &registry::SCRIPT_LIST_GROUNDS,
-                &[
-                    &presentity_uri,
-                    &watcher.username,
-                    &watcher.domain,
-                    &store.now(),
-                ],
-            )
+            .query(&script::ListGrounds {
+                presentity_uri: &presentity_uri,
+                watcher_username: &watcher.username,
+                watcher_domain: &watcher.domain,
+                now: &store.now(),
+            })
             .await?;
         let Some(first) = rows.first() else {
             return Ok(-1);

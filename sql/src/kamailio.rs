@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use tokio_postgres::Row;
 
-use crate::{Store, StoreError, Tables, registry, route_set};
+use crate::registry::kamailio;
+use crate::statement::batch;
+use crate::{Store, StoreError, Tables, route_set};
 
 /// A row of Kamailio's `presentity`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -153,10 +155,13 @@ impl Kamailio<'_> {
         names: &Tables,
     ) -> Result<BTreeMap<String, BTreeSet<String>>, StoreError> {
         let [presentity, active_watchers, watchers] = names.names();
-        let statement = &registry::KAMAILIO_LIST_COLUMNS;
         let rows = self
             .0
-            .query(statement, &[&presentity, &active_watchers, &watchers])
+            .query(&kamailio::ListColumns {
+                presentity: &presentity,
+                active_watchers: &active_watchers,
+                watchers: &watchers,
+            })
             .await?;
         let mut tables: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for row in rows {
@@ -175,10 +180,12 @@ impl Kamailio<'_> {
         after_id: i64,
         limit: u32,
     ) -> Result<Vec<KamailioPublication>, StoreError> {
-        let statement = &registry::KAMAILIO_LIST_PUBLICATIONS;
         let rows = self
             .0
-            .query(statement, &[&after_id, &i64::from(limit)])
+            .query(&kamailio::ListPublications {
+                after_id: &after_id,
+                limit: &i64::from(limit),
+            })
             .await?;
         Ok(rows.iter().map(publication).collect())
     }
@@ -192,10 +199,12 @@ impl Kamailio<'_> {
         after_id: i64,
         limit: u32,
     ) -> Result<Vec<KamailioDialog>, StoreError> {
-        let statement = &registry::KAMAILIO_LIST_DIALOGS;
         let rows = self
             .0
-            .query(statement, &[&after_id, &i64::from(limit)])
+            .query(&kamailio::ListDialogs {
+                after_id: &after_id,
+                limit: &i64::from(limit),
+            })
             .await?;
         Ok(rows.iter().map(dialog).collect())
     }
@@ -209,10 +218,12 @@ impl Kamailio<'_> {
         after_id: i64,
         limit: u32,
     ) -> Result<Vec<KamailioDecision>, StoreError> {
-        let statement = &registry::KAMAILIO_LIST_DECISIONS;
         let rows = self
             .0
-            .query(statement, &[&after_id, &i64::from(limit)])
+            .query(&kamailio::ListDecisions {
+                after_id: &after_id,
+                limit: &i64::from(limit),
+            })
             .await?;
         Ok(rows.iter().map(decision).collect())
     }
@@ -226,10 +237,12 @@ impl Kamailio<'_> {
         after_id: i64,
         limit: u32,
     ) -> Result<Vec<KamailioDocument>, StoreError> {
-        let statement = &registry::KAMAILIO_LIST_DOCUMENTS;
         let rows = self
             .0
-            .query(statement, &[&after_id, &i64::from(limit)])
+            .query(&kamailio::ListDocuments {
+                after_id: &after_id,
+                limit: &i64::from(limit),
+            })
             .await?;
         Ok(rows.iter().map(document).collect())
     }
@@ -239,8 +252,10 @@ impl Kamailio<'_> {
     /// # Errors
     /// Any [`StoreError`].
     pub async fn existing_publications(&self, ids: &[i64]) -> Result<BTreeSet<i64>, StoreError> {
-        let statement = &registry::KAMAILIO_FIND_PUBLICATIONS;
-        let rows = self.0.query(statement, &[&ids]).await?;
+        let rows = self
+            .0
+            .query(&kamailio::FindPublications { id: &ids })
+            .await?;
         Ok(rows.iter().map(|row| row.get("id")).collect())
     }
 
@@ -252,13 +267,17 @@ impl Kamailio<'_> {
         &self,
         keys: &[(String, String, String)],
     ) -> Result<BTreeSet<usize>, StoreError> {
-        let call_id: Vec<&str> = keys.iter().map(|key| key.0.as_str()).collect();
-        let to_tag: Vec<&str> = keys.iter().map(|key| key.1.as_str()).collect();
-        let from_tag: Vec<&str> = keys.iter().map(|key| key.2.as_str()).collect();
-        let statement = &registry::KAMAILIO_FIND_DIALOGS;
         let rows = self
             .0
-            .query(statement, &[&call_id, &to_tag, &from_tag])
+            .query(&batch!(
+                keys,
+                |key| kamailio::FindDialogs {
+                    callid: &key.0,
+                    to_tag: &key.1,
+                    from_tag: &key.2,
+                },
+                Once {}
+            ))
             .await?;
         Ok(rows.iter().map(place).collect())
     }

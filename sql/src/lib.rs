@@ -22,6 +22,7 @@ mod ringer;
 mod rounds;
 mod route_set;
 mod script;
+mod statement;
 mod store;
 mod subscription;
 mod watcher;
@@ -52,8 +53,9 @@ pub use quarantine::{Part, Quarantine, Refused};
 pub use queue::{
     Claimed, Claiming, Decided, LastChange, NextChange, Queue, Renewed, SettledResource, TakenState,
 };
-pub use registry::{STATEMENTS, Statement};
+pub use registry::STATEMENTS;
 pub use ringer::Ringer;
+pub use statement::Statement;
 pub use store::{SESSION_SETTINGS, Store, StoreOptions};
 pub use subscription::Subscriptions;
 pub use subscription::notice::{
@@ -72,18 +74,6 @@ pub struct Resource {
     pub presentity_uri: String,
     /// Name of the event package as Kamailio's `event` column has it: `presence`, `dialog;sla`.
     pub event: String,
-}
-
-impl Resource {
-    /// The two columns as arrays.
-    fn columns<'a>(
-        resources: impl IntoIterator<Item = &'a Resource>,
-    ) -> (Vec<&'a str>, Vec<&'a str>) {
-        resources
-            .into_iter()
-            .map(|resource| (resource.presentity_uri.as_str(), resource.event.as_str()))
-            .unzip()
-    }
 }
 
 /// The index that a column with an ordinal from 1 stands for.

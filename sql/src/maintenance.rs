@@ -2,7 +2,8 @@
 //!
 //! Each step of cleaning is a function of the schema (`V24__sweep_publications.sql` to `V27__cleanup.sql`), which `presence_cleanup` is made of as well.
 
-use crate::{Store, StoreError, registry};
+use crate::registry::maintenance;
+use crate::{Store, StoreError};
 
 /// The statements of this area; see [`Store::maintenance`].
 #[derive(Clone, Copy, Debug)]
@@ -18,7 +19,7 @@ impl Maintenance<'_> {
     pub async fn delete_idle_resources(&self, limit: u32) -> Result<u64, StoreError> {
         let limit = i64::from(limit);
         self.0
-            .clean(&registry::MAINTENANCE_DELETE_IDLE_RESOURCES, &[&limit])
+            .clean(&maintenance::DeleteIdleResources { limit: &limit })
             .await
     }
 
@@ -29,8 +30,6 @@ impl Maintenance<'_> {
     /// # Errors
     /// Any [`StoreError`].
     pub async fn delete_dead_nodes(&self) -> Result<u64, StoreError> {
-        self.0
-            .clean(&registry::MAINTENANCE_DELETE_DEAD_NODES, &[])
-            .await
+        self.0.clean(&maintenance::DeleteDeadNodes).await
     }
 }

@@ -4,7 +4,8 @@ mod row;
 
 use std::time::SystemTime;
 
-use crate::{Store, StoreError, registry};
+use crate::registry::node;
+use crate::{Store, StoreError};
 
 pub use row::NodeRow;
 
@@ -54,20 +55,17 @@ impl Nodes<'_> {
     pub async fn register(&self, node: &NewNode) -> Result<Option<i64>, StoreError> {
         let rows = self
             .0
-            .query(
-                &registry::NODE_PUT_NODE,
-                &[
-                    &node.kind,
-                    &node.host,
-                    &node.pid,
-                    &node.address,
-                    &node.version,
-                    &node.events,
-                    &self.0.now(),
-                    &self.0.uri_match(),
-                    &node.default_policy,
-                ],
-            )
+            .query(&node::PutNode {
+                kind: &node.kind,
+                host: &node.host,
+                pid: &node.pid,
+                address: &node.address,
+                version: &node.version,
+                events: &node.events,
+                now: &self.0.now(),
+                uri_match: &self.0.uri_match(),
+                default_policy: &node.default_policy,
+            })
             .await?;
         Ok(rows.first().map(|row| row.get("id")))
     }
@@ -79,7 +77,10 @@ impl Nodes<'_> {
     pub async fn heartbeat(&self, id: i64) -> Result<bool, StoreError> {
         Ok(self
             .0
-            .execute(&registry::NODE_PUT_HEARTBEAT, &[&id, &self.0.now()])
+            .execute(&node::PutHeartbeat {
+                id: &id,
+                now: &self.0.now(),
+            })
             .await?
             == 1)
     }
@@ -90,7 +91,7 @@ impl Nodes<'_> {
     /// Any [`StoreError`].
     pub async fn deregister(&self, id: i64) -> Result<(), StoreError> {
         self.0
-            .execute(&registry::NODE_DELETE_NODE, &[&id])
+            .execute(&node::DeleteNode { id: &id })
             .await
             .map(|_| ())
     }
@@ -100,7 +101,7 @@ impl Nodes<'_> {
     /// # Errors
     /// Any [`StoreError`].
     pub async fn list(&self) -> Result<Vec<Node>, StoreError> {
-        let rows = self.0.query(&registry::NODE_LIST_NODES, &[]).await?;
+        let rows = self.0.query(&node::ListNodes).await?;
         Ok(rows
             .iter()
             .map(|row| Node {
@@ -125,7 +126,7 @@ impl Nodes<'_> {
     /// # Errors
     /// Any [`StoreError`].
     pub async fn cluster_secret(&self) -> Result<Vec<u8>, StoreError> {
-        let rows = self.0.query(&registry::NODE_FIND_SECRET, &[]).await?;
+        let rows = self.0.query(&node::FindSecret).await?;
         rows.first()
             .map(|row| row.get("secret"))
             .ok_or_else(|| no_row("node.find_secret"))

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use tokio_postgres::Row;
 
+use crate::registry::operator;
 use crate::watcher::whole_seconds;
-use crate::{Part, Resource, Store, StoreError, registry};
+use crate::{Part, Resource, Store, StoreError};
 
 /// Most rows that one cleaning statement ends or removes of a kind.
 const CLEANING_BATCH: i32 = 1000;
@@ -252,17 +253,14 @@ impl Operator<'_> {
     ) -> Result<Vec<ListedPresentity>, StoreError> {
         let rows = self
             .0
-            .query(
-                &registry::OPERATOR_LIST_PRESENTITIES,
-                &[
-                    &page.after,
-                    &i64::from(page.limit),
-                    &user,
-                    &domain,
-                    &with_body,
-                    &self.0.now(),
-                ],
-            )
+            .query(&operator::ListPresentities {
+                after: &page.after,
+                limit: &i64::from(page.limit),
+                username: &user,
+                domain: &domain,
+                with_body: &with_body,
+                now: &self.0.now(),
+            })
             .await?;
         Ok(rows.iter().map(listed_presentity).collect())
     }
@@ -278,10 +276,11 @@ impl Operator<'_> {
     ) -> Result<Vec<ListedWatcher>, StoreError> {
         let rows = self
             .0
-            .query(
-                &registry::OPERATOR_LIST_WATCHERS,
-                &[&presentity_uri, &page.after, &i64::from(page.limit)],
-            )
+            .query(&operator::ListWatchers {
+                presentity_uri: &presentity_uri,
+                after: &page.after,
+                limit: &i64::from(page.limit),
+            })
             .await?;
         Ok(rows.iter().map(listed_watcher).collect())
     }
@@ -304,10 +303,13 @@ impl Operator<'_> {
         let (file_uri, filename) = file.unzip();
         let rows = self
             .0
-            .query(
-                &registry::OPERATOR_REFRESH_WATCHERS,
-                &[&presentity_uri, &event, &kind, &file_uri, &filename],
-            )
+            .query(&operator::RefreshWatchers {
+                presentity_uri: &presentity_uri,
+                event: &event,
+                kind: &kind,
+                file_uri: &file_uri,
+                filename: &filename,
+            })
             .await?;
         Ok(first(&rows, "watchers"))
     }
@@ -327,10 +329,10 @@ impl Operator<'_> {
         require_bounded(presentity_uri, event)?;
         let rows = self
             .0
-            .query(
-                &registry::OPERATOR_UPDATE_WATCHERS,
-                &[&presentity_uri, &event],
-            )
+            .query(&operator::UpdateWatchers {
+                presentity_uri: &presentity_uri,
+                event: &event,
+            })
             .await?;
         Ok(rows.first().and_then(|row| row.get("changed")))
     }
@@ -345,10 +347,11 @@ impl Operator<'_> {
     pub async fn clean_up(&self, cleaning: Cleaning) -> Result<u64, StoreError> {
         let waiting_s = whole_seconds(cleaning.waiting);
         self.0
-            .clean(
-                &registry::OPERATOR_CLEANUP,
-                &[&CLEANING_BATCH, &cleaning.quiet, &waiting_s],
-            )
+            .clean(&operator::Cleanup {
+                limit: &CLEANING_BATCH,
+                quiet: &cleaning.quiet,
+                waiting_s: &waiting_s,
+            })
             .await
     }
 
@@ -357,10 +360,7 @@ impl Operator<'_> {
     /// # Errors
     /// Any [`StoreError`].
     pub async fn ping(&self) -> Result<(), StoreError> {
-        self.0
-            .query(&registry::OPERATOR_PING, &[])
-            .await
-            .map(|_| ())
+        self.0.query(&operator::Ping).await.map(|_| ())
     }
 
     /// All processes.
@@ -368,10 +368,7 @@ impl Operator<'_> {
     /// # Errors
     /// Any [`StoreError`].
     pub async fn list_processes(&self) -> Result<Vec<Process>, StoreError> {
-        let rows = self
-            .0
-            .query(&registry::OPERATOR_LIST_PROCESSES, &[])
-            .await?;
+        let rows = self.0.query(&operator::ListProcesses).await?;
         let process = |row: &Row| Process {
             kind: row.get("kind"),
             host: row.get("host"),
@@ -393,7 +390,9 @@ impl Operator<'_> {
     pub async fn find_backlog(&self, patience: Duration) -> Result<Backlog, StoreError> {
         let rows = self
             .0
-            .query(&registry::OPERATOR_FIND_BACKLOG, &[&patience.as_secs_f64()])
+            .query(&operator::FindBacklog {
+                patience_s: &patience.as_secs_f64(),
+            })
             .await?;
         let backlog = |row: &Row| Backlog {
             resources: row.get("resources"),
@@ -415,7 +414,7 @@ impl Operator<'_> {
     pub async fn count_failing(&self, many: i32) -> Result<Failing, StoreError> {
         let rows = self
             .0
-            .query(&registry::OPERATOR_COUNT_FAILING, &[&many])
+            .query(&operator::CountFailing { many: &many })
             .await?;
         let failing = |row: &Row| Failing {
             dialogs: row.get("dialogs"),
@@ -437,7 +436,9 @@ impl Operator<'_> {
     ) -> Result<Vec<OwedResource>, StoreError> {
         let rows = self
             .0
-            .query(&registry::OPERATOR_LIST_BACKLOG, &[&presentity_uri])
+            .query(&operator::ListBacklog {
+                presentity_uri: &presentity_uri,
+            })
             .await?;
         let owed = |row: &Row| OwedResource {
             event: row.get("event"),
@@ -462,10 +463,10 @@ impl Operator<'_> {
     ) -> Result<(Vec<SetAside>, i64), StoreError> {
         let rows = self
             .0
-            .query(
-                &registry::OPERATOR_LIST_SET_ASIDE,
-                &[&presentity_uri, &i64::from(limit)],
-            )
+            .query(&operator::ListSetAside {
+                presentity_uri: &presentity_uri,
+                limit: &i64::from(limit),
+            })
             .await?;
         let set_aside = |row: &Row| SetAside {
             resource: Resource {
@@ -494,10 +495,11 @@ impl Operator<'_> {
     ) -> Result<Vec<WatchedBy>, StoreError> {
         let rows = self
             .0
-            .query(
-                &registry::OPERATOR_LIST_SUBSCRIPTIONS,
-                &[&resource.presentity_uri, &resource.event, &i64::from(limit)],
-            )
+            .query(&operator::ListSubscriptions {
+                presentity_uri: &resource.presentity_uri,
+                event: &resource.event,
+                limit: &i64::from(limit),
+            })
             .await?;
         let watched = |row: &Row| WatchedBy {
             event: row.get("event"),
@@ -530,15 +532,12 @@ impl Operator<'_> {
     ) -> Result<Vec<ListedSubscription>, StoreError> {
         let rows = self
             .0
-            .query(
-                &registry::OPERATOR_LIST_RESOURCE_SUBSCRIPTIONS,
-                &[
-                    &resource.presentity_uri,
-                    &resource.event,
-                    &page.after,
-                    &i64::from(page.limit),
-                ],
-            )
+            .query(&operator::ListResourceSubscriptions {
+                presentity_uri: &resource.presentity_uri,
+                event: &resource.event,
+                after: &page.after,
+                limit: &i64::from(page.limit),
+            })
             .await?;
         let listed = |row: &Row| ListedSubscription {
             id: row.get("id"),
@@ -558,7 +557,9 @@ impl Operator<'_> {
     pub async fn list_events(&self, presentity_uri: &str) -> Result<Vec<String>, StoreError> {
         let rows = self
             .0
-            .query(&registry::OPERATOR_LIST_EVENTS, &[&presentity_uri])
+            .query(&operator::ListEvents {
+                presentity_uri: &presentity_uri,
+            })
             .await?;
         Ok(rows.iter().map(|row| row.get("event")).collect())
     }

@@ -4,18 +4,15 @@ mod input;
 mod mark;
 mod source;
 
-use std::time::SystemTime;
-
 use bytes::Bytes;
 use events::{
     BodyNote, ChangeKind, FeatureChange, FeatureOwner, NewPublication, Priority, PublicationChange,
     PublishOutcome, TagChange,
 };
-use tokio_postgres::Row;
-use tokio_postgres::types::ToSql;
 
-use crate::registry::Statement;
-use crate::{Resource, Store, StoreError, ordinal, registry, rounds};
+use crate::registry::publication;
+use crate::statement::{Call, batch};
+use crate::{Resource, Store, StoreError, ordinal, rounds};
 
 pub use input::DocumentSource;
 pub use mark::{Mark, MarkOf};
@@ -102,17 +99,49 @@ impl Publications<'_> {
         &self,
         rows: &[NewPublication],
     ) -> Result<Vec<PublishOutcome>, StoreError> {
-        let columns = NewColumns::of(rows);
+        let (priority, by_age) = priorities(rows.iter().map(|row| row.priority));
+        let new = batch!(
+            rows,
+            |row| publication::CreateBatch {
+                username: &row.aor.username,
+                domain: &row.aor.domain,
+                event: &row.event,
+                entity_tag: &row.entity_tag,
+                granted_s: i64::from(row.granted_s),
+                content_type: &row.content_type,
+                body: &row.body[..],
+                sender: &row.sender,
+                has_dialog: row.note.has_dialog,
+                ended: ended_literal(&row.note),
+            },
+            Once {
+                now: self.0.now(),
+                priority: priority,
+                by_age: by_age,
+            }
+        );
+        let found = publication::RenewBatch {
+            username: new.username,
+            domain: new.domain,
+            event: new.event,
+            entity_tag: new.entity_tag,
+            granted_s: new.granted_s,
+            content_type: new.content_type,
+            body: new.body,
+            sender: new.sender,
+            has_dialog: new.has_dialog,
+            ended: new.ended,
+            now: new.now,
+            priority: new.priority,
+            by_age: new.by_age,
+        };
         for _ in 0..ATTEMPTS {
-            let statement = &registry::PUBLICATION_CREATE_BATCH;
-            let created = columns.execute(self.0, statement).await?;
+            let created = self.0.execute(&new).await?;
             if created == rows.len() as u64 {
                 let first = |row: &NewPublication| stored(&row.entity_tag, row.granted_s);
                 return Ok(rows.iter().map(first).collect());
             }
-            let answers = columns
-                .query(self.0, &registry::PUBLICATION_RENEW_BATCH)
-                .await?;
+            let answers = self.0.query(&found).await?;
             // One that was found may have been swept away meanwhile: then there is place for it now.
             if answers.len() == rows.len() {
                 let mut outcomes = vec![PublishOutcome::ConditionFailed; rows.len()];
@@ -126,7 +155,7 @@ impl Publications<'_> {
             }
         }
         Err(StoreError::Unavailable {
-            statement: registry::PUBLICATION_CREATE_BATCH.name,
+            statement: publication::CreateBatch::STATEMENT.name,
             reason: "rows come and go too fast".to_owned(),
         })
     }
@@ -162,13 +191,19 @@ impl Publications<'_> {
         if resources.is_empty() {
             return Ok(Listed::default());
         }
-        let (presentity_uri, event) = Resource::columns(resources);
         let found = self
             .0
-            .query(
-                &registry::PUBLICATION_LIST_LIVE,
-                &[&presentity_uri, &event, &self.0.now(), &self.0.hard_state()],
-            )
+            .query(&batch!(
+                resources,
+                |resource| publication::ListLive {
+                    presentity_uri: &resource.presentity_uri,
+                    event: &resource.event,
+                },
+                Once {
+                    now: self.0.now(),
+                    documents: self.0.hard_state(),
+                }
+            ))
             .await?;
         let mut listed = Listed::default();
         for row in &found {
@@ -189,13 +224,19 @@ impl Publications<'_> {
         if resources.is_empty() {
             return Ok((Vec::new(), Listed::default()));
         }
-        let (presentity_uri, event) = Resource::columns(resources);
         let found = self
             .0
-            .query(
-                &registry::PUBLICATION_LIST_CLAIMED,
-                &[&presentity_uri, &event, &self.0.now(), &self.0.hard_state()],
-            )
+            .query(&batch!(
+                resources,
+                |resource| publication::ListClaimed {
+                    presentity_uri: &resource.presentity_uri,
+                    event: &resource.event,
+                },
+                Once {
+                    now: self.0.now(),
+                    documents: self.0.hard_state(),
+                }
+            ))
             .await?;
         let (mut claimed, mut listed) = (Vec::<ClaimedViews>::new(), Listed::default());
         for row in &found {
@@ -245,24 +286,21 @@ impl Publications<'_> {
         let lifetime_s = change.lifetime_s.map(i64::from);
         let stored = self
             .0
-            .execute(
-                &registry::PUBLICATION_PUT_FEATURE,
-                &[
-                    &username,
-                    &domain,
-                    &change.event,
-                    &call_id,
-                    &to_tag,
-                    &from_tag,
-                    &remote_cseq,
-                    &ruid,
-                    &change.entity_tag,
-                    &change.content_type,
-                    &change.body.as_ref(),
-                    &lifetime_s,
-                    &self.0.now(),
-                ],
-            )
+            .execute(&publication::PutFeature {
+                username: &username,
+                domain: &domain,
+                event: &change.event,
+                callid: &call_id,
+                to_tag: &to_tag,
+                from_tag: &from_tag,
+                remote_cseq: &remote_cseq,
+                ruid: &ruid,
+                entity_tag: &change.entity_tag,
+                content_type: &change.content_type,
+                body: &change.body.as_ref(),
+                lifetime_s: &lifetime_s,
+                now: &self.0.now(),
+            })
             .await?;
         Ok(stored > 0)
     }
@@ -276,10 +314,10 @@ impl Publications<'_> {
     /// Any [`StoreError`].
     pub async fn expire_batch(&self, limit: u32, quiet: bool) -> Result<u64, StoreError> {
         self.0
-            .clean(
-                &registry::PUBLICATION_EXPIRE_BATCH,
-                &[&i64::from(limit), &quiet],
-            )
+            .clean(&publication::ExpireBatch {
+                limit: &i64::from(limit),
+                quiet: &quiet,
+            })
             .await
     }
 
@@ -292,7 +330,9 @@ impl Publications<'_> {
     /// Any [`StoreError`].
     pub async fn postpone_batch(&self, limit: u32) -> Result<u64, StoreError> {
         self.0
-            .clean(&registry::PUBLICATION_POSTPONE_BATCH, &[&i64::from(limit)])
+            .clean(&publication::PostponeBatch {
+                limit: &i64::from(limit),
+            })
             .await
     }
 
@@ -308,11 +348,11 @@ impl Publications<'_> {
         let limit = i64::from(limit);
         let handed_on = self
             .0
-            .clean(&registry::PUBLICATION_HAND_ON_ENDS, &[&limit])
+            .clean(&publication::HandOnEnds { limit: &limit })
             .await?;
         let deleted = self
             .0
-            .clean(&registry::PUBLICATION_DELETE_REMOVED, &[&limit])
+            .clean(&publication::DeleteRemoved { limit: &limit })
             .await?;
         Ok(handed_on + deleted)
     }
@@ -322,58 +362,31 @@ impl Publications<'_> {
         &self,
         rows: &[&PublicationChange],
     ) -> Result<Vec<PublishOutcome>, StoreError> {
-        let presentity_uri: Vec<String> = rows.iter().map(|row| row.aor.uri()).collect();
-        let event: Vec<&str> = rows.iter().map(|row| row.event.as_str()).collect();
-        let if_match: Vec<&str> = rows.iter().map(|row| row.if_match.as_str()).collect();
-        let entity_tag: Vec<&str> = rows.iter().map(|row| row.entity_tag.as_str()).collect();
-        let kind: Vec<&str> = rows.iter().map(|row| verb(&row.kind)).collect();
-        let granted_s: Vec<i64> = rows.iter().map(|row| row.granted_s.into()).collect();
-        let states: Vec<Option<(&str, &[u8], &BodyNote)>> =
-            rows.iter().map(|row| state(&row.kind)).collect();
-        let content_type: Vec<Option<&str>> = states
-            .iter()
-            .map(|state| state.map(|(content_type, ..)| content_type))
-            .collect();
-        let sender: Vec<Option<&str>> = rows.iter().map(|row| row.sender.as_deref()).collect();
-        let keeps_tag: Vec<bool> = rows
-            .iter()
-            .map(|row| row.tag_change == TagChange::Kept)
-            .collect();
-        let has_dialog: Vec<bool> = states
-            .iter()
-            .map(|state| state.is_some_and(|(.., note)| note.has_dialog))
-            .collect();
-        let ended: Vec<Option<String>> = states
-            .iter()
-            .map(|state| state.and_then(|(.., note)| ended_literal(note)))
-            .collect();
-        let body: Vec<Option<&[u8]>> = states
-            .iter()
-            .map(|state| state.map(|(_, body, _)| body))
-            .collect();
         let (priority, by_age) = priorities(rows.iter().map(|row| row.priority));
         let answers = self
             .0
-            .query(
-                &registry::PUBLICATION_CHANGE_BATCH,
-                &[
-                    &presentity_uri,
-                    &event,
-                    &if_match,
-                    &entity_tag,
-                    &kind,
-                    &granted_s,
-                    &content_type,
-                    &body,
-                    &sender,
-                    &keeps_tag,
-                    &has_dialog,
-                    &ended,
-                    &self.0.now(),
-                    &priority,
-                    &by_age,
-                ],
-            )
+            .query(&batch!(
+                rows,
+                |row| publication::ChangeBatch {
+                    presentity_uri: row.aor.uri(),
+                    event: &row.event,
+                    if_match: &row.if_match,
+                    entity_tag: &row.entity_tag,
+                    kind: verb(&row.kind),
+                    granted_s: i64::from(row.granted_s),
+                    content_type: state(&row.kind).map(|(content_type, ..)| content_type),
+                    body: state(&row.kind).map(|(_, body, _)| body),
+                    sender: row.sender.as_deref(),
+                    keeps_tag: row.tag_change == TagChange::Kept,
+                    has_dialog: state(&row.kind).is_some_and(|(.., note)| note.has_dialog),
+                    ended: state(&row.kind).and_then(|(.., note)| ended_literal(note)),
+                },
+                Once {
+                    now: self.0.now(),
+                    priority: priority,
+                    by_age: by_age,
+                }
+            ))
             .await?;
         let mut outcomes = vec![PublishOutcome::ConditionFailed; rows.len()];
         for answer in &answers {
@@ -390,78 +403,6 @@ impl Publications<'_> {
             }
         }
         Ok(outcomes)
-    }
-}
-
-/// Initial publications, column by column: the parameters of two statements.
-struct NewColumns<'a> {
-    username: Vec<&'a str>,
-    domain: Vec<&'a str>,
-    event: Vec<&'a str>,
-    entity_tag: Vec<&'a str>,
-    granted_s: Vec<i64>,
-    content_type: Vec<&'a str>,
-    body: Vec<&'a [u8]>,
-    sender: Vec<&'a str>,
-    has_dialog: Vec<bool>,
-    ended: Vec<Option<String>>,
-    priority: Option<Vec<Option<i64>>>,
-    by_age: bool,
-}
-
-impl<'a> NewColumns<'a> {
-    fn of(rows: &'a [NewPublication]) -> NewColumns<'a> {
-        let (priority, by_age) = priorities(rows.iter().map(|row| row.priority));
-        NewColumns {
-            username: rows.iter().map(|row| row.aor.username.as_str()).collect(),
-            domain: rows.iter().map(|row| row.aor.domain.as_str()).collect(),
-            event: rows.iter().map(|row| row.event.as_str()).collect(),
-            entity_tag: rows.iter().map(|row| row.entity_tag.as_str()).collect(),
-            granted_s: rows.iter().map(|row| row.granted_s.into()).collect(),
-            content_type: rows.iter().map(|row| row.content_type.as_str()).collect(),
-            body: rows.iter().map(|row| row.body.as_ref()).collect(),
-            sender: rows.iter().map(|row| row.sender.as_str()).collect(),
-            has_dialog: rows.iter().map(|row| row.note.has_dialog).collect(),
-            ended: rows.iter().map(|row| ended_literal(&row.note)).collect(),
-            priority,
-            by_age,
-        }
-    }
-
-    async fn execute(
-        &self,
-        store: &Store,
-        statement: &'static Statement,
-    ) -> Result<u64, StoreError> {
-        let now = store.now();
-        store.execute(statement, &self.parameters(&now)).await
-    }
-
-    async fn query(
-        &self,
-        store: &Store,
-        statement: &'static Statement,
-    ) -> Result<Vec<Row>, StoreError> {
-        let now = store.now();
-        store.query(statement, &self.parameters(&now)).await
-    }
-
-    fn parameters<'p>(&'p self, now: &'p Option<SystemTime>) -> [&'p (dyn ToSql + Sync); 13] {
-        [
-            &self.username,
-            &self.domain,
-            &self.event,
-            &self.entity_tag,
-            &self.granted_s,
-            &self.content_type,
-            &self.body,
-            &self.sender,
-            &self.has_dialog,
-            &self.ended,
-            now,
-            &self.priority,
-            &self.by_age,
-        ]
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::time::SystemTime;
 
-use crate::{Resource, Store, StoreError, registry};
+use crate::registry::quarantine;
+use crate::statement::batch;
+use crate::{Resource, Store, StoreError};
 
 /// A part of a resource that cannot be worked on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,28 +47,21 @@ impl Quarantine<'_> {
         if refused.is_empty() {
             return Ok(());
         }
-        let (presentity_uri, event) =
-            Resource::columns(refused.iter().map(|refused| &refused.resource));
-        let dialog: Vec<i64> = refused
-            .iter()
-            .map(|refused| refused.part.number())
-            .collect();
-        let text = |text: fn(&Refused) -> &str| -> Vec<&str> { refused.iter().map(text).collect() };
-        let sqlstate = text(|refused| &refused.sqlstate);
-        let message = text(|refused| &refused.message);
         self.0
-            .execute(
-                &registry::QUARANTINE_PUT_REFUSED,
-                &[
-                    &presentity_uri,
-                    &event,
-                    &dialog,
-                    &step,
-                    &sqlstate,
-                    &message,
-                    &self.0.now(),
-                ],
-            )
+            .execute(&batch!(
+                refused,
+                |refused| quarantine::PutRefused {
+                    presentity_uri: &refused.resource.presentity_uri,
+                    event: &refused.resource.event,
+                    dialog: refused.part.number(),
+                    sqlstate: &refused.sqlstate,
+                    message: &refused.message,
+                },
+                Once {
+                    step: step,
+                    now: self.0.now(),
+                }
+            ))
             .await
             .map(|_| ())
     }
@@ -85,14 +80,16 @@ impl Quarantine<'_> {
         if resources.is_empty() {
             return Ok(());
         }
-        let (presentity_uri, event) =
-            Resource::columns(resources.iter().map(|(resource, _)| resource));
-        let suspect: Vec<SystemTime> = resources.iter().map(|(_, suspect)| *suspect).collect();
         self.0
-            .execute(
-                &registry::QUARANTINE_DELETE_DONE,
-                &[&presentity_uri, &event, &suspect],
-            )
+            .execute(&batch!(
+                resources,
+                |done| quarantine::DeleteDone {
+                    presentity_uri: &done.0.presentity_uri,
+                    event: &done.0.event,
+                    suspect: done.1,
+                },
+                Once {}
+            ))
             .await
             .map(|_| ())
     }

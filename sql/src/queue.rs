@@ -6,7 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use tokio_postgres::Row;
 
-use crate::{Resource, Seen, Store, StoreError, ordinal, registry};
+use crate::registry::queue;
+use crate::statement::batch;
+use crate::{Resource, Seen, Store, StoreError, ordinal};
 
 /// A resource that this notifier holds until its lease ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -169,24 +171,24 @@ impl Queue<'_> {
         &self,
         claiming: &Claiming<'_>,
     ) -> Result<(Vec<Claimed>, Option<Duration>), StoreError> {
-        let (apart_uri, apart_event) = Resource::columns(claiming.apart);
+        let apart = claiming.apart.iter();
+        let (apart_uri, apart_event): (Vec<&str>, Vec<&str>) = apart
+            .map(|resource| (resource.presentity_uri.as_str(), resource.event.as_str()))
+            .unzip();
         let rows = self
             .0
-            .query(
-                &registry::QUEUE_CLAIM,
-                &[
-                    &claiming.owner,
-                    &claiming.held,
-                    &i64::from(claiming.limit),
-                    &claiming.lease.as_secs_f64(),
-                    &claiming.waitn.as_secs_f64(),
-                    &self.0.now(),
-                    &claiming.horizon.as_secs_f64(),
-                    &i64::from(claiming.decisions),
-                    &apart_uri,
-                    &apart_event,
-                ],
-            )
+            .query(&queue::Claim {
+                owner: &claiming.owner,
+                held: &claiming.held,
+                limit: &i64::from(claiming.limit),
+                lease_s: &claiming.lease.as_secs_f64(),
+                waitn_s: &claiming.waitn.as_secs_f64(),
+                now: &self.0.now(),
+                horizon_s: &claiming.horizon.as_secs_f64(),
+                decisions: &i64::from(claiming.decisions),
+                apart_uri: &apart_uri,
+                apart_event: &apart_event,
+            })
             .await?;
         let next_due_s = |row: &Row| row.get::<_, Option<f64>>("next_due_s");
         let next = rows.last().and_then(next_due_s);
@@ -204,16 +206,13 @@ impl Queue<'_> {
     pub async fn list_due(&self, claiming: &Claiming<'_>) -> Result<Vec<Resource>, StoreError> {
         let rows = self
             .0
-            .query(
-                &registry::QUEUE_LIST_DUE,
-                &[
-                    &claiming.owner,
-                    &claiming.held,
-                    &i64::from(claiming.limit),
-                    &self.0.now(),
-                    &i64::from(claiming.decisions),
-                ],
-            )
+            .query(&queue::ListDue {
+                owner: &claiming.owner,
+                held: &claiming.held,
+                limit: &i64::from(claiming.limit),
+                now: &self.0.now(),
+                decisions: &i64::from(claiming.decisions),
+            })
             .await?;
         Ok(rows.iter().map(resource).collect())
     }
@@ -235,10 +234,13 @@ impl Queue<'_> {
         let (lease_s, waitn_s) = (lease.as_secs_f64(), waitn.as_secs_f64());
         let rows = self
             .0
-            .query(
-                &registry::QUEUE_CLAIM_OVERDUE,
-                &[&owner, &held, &lease_s, &waitn_s, &self.0.now()],
-            )
+            .query(&queue::ClaimOverdue {
+                owner: &owner,
+                held: &held,
+                lease_s: &lease_s,
+                waitn_s: &waitn_s,
+                now: &self.0.now(),
+            })
             .await?;
         Ok(rows.first().map(Claimed::from_row))
     }
@@ -259,14 +261,20 @@ impl Queue<'_> {
         if resources.is_empty() {
             return Ok(Vec::new());
         }
-        let (presentity_uri, event) = Resource::columns(resources);
-        let lease_s = lease.as_secs_f64();
         let rows = self
             .0
-            .query(
-                &registry::QUEUE_RENEW,
-                &[&owner, &presentity_uri, &event, &lease_s, &self.0.now()],
-            )
+            .query(&batch!(
+                resources,
+                |resource| queue::Renew {
+                    presentity_uri: &resource.presentity_uri,
+                    event: &resource.event,
+                },
+                Once {
+                    owner: owner,
+                    lease_s: lease.as_secs_f64(),
+                    now: self.0.now(),
+                }
+            ))
             .await?;
         let renewed = |row: &Row| match row.get("renewed") {
             true => Renewed::Renewed,
@@ -294,49 +302,27 @@ impl Queue<'_> {
         if resources.is_empty() {
             return Ok(Vec::new());
         }
-        let (presentity_uri, event) =
-            Resource::columns(resources.iter().map(|settled| &settled.resource));
-        let claim: Vec<i64> = resources.iter().map(|settled| settled.claim).collect();
-        let state_taken: Vec<bool> = resources
-            .iter()
-            .map(|settled| settled.taken != TakenState::Some)
-            .collect();
-        let next_change_s: Vec<Option<f64>> = resources
-            .iter()
-            .map(|settled| settled.next_change.seconds())
-            .collect();
-        let decided_rules: Vec<Option<i64>> = resources
-            .iter()
-            .map(|settled| settled.decided.number())
-            .collect();
-        let doubted: Vec<bool> = resources
-            .iter()
-            .map(|settled| matches!(settled.taken, TakenState::Doubted(_)))
-            .collect();
-        let seen = || resources.iter().map(|settled| settled.taken.seen());
-        let digest: Vec<Option<i64>> = seen().map(|seen| Some(seen?.digest)).collect();
-        let digests: Vec<Option<String>> = seen().map(|seen| seen?.others()).collect();
-        let suspect: Vec<Option<SystemTime>> =
-            resources.iter().map(|settled| settled.suspect).collect();
         let rows = self
             .0
-            .query(
-                &registry::QUEUE_SETTLE,
-                &[
-                    &owner,
-                    &presentity_uri,
-                    &event,
-                    &claim,
-                    &state_taken,
-                    &self.0.now(),
-                    &next_change_s,
-                    &decided_rules,
-                    &doubted,
-                    &digest,
-                    &digests,
-                    &suspect,
-                ],
-            )
+            .query(&batch!(
+                resources,
+                |settled| queue::Settle {
+                    presentity_uri: &settled.resource.presentity_uri,
+                    event: &settled.resource.event,
+                    claim: settled.claim,
+                    state_taken: settled.taken != TakenState::Some,
+                    next_change_s: settled.next_change.seconds(),
+                    decided_rules: settled.decided.number(),
+                    doubted: matches!(settled.taken, TakenState::Doubted(_)),
+                    digest: settled.taken.seen().map(|seen| seen.digest),
+                    digests: settled.taken.seen().and_then(Seen::others),
+                    suspect: settled.suspect,
+                },
+                Once {
+                    owner: owner,
+                    now: self.0.now(),
+                }
+            ))
             .await?;
         Ok(rows.iter().map(|row| ordinal(row, "resource")).collect())
     }

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use events::{DialogId, Finding, Inquiry, StoredSubscription};
 use tokio_postgres::Row;
 
-use crate::{Judge, Store, StoreError, registry};
+use crate::registry::script;
+use crate::{Judge, Store, StoreError};
 
 /// Warnings of orders that were refused are at least so far apart: a script may pass on what phones send.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
@@ -65,8 +66,13 @@ impl Script<'_> {
     }
 
     async fn has_subscribers(&self, presentity_uri: &str, event: &str) -> Result<i64, StoreError> {
-        let statement = &registry::SCRIPT_FIND_SUBSCRIBERS;
-        let rows = self.0.query(statement, &[&presentity_uri, &event]).await?;
+        let rows = self
+            .0
+            .query(&script::FindSubscribers {
+                presentity_uri: &presentity_uri,
+                event: &event,
+            })
+            .await?;
         let found = rows.first().is_some_and(|row| row.get("found"));
         Ok(if found { 1 } else { -1 })
     }
@@ -77,15 +83,12 @@ impl Script<'_> {
     ) -> Result<Option<StoredSubscription>, StoreError> {
         let rows = self
             .0
-            .query(
-                &registry::SCRIPT_FIND_SUBSCRIPTION,
-                &[
-                    &dialog.call_id,
-                    &dialog.to_tag,
-                    &dialog.from_tag,
-                    &self.0.now(),
-                ],
-            )
+            .query(&script::FindSubscription {
+                callid: &dialog.call_id,
+                to_tag: &dialog.to_tag,
+                from_tag: &dialog.from_tag,
+                now: &self.0.now(),
+            })
             .await?;
         Ok(rows.first().map(subscription))
     }

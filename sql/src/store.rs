@@ -10,7 +10,6 @@ use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
     Timeouts,
 };
-use tokio_postgres::types::ToSql;
 use tokio_postgres::{Config, NoTls, Row};
 
 use crate::error::{Remedy, remedy, translate, with_source};
@@ -23,8 +22,9 @@ use crate::operator::Operator;
 use crate::publication::Publications;
 use crate::quarantine::Quarantine;
 use crate::queue::Queue;
-use crate::registry::{self, Statement};
+use crate::registry::{STATEMENTS, maintenance, queue};
 use crate::script::Script;
+use crate::statement::{Call, Parameter, Statement};
 use crate::subscription::Subscriptions;
 use crate::watcher::Watchers;
 use crate::{Doorbell, StoreError, Tables};
@@ -187,7 +187,7 @@ impl Store {
                     );
                     if now.as_secs() / REPLAN_AFTER_S > then.as_secs() / REPLAN_AFTER_S {
                         client
-                            .batch_execute(registry::MAINTENANCE_DISCARD_PLANS.text)
+                            .batch_execute(maintenance::DiscardPlans::STATEMENT.text)
                             .await
                             .map_err(HookError::Backend)?;
                     }
@@ -298,7 +298,7 @@ impl Store {
     /// # Errors
     /// Any [`StoreError`].
     pub async fn ring(&self) -> Result<(), StoreError> {
-        self.execute(&registry::QUEUE_RING, &[]).await.map(|_| ())
+        self.execute(&queue::Ring).await.map(|_| ())
     }
 
     /// Listens to the doorbell. Must be called within a Tokio runtime.
@@ -328,34 +328,22 @@ impl Store {
     }
 
     /// Runs a statement for its rows.
-    pub(crate) async fn query(
-        &self,
-        statement: &'static Statement,
-        parameters: &[&(dyn ToSql + Sync)],
-    ) -> Result<Vec<Row>, StoreError> {
-        self.run(statement, parameters, Wanted::Rows)
+    pub(crate) async fn query<C: Call>(&self, call: &C) -> Result<Vec<Row>, StoreError> {
+        self.run(C::STATEMENT, call.values().as_ref(), Wanted::Rows)
             .await
             .map(|answer| answer.rows)
     }
 
     /// Runs a statement for its row count.
-    pub(crate) async fn execute(
-        &self,
-        statement: &'static Statement,
-        parameters: &[&(dyn ToSql + Sync)],
-    ) -> Result<u64, StoreError> {
-        self.run(statement, parameters, Wanted::Count)
+    pub(crate) async fn execute<C: Call>(&self, call: &C) -> Result<u64, StoreError> {
+        self.run(C::STATEMENT, call.values().as_ref(), Wanted::Count)
             .await
             .map(|answer| answer.count)
     }
 
     /// Runs a step of cleaning: a call of a function that returns how many rows it touched.
-    pub(crate) async fn clean(
-        &self,
-        statement: &'static Statement,
-        parameters: &[&(dyn ToSql + Sync)],
-    ) -> Result<u64, StoreError> {
-        let rows = self.query(statement, parameters).await?;
+    pub(crate) async fn clean<C: Call>(&self, call: &C) -> Result<u64, StoreError> {
+        let rows = self.query(call).await?;
         let touched: i64 = rows.first().map_or(0, |row| row.get("rows"));
         Ok(touched.unsigned_abs())
     }
@@ -366,7 +354,7 @@ impl Store {
     async fn run(
         &self,
         statement: &'static Statement,
-        parameters: &[&(dyn ToSql + Sync)],
+        parameters: &[Parameter<'_>],
         wanted: Wanted,
     ) -> Result<Answer, StoreError> {
         let name = statement.name;
@@ -455,11 +443,8 @@ impl Store {
         wait: Option<Duration>,
     ) -> Result<(), tokio_postgres::Error> {
         if self.has_short_lock_timeout {
-            let text = registry::MAINTENANCE_PUT_PATIENCE.text;
-            let prepared = object.prepare_cached(text).await?;
-            object
-                .execute(&prepared, &[&milliseconds(wait.unwrap_or_default())])
-                .await?;
+            let wait_ms = &milliseconds(wait.unwrap_or_default());
+            put(object, &maintenance::PutPatience { wait_ms }).await?;
         }
         Ok(())
     }
@@ -471,13 +456,19 @@ impl Store {
         now: Option<SystemTime>,
     ) -> Result<(), tokio_postgres::Error> {
         if self.now.is_some() {
-            let prepared = object
-                .prepare_cached(registry::MAINTENANCE_PUT_CLOCK.text)
-                .await?;
-            object.execute(&prepared, &[&now]).await?;
+            put(object, &maintenance::PutClock { now: &now }).await?;
         }
         Ok(())
     }
+}
+
+/// Runs a statement about the session itself.
+async fn put<C: Call>(object: &Object, call: &C) -> Result<(), tokio_postgres::Error> {
+    let prepared = object.prepare_cached(C::STATEMENT.text).await?;
+    object
+        .execute(&prepared, call.values().as_ref())
+        .await
+        .map(|_| ())
 }
 
 /// What the caller of a statement asks for.
@@ -495,7 +486,7 @@ struct Answer {
 
 /// The statements that name one of the three tables, with these names; none, if these are the usual ones.
 fn renamed(tables: &Tables) -> HashMap<&'static str, String> {
-    registry::STATEMENTS
+    STATEMENTS
         .iter()
         .filter_map(|statement| match tables.in_sql(statement.text) {
             Cow::Owned(text) if text != statement.text => Some((statement.name, text)),

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use tokio_postgres::Row;
 
-use crate::{Store, StoreError, ordinal, registry};
+use crate::registry::{watcher, xcap};
+use crate::statement::batch;
+use crate::{Store, StoreError, ordinal};
 
 /// The rules of a presentity, and the watchers that must be decided.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -129,10 +131,10 @@ impl Watchers<'_> {
         let mut found = vec![Presentity::default(); presentity_uris.len()];
         let rows = self
             .0
-            .query(
-                &registry::WATCHER_LIST_RULES,
-                &[&presentity_uris, &self.0.now()],
-            )
+            .query(&watcher::ListRules {
+                presentity_uri: &presentity_uris,
+                now: &self.0.now(),
+            })
             .await?;
         for row in &rows {
             if let Some(presentity) = found.get_mut(ordinal(row, "resource")) {
@@ -155,7 +157,10 @@ impl Watchers<'_> {
     pub async fn lists(&self, owners: &[String]) -> Result<HashMap<String, Vec<u8>>, StoreError> {
         let rows = self
             .0
-            .query(&registry::XCAP_LIST_LISTS, &[&owners, &MAX_LISTS])
+            .query(&xcap::ListLists {
+                presentity_uri: &owners,
+                limit: &MAX_LISTS,
+            })
             .await?;
         Ok(rows
             .iter()
@@ -174,10 +179,10 @@ impl Watchers<'_> {
     ) -> Result<Vec<Subject>, StoreError> {
         let rows = self
             .0
-            .query(
-                &registry::WATCHER_LIST_UNDECIDED,
-                &[&presentity_uris, &i64::from(limit)],
-            )
+            .query(&watcher::ListUndecided {
+                presentity_uri: &presentity_uris,
+                limit: &i64::from(limit),
+            })
             .await?;
         Ok(rows
             .iter()
@@ -196,13 +201,19 @@ impl Watchers<'_> {
         after_id: i64,
         limit: u32,
     ) -> Result<Vec<Subject>, StoreError> {
-        let (presentity_uri, event): (Vec<&str>, Vec<&str>) = resources.iter().copied().unzip();
         let rows = self
             .0
-            .query(
-                &registry::WATCHER_LIST_DIALOGS,
-                &[&presentity_uri, &event, &after_id, &i64::from(limit)],
-            )
+            .query(&batch!(
+                resources,
+                |resource| watcher::ListDialogs {
+                    presentity_uri: resource.0,
+                    event: resource.1,
+                },
+                Once {
+                    after_id: after_id,
+                    limit: i64::from(limit),
+                }
+            ))
             .await?;
         Ok(rows
             .iter()
@@ -234,16 +245,13 @@ impl Watchers<'_> {
         });
         let rows = self
             .0
-            .query(
-                &registry::WATCHER_LIST_PERSONS,
-                &[
-                    &presentity_uris,
-                    &username,
-                    &domain,
-                    &event,
-                    &i64::from(limit),
-                ],
-            )
+            .query(&watcher::ListPersons {
+                presentity_uri: &presentity_uris,
+                after_username: &username,
+                after_domain: &domain,
+                after_event: &event,
+                limit: &i64::from(limit),
+            })
             .await?;
         Ok(rows
             .iter()
@@ -284,29 +292,24 @@ impl Watchers<'_> {
         if dialogs.is_empty() {
             return Ok(0);
         }
-        let id = column(dialogs, |dialog| dialog.id);
-        let status_before = column(dialogs, |dialog| dialog.status_before);
-        let status = column(dialogs, |dialog| dialog.status);
-        let reason = column(dialogs, |dialog| dialog.reason.as_deref());
-        let view = column(dialogs, |dialog| dialog.view.as_str());
-        let tell = column(dialogs, |dialog| dialog.tell);
-        let rules_version = column(dialogs, |dialog| dialog.rules_version);
         self.0
-            .execute(
-                &registry::WATCHER_DECIDE_BATCH,
-                &[
-                    &owner,
-                    &held,
-                    &id,
-                    &status_before,
-                    &status,
-                    &reason,
-                    &view,
-                    &tell,
-                    &rules_version,
-                    &self.0.now(),
-                ],
-            )
+            .execute(&batch!(
+                dialogs,
+                |dialog| watcher::DecideBatch {
+                    id: dialog.id,
+                    status_before: dialog.status_before,
+                    status: dialog.status,
+                    reason: dialog.reason.as_deref(),
+                    view: &dialog.view,
+                    tell: dialog.tell,
+                    rules_version: dialog.rules_version,
+                },
+                Once {
+                    owner: owner,
+                    held: held,
+                    now: self.0.now(),
+                }
+            ))
             .await
     }
 
@@ -323,35 +326,27 @@ impl Watchers<'_> {
         if new.is_empty() {
             return Ok(0);
         }
-        let dialog = column(&new, |watcher| watcher.dialog);
-        let presentity_uri = column(&new, |watcher| watcher.presentity_uri.as_str());
-        let username = column(&new, |watcher| watcher.username.as_str());
-        let domain = column(&new, |watcher| watcher.domain.as_str());
-        let event = column(&new, |watcher| watcher.event.as_str());
-        let status = column(&new, |watcher| watcher.decision.status);
-        let reason = column(&new, |watcher| watcher.decision.reason.as_str());
-        let view = column(&new, |watcher| watcher.decision.view.as_deref());
-        let rules_version = column(&new, |watcher| watcher.rules_version);
-        let recheck_at = column(&new, |watcher| watcher.decision.recheck_at);
         self.0
-            .execute(
-                &registry::WATCHER_CREATE_DECIDED,
-                &[
-                    &owner,
-                    &held,
-                    &dialog,
-                    &presentity_uri,
-                    &username,
-                    &domain,
-                    &event,
-                    &status,
-                    &reason,
-                    &view,
-                    &rules_version,
-                    &recheck_at,
-                    &self.0.now(),
-                ],
-            )
+            .execute(&batch!(
+                new,
+                |decided| watcher::CreateDecided {
+                    dialog: decided.dialog,
+                    presentity_uri: &decided.presentity_uri,
+                    watcher_username: &decided.username,
+                    watcher_domain: &decided.domain,
+                    event: &decided.event,
+                    status: decided.decision.status,
+                    reason: &decided.decision.reason,
+                    view: decided.decision.view.as_deref(),
+                    rules_version: decided.rules_version,
+                    recheck_at: decided.decision.recheck_at,
+                },
+                Once {
+                    owner: owner,
+                    held: held,
+                    now: self.0.now(),
+                }
+            ))
             .await
     }
 
@@ -365,33 +360,26 @@ impl Watchers<'_> {
         if watchers.is_empty() {
             return Ok(0);
         }
-        let presentity_uri = column(watchers, |watcher| watcher.presentity_uri.as_str());
-        let username = column(watchers, |watcher| watcher.username.as_str());
-        let domain = column(watchers, |watcher| watcher.domain.as_str());
-        let event = column(watchers, |watcher| watcher.event.as_str());
-        let status = column(watchers, |watcher| watcher.decision.status);
-        let reason = column(watchers, |watcher| watcher.decision.reason.as_str());
-        let view = column(watchers, |watcher| watcher.decision.view.as_deref());
-        let rules_version = column(watchers, |watcher| watcher.rules_version);
-        let recheck_at = column(watchers, |watcher| watcher.decision.recheck_at);
         self.0
-            .execute(
-                &registry::WATCHER_CHANGE_DECIDED,
-                &[
-                    &owner,
-                    &held,
-                    &presentity_uri,
-                    &username,
-                    &domain,
-                    &event,
-                    &status,
-                    &reason,
-                    &view,
-                    &rules_version,
-                    &recheck_at,
-                    &self.0.now(),
-                ],
-            )
+            .execute(&batch!(
+                watchers,
+                |decided| watcher::ChangeDecided {
+                    presentity_uri: &decided.presentity_uri,
+                    watcher_username: &decided.username,
+                    watcher_domain: &decided.domain,
+                    event: &decided.event,
+                    status: decided.decision.status,
+                    reason: &decided.decision.reason,
+                    view: decided.decision.view.as_deref(),
+                    rules_version: decided.rules_version,
+                    recheck_at: decided.decision.recheck_at,
+                },
+                Once {
+                    owner: owner,
+                    held: held,
+                    now: self.0.now(),
+                }
+            ))
             .await
     }
 
@@ -404,7 +392,9 @@ impl Watchers<'_> {
     /// Any [`StoreError`].
     pub async fn await_decider(&self, presentity_uris: &[&str]) -> Result<(), StoreError> {
         self.0
-            .query(&registry::WATCHER_AWAIT_DECIDER, &[&presentity_uris])
+            .query(&watcher::AwaitDecider {
+                presentity_uri: &presentity_uris,
+            })
             .await
             .map(|_| ())
     }
@@ -421,10 +411,11 @@ impl Watchers<'_> {
         presentity_uris: &[&str],
     ) -> Result<u64, StoreError> {
         self.0
-            .execute(
-                &registry::WATCHER_PUT_WAITING,
-                &[&owner, &presentity_uris, &self.0.now()],
-            )
+            .execute(&watcher::PutWaiting {
+                owner: &owner,
+                presentity_uri: &presentity_uris,
+                now: &self.0.now(),
+            })
             .await
     }
 
@@ -438,7 +429,10 @@ impl Watchers<'_> {
     pub async fn give_up(&self, limit: u32, waiting: Duration) -> Result<u64, StoreError> {
         let (limit, waiting_s) = (i64::from(limit), whole_seconds(waiting));
         self.0
-            .clean(&registry::WATCHER_GIVE_UP, &[&limit, &waiting_s])
+            .clean(&watcher::GiveUp {
+                limit: &limit,
+                waiting_s: &waiting_s,
+            })
             .await
     }
 
@@ -451,7 +445,7 @@ impl Watchers<'_> {
     pub async fn delete_waiting(&self, limit: u32) -> Result<u64, StoreError> {
         let limit = i64::from(limit);
         self.0
-            .clean(&registry::WATCHER_DELETE_WAITING, &[&limit])
+            .clean(&watcher::DeleteWaiting { limit: &limit })
             .await
     }
 }
@@ -488,9 +482,4 @@ impl Subject {
             stored,
         }
     }
-}
-
-/// One value of each row.
-fn column<'a, T, V>(rows: &'a [T], value: impl Fn(&'a T) -> V) -> Vec<V> {
-    rows.iter().map(value).collect()
 }

@@ -1,6 +1,6 @@
-//! Every statement is what its header says: registered, named after its path, prepared, with these parameters and columns.
+//! Every statement is what its header says: named after its path, prepared, with these parameters and columns.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::database::Database;
@@ -19,9 +19,8 @@ const KEYS: [&str; 8] = [
 
 #[test]
 fn every_file_is_registered_once_under_its_path() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("statements");
     let mut files = Vec::new();
-    for area in std::fs::read_dir(folder).unwrap() {
+    for area in std::fs::read_dir(folder()).unwrap() {
         let area = area.unwrap();
         for file in std::fs::read_dir(area.path()).unwrap() {
             let file = file.unwrap().file_name().into_string().unwrap();
@@ -59,6 +58,70 @@ fn every_header_is_complete_and_in_order() {
     }
 }
 
+/// What the header of a file declares is what its SQL names, each of it, and PostgreSQL gets its number in place of the name.
+#[test]
+fn parameters_have_the_names_of_the_header() {
+    for statement in STATEMENTS {
+        let name = statement.name;
+        let file = folder().join(name.replace('.', "/")).with_extension("sql");
+        let source = std::fs::read_to_string(file).unwrap();
+        let list = header(&source, "Parameters");
+        let declared = declared(list);
+        let numbered: Vec<String> = list
+            .split(" | ")
+            .filter(|_| list != "none")
+            .enumerate()
+            .map(|(index, of)| format!("${} {of}", index + 1))
+            .collect();
+        let sent = header(statement.text, "Parameters");
+        let expected = if list == "none" {
+            list
+        } else {
+            &numbered.join(" | ")
+        };
+        assert_eq!(sent, expected, "{name}: header");
+        let registered: Vec<(&str, &str)> = statement.parameters.to_vec();
+        let found: Vec<(&str, &str)> = declared
+            .iter()
+            .map(|(name, kind)| (name.as_str(), kind.as_str()))
+            .collect();
+        assert_eq!(registered, found, "{name}: parameters of the struct");
+        let declared: BTreeSet<&str> = found.iter().map(|(name, _)| *name).collect();
+        assert_eq!(declared.len(), found.len(), "{name}: a name stands twice");
+        assert_eq!(named(&code(&source)), declared, "{name}: names in the SQL");
+        let mut with_names = code(statement.text);
+        for (index, (parameter, _)) in found.iter().enumerate().rev() {
+            with_names = with_names.replace(&format!("${}", index + 1), &format!(":{parameter}"));
+        }
+        assert_eq!(with_names, code(&source), "{name}: numbers for names");
+    }
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("statements")
+}
+
+/// A text without the lines that are comments.
+fn code(text: &str) -> String {
+    let lines = text.lines().filter(|line| !line.starts_with("--"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The names that stand after one colon, not within quotes.
+fn named(code: &str) -> BTreeSet<&str> {
+    let unquoted = code.split('\'').step_by(2);
+    let words = unquoted.flat_map(|sql| {
+        sql.match_indices(':').filter_map(move |(at, _)| {
+            let rest = &sql[at + 1..];
+            let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            let word = &rest[..end.unwrap_or(rest.len())];
+            let is_type = sql[..at].ends_with(':');
+            (!is_type && word.starts_with(|c: char| c.is_ascii_lowercase())).then_some(word)
+        })
+    });
+    words.collect()
+}
+
 /// Each file that `Called by` names is there, and either runs the statement itself or calls what does.
 #[test]
 fn who_is_said_to_call_a_statement_does() {
@@ -66,10 +129,10 @@ fn who_is_said_to_call_a_statement_does() {
     let functions = functions_of(&root.join("sql/src"));
     for statement in STATEMENTS {
         let name = statement.name;
-        let constant = name.replace('.', "_").to_uppercase();
+        let call = call(name);
         let runs: Vec<&Function> = functions
             .iter()
-            .filter(|function| has_word(&function.body, &constant))
+            .filter(|function| has_word(&function.body, &call))
             .collect();
         let mut ways: Vec<&Function> = runs.clone();
         let mut next = 0;
@@ -85,7 +148,7 @@ fn who_is_said_to_call_a_statement_does() {
                 }
             }
         }
-        let words = header(statement, "Called by").split([' ', ',', ';', ':']);
+        let words = header(statement.text, "Called by").split([' ', ',', ';', ':']);
         let files: Vec<&str> = words
             .filter(|word| word.ends_with(".rs") && word.contains('/'))
             .collect();
@@ -102,6 +165,16 @@ fn who_is_said_to_call_a_statement_does() {
             );
         }
     }
+}
+
+/// `publication.create_batch` as the crate says it: `publication::CreateBatch`.
+fn call(statement: &str) -> String {
+    let (area, object) = statement.split_once('.').unwrap();
+    let words = object.split('_').map(|word| {
+        let (first, rest) = word.split_at(1);
+        first.to_uppercase() + rest
+    });
+    format!("{area}::{}", words.collect::<String>())
 }
 
 /// A function of this crate, as its source has it.
@@ -175,11 +248,7 @@ fn a_statement_fires_one_trigger_that_locks_the_queue() {
     // One row, which locks one row of the queue (its header says so).
     const EXCEPTION: &str = "publication.put_feature";
     for statement in STATEMENTS {
-        let code = statement
-            .text
-            .lines()
-            .filter(|line| !line.starts_with("--"));
-        let code = code.collect::<Vec<_>>().join("\n");
+        let code = code(statement.text);
         let mut fired = code.matches("DO UPDATE").count();
         for (write, table) in WRITES
             .iter()
@@ -213,7 +282,7 @@ async fn cleaning_is_written_once() {
     assert_eq!(writes(&whole), 0, "{whole}");
     let mut steps = 0;
     for statement in STATEMENTS {
-        if !header(statement, "Called by").starts_with("notifier/src/sweep.rs") {
+        if !header(statement.text, "Called by").starts_with("notifier/src/sweep.rs") {
             continue;
         }
         let (_, call) = statement.text.split_once("\nSELECT ").unwrap();
@@ -240,10 +309,7 @@ async fn parameters_and_columns_are_as_declared() {
             .await
             .unwrap_or_else(|error| panic!("{name}: {error:?}"));
 
-        let declared: Vec<String> = declared(header(statement, "Parameters"))
-            .into_iter()
-            .map(|(_, kind)| kind)
-            .collect();
+        let declared: Vec<&str> = statement.parameters.iter().map(|(_, kind)| *kind).collect();
         let found: Vec<String> = prepared
             .params()
             .iter()
@@ -290,7 +356,7 @@ async fn statements_prepare_under_other_names() {
 }
 
 fn declared_columns(statement: &Statement) -> Vec<(String, String)> {
-    let returns = header(statement, "Returns");
+    let returns = header(statement.text, "Returns");
     declared(
         returns
             .strip_prefix("one row per input, input order: ")
@@ -298,32 +364,24 @@ fn declared_columns(statement: &Statement) -> Vec<(String, String)> {
     )
 }
 
-fn header<'a>(statement: &'a Statement, key: &str) -> &'a str {
+fn header<'a>(text: &'a str, key: &str) -> &'a str {
     let prefix = format!("-- {key}:");
-    statement
-        .text
-        .lines()
+    text.lines()
         .find_map(|line| line.strip_prefix(&prefix))
         .unwrap()
         .trim()
 }
 
-/// `$1 name type (remark) | …` as names and types; `none` and `nothing; …` as none.
+/// `name type (remark) | …` as names and types; `none` and `nothing; …` as none.
 fn declared(list: &str) -> Vec<(String, String)> {
     if list == "none" || list.starts_with("nothing") {
         return Vec::new();
     }
-    let mut numbered = BTreeMap::new();
-    for (index, part) in list.split(" | ").enumerate() {
-        let mut words = part.split_whitespace().peekable();
-        if let Some(number) = words.peek().and_then(|word| word.strip_prefix('$')) {
-            assert_eq!(number, (index + 1).to_string(), "{list}");
-            words.next();
-        }
-        let (name, kind) = (words.next().unwrap(), words.next().unwrap());
-        numbered.insert(index, (name.to_owned(), kind.to_owned()));
-    }
-    numbered.into_values().collect()
+    let parts = list.split(" | ").map(|part| {
+        let mut words = part.split_whitespace().map(str::to_owned);
+        (words.next().unwrap(), words.next().unwrap())
+    });
+    parts.collect()
 }
 
 fn spelled(kind: &str) -> String {

@@ -244,6 +244,7 @@ pub(crate) fn refresh(call_id: &str, cseq: u32, granted_s: u32) -> SubscriptionR
         request: 0,
         contact: None,
         granted_s,
+        requester: None,
         decided_by: DecidedBy::Nobody,
         feature: None,
         reach: Reach::default(),

@@ -256,14 +256,8 @@ fn allowed_indexes(statement: &Statement) -> Vec<&str> {
 }
 
 fn parameter_types(statement: &Statement) -> Vec<&str> {
-    let parameters = header(statement, "Parameters");
-    if parameters == "none" {
-        return Vec::new();
-    }
-    parameters
-        .split(" | ")
-        .map(|part| part.split_whitespace().nth(2).unwrap())
-        .collect()
+    let parameters = statement.parameters.iter();
+    parameters.map(|(_, kind)| *kind).collect()
 }
 
 // === HOT ===
@@ -285,15 +279,18 @@ async fn hot(
     database: &Database,
     table: &str,
     statement: &str,
-    parameters: &[&(dyn tokio_postgres::types::ToSql + Sync)],
+    given: &[(&str, &(dyn tokio_postgres::types::ToSql + Sync))],
 ) -> (i64, i64) {
-    let text = STATEMENTS
-        .iter()
-        .find(|found| found.name == statement)
-        .unwrap()
-        .text;
+    let mut statements = STATEMENTS.iter();
+    let statement = statements.find(|found| found.name == statement).unwrap();
+    let value = |(name, _): &(&str, _)| {
+        let mut given = given.iter();
+        given.find(|(given, _)| given == name).unwrap().1
+    };
+    let parameters: Vec<_> = statement.parameters.iter().map(value).collect();
     database.hand.batch_execute("BEGIN").await.unwrap();
-    database.hand.query(text, parameters).await.unwrap();
+    let rows = database.hand.query(statement.text, &parameters).await;
+    rows.unwrap();
     let counts = updates(&database.hand, table).await;
     database.hand.batch_execute("COMMIT").await.unwrap();
     counts
@@ -324,21 +321,21 @@ async fn a_refresh_of_a_publication_is_hot() {
             "presentity",
             "publication.change_batch",
             &[
-                &uris,
-                &all("presence"),
-                &all("t1"),
-                &all("t2"),
-                &all("refresh"),
-                &vec![3600_i64; 3],
-                &nothing,
-                &no_body,
-                &nothing,
-                &vec![false; 3],
-                &vec![false; 3],
-                &nothing,
-                &None::<std::time::SystemTime>,
-                &None::<Vec<Option<i64>>>,
-                &false,
+                ("presentity_uri", &uris),
+                ("event", &all("presence")),
+                ("if_match", &all("t1")),
+                ("entity_tag", &all("t2")),
+                ("kind", &all("refresh")),
+                ("granted_s", &vec![3600_i64; 3]),
+                ("content_type", &nothing),
+                ("body", &no_body),
+                ("sender", &nothing),
+                ("keeps_tag", &vec![false; 3]),
+                ("has_dialog", &vec![false; 3]),
+                ("ended", &nothing),
+                ("now", &None::<std::time::SystemTime>),
+                ("priority", &None::<Vec<Option<i64>>>),
+                ("by_age", &false),
             ],
         )
         .await;
@@ -397,18 +394,18 @@ async fn taking_dialogs_for_a_state_change_is_hot() {
         "active_watchers",
         "subscription.take",
         &[
-            &1_i64,
-            &vec![resource("bob").presentity_uri],
-            &vec!["presence"],
-            &Vec::<i64>::new(),
-            &Vec::<i32>::new(),
-            &100_i64,
-            &None::<std::time::SystemTime>,
-            &vec![claimed[0].version],
-            &vec![7_i64],
-            &vec![None::<String>],
-            &vec![None::<bool>],
-            &Vec::<i64>::new(),
+            ("owner", &1_i64),
+            ("presentity_uri", &vec![resource("bob").presentity_uri]),
+            ("event", &vec!["presence"]),
+            ("in_flight_id", &Vec::<i64>::new()),
+            ("in_flight_target", &Vec::<i32>::new()),
+            ("limit", &100_i64),
+            ("now", &None::<std::time::SystemTime>),
+            ("looked", &vec![claimed[0].version]),
+            ("digest", &vec![7_i64]),
+            ("digests", &vec![None::<String>]),
+            ("quiet", &vec![None::<bool>]),
+            ("own_id", &Vec::<i64>::new()),
         ],
     )
     .await;

@@ -48,6 +48,14 @@ impl Requester {
         }
     }
 
+    /// With whom a dialog must have been made that this request is within; `None`: a peer that is believed answers for that.
+    pub(crate) fn owner(&self) -> Option<&Aor> {
+        match self.proof {
+            Proof::Peer => None,
+            Proof::Asserted | Proof::Digest | Proof::Anonymous => self.identity.as_ref(),
+        }
+    }
+
     /// Whether it may publish for the presentity.
     pub fn may_publish(&self) -> bool {
         self.acts != Acts::ForOthers

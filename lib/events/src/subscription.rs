@@ -82,6 +82,7 @@ pub fn decide(
             request: digest,
             contact: contact.map(|contact| contact.uri.to_string()),
             granted_s,
+            requester: requester.owner().cloned(),
             decided_by,
             feature,
             reach: Reach::default(),

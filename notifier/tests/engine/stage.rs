@@ -139,6 +139,7 @@ impl Stage {
             request: 0,
             contact: Some(phone.contact()),
             granted_s,
+            requester: None,
             decided_by: DecidedBy::Nobody,
             feature: None,
             reach: Reach::default(),

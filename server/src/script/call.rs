@@ -17,6 +17,8 @@ pub(crate) struct Call {
     pub(crate) sender_uri: Option<String>,
     /// Kamailio's `watcher_uri`.
     pub(crate) watcher: Option<Aor>,
+    /// The script has called `handle_publish` or `handle_subscribe`: it has decided who may do this. `default_route` has not.
+    pub(crate) decides: bool,
     /// `xavp.<xavp_cfg>.priority`
     pub(crate) priority: Option<i64>,
     pub(super) shows_subscription: bool,

@@ -228,7 +228,8 @@ impl WorkerState {
                                 Told::Code(-1)
                             }
                             sender => {
-                                let call = self.call(sender.and_then(Result::ok), None, priority);
+                                let call =
+                                    self.call(sender.and_then(Result::ok), None, priority, true);
                                 return self.hand_over(running, suspended, call, publish::publish);
                             }
                         }
@@ -246,7 +247,7 @@ impl WorkerState {
                             }
                             named => {
                                 let watcher = named.and_then(Result::ok);
-                                let call = self.call(None, watcher, None);
+                                let call = self.call(None, watcher, None, true);
                                 return self.hand_over(
                                     running,
                                     suspended,
@@ -260,7 +261,7 @@ impl WorkerState {
                     _ => Told::Wrong("handle_subscribe: the request is not a SUBSCRIBE".to_owned()),
                 },
                 Ask::DefaultRoute { priority } if !running.answered => {
-                    let call = self.call(None, None, priority);
+                    let call = self.call(None, None, priority, false);
                     return self.hand_over(running, suspended, call, dispatch::built_in);
                 }
                 Ask::DefaultRoute { .. } => Told::Code(-1),
@@ -275,6 +276,7 @@ impl WorkerState {
         sender_uri: Option<String>,
         watcher: Option<Aor>,
         priority: Option<i64>,
+        decides: bool,
     ) -> Box<Call> {
         self.last += 1;
         Box::new(Call {
@@ -282,6 +284,7 @@ impl WorkerState {
             back: self.worker.tasks.clone(),
             sender_uri,
             watcher,
+            decides,
             priority,
             shows_subscription: self.worker.shared.shows_subscription,
             subscription: OnceLock::new(),

@@ -2,8 +2,10 @@
 
 use tokio_postgres::Row;
 
-use super::{Import, ImportOutcome, column, created, outcomes};
-use crate::{StoreError, registry, route_set};
+use super::{Import, ImportOutcome, created, outcomes};
+use crate::registry::subscription;
+use crate::statement::batch;
+use crate::{StoreError, route_set};
 
 /// A dialog to be stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -78,43 +80,28 @@ impl Import<'_> {
         rows: &[ImportedDialog],
         dry: bool,
     ) -> Result<Vec<ImportOutcome>, StoreError> {
-        let call_id = column(rows, |row| row.call_id.as_str());
-        let to_tag = column(rows, |row| row.to_tag.as_str());
-        let from_tag = column(rows, |row| row.from_tag.as_str());
-        let local_cseq = column(rows, |row| row.local_cseq);
-        let remote_cseq = column(rows, |row| row.remote_cseq);
-        let version = column(rows, |row| row.version);
-        let contact = column(rows, |row| row.contact.as_str());
-        let record_route = column(rows, |row| route_set::join(&row.record_route));
-        let expires = column(rows, |row| row.expires);
-        let status = column(rows, |row| row.status);
-        let reason = column(rows, |row| row.reason.as_str());
-        let local_contact = column(rows, |row| row.local_contact.as_str());
-        let socket_info = column(rows, ImportedDialog::mark);
-        let owed = column(rows, |row| row.owed);
-        let statement = &registry::SUBSCRIPTION_CHANGE_IMPORTED;
         let answers = self
             .0
-            .query(
-                statement,
-                &[
-                    &call_id,
-                    &to_tag,
-                    &from_tag,
-                    &local_cseq,
-                    &remote_cseq,
-                    &version,
-                    &contact,
-                    &record_route,
-                    &expires,
-                    &status,
-                    &reason,
-                    &local_contact,
-                    &socket_info,
-                    &owed,
-                    &dry,
-                ],
-            )
+            .query(&batch!(
+                rows,
+                |row| subscription::ChangeImported {
+                    callid: &row.call_id,
+                    to_tag: &row.to_tag,
+                    from_tag: &row.from_tag,
+                    local_cseq: row.local_cseq,
+                    remote_cseq: row.remote_cseq,
+                    version: row.version,
+                    contact: &row.contact,
+                    record_route: route_set::join(&row.record_route),
+                    expires: row.expires,
+                    status: row.status,
+                    reason: &row.reason,
+                    local_contact: &row.local_contact,
+                    socket_info: row.mark(),
+                    owed: row.owed,
+                },
+                Once { dry: dry }
+            ))
             .await?;
         let outcomes = outcomes(rows.len(), &answers);
         let new: Vec<&ImportedDialog> = created(rows, &outcomes);
@@ -125,68 +112,41 @@ impl Import<'_> {
     }
 
     async fn create_dialogs(&self, rows: &[&ImportedDialog]) -> Result<u64, StoreError> {
-        let presentity_uri = column(rows, |row| row.presentity_uri.as_str());
-        let event = column(rows, |row| row.event.as_str());
-        let event_id = column(rows, |row| row.event_id.as_str());
-        let watcher_username = column(rows, |row| row.watcher_username.as_str());
-        let watcher_domain = column(rows, |row| row.watcher_domain.as_str());
-        let to_user = column(rows, |row| row.to_user.as_str());
-        let to_domain = column(rows, |row| row.to_domain.as_str());
-        let from_user = column(rows, |row| row.from_user.as_str());
-        let from_domain = column(rows, |row| row.from_domain.as_str());
-        let local_uri = column(rows, |row| row.local_uri.as_str());
-        let remote_uri = column(rows, |row| row.remote_uri.as_str());
-        let to_tag = column(rows, |row| row.to_tag.as_str());
-        let from_tag = column(rows, |row| row.from_tag.as_str());
-        let call_id = column(rows, |row| row.call_id.as_str());
-        let local_cseq = column(rows, |row| row.local_cseq);
-        let remote_cseq = column(rows, |row| row.remote_cseq);
-        let version = column(rows, |row| row.version);
-        let contact = column(rows, |row| row.contact.as_str());
-        let record_route = column(rows, |row| route_set::join(&row.record_route));
-        let expires = column(rows, |row| row.expires);
-        let granted_s = column(rows, |row| row.granted_s);
-        let status = column(rows, |row| row.status);
-        let reason = column(rows, |row| row.reason.as_str());
-        let local_contact = column(rows, |row| row.local_contact.as_str());
-        let socket_info = column(rows, |row| row.mark());
-        let flags = column(rows, |row| row.flags);
-        let user_agent = column(rows, |row| row.user_agent.as_str());
-        let owed = column(rows, |row| row.owed);
         self.0
-            .execute(
-                &registry::SUBSCRIPTION_CREATE_IMPORTED,
-                &[
-                    &presentity_uri,
-                    &event,
-                    &event_id,
-                    &watcher_username,
-                    &watcher_domain,
-                    &to_user,
-                    &to_domain,
-                    &from_user,
-                    &from_domain,
-                    &local_uri,
-                    &remote_uri,
-                    &to_tag,
-                    &from_tag,
-                    &call_id,
-                    &local_cseq,
-                    &remote_cseq,
-                    &version,
-                    &contact,
-                    &record_route,
-                    &expires,
-                    &granted_s,
-                    &status,
-                    &reason,
-                    &local_contact,
-                    &socket_info,
-                    &flags,
-                    &user_agent,
-                    &owed,
-                ],
-            )
+            .execute(&batch!(
+                rows,
+                |row| subscription::CreateImported {
+                    presentity_uri: &row.presentity_uri,
+                    event: &row.event,
+                    event_id: &row.event_id,
+                    watcher_username: &row.watcher_username,
+                    watcher_domain: &row.watcher_domain,
+                    to_user: &row.to_user,
+                    to_domain: &row.to_domain,
+                    from_user: &row.from_user,
+                    from_domain: &row.from_domain,
+                    local_uri: &row.local_uri,
+                    remote_uri: &row.remote_uri,
+                    to_tag: &row.to_tag,
+                    from_tag: &row.from_tag,
+                    callid: &row.call_id,
+                    local_cseq: row.local_cseq,
+                    remote_cseq: row.remote_cseq,
+                    version: row.version,
+                    contact: &row.contact,
+                    record_route: route_set::join(&row.record_route),
+                    expires: row.expires,
+                    granted_s: row.granted_s,
+                    status: row.status,
+                    reason: &row.reason,
+                    local_contact: &row.local_contact,
+                    socket_info: row.mark(),
+                    flags: row.flags,
+                    user_agent: &row.user_agent,
+                    owed: row.owed,
+                },
+                Once {}
+            ))
             .await
     }
 
@@ -199,10 +159,12 @@ impl Import<'_> {
         after_id: i64,
         limit: u32,
     ) -> Result<Vec<(i64, (String, String, String))>, StoreError> {
-        let statement = &registry::SUBSCRIPTION_LIST_IMPORTED;
         let rows = self
             .0
-            .query(statement, &[&after_id, &i64::from(limit)])
+            .query(&subscription::ListImported {
+                after_id: &after_id,
+                limit: &i64::from(limit),
+            })
             .await?;
         let key = |row: &Row| (row.get("callid"), row.get("to_tag"), row.get("from_tag"));
         Ok(rows.iter().map(|row| (row.get("id"), key(row))).collect())
@@ -216,7 +178,7 @@ impl Import<'_> {
     /// Any [`StoreError`].
     pub async fn forget_dialogs(&self, ids: &[i64]) -> Result<u64, StoreError> {
         self.0
-            .execute(&registry::SUBSCRIPTION_DELETE_IMPORTED, &[&ids])
+            .execute(&subscription::DeleteImported { id: &ids })
             .await
     }
 }

@@ -2,8 +2,10 @@
 
 use bytes::Bytes;
 
-use super::{Import, ImportOutcome, column, created, outcomes};
-use crate::{StoreError, registry};
+use super::{Import, ImportOutcome, created, outcomes};
+use crate::StoreError;
+use crate::registry::publication;
+use crate::statement::batch;
 
 /// A publication to be stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,33 +46,23 @@ impl Import<'_> {
         rows: &[ImportedPublication],
         dry: bool,
     ) -> Result<Vec<ImportOutcome>, StoreError> {
-        let presentity_uri = column(rows, |row| row.presentity_uri.as_str());
-        let event = column(rows, |row| row.event.as_str());
-        let ruid = column(rows, |row| format!("kamailio:{}", row.source_id));
-        let etag = column(rows, |row| row.etag.as_str());
-        let expires = column(rows, |row| row.expires);
-        let received_time = column(rows, |row| row.received_time);
-        let body = column(rows, |row| row.body.as_ref());
-        let sender = column(rows, |row| row.sender.as_str());
-        let priority = column(rows, |row| row.priority);
-        let statement = &registry::PUBLICATION_CHANGE_IMPORTED;
         let answers = self
             .0
-            .query(
-                statement,
-                &[
-                    &presentity_uri,
-                    &event,
-                    &ruid,
-                    &etag,
-                    &expires,
-                    &received_time,
-                    &body,
-                    &sender,
-                    &priority,
-                    &dry,
-                ],
-            )
+            .query(&batch!(
+                rows,
+                |row| publication::ChangeImported {
+                    presentity_uri: &row.presentity_uri,
+                    event: &row.event,
+                    ruid: format!("kamailio:{}", row.source_id),
+                    etag: &row.etag,
+                    expires: row.expires,
+                    received_time: row.received_time,
+                    body: &row.body[..],
+                    sender: &row.sender,
+                    priority: row.priority,
+                },
+                Once { dry: dry }
+            ))
             .await?;
         let outcomes = outcomes(rows.len(), &answers);
         let new: Vec<&ImportedPublication> = created(rows, &outcomes);
@@ -81,32 +73,23 @@ impl Import<'_> {
     }
 
     async fn create_publications(&self, rows: &[&ImportedPublication]) -> Result<u64, StoreError> {
-        let username = column(rows, |row| row.username.as_str());
-        let domain = column(rows, |row| row.domain.as_str());
-        let event = column(rows, |row| row.event.as_str());
-        let ruid = column(rows, |row| format!("kamailio:{}", row.source_id));
-        let etag = column(rows, |row| row.etag.as_str());
-        let expires = column(rows, |row| row.expires);
-        let received_time = column(rows, |row| row.received_time);
-        let body = column(rows, |row| row.body.as_ref());
-        let sender = column(rows, |row| row.sender.as_str());
-        let priority = column(rows, |row| row.priority);
         self.0
-            .execute(
-                &registry::PUBLICATION_CREATE_IMPORTED,
-                &[
-                    &username,
-                    &domain,
-                    &event,
-                    &ruid,
-                    &etag,
-                    &expires,
-                    &received_time,
-                    &body,
-                    &sender,
-                    &priority,
-                ],
-            )
+            .execute(&batch!(
+                rows,
+                |row| publication::CreateImported {
+                    username: &row.username,
+                    domain: &row.domain,
+                    event: &row.event,
+                    ruid: format!("kamailio:{}", row.source_id),
+                    etag: &row.etag,
+                    expires: row.expires,
+                    received_time: row.received_time,
+                    body: &row.body[..],
+                    sender: &row.sender,
+                    priority: row.priority,
+                },
+                Once {}
+            ))
             .await
     }
 
@@ -119,10 +102,12 @@ impl Import<'_> {
         after_id: i64,
         limit: u32,
     ) -> Result<Vec<(i64, i64)>, StoreError> {
-        let statement = &registry::PUBLICATION_LIST_IMPORTED;
         let rows = self
             .0
-            .query(statement, &[&after_id, &i64::from(limit)])
+            .query(&publication::ListImported {
+                after_id: &after_id,
+                limit: &i64::from(limit),
+            })
             .await?;
         Ok(rows
             .iter()
@@ -138,7 +123,7 @@ impl Import<'_> {
     /// Any [`StoreError`].
     pub async fn forget_publications(&self, ids: &[i64]) -> Result<u64, StoreError> {
         self.0
-            .execute(&registry::PUBLICATION_DELETE_IMPORTED, &[&ids])
+            .execute(&publication::DeleteImported { id: &ids })
             .await
     }
 }

@@ -2,8 +2,10 @@
 
 use bytes::Bytes;
 
-use super::{Import, ImportOutcome, column, outcomes};
-use crate::{StoreError, registry};
+use super::{Import, ImportOutcome, outcomes};
+use crate::StoreError;
+use crate::registry::{watcher, xcap};
+use crate::statement::batch;
 
 /// An authorization decision to be stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,45 +59,32 @@ impl Import<'_> {
         rows: &[ImportedDecision],
         dry: bool,
     ) -> Result<Vec<ImportOutcome>, StoreError> {
-        let presentity_uri = column(rows, |row| row.presentity_uri.as_str());
-        let watcher_username = column(rows, |row| row.watcher_username.as_str());
-        let watcher_domain = column(rows, |row| row.watcher_domain.as_str());
-        let event = column(rows, |row| row.event.as_str());
-        let status = column(rows, |row| row.status);
-        let reason = column(rows, |row| row.reason.as_str());
-        let inserted_time = column(rows, |row| row.inserted_time);
-        let answers = self
-            .0
-            .query(
-                &registry::WATCHER_CHANGE_IMPORTED,
-                &[
-                    &presentity_uri,
-                    &watcher_username,
-                    &watcher_domain,
-                    &event,
-                    &status,
-                    &reason,
-                    &inserted_time,
-                    &dry,
-                ],
-            )
-            .await?;
+        let change = batch!(
+            rows,
+            |row| watcher::ChangeImported {
+                presentity_uri: &row.presentity_uri,
+                watcher_username: &row.watcher_username,
+                watcher_domain: &row.watcher_domain,
+                event: &row.event,
+                status: row.status,
+                reason: &row.reason,
+                inserted_time: row.inserted_time,
+            },
+            Once { dry: dry }
+        );
+        let answers = self.0.query(&change).await?;
         let outcomes = outcomes(rows.len(), &answers);
         if !dry && outcomes.contains(&ImportOutcome::Created) {
-            self.0
-                .execute(
-                    &registry::WATCHER_CREATE_IMPORTED,
-                    &[
-                        &presentity_uri,
-                        &watcher_username,
-                        &watcher_domain,
-                        &event,
-                        &status,
-                        &reason,
-                        &inserted_time,
-                    ],
-                )
-                .await?;
+            let create = watcher::CreateImported {
+                presentity_uri: change.presentity_uri,
+                watcher_username: change.watcher_username,
+                watcher_domain: change.watcher_domain,
+                event: change.event,
+                status: change.status,
+                reason: change.reason,
+                inserted_time: change.inserted_time,
+            };
+            self.0.execute(&create).await?;
         }
         Ok(outcomes)
     }
@@ -111,34 +100,34 @@ impl Import<'_> {
         rows: &[ImportedDocument],
         dry: bool,
     ) -> Result<Vec<ImportOutcome>, StoreError> {
-        let username = column(rows, |row| row.username.as_str());
-        let domain = column(rows, |row| row.domain.as_str());
-        let doc = column(rows, |row| row.doc.as_ref());
-        let doc_type = column(rows, |row| row.doc_type);
-        let etag = column(rows, |row| row.etag.as_str());
-        let source = column(rows, |row| row.source);
-        let doc_uri = column(rows, |row| row.doc_uri.as_str());
-        let port = column(rows, |row| row.port);
-        let statement = &registry::XCAP_CHANGE_IMPORTED;
-        let answers = self
-            .0
-            .query(
-                statement,
-                &[
-                    &username, &domain, &doc, &doc_type, &etag, &source, &doc_uri, &port, &dry,
-                ],
-            )
-            .await?;
+        let change = batch!(
+            rows,
+            |row| xcap::ChangeImported {
+                username: &row.username,
+                domain: &row.domain,
+                doc: &row.doc[..],
+                doc_type: row.doc_type,
+                etag: &row.etag,
+                source: row.source,
+                doc_uri: &row.doc_uri,
+                port: row.port,
+            },
+            Once { dry: dry }
+        );
+        let answers = self.0.query(&change).await?;
         let outcomes = outcomes(rows.len(), &answers);
         if !dry && outcomes.contains(&ImportOutcome::Created) {
-            self.0
-                .execute(
-                    &registry::XCAP_CREATE_IMPORTED,
-                    &[
-                        &username, &domain, &doc, &doc_type, &etag, &source, &doc_uri, &port,
-                    ],
-                )
-                .await?;
+            let create = xcap::CreateImported {
+                username: change.username,
+                domain: change.domain,
+                doc: change.doc,
+                doc_type: change.doc_type,
+                etag: change.etag,
+                source: change.source,
+                doc_uri: change.doc_uri,
+                port: change.port,
+            };
+            self.0.execute(&create).await?;
         }
         Ok(outcomes)
     }

@@ -1,7 +1,9 @@
 //! Marks: whether what a document is made of has changed, without reading it.
 
 use super::Publications;
-use crate::{Resource, StoreError, ordinal, registry};
+use crate::registry::publication;
+use crate::statement::batch;
+use crate::{Resource, StoreError, ordinal};
 
 /// A resource that somebody looks at, and what its documents are made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,19 +32,17 @@ impl Publications<'_> {
         if wanted.is_empty() {
             return Ok(Vec::new());
         }
-        let (presentity_uri, event) = Resource::columns(wanted.iter().map(|of| match of {
-            MarkOf::Publications(resource) | MarkOf::Watchers(resource) => resource,
-        }));
-        let watchers: Vec<bool> = wanted
-            .iter()
-            .map(|of| matches!(of, MarkOf::Watchers(_)))
-            .collect();
         let rows = self
             .0
-            .query(
-                &registry::PUBLICATION_LIST_MARKS,
-                &[&presentity_uri, &event, &watchers, &self.0.now()],
-            )
+            .query(&batch!(
+                wanted,
+                |of| publication::ListMarks {
+                    presentity_uri: &of.resource().presentity_uri,
+                    event: &of.resource().event,
+                    of_watchers: matches!(of, MarkOf::Watchers(_)),
+                },
+                Once { now: self.0.now() }
+            ))
             .await?;
         let mut marks = vec![Mark::default(); wanted.len()];
         for row in &rows {
@@ -52,5 +52,15 @@ impl Publications<'_> {
             }
         }
         Ok(marks)
+    }
+}
+
+// === impl MarkOf ===
+
+impl MarkOf {
+    fn resource(&self) -> &Resource {
+        match self {
+            MarkOf::Publications(resource) | MarkOf::Watchers(resource) => resource,
+        }
     }
 }

@@ -8,7 +8,9 @@ use events::publication::PutIntent;
 use sip::Aor;
 
 use super::Publications;
-use crate::{Resource, StoreError, registry};
+use crate::registry::publication;
+use crate::statement::Call;
+use crate::{Resource, StoreError};
 
 /// How often a publication may come and go between two statements of one request.
 const ROUNDS: u32 = 8;
@@ -98,10 +100,12 @@ impl Publications<'_> {
         let now = self.0.now();
         let rows = self
             .0
-            .query(
-                &registry::PUBLICATION_FIND_SOURCE,
-                &[&resource.presentity_uri, &resource.event, &source, &now],
-            )
+            .query(&publication::FindSource {
+                presentity_uri: &resource.presentity_uri,
+                event: &resource.event,
+                source: &source,
+                now: &now,
+            })
             .await?;
         Ok(rows.first().map(|row| OwnPublication {
             content_type: row.get("content_type"),
@@ -134,7 +138,7 @@ impl Publications<'_> {
             }
         }
         Err(StoreError::Unavailable {
-            statement: registry::PUBLICATION_CREATE_SOURCE.name,
+            statement: publication::CreateSource::STATEMENT.name,
             reason: "the publication comes and goes too quickly".to_owned(),
         })
     }
@@ -153,23 +157,20 @@ impl Publications<'_> {
         let if_none_match = if_none_match.as_ref().map(EntityTags::column);
         let rows = self
             .0
-            .query(
-                &registry::PUBLICATION_CHANGE_SOURCE,
-                &[
-                    &change.aor.uri(),
-                    &change.event,
-                    &change.source,
-                    &change.entity_tag,
-                    &if_match,
-                    &if_none_match,
-                    &put.granted_s,
-                    &put.content_type,
-                    &put.body,
-                    &put.has_dialog,
-                    &put.ended,
-                    &self.0.now(),
-                ],
-            )
+            .query(&publication::ChangeSource {
+                presentity_uri: &change.aor.uri(),
+                event: &change.event,
+                source: &change.source,
+                entity_tag: &change.entity_tag,
+                if_match: &if_match,
+                if_none_match: &if_none_match,
+                granted_s: &put.granted_s,
+                content_type: &put.content_type,
+                body: &put.body,
+                has_dialog: &put.has_dialog,
+                ended: &put.ended,
+                now: &self.0.now(),
+            })
             .await?;
         let removes = change.verb == SourceVerb::Remove;
         Ok(rows.first().map(|row| match row.get::<_, &str>("outcome") {
@@ -186,22 +187,19 @@ impl Publications<'_> {
         let put = Columns::of(&change.verb);
         let created = self
             .0
-            .execute(
-                &registry::PUBLICATION_CREATE_SOURCE,
-                &[
-                    &change.aor.username,
-                    &change.aor.domain,
-                    &change.event,
-                    &change.source,
-                    &change.entity_tag,
-                    &put.granted_s,
-                    &put.content_type,
-                    &put.body,
-                    &put.has_dialog,
-                    &put.ended,
-                    &self.0.now(),
-                ],
-            )
+            .execute(&publication::CreateSource {
+                username: &change.aor.username,
+                domain: &change.aor.domain,
+                event: &change.event,
+                source: &change.source,
+                entity_tag: &change.entity_tag,
+                granted_s: &put.granted_s,
+                content_type: &put.content_type,
+                body: &put.body,
+                has_dialog: &put.has_dialog,
+                ended: &put.ended,
+                now: &self.0.now(),
+            })
             .await?;
         Ok(created > 0)
     }

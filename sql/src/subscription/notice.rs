@@ -6,7 +6,9 @@ use std::time::SystemTime;
 use tokio_postgres::Row;
 
 use super::Subscriptions;
-use crate::{Claimed, Resource, StoreError, ordinal, registry, route_set};
+use crate::registry::subscription;
+use crate::statement::batch;
+use crate::{Claimed, Resource, StoreError, ordinal, route_set};
 
 /// A dialog that got its next CSeq and must now be sent a NOTIFY, once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -198,37 +200,31 @@ impl Subscriptions<'_> {
         if offers.is_empty() || limit == 0 {
             return Ok(Taken::default());
         }
-        let (presentity_uri, event) = Resource::columns(offers.iter().map(|offer| offer.resource));
-        let (ids, targets): (Vec<i64>, Vec<i32>) = in_flight.iter().copied().unzip();
-        let limit = i64::from(limit);
-        let seen = || offers.iter().map(|offer| offer.seen);
-        let version: Vec<Option<i64>> = seen().map(|seen| Some(seen?.version)).collect();
-        let digest: Vec<Option<i64>> = seen().map(|seen| Some(seen?.digest)).collect();
-        let digests: Vec<Option<String>> = seen().map(|seen| seen?.others()).collect();
-        let quiet: Vec<Option<bool>> = seen().map(|seen| seen?.quiet).collect();
-        let own: Vec<i64> = seen()
-            .flatten()
-            .flat_map(|seen| seen.own.iter().copied())
-            .collect();
+        let (in_flight_id, in_flight_target): (Vec<i64>, Vec<i32>) =
+            in_flight.iter().copied().unzip();
+        let seen = offers.iter().filter_map(|offer| offer.seen);
+        let own: Vec<i64> = seen.flat_map(|seen| seen.own.iter().copied()).collect();
         let taken = self
             .0
-            .query(
-                &registry::SUBSCRIPTION_TAKE,
-                &[
-                    &owner,
-                    &presentity_uri,
-                    &event,
-                    &ids,
-                    &targets,
-                    &limit,
-                    &self.0.now(),
-                    &version,
-                    &digest,
-                    &digests,
-                    &quiet,
-                    &own,
-                ],
-            )
+            .query(&batch!(
+                offers,
+                |offer| subscription::Take {
+                    presentity_uri: &offer.resource.presentity_uri,
+                    event: &offer.resource.event,
+                    looked: offer.seen.map(|seen| seen.version),
+                    digest: offer.seen.map(|seen| seen.digest),
+                    digests: offer.seen.and_then(Seen::others),
+                    quiet: offer.seen.and_then(|seen| seen.quiet),
+                },
+                Once {
+                    owner: owner,
+                    in_flight_id: in_flight_id,
+                    in_flight_target: in_flight_target,
+                    own_id: own,
+                    limit: i64::from(limit),
+                    now: self.0.now(),
+                }
+            ))
             .await?;
         let left_behind = taken
             .first()
@@ -253,10 +249,10 @@ impl Subscriptions<'_> {
     pub async fn list_open(&self, resource: &Resource) -> Result<Vec<(i64, i32)>, StoreError> {
         let rows = self
             .0
-            .query(
-                &registry::SUBSCRIPTION_LIST_OPEN,
-                &[&resource.presentity_uri, &resource.event],
-            )
+            .query(&subscription::ListOpen {
+                presentity_uri: &resource.presentity_uri,
+                event: &resource.event,
+            })
             .await?;
         let dialog = |row: &Row| (row.get("id"), row.get("target_version"));
         Ok(rows.iter().map(dialog).collect())
@@ -273,13 +269,16 @@ impl Subscriptions<'_> {
         if resources.is_empty() {
             return Ok(Vec::new());
         }
-        let (presentity_uri, event) = Resource::columns(resources);
         let found = self
             .0
-            .query(
-                &registry::SUBSCRIPTION_LIST_CONTACTS,
-                &[&presentity_uri, &event],
-            )
+            .query(&batch!(
+                resources,
+                |resource| subscription::ListContacts {
+                    presentity_uri: &resource.presentity_uri,
+                    event: &resource.event,
+                },
+                Once {}
+            ))
             .await?;
         let dialogs = found.iter().map(|row| WatchingDialog {
             resource_index: ordinal(row, "resource"),
@@ -303,50 +302,21 @@ impl Subscriptions<'_> {
         if verdicts.is_empty() {
             return Ok(outcome);
         }
-        let id: Vec<i64> = verdicts.iter().map(|verdict| verdict.id).collect();
-        let remote_cseq: Vec<i64> = verdicts
-            .iter()
-            .map(|verdict| verdict.remote_cseq.into())
-            .collect();
-        let target_version: Vec<i32> = verdicts
-            .iter()
-            .map(|verdict| verdict.target_version)
-            .collect();
-        let (name, after_s): (Vec<&str>, Vec<i64>) = verdicts
-            .iter()
-            .map(|verdict| match verdict.verdict {
-                AfterNotify::Delivered => ("delivered", 0),
-                AfterNotify::Ended => ("ended", 0),
-                AfterNotify::More(rest) => ("more", rest.after_s.into()),
-                AfterNotify::Retry { after_s } => ("retry", after_s.into()),
-            })
-            .unzip();
-        let failure: Vec<&str> = verdicts
-            .iter()
-            .map(|verdict| verdict.failure.as_str())
-            .collect();
-        let told_to: Vec<Option<i64>> = verdicts
-            .iter()
-            .map(|verdict| match verdict.verdict {
-                AfterNotify::More(rest) => rest.told_to,
-                AfterNotify::Delivered | AfterNotify::Ended | AfterNotify::Retry { .. } => None,
-            })
-            .collect();
         let rows = self
             .0
-            .query(
-                &registry::SUBSCRIPTION_SETTLE_BATCH,
-                &[
-                    &id,
-                    &remote_cseq,
-                    &target_version,
-                    &name,
-                    &after_s,
-                    &failure,
-                    &told_to,
-                    &self.0.now(),
-                ],
-            )
+            .query(&batch!(
+                verdicts,
+                |verdict| subscription::SettleBatch {
+                    id: verdict.id,
+                    remote_cseq: i64::from(verdict.remote_cseq),
+                    target_version: verdict.target_version,
+                    verdict: verdict.verdict.name(),
+                    after_s: verdict.verdict.after_s(),
+                    failure: &verdict.failure,
+                    told_to: verdict.verdict.told_to(),
+                },
+                Once { now: self.0.now() }
+            ))
             .await?;
         for row in &rows {
             let places = match row.get("written") {
@@ -367,7 +337,9 @@ impl Subscriptions<'_> {
     /// Any [`StoreError`].
     pub async fn expire_batch(&self, limit: u32) -> Result<u64, StoreError> {
         self.0
-            .clean(&registry::SUBSCRIPTION_EXPIRE_BATCH, &[&i64::from(limit)])
+            .clean(&subscription::ExpireBatch {
+                limit: &i64::from(limit),
+            })
             .await
     }
 
@@ -380,7 +352,9 @@ impl Subscriptions<'_> {
     /// Any [`StoreError`].
     pub async fn postpone_batch(&self, limit: u32) -> Result<u64, StoreError> {
         self.0
-            .clean(&registry::SUBSCRIPTION_POSTPONE_BATCH, &[&i64::from(limit)])
+            .clean(&subscription::PostponeBatch {
+                limit: &i64::from(limit),
+            })
             .await
     }
 
@@ -392,7 +366,9 @@ impl Subscriptions<'_> {
     /// Any [`StoreError`].
     pub async fn forget_batch(&self, limit: u32) -> Result<u64, StoreError> {
         self.0
-            .clean(&registry::SUBSCRIPTION_DELETE_ENDED, &[&i64::from(limit)])
+            .clean(&subscription::DeleteEnded {
+                limit: &i64::from(limit),
+            })
             .await
     }
 }
@@ -404,6 +380,36 @@ impl<'a> From<&'a Claimed> for Offer<'a> {
         Offer {
             resource: &claimed.resource,
             seen: None,
+        }
+    }
+}
+
+// === impl AfterNotify ===
+
+impl AfterNotify {
+    /// As the statement calls it.
+    fn name(self) -> &'static str {
+        match self {
+            AfterNotify::Delivered => "delivered",
+            AfterNotify::Ended => "ended",
+            AfterNotify::More(_) => "more",
+            AfterNotify::Retry { .. } => "retry",
+        }
+    }
+
+    fn after_s(self) -> i64 {
+        match self {
+            AfterNotify::Delivered | AfterNotify::Ended => 0,
+            AfterNotify::More(Rest { after_s, .. }) | AfterNotify::Retry { after_s } => {
+                after_s.into()
+            }
+        }
+    }
+
+    fn told_to(self) -> Option<i64> {
+        match self {
+            AfterNotify::More(rest) => rest.told_to,
+            AfterNotify::Delivered | AfterNotify::Ended | AfterNotify::Retry { .. } => None,
         }
     }
 }

@@ -4,7 +4,9 @@ use events::{DecidedBy, NewSubscription, SubscribeOutcome, SubscriptionRefresh};
 use tokio_postgres::Row;
 
 use super::Subscriptions;
-use crate::{StoreError, ordinal, registry, rounds, route_set};
+use crate::registry::subscription;
+use crate::statement::batch;
+use crate::{StoreError, ordinal, rounds, route_set};
 
 impl Subscriptions<'_> {
     /// Stores new dialogs (and fetches, `granted_s` 0), each with a NOTIFY due at once; outcomes in input order.
@@ -43,17 +45,18 @@ impl Subscriptions<'_> {
 
     /// Gives those whose To-tag is in use the one that they get in its place.
     async fn rename(&self, rows: &mut [NewSubscription]) -> Result<(), StoreError> {
-        let answers = {
-            let call_id = texts(rows, |row| &row.call_id);
-            let to_tag = texts(rows, |row| &row.to_tag);
-            let from_tag = texts(rows, |row| &row.from_tag);
-            self.0
-                .query(
-                    &registry::SUBSCRIPTION_RENEW_BATCH,
-                    &[&call_id, &to_tag, &from_tag, &self.0.now()],
-                )
-                .await?
-        };
+        let answers = self
+            .0
+            .query(&batch!(
+                rows,
+                |row| subscription::RenewBatch {
+                    callid: &row.call_id,
+                    to_tag: &row.to_tag,
+                    from_tag: &row.from_tag,
+                },
+                Once { now: self.0.now() }
+            ))
+            .await?;
         // Of one that is gone meanwhile the tag is free.
         for answer in &answers {
             if let Some(row) = rows.get_mut(ordinal(answer, "ord")) {
@@ -68,82 +71,47 @@ impl Subscriptions<'_> {
         &self,
         rows: &[NewSubscription],
     ) -> Result<Vec<(SubscribeOutcome, bool)>, StoreError> {
-        let presentity_uri: Vec<String> = rows.iter().map(|row| row.aor.uri()).collect();
-        let event = texts(rows, |row| &row.event);
-        let event_id = texts(rows, |row| &row.event_id);
-        let watcher_username = texts(rows, |row| &row.watcher.username);
-        let watcher_domain = texts(rows, |row| &row.watcher.domain);
-        let to_user = texts(rows, |row| &row.to_user);
-        let to_domain = texts(rows, |row| &row.to_domain);
-        let from_user = texts(rows, |row| &row.from_user);
-        let from_domain = texts(rows, |row| &row.from_domain);
-        let from_display = texts(rows, |row| &row.from_display);
-        let local_uri = texts(rows, |row| &row.local_uri);
-        let remote_uri = texts(rows, |row| &row.remote_uri);
-        let to_tag = texts(rows, |row| &row.to_tag);
-        let from_tag = texts(rows, |row| &row.from_tag);
-        let call_id = texts(rows, |row| &row.call_id);
-        let remote_cseq: Vec<i64> = rows.iter().map(|row| row.remote_cseq.into()).collect();
-        let contact = texts(rows, |row| &row.contact);
-        let record_route: Vec<String> = rows
-            .iter()
-            .map(|row| route_set::join(&row.record_route))
-            .collect();
-        let granted_s: Vec<i64> = rows.iter().map(|row| row.granted_s.into()).collect();
-        let accept = texts(rows, |row| &row.accept);
-        let user_agent = texts(rows, |row| &row.user_agent);
-        let flow = texts(rows, |row| &row.reach.flow);
-        let local_contact = texts(rows, |row| &row.reach.local_contact);
-        let socket_info = texts(rows, |row| &row.reach.socket_info);
-        let is = |wanted: fn(DecidedBy) -> bool| -> Vec<bool> {
-            rows.iter().map(|row| wanted(row.decided_by)).collect()
-        };
-        let under_rules = is(DecidedBy::is_by_rules);
-        let allowed = is(|decided_by| decided_by != DecidedBy::Rules);
         // Null when no row has a key: the statement then costs what it would without the parameter.
-        let subscriber_key: Option<Vec<Option<&str>>> = rows
-            .iter()
-            .any(|row| row.subscriber_key.is_some())
-            .then(|| {
-                rows.iter()
-                    .map(|row| row.subscriber_key.as_deref())
-                    .collect()
-            });
+        let has_key = rows.iter().any(|row| row.subscriber_key.is_some());
+        let keys = || rows.iter().map(|row| row.subscriber_key.as_deref());
+        let subscriber_key = has_key.then(|| keys().collect::<Vec<_>>());
         let answers = self
             .0
-            .query(
-                &registry::SUBSCRIPTION_CREATE_BATCH,
-                &[
-                    &presentity_uri,
-                    &event,
-                    &event_id,
-                    &watcher_username,
-                    &watcher_domain,
-                    &to_user,
-                    &to_domain,
-                    &from_user,
-                    &from_domain,
-                    &local_uri,
-                    &remote_uri,
-                    &to_tag,
-                    &from_tag,
-                    &call_id,
-                    &remote_cseq,
-                    &contact,
-                    &record_route,
-                    &granted_s,
-                    &accept,
-                    &user_agent,
-                    &flow,
-                    &local_contact,
-                    &socket_info,
-                    &self.0.now(),
-                    &under_rules,
-                    &allowed,
-                    &from_display,
-                    &subscriber_key,
-                ],
-            )
+            .query(&batch!(
+                rows,
+                |row| subscription::CreateBatch {
+                    presentity_uri: row.aor.uri(),
+                    event: &row.event,
+                    event_id: &row.event_id,
+                    watcher_username: &row.watcher.username,
+                    watcher_domain: &row.watcher.domain,
+                    to_user: &row.to_user,
+                    to_domain: &row.to_domain,
+                    from_user: &row.from_user,
+                    from_domain: &row.from_domain,
+                    from_display: &row.from_display,
+                    local_uri: &row.local_uri,
+                    remote_uri: &row.remote_uri,
+                    to_tag: &row.to_tag,
+                    from_tag: &row.from_tag,
+                    callid: &row.call_id,
+                    remote_cseq: i64::from(row.remote_cseq),
+                    contact: &row.contact,
+                    record_route: route_set::join(&row.record_route),
+                    granted_s: i64::from(row.granted_s),
+                    accept: &row.accept,
+                    user_agent: &row.user_agent,
+                    flow: &row.reach.flow,
+                    local_contact: &row.reach.local_contact,
+                    socket_info: &row.reach.socket_info,
+                    under_rules: row.decided_by.is_by_rules(),
+                    allowed: row.decided_by != DecidedBy::Rules,
+                },
+                Once {
+                    subscriber_key: subscriber_key,
+                    now: self.0.now(),
+                }
+            ))
             .await?;
         rows.iter()
             .zip(answers)
@@ -160,31 +128,24 @@ impl Subscriptions<'_> {
     /// # Errors
     /// Any [`StoreError`].
     pub async fn supersede_batch(&self, rows: &[NewSubscription]) -> Result<u64, StoreError> {
-        let keyed: Vec<(&NewSubscription, &str)> = rows
-            .iter()
-            .filter_map(|row| Some((row, row.subscriber_key.as_deref()?)))
-            .collect();
+        let has_key = |row: &&NewSubscription| row.subscriber_key.is_some();
+        let keyed: Vec<&NewSubscription> = rows.iter().filter(has_key).collect();
         if keyed.is_empty() {
             return Ok(0);
         }
-        let column = |column: fn(&NewSubscription) -> &str| -> Vec<&str> {
-            keyed.iter().map(|(row, _)| column(row)).collect()
-        };
-        let presentity_uri: Vec<String> = keyed.iter().map(|(row, _)| row.aor.uri()).collect();
-        let subscriber_key: Vec<&str> = keyed.iter().map(|(_, key)| *key).collect();
         self.0
-            .execute(
-                &registry::SUBSCRIPTION_SUPERSEDE_BATCH,
-                &[
-                    &presentity_uri,
-                    &column(|row| &row.event),
-                    &column(|row| &row.event_id),
-                    &column(|row| &row.watcher.username),
-                    &column(|row| &row.watcher.domain),
-                    &subscriber_key,
-                    &self.0.now(),
-                ],
-            )
+            .execute(&batch!(
+                keyed,
+                |row| subscription::SupersedeBatch {
+                    presentity_uri: row.aor.uri(),
+                    event: &row.event,
+                    event_id: &row.event_id,
+                    watcher_username: &row.watcher.username,
+                    watcher_domain: &row.watcher.domain,
+                    subscriber_key: row.subscriber_key.as_deref(),
+                },
+                Once { now: self.0.now() }
+            ))
             .await
     }
 
@@ -224,46 +185,31 @@ impl Subscriptions<'_> {
         rows: &[&SubscriptionRefresh],
         cseq_offset: u32,
     ) -> Result<Vec<SubscribeOutcome>, StoreError> {
-        let call_id: Vec<&str> = rows.iter().map(|row| row.call_id.as_str()).collect();
-        let to_tag: Vec<&str> = rows.iter().map(|row| row.to_tag.as_str()).collect();
-        let from_tag: Vec<&str> = rows.iter().map(|row| row.from_tag.as_str()).collect();
-        let event: Vec<&str> = rows.iter().map(|row| row.event.as_str()).collect();
-        let event_id: Vec<&str> = rows.iter().map(|row| row.event_id.as_str()).collect();
-        let remote_cseq: Vec<i64> = rows.iter().map(|row| row.remote_cseq.into()).collect();
-        let request: Vec<i64> = rows.iter().map(|row| row.request).collect();
-        let contact: Vec<Option<&str>> = rows.iter().map(|row| row.contact.as_deref()).collect();
-        let granted_s: Vec<i64> = rows.iter().map(|row| row.granted_s.into()).collect();
-        let flow: Vec<&str> = rows.iter().map(|row| row.reach.flow.as_str()).collect();
-        let local_contact: Vec<&str> = rows
-            .iter()
-            .map(|row| row.reach.local_contact.as_str())
-            .collect();
-        let cseq_offset = i64::from(cseq_offset);
-        let under_rules: Vec<bool> = rows
-            .iter()
-            .map(|row| row.decided_by.is_by_rules())
-            .collect();
         let answers = self
             .0
-            .query(
-                &registry::SUBSCRIPTION_REFRESH_BATCH,
-                &[
-                    &call_id,
-                    &to_tag,
-                    &from_tag,
-                    &event,
-                    &event_id,
-                    &remote_cseq,
-                    &contact,
-                    &granted_s,
-                    &flow,
-                    &local_contact,
-                    &cseq_offset,
-                    &self.0.now(),
-                    &under_rules,
-                    &request,
-                ],
-            )
+            .query(&batch!(
+                rows,
+                |row| subscription::RefreshBatch {
+                    callid: &row.call_id,
+                    to_tag: &row.to_tag,
+                    from_tag: &row.from_tag,
+                    event: &row.event,
+                    event_id: &row.event_id,
+                    remote_cseq: i64::from(row.remote_cseq),
+                    request: row.request,
+                    contact: row.contact.as_deref(),
+                    granted_s: i64::from(row.granted_s),
+                    flow: &row.reach.flow,
+                    local_contact: &row.reach.local_contact,
+                    under_rules: row.decided_by.is_by_rules(),
+                    requester_username: row.requester.as_ref().map(|aor| aor.username.as_str()),
+                    requester_domain: row.requester.as_ref().map(|aor| aor.domain.as_str()),
+                },
+                Once {
+                    cseq_offset: i64::from(cseq_offset),
+                    now: self.0.now(),
+                }
+            ))
             .await?;
         let mut outcomes = vec![SubscribeOutcome::NoDialog; rows.len()];
         for answer in &answers {
@@ -272,19 +218,13 @@ impl Subscriptions<'_> {
                 *outcome = match answer.get("outcome") {
                     "accepted" => accepted(&row.to_tag, answer)?,
                     "out_of_order" => SubscribeOutcome::OutOfOrder,
+                    "forbidden" => SubscribeOutcome::Forbidden,
                     _ => SubscribeOutcome::NoDialog,
                 };
             }
         }
         Ok(outcomes)
     }
-}
-
-fn texts<'a>(
-    rows: &'a [NewSubscription],
-    column: impl Fn(&'a NewSubscription) -> &'a String,
-) -> Vec<&'a str> {
-    rows.iter().map(|row| column(row).as_str()).collect()
 }
 
 fn accepted(to_tag: &str, answer: &Row) -> Result<SubscribeOutcome, StoreError> {

@@ -8,7 +8,9 @@ use sip::Aor;
 use tokio_postgres::Row;
 
 use super::Subscriptions;
-use crate::{Resource, StoreError, ordinal, registry};
+use crate::registry::subscription;
+use crate::statement::batch;
+use crate::{Resource, StoreError, ordinal};
 
 /// A resource whose watchers are asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,27 +66,23 @@ impl Subscriptions<'_> {
         if resources.is_empty() {
             return Ok(Vec::new());
         }
-        let (presentity_uri, event) =
-            Resource::columns(resources.iter().map(|watched| &watched.resource));
-        let all_live: Vec<bool> = resources.iter().map(|watched| watched.all_live).collect();
-        let since: Vec<Option<SystemTime>> =
-            resources.iter().map(|watched| watched.since).collect();
-        let after: Vec<Option<i64>> = resources.iter().map(|watched| watched.after).collect();
         let limit = limit.map(|limit| i64::try_from(limit).unwrap_or(i64::MAX));
         let found = self
             .0
-            .query(
-                &registry::SUBSCRIPTION_LIST_WATCHERS,
-                &[
-                    &presentity_uri,
-                    &event,
-                    &all_live,
-                    &since,
-                    &after,
-                    &limit,
-                    &self.0.now(),
-                ],
-            )
+            .query(&batch!(
+                resources,
+                |watched| subscription::ListWatchers {
+                    presentity_uri: &watched.resource.presentity_uri,
+                    event: &watched.resource.event,
+                    all_live: watched.all_live,
+                    since: watched.since,
+                    after: watched.after,
+                },
+                Once {
+                    limit: limit,
+                    now: self.0.now(),
+                }
+            ))
             .await?;
         Ok(found.iter().map(Watcher::from_row).collect())
     }

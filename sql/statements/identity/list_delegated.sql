@@ -1,14 +1,14 @@
 -- identity.list_delegated
 -- Purpose:    which of many identities may act for a presentity in an event package
 -- Called by:  server/src/identity/delegates.rs, for what is not in its cache
--- Parameters: $1 identity text[] | $2 presentity_uri text[] | $3 event text[]; canonical URIs, the n-th of each belong together
--- Returns:    place bigint, from 1, of those who may
+-- Parameters: identity text[] | presentity_uri text[] | event text[] (canonical URIs; the n-th of each belong together)
+-- Returns:    place int8, from 1, of those who may
 -- Locks:      none
 -- Plan:       nested loop into presence_delegate_identity_idx
 -- Retry:      safe, reads only
 -- RFC:        none
 SELECT u.place
-FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS u (identity, presentity_uri, event, place)
+FROM unnest(:identity::text[], :presentity_uri::text[], :event::text[]) WITH ORDINALITY AS u (identity, presentity_uri, event, place)
 WHERE EXISTS (
     SELECT FROM presence_delegate AS d
     WHERE lower(d.identity) = lower(u.identity COLLATE "C")

@@ -1,7 +1,7 @@
 -- identity.list_subscribers
 -- Purpose:    the users of digest authentication, and by which algorithms each can prove a password
 -- Called by:  cli/src/user.rs: pgpresence user list
--- Parameters: $1 after_username text | $2 after_domain text: the last row before | $3 rows bigint
+-- Parameters: after_username text (of the last row before) | after_domain text | limit int8
 -- Returns:    username text | domain text | has_md5 bool | has_sha256 bool, in the order of both
 -- Locks:      none
 -- Plan:       subscriber_account_idx, in its order
@@ -11,6 +11,6 @@ SELECT s.username, lower(s.domain) AS domain,
        s.ha1 <> '' OR s.password <> '' AS has_md5,
        s.ha1_sha256 <> '' OR s.password <> '' AS has_sha256
 FROM subscriber AS s
-WHERE (s.username, lower(s.domain)) > ($1::text, $2::text)
+WHERE (s.username, lower(s.domain)) > (:after_username::text, :after_domain::text)
 ORDER BY s.username, lower(s.domain)
-LIMIT $3::bigint
+LIMIT :limit::bigint

@@ -1,7 +1,7 @@
 -- kamailio.list_dialogs
 -- Purpose:    read a page of Kamailio's active_watchers
 -- Called by:  cli/src/import.rs, on Kamailio's database, page after page
--- Parameters: $1 after_id int8 | $2 limit int8
+-- Parameters: after_id int8 | limit int8
 -- Returns:    id int8 | presentity_uri text | watcher_username text | watcher_domain text | to_user text | to_domain text | event text | event_id text | to_tag text | from_tag text | callid text | local_cseq int8 | remote_cseq int8 | contact text | record_route text | expires int8 | status int8 | reason text | version int8 | socket_info text | local_contact text | from_user text | from_domain text | updated int8 | flags int8 | user_agent text | interrupted bool | now int8
 -- Locks:      none
 -- Plan:       active_watchers_pkey
@@ -24,6 +24,6 @@ SELECT
     (a.xmax::text NOT IN ('0', a.xmin::text) AND a.updated = -1) AS interrupted,
     floor(extract(epoch FROM now()))::bigint AS now
 FROM active_watchers AS a
-WHERE a.id > $1::bigint
+WHERE a.id > :after_id::bigint
 ORDER BY a.id
-LIMIT $2::bigint
+LIMIT :limit::bigint

@@ -1,10 +1,10 @@
 -- maintenance.put_clock
 -- Purpose:    put the triggers of this session at another time; null puts them back to the present
 -- Called by:  sql/src/store.rs, in tests only
--- Parameters: $1 now timestamptz
+-- Parameters: now timestamptz
 -- Returns:    nothing
 -- Locks:      none
 -- Plan:       no table is read
 -- Retry:      safe
 -- RFC:        none
-SELECT FROM set_config('pgpresence.now', COALESCE($1::timestamptz::text, ''), false)
+SELECT FROM set_config('pgpresence.now', COALESCE(:now::timestamptz::text, ''), false)

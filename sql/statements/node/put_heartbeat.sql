@@ -1,12 +1,12 @@
 -- node.put_heartbeat
 -- Purpose:    say that a process lives
 -- Called by:  sql/src/node/row.rs, every few seconds
--- Parameters: $1 id int8 | $2 now timestamptz (tests only, else null)
+-- Parameters: id int8 | now timestamptz (tests only, else null)
 -- Returns:    nothing; no row: the process was taken for dead
 -- Locks:      its node row
 -- Plan:       node_pkey
 -- Retry:      safe
 -- RFC:        none
 UPDATE node
-SET heartbeat = COALESCE($2::timestamptz, now())
-WHERE id = $1::bigint
+SET heartbeat = COALESCE(:now::timestamptz, now())
+WHERE id = :id::bigint

@@ -1,7 +1,7 @@
 -- operator.find_backlog
 -- Purpose:    how much is owed, for how long, how late the notifiers are, and what they work on without telling it
 -- Called by:  cli/src/status.rs
--- Parameters: $1 patience_s float8 (how long somebody may be owed what notifiers work on)
+-- Parameters: patience_s float8 (how long somebody may be owed what notifiers work on)
 -- Returns:    resources int8 | due int8 (nobody is at it, and it is time) | oldest_s float8 (since when something is owed, at most; null = nothing is) | late_s float8 (how long it has been time, at most; null = it is not) | untold int8 (resources of which somebody has been owed something for longer than patience_s, and was not told since) | untold_s float8 (since when, at most; null = there is none)
 -- Locks:      none
 -- Plan:       notify_queue_told_idx, notify_queue_decide_idx, active_watchers_resource_idx, quarantine_pkey, quarantine_retry_idx
@@ -44,6 +44,6 @@ FROM (
         FROM notify_queue AS q
         WHERE q.decide_at <= q.due AND q.due < 'infinity' AND q.due > '-infinity'
     ) AS q
-    CROSS JOIN (SELECT now() - make_interval(secs => $1::double precision) AS before) AS t
+    CROSS JOIN (SELECT now() - make_interval(secs => :patience_s::double precision) AS before) AS t
     WHERE q.owed_since IS NOT NULL
 ) AS q

@@ -1,7 +1,7 @@
 -- operator.list_backlog
 -- Purpose:    what the watchers of a presentity are owed, and what it is waiting for
 -- Called by:  cli/src/explain.rs
--- Parameters: $1 presentity_uri text
+-- Parameters: presentity_uri text
 -- Returns:    event text | owed text | state text | since_s float8 (ago) | due_s float8 (from now; negative = ago) | holder text (null = nobody) | dialogs int8
 -- Locks:      none
 -- Plan:       notify_queue_pkey, quarantine_pkey, node_pkey, active_watchers_resource_idx
@@ -12,5 +12,5 @@ SELECT b.event, b.owed, b.state,
        extract(epoch FROM b.due - now())::double precision AS due_s,
        b.holder, b.dialogs
 FROM presence_backlog AS b
-WHERE b.presentity_uri = $1::text
+WHERE b.presentity_uri = :presentity_uri::text
 ORDER BY b.event

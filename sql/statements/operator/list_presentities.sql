@@ -1,7 +1,7 @@
 -- operator.list_presentities
 -- Purpose:    live publications, a page at a time
 -- Called by:  lib/web/src/method/list.rs, presence.presentity_list and presence.presentity_show
--- Parameters: $1 after int8 (the last id of the page before; 0 = the first page) | $2 limit int8 | $3 username text (null = all) | $4 domain text (null = all) | $5 with_body bool (false: body is empty) | $6 now timestamptz (tests only, else null)
+-- Parameters: after int8 (the last id of the page before; 0 = the first page) | limit int8 | username text (null = all) | domain text (null = all) | with_body bool (false: body is empty) | now timestamptz (tests only, else null)
 -- Returns:    id int8 | username text | domain text | event text | etag text | sender text | expires int8 (epoch second, -1 = never) | received_time int8 (epoch second) | priority int8 | ruid text | body bytea
 -- Locks:      none
 -- Plan:       presentity_pkey
@@ -11,12 +11,12 @@
 -- By id, also where a user is asked for: names are compared without regard to case, and no index does that. A page costs the rows
 -- that are passed over; the statement's time limit ends what is too much.
 SELECT p.id, p.username, p.domain, p.event, p.etag, p.sender, p.expires, p.received_time, p.priority, p.ruid,
-       CASE WHEN $5::boolean THEN p.body ELSE ''::bytea END AS body
+       CASE WHEN :with_body::boolean THEN p.body ELSE ''::bytea END AS body
 FROM presentity AS p
-WHERE p.id > $1::bigint
-  AND ($3::text IS NULL OR lower(p.username) = lower($3::text))
-  AND ($4::text IS NULL OR lower(p.domain) = lower($4::text))
+WHERE p.id > :after::bigint
+  AND (:username::text IS NULL OR lower(p.username) = lower(:username::text))
+  AND (:domain::text IS NULL OR lower(p.domain) = lower(:domain::text))
   AND NOT p.removed
-  AND is_live(p.expires, COALESCE($6::timestamptz, now()))
+  AND is_live(p.expires, COALESCE(:now::timestamptz, now()))
 ORDER BY p.id
-LIMIT $2::bigint
+LIMIT :limit::bigint

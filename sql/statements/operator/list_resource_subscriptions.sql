@@ -1,7 +1,7 @@
 -- operator.list_resource_subscriptions
 -- Purpose:    the subscriptions to a resource in words, a page at a time
 -- Called by:  lib/web/src/v1/watchers.rs
--- Parameters: $1 presentity_uri text | $2 event text | $3 after int8 (the last id of the page before; 0 = the first page) | $4 limit int8
+-- Parameters: presentity_uri text | event text | after int8 (the last id of the page before; 0 = the first page) | limit int8
 -- Returns:    id int8 | watcher text | state text | reason text | expires text (RFC 3339; null = never) | user_agent text
 -- Locks:      none
 -- Plan:       active_watchers_resource_idx, active_watchers_pkey
@@ -12,10 +12,10 @@
 WITH found AS MATERIALIZED (
     SELECT a.id
     FROM active_watchers AS a
-    WHERE a.presentity_uri = $1::text AND a.event = $2::text AND NOT a.ended
+    WHERE a.presentity_uri = :presentity_uri::text AND a.event = :event::text AND NOT a.ended
 ),
 page AS MATERIALIZED (
-    SELECT f.id FROM found AS f WHERE f.id > $3::bigint ORDER BY f.id LIMIT $4::bigint
+    SELECT f.id FROM found AS f WHERE f.id > :after::bigint ORDER BY f.id LIMIT :limit::bigint
 )
 SELECT
     s.id, s.watcher, s.state, s.reason,

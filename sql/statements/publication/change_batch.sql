@@ -1,7 +1,7 @@
 -- publication.change_batch
 -- Purpose:    refresh, modify and remove publications; compare-and-swap on the entity-tag
 -- Called by:  server/src/publish.rs through write_batch.rs, once per batch
--- Parameters: $1 presentity_uri text[] | $2 event text[] | $3 if_match text[] | $4 entity_tag text[] | $5 kind text[] (refresh, modify, remove) | $6 granted_s int8[] | $7 content_type text[] (null unless modify) | $8 body bytea[] (null unless modify) | $9 sender text[] (null = unknown; a refresh keeps the old one) | $10 keeps_tag bool[] | $11 has_dialog bool[] | $12 ended text[] (each an int8[] literal, null if none) | $13 now timestamptz (tests only, else null) | $14 priority int8[] (null = none is given) | $15 by_age bool (what is not given is the time of the body)
+-- Parameters: presentity_uri text[] | event text[] | if_match text[] | entity_tag text[] | kind text[] (refresh, modify, remove) | granted_s int8[] | content_type text[] (null unless modify) | body bytea[] (null unless modify) | sender text[] (null = unknown; a refresh keeps the old one) | keeps_tag bool[] | has_dialog bool[] | ended text[] (each an int8[] literal, null if none) | now timestamptz (tests only, else null) | priority int8[] (null = none is given) | by_age bool (what is not given is the time of the body)
 -- Returns:    ord int8 (from 1: an input that is stored; any other matches no live publication)
 -- Locks:      presentity rows by (uri, event, id), then notify_queue by key (by trigger)
 -- Plan:       presentity_resource_idx, presentity_pkey
@@ -26,12 +26,13 @@ WITH input AS MATERIALIZED (
     SELECT i.ord, i.presentity_uri, i.event, i.if_match, i.entity_tag, i.kind, i.granted_s, i.content_type, i.body, i.sender,
            i.keeps_tag, i.has_dialog, i.ended::bigint[] AS ended, i.priority,
            t.now, floor(extract(epoch FROM t.now))::bigint AS now_s
-    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::bytea[], $9::text[],
-                $10::boolean[], $11::boolean[], $12::text[], $14::bigint[])
+    FROM unnest(:presentity_uri::text[], :event::text[], :if_match::text[], :entity_tag::text[], :kind::text[],
+                :granted_s::bigint[], :content_type::text[], :body::bytea[], :sender::text[], :keeps_tag::boolean[],
+                :has_dialog::boolean[], :ended::text[], :priority::bigint[])
              WITH ORDINALITY
              AS i (presentity_uri, event, if_match, entity_tag, kind, granted_s, content_type, body, sender, keeps_tag,
                    has_dialog, ended, priority, ord)
-    CROSS JOIN (SELECT COALESCE($13::timestamptz, now()) AS now) AS t
+    CROSS JOIN (SELECT COALESCE(:now::timestamptz, now()) AS now) AS t
 ),
 locked AS MATERIALIZED (
     SELECT
@@ -78,7 +79,7 @@ changed AS (
                              THEN l.now ELSE p.modified END,
         priority      = CASE WHEN l.priority IS NOT NULL THEN l.priority
                              -- 2015-01-01, as Kamailio counts. A refresh makes no newer document.
-                             WHEN $15::boolean AND l.kind = 'modify' THEN floor(extract(epoch FROM l.now))::bigint - 1420070400
+                             WHEN :by_age::boolean AND l.kind = 'modify' THEN floor(extract(epoch FROM l.now))::bigint - 1420070400
                              ELSE p.priority END,
         removed       = l.kind = 'remove',
         sweep_at      = CASE WHEN l.kind = 'remove' THEN expiry_at(32, l.now) ELSE p.sweep_at END

@@ -1,7 +1,7 @@
 -- publication.change_imported
 -- Purpose:    bring publications that were imported before up to what Kamailio has now, and say how each stands
 -- Called by:  cli/src/import.rs, batch after batch, before publication.create_imported
--- Parameters: $1 presentity_uri text[] | $2 event text[] | $3 ruid text[] | $4 etag text[] | $5 expires int8[] | $6 received_time int8[] | $7 body bytea[] | $8 sender text[] | $9 priority int8[] | $10 dry bool (change nothing)
+-- Parameters: presentity_uri text[] | event text[] | ruid text[] | etag text[] | expires int8[] | received_time int8[] | body bytea[] | sender text[] | priority int8[] | dry bool (change nothing)
 -- Returns:    ord int8 (from 1, of inputs that are here already) | verdict text (changed, same, newer)
 -- Locks:      presentity rows by (uri, event, id); nothing is queued
 -- Plan:       presentity_resource_idx, presentity_pkey
@@ -13,8 +13,8 @@
 -- Quiet: Kamailio tells the watchers of what happened there, and marks those that it still owes.
 WITH input AS MATERIALIZED (
     SELECT i.ord, i.presentity_uri, i.event, i.ruid, i.etag, i.expires, i.received_time, i.body, i.sender, i.priority
-    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bytea[], $8::text[],
-                $9::bigint[])
+    FROM unnest(:presentity_uri::text[], :event::text[], :ruid::text[], :etag::text[], :expires::bigint[],
+                :received_time::bigint[], :body::bytea[], :sender::text[], :priority::bigint[])
              WITH ORDINALITY
              AS i (presentity_uri, event, ruid, etag, expires, received_time, body, sender, priority, ord)
 ),
@@ -46,7 +46,7 @@ changed AS (
         sweep_at      = CASE WHEN l.expires = -1 THEN 9223372036854775807 ELSE l.expires END
     FROM locked AS l
     CROSS JOIN quiet
-    WHERE p.id = l.id AND l.verdict = 'changed' AND NOT $10::boolean
+    WHERE p.id = l.id AND l.verdict = 'changed' AND NOT :dry::boolean
 )
 SELECT l.ord, l.verdict
 FROM locked AS l

@@ -1,7 +1,7 @@
 -- publication.create_imported
 -- Purpose:    store publications of Kamailio, telling nobody
 -- Called by:  cli/src/import.rs, batch after batch
--- Parameters: $1 username text[] | $2 domain text[] | $3 event text[] | $4 ruid text[] | $5 etag text[] | $6 expires int8[] | $7 received_time int8[] | $8 body bytea[] | $9 sender text[] | $10 priority int8[]
+-- Parameters: username text[] | domain text[] | event text[] | ruid text[] | etag text[] | expires int8[] | received_time int8[] | body bytea[] | sender text[] | priority int8[]
 -- Returns:    nothing; the row count says how many are new
 -- Locks:      new keys of presentity in one order; nothing is queued
 -- Plan:       no table is read
@@ -14,8 +14,8 @@ INSERT INTO presentity (username, domain, event, ruid, etag, expires, received_t
 SELECT
     i.username, i.domain, i.event, i.ruid, i.etag, i.expires, i.received_time, i.body, i.sender, i.priority,
     to_timestamp(i.received_time)
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bytea[], $9::text[],
-            $10::bigint[])
+FROM unnest(:username::text[], :domain::text[], :event::text[], :ruid::text[], :etag::text[], :expires::bigint[],
+            :received_time::bigint[], :body::bytea[], :sender::text[], :priority::bigint[])
          AS i (username, domain, event, ruid, etag, expires, received_time, body, sender, priority)
 CROSS JOIN quiet
 ORDER BY lower(i.domain) COLLATE "C", i.username COLLATE "C", i.event COLLATE "C", i.ruid COLLATE "C"

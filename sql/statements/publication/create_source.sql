@@ -1,7 +1,7 @@
 -- publication.create_source
 -- Purpose:    store the first publication that a source has of a resource
 -- Called by:  lib/web/src/v1/publication.rs, after publication.change_source has found no row
--- Parameters: $1 username text | $2 domain text | $3 event text | $4 source text | $5 entity_tag text (names the request) | $6 granted_s int8 | $7 content_type text | $8 body bytea | $9 has_dialog bool | $10 ended int8[] | $11 now timestamptz (tests only, else null)
+-- Parameters: username text | domain text | event text | source text | entity_tag text (names the request) | granted_s int8 | content_type text | body bytea | has_dialog bool | ended int8[] | now timestamptz (tests only, else null)
 -- Returns:    nothing; the row count is 0 if there is one meanwhile
 -- Locks:      one new key of presentity, then one of notify_queue (by trigger)
 -- Plan:       no table is read
@@ -12,13 +12,13 @@
 INSERT INTO presentity (username, domain, event, etag, ruid, expires, received_time, content_type, body, has_dialog, ended, ended_at,
                         modified, sweep_at)
 SELECT
-    $1::text, $2::text, $3::text, $5::text, 'sql:' || $4::text,
-    expiry_at($6::bigint, t.now),
+    :username::text, :domain::text, :event::text, :entity_tag::text, 'sql:' || :source::text,
+    expiry_at(:granted_s::bigint, t.now),
     floor(extract(epoch FROM t.now))::bigint,
-    $7::text, $8::bytea, $9::boolean,
-    ($10::bigint[])[1:128],
-    array_fill((extract(epoch FROM t.now) * 1000000)::bigint, ARRAY[LEAST(128, cardinality($10::bigint[]))]),
+    :content_type::text, :body::bytea, :has_dialog::boolean,
+    (:ended::bigint[])[1:128],
+    array_fill((extract(epoch FROM t.now) * 1000000)::bigint, ARRAY[LEAST(128, cardinality(:ended::bigint[]))]),
     t.now,
-    expiry_at($6::bigint, t.now)
-FROM (SELECT COALESCE($11::timestamptz, now()) AS now) AS t
+    expiry_at(:granted_s::bigint, t.now)
+FROM (SELECT COALESCE(:now::timestamptz, now()) AS now) AS t
 ON CONFLICT (presentity_uri, event, ruid) DO NOTHING

@@ -1,7 +1,7 @@
 -- publication.delete_imported
 -- Purpose:    forget publications that Kamailio had and has no more; it has told their watchers
 -- Called by:  cli/src/import.rs
--- Parameters: $1 id int8[]
+-- Parameters: id int8[]
 -- Returns:    nothing; the row count says how many
 -- Locks:      presentity rows by (uri, event, id); nothing is queued
 -- Plan:       presentity_pkey
@@ -9,7 +9,7 @@
 -- RFC:        none
 WITH locked AS MATERIALIZED (
     SELECT p.id
-    FROM unnest($1::bigint[]) AS i (id)
+    FROM unnest(:id::bigint[]) AS i (id)
     JOIN presentity AS p ON p.id = i.id
     WHERE p.past_etags = '{}' AND NOT p.removed
     ORDER BY p.presentity_uri, p.event, p.id

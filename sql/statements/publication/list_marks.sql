@@ -1,7 +1,7 @@
 -- publication.list_marks
 -- Purpose:    whether what the documents of resources are made of has changed, without reading it
 -- Called by:  lib/web/src/v1/feed.rs, once a look for all streams of the process
--- Parameters: $1 presentity_uri text[] | $2 event text[] | $3 of_watchers bool[] (of the subscriptions to it, not of its publications) | $4 now timestamptz (tests only, else null)
+-- Parameters: presentity_uri text[] | event text[] | of_watchers bool[] (of the subscriptions to it, not of its publications) | now timestamptz (tests only, else null)
 -- Returns:    resource int8 (ordinal, from 1) | mark text (another one as soon as a row is another one) | now int8 (epoch second)
 -- Locks:      none
 -- Plan:       presentity_resource_idx, xcap_hard_state_idx, active_watchers_resource_idx, watchers_winfo_idx
@@ -17,8 +17,8 @@ SELECT
     floor(extract(epoch FROM i.now))::bigint AS now
 FROM (
     SELECT i.ord, i.presentity_uri, i.event, i.of_watchers, t.now
-    FROM unnest($1::text[], $2::text[], $3::boolean[]) WITH ORDINALITY AS i (presentity_uri, event, of_watchers, ord)
-    CROSS JOIN (SELECT COALESCE($4::timestamptz, now()) AS now) AS t
+    FROM unnest(:presentity_uri::text[], :event::text[], :of_watchers::boolean[]) WITH ORDINALITY AS i (presentity_uri, event, of_watchers, ord)
+    CROSS JOIN (SELECT COALESCE(:now::timestamptz, now()) AS now) AS t
 ) AS i
 CROSS JOIN LATERAL (
     SELECT COALESCE(string_agg(p.id || ' ' || p.xmin::text || ' ' || is_live(p.expires, i.now)::text, ',' ORDER BY p.id), '') AS mark

@@ -1,7 +1,7 @@
 -- publication.put_feature
 -- Purpose:    store what a phone sets by the body of a SUBSCRIBE: one publication for each feature of a line, replaced each time
 -- Called by:  server/src/subscribe.rs through write_batch.rs, one at a time, before the SUBSCRIBE itself is stored
--- Parameters: $1 username text | $2 domain text | $3 event text | $4 callid text (null: a new dialog, of the line of $1 and $2) | $5 to_tag text | $6 from_tag text | $7 remote_cseq int8 | $8 ruid text (names the feature) | $9 entity_tag text (names the request) | $10 content_type text | $11 body bytea | $12 lifetime_s int8 (null: until it is set again) | $13 now timestamptz (tests only, else null)
+-- Parameters: username text | domain text | event text | callid text (null: a new dialog, of the line of username and domain) | to_tag text | from_tag text | remote_cseq int8 | ruid text (names the feature) | entity_tag text (names the request) | content_type text | body bytea | lifetime_s int8 (null: until it is set again) | now timestamptz (tests only, else null)
 -- Returns:    nothing; the row count is 0 if there is no such dialog of the line itself, if the request is older than another in that dialog, or for a copy
 -- Locks:      one presentity row, then one of notify_queue (by trigger); active_watchers is read without a lock
 -- Plan:       active_watchers_dialog_idx, presentity_resource_idx
@@ -13,26 +13,26 @@
 -- Inserting and updating are both in here, which a statement on several rows must not do (both triggers lock the queue): one row
 -- locks one row of the queue.
 WITH line AS MATERIALIZED (
-    SELECT $1::text AS username, $2::text AS domain
-    WHERE $4::text IS NULL
+    SELECT :username::text AS username, :domain::text AS domain
+    WHERE :callid::text IS NULL
     UNION ALL
     SELECT a.watcher_username, a.watcher_domain
     FROM active_watchers AS a
-    WHERE a.callid = $4::text AND a.to_tag = $5::text AND a.from_tag = $6::text AND a.event = $3::text
-      AND a.remote_cseq <= $7::bigint
-      AND a.status <> 3 AND is_live(a.expires, COALESCE($13::timestamptz, now()))
+    WHERE a.callid = :callid::text AND a.to_tag = :to_tag::text AND a.from_tag = :from_tag::text AND a.event = :event::text
+      AND a.remote_cseq <= :remote_cseq::bigint
+      AND a.status <> 3 AND is_live(a.expires, COALESCE(:now::timestamptz, now()))
       AND a.presentity_uri = presence_join_uri(a.watcher_username, a.watcher_domain)
 )
 INSERT INTO presentity AS p (username, domain, event, etag, ruid, past_etags, expires, received_time, content_type, body, modified, sweep_at)
 SELECT
-    l.username, l.domain, $3::text, $9::text, $8::text,
-    ARRAY[$9::text || '@' || floor(extract(epoch FROM t.now))::bigint],
-    COALESCE(expiry_at($12::bigint, t.now), -1),
+    l.username, l.domain, :event::text, :entity_tag::text, :ruid::text,
+    ARRAY[:entity_tag::text || '@' || floor(extract(epoch FROM t.now))::bigint],
+    COALESCE(expiry_at(:lifetime_s::bigint, t.now), -1),
     floor(extract(epoch FROM t.now))::bigint,
-    $10::text, $11::bytea, t.now,
-    COALESCE(expiry_at($12::bigint, t.now), 9223372036854775807)
+    :content_type::text, :body::bytea, t.now,
+    COALESCE(expiry_at(:lifetime_s::bigint, t.now), 9223372036854775807)
 FROM line AS l
-CROSS JOIN (SELECT COALESCE($13::timestamptz, now()) AS now) AS t
+CROSS JOIN (SELECT COALESCE(:now::timestamptz, now()) AS now) AS t
 ON CONFLICT (presentity_uri, event, ruid) DO UPDATE
 SET etag          = EXCLUDED.etag,
     past_etags    = (EXCLUDED.past_etags || p.past_etags)[1:5],

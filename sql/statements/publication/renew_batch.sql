@@ -1,7 +1,7 @@
 -- publication.renew_batch
 -- Purpose:    answer initial publications that found their own row: a copy by what is stored, a request that comes again later anew
 -- Called by:  sql/src/publication.rs, after a publication.create_batch that did not store all
--- Parameters: $1 username text[] | $2 domain text[] | $3 event text[] | $4 entity_tag text[] | $5 granted_s int8[] | $6 content_type text[] | $7 body bytea[] | $8 sender text[] | $9 has_dialog bool[] | $10 ended text[] (each an int8[] literal, null if none) | $11 now timestamptz (tests only, else null) | $12 priority int8[] (null = none is given) | $13 by_age bool (what is not given is the time)
+-- Parameters: username text[] | domain text[] | event text[] | entity_tag text[] | granted_s int8[] | content_type text[] | body bytea[] | sender text[] | has_dialog bool[] | ended text[] (each an int8[] literal, null if none) | now timestamptz (tests only, else null) | priority int8[] (null = none is given) | by_age bool (what is not given is the time)
 -- Returns:    ord int8 (from 1, of inputs that have a row) | entity_tag text
 -- Locks:      presentity rows by (uri, event, id), then notify_queue by key (by trigger)
 -- Plan:       presentity_resource_idx, presentity_pkey
@@ -21,11 +21,12 @@ WITH input AS MATERIALIZED (
         i.event, i.entity_tag, i.granted_s, i.content_type, i.body, i.sender, i.has_dialog, i.ended::bigint[] AS ended, i.priority,
         t.now,
         floor(extract(epoch FROM t.now))::bigint AS now_s
-    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::bytea[], $8::text[],
-                $9::boolean[], $10::text[], $12::bigint[])
+    FROM unnest(:username::text[], :domain::text[], :event::text[], :entity_tag::text[], :granted_s::bigint[],
+                :content_type::text[], :body::bytea[], :sender::text[], :has_dialog::boolean[], :ended::text[],
+                :priority::bigint[])
              WITH ORDINALITY
              AS i (username, domain, event, entity_tag, granted_s, content_type, body, sender, has_dialog, ended, priority, ord)
-    CROSS JOIN (SELECT COALESCE($11::timestamptz, now()) AS now) AS t
+    CROSS JOIN (SELECT COALESCE(:now::timestamptz, now()) AS now) AS t
 ),
 locked AS MATERIALIZED (
     SELECT
@@ -61,7 +62,7 @@ renewed AS (
                                             WITH ORDINALITY AS e (key, at, ord)
                                    GROUP BY e.key ORDER BY min(e.ord) LIMIT 128) END,
         -- 2015-01-01, as Kamailio counts.
-        priority      = COALESCE(l.priority, CASE WHEN $13::boolean THEN l.now_s - 1420070400 ELSE 0 END),
+        priority      = COALESCE(l.priority, CASE WHEN :by_age::boolean THEN l.now_s - 1420070400 ELSE 0 END),
         removed       = false,
         sweep_at      = expiry_at(l.granted_s, l.now)
     FROM locked AS l

@@ -1,7 +1,7 @@
 -- queue.claim
 -- Purpose:    claim resources that are due and free, or due and ours, earliest first
 -- Called by:  notifier/src/step/claim.rs, at each poll and each ring
--- Parameters: $1 owner int8 | $2 held int8[] (claims that are being worked on) | $3 limit int8 | $4 lease_s float8 | $5 waitn_s float8 | $6 now timestamptz (tests only, else null) | $7 horizon_s float8 (how far to look ahead; 0 = not) | $8 decisions int8 (most of those that are due to be decided about, beside the limit) | $9 apart_uri text[] (resources to be left alone) | $10 apart_event text[]
+-- Parameters: owner int8 | held int8[] (claims that are being worked on) | limit int8 | lease_s float8 | waitn_s float8 | now timestamptz (tests only, else null) | horizon_s float8 (how far to look ahead; 0 = not) | decisions int8 (most of those that are due to be decided about, beside the limit) | apart_uri text[] (resources to be left alone) | apart_event text[]
 -- Returns:    presentity_uri text | event text | claim int8 | version int8 (0 = only flagged dialogs) | continued bool | recovered bool | decide bool (about its watchers, before anything is taken) | suspect timestamptz (this moment, if something of it was set aside before) | last_version int8 (of the last state change, which the pacing may still hold back) | changed_by text (who made the last changes of its publications; empty = several, or unknown) | next_due_s float8 (only in a last row that has nothing else: the next resource that will be due within the horizon)
 -- Locks:      free notify_queue rows (SKIP LOCKED: never waits)
 -- Plan:       notify_queue_told_idx, notify_queue_decide_idx, notify_queue_pkey, quarantine_pkey, quarantine_retry_idx
@@ -23,35 +23,35 @@
 WITH told AS MATERIALIZED (
     SELECT
         q.presentity_uri, q.event, q.version, q.claimed_version, q.flagged_due, q.not_before, q.changes_at, q.decide_at, q.recovered_version,
-        q.owner IS NOT NULL AND q.lease_until > COALESCE($6::timestamptz, now()) AS continued,
-        q.owner IS NOT NULL AND q.lease_until <= COALESCE($6::timestamptz, now()) AS recovered,
-        q.changes_at <= COALESCE($6::timestamptz, now()) AND q.not_before <= COALESCE($6::timestamptz, now()) AS aged
+        q.owner IS NOT NULL AND q.lease_until > COALESCE(:now::timestamptz, now()) AS continued,
+        q.owner IS NOT NULL AND q.lease_until <= COALESCE(:now::timestamptz, now()) AS recovered,
+        q.changes_at <= COALESCE(:now::timestamptz, now()) AND q.not_before <= COALESCE(:now::timestamptz, now()) AS aged
     FROM notify_queue AS q
-    WHERE q.due <= COALESCE($6::timestamptz, now()) AND q.due < q.decide_at
-      AND (q.owner IS NULL OR (q.owner = $1::bigint AND q.claim = ANY ($2::bigint[])) OR q.lease_until <= COALESCE($6::timestamptz, now()))
+    WHERE q.due <= COALESCE(:now::timestamptz, now()) AND q.due < q.decide_at
+      AND (q.owner IS NULL OR (q.owner = :owner::bigint AND q.claim = ANY (:held::bigint[])) OR q.lease_until <= COALESCE(:now::timestamptz, now()))
       AND (q.presentity_uri, q.event) NOT IN (
-          SELECT x.presentity_uri, x.event FROM quarantine AS x WHERE x.dialog = 0 AND x.retry_at > COALESCE($6::timestamptz, now())
+          SELECT x.presentity_uri, x.event FROM quarantine AS x WHERE x.dialog = 0 AND x.retry_at > COALESCE(:now::timestamptz, now())
           UNION ALL
-          SELECT i.presentity_uri, i.event FROM unnest($9::text[], $10::text[]) AS i (presentity_uri, event))
+          SELECT i.presentity_uri, i.event FROM unnest(:apart_uri::text[], :apart_event::text[]) AS i (presentity_uri, event))
     ORDER BY q.due
-    LIMIT $3::bigint
+    LIMIT :limit::bigint
     FOR UPDATE SKIP LOCKED
 ),
 undecided AS MATERIALIZED (
     SELECT
         q.presentity_uri, q.event, q.version, q.claimed_version, q.flagged_due, q.not_before, q.changes_at, q.decide_at, q.recovered_version,
-        q.owner IS NOT NULL AND q.lease_until > COALESCE($6::timestamptz, now()) AS continued,
-        q.owner IS NOT NULL AND q.lease_until <= COALESCE($6::timestamptz, now()) AS recovered,
-        q.changes_at <= COALESCE($6::timestamptz, now()) AND q.not_before <= COALESCE($6::timestamptz, now()) AS aged
+        q.owner IS NOT NULL AND q.lease_until > COALESCE(:now::timestamptz, now()) AS continued,
+        q.owner IS NOT NULL AND q.lease_until <= COALESCE(:now::timestamptz, now()) AS recovered,
+        q.changes_at <= COALESCE(:now::timestamptz, now()) AND q.not_before <= COALESCE(:now::timestamptz, now()) AS aged
     FROM notify_queue AS q
-    WHERE q.due <= COALESCE($6::timestamptz, now()) AND q.decide_at <= q.due AND q.due < 'infinity'
-      AND (q.owner IS NULL OR (q.owner = $1::bigint AND q.claim = ANY ($2::bigint[])) OR q.lease_until <= COALESCE($6::timestamptz, now()))
+    WHERE q.due <= COALESCE(:now::timestamptz, now()) AND q.decide_at <= q.due AND q.due < 'infinity'
+      AND (q.owner IS NULL OR (q.owner = :owner::bigint AND q.claim = ANY (:held::bigint[])) OR q.lease_until <= COALESCE(:now::timestamptz, now()))
       AND (q.presentity_uri, q.event) NOT IN (
-          SELECT x.presentity_uri, x.event FROM quarantine AS x WHERE x.dialog = 0 AND x.retry_at > COALESCE($6::timestamptz, now())
+          SELECT x.presentity_uri, x.event FROM quarantine AS x WHERE x.dialog = 0 AND x.retry_at > COALESCE(:now::timestamptz, now())
           UNION ALL
-          SELECT i.presentity_uri, i.event FROM unnest($9::text[], $10::text[]) AS i (presentity_uri, event))
+          SELECT i.presentity_uri, i.event FROM unnest(:apart_uri::text[], :apart_event::text[]) AS i (presentity_uri, event))
     ORDER BY q.due
-    LIMIT $8::bigint
+    LIMIT :decisions::bigint
     FOR UPDATE SKIP LOCKED
 ),
 numbered AS MATERIALIZED (
@@ -66,7 +66,7 @@ numbered AS MATERIALIZED (
           SELECT u.presentity_uri, u.event, u.version, u.claimed_version, u.flagged_due, u.not_before, u.changes_at, u.decide_at,
                  u.recovered_version, u.continued, u.recovered, u.aged
           FROM undecided AS u) AS d
-    CROSS JOIN (SELECT COALESCE($6::timestamptz, now()) AS now) AS t
+    CROSS JOIN (SELECT COALESCE(:now::timestamptz, now()) AS now) AS t
 ),
 decided AS MATERIALIZED (
     SELECT
@@ -76,19 +76,19 @@ decided AS MATERIALIZED (
              WHEN n.version > n.claimed_version AND n.not_before <= n.now THEN n.version
              ELSE n.claimed_version END AS claimed_version,
         CASE WHEN n.recovered OR n.aged OR (n.version > n.claimed_version AND n.not_before <= n.now)
-             THEN n.now + make_interval(secs => $5::double precision)
+             THEN n.now + make_interval(secs => :waitn_s::double precision)
              ELSE n.not_before END AS not_before,
         CASE WHEN n.recovered OR n.aged THEN 'infinity' ELSE n.changes_at END AS changes_at,
         CASE WHEN n.flagged_due <= n.now THEN 'infinity' ELSE n.flagged_due END AS flagged_due,
         n.decide_at <= n.now OR (n.recovered AND n.event = 'presence') AS decide,
         CASE WHEN n.decide_at <= n.now THEN 'infinity' ELSE n.decide_at END AS decide_at,
         CASE WHEN n.recovered THEN n.claim ELSE n.recovered_version END AS recovered_version,
-        n.now + make_interval(secs => $4::double precision) AS lease_until
+        n.now + make_interval(secs => :lease_s::double precision) AS lease_until
     FROM numbered AS n
 ),
 claimed AS (
     UPDATE notify_queue AS q
-    SET owner           = $1::bigint,
+    SET owner           = :owner::bigint,
         claim           = d.claim,
         lease_until     = d.lease_until,
         version         = d.version,
@@ -112,11 +112,11 @@ FROM claimed AS c
 UNION ALL
 -- What the pacing holds back: without this it would wait for a poll on top of waitn_time.
 (SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-        extract(epoch FROM q.due - COALESCE($6::timestamptz, now()))::double precision
+        extract(epoch FROM q.due - COALESCE(:now::timestamptz, now()))::double precision
  FROM notify_queue AS q
- WHERE q.due > COALESCE($6::timestamptz, now())
-   AND q.due <= COALESCE($6::timestamptz, now()) + make_interval(secs => $7::double precision)
+ WHERE q.due > COALESCE(:now::timestamptz, now())
+   AND q.due <= COALESCE(:now::timestamptz, now()) + make_interval(secs => :horizon_s::double precision)
    AND q.due < q.decide_at
-   AND (q.owner IS NULL OR q.owner = $1::bigint)
+   AND (q.owner IS NULL OR q.owner = :owner::bigint)
  ORDER BY q.due
  LIMIT 1)

@@ -1,7 +1,7 @@
 -- queue.claim_overdue
 -- Purpose:    claim one of the resources that have been due for over a second, waiting for its lock
 -- Called by:  notifier/src/engine/leases.rs, once a second
--- Parameters: $1 owner int8 | $2 held int8[] (claims that are being worked on) | $3 lease_s float8 | $4 waitn_s float8 | $5 now timestamptz (tests only, else null)
+-- Parameters: owner int8 | held int8[] (claims that are being worked on) | lease_s float8 | waitn_s float8 | now timestamptz (tests only, else null)
 -- Returns:    presentity_uri text | event text | claim int8 | version int8 (0 = only flagged dialogs) | continued bool | recovered bool | decide bool (about its watchers, before anything is taken) | suspect timestamptz (this moment, if something of it was set aside before) | last_version int8 (of the last state change, which the pacing may still hold back) | changed_by text (who made the last changes of its publications; empty = several, or unknown)
 -- Locks:      one notify_queue row, and nothing else while it waits
 -- Plan:       notify_queue_told_idx, notify_queue_decide_idx, notify_queue_pkey, quarantine_pkey, quarantine_retry_idx
@@ -15,33 +15,33 @@ WITH overdue AS MATERIALIZED (
     FROM (
         (SELECT q.presentity_uri, q.event
          FROM notify_queue AS q
-         WHERE q.due <= COALESCE($5::timestamptz, now()) - interval '1 second' AND q.due < q.decide_at
-           AND (q.owner IS NULL OR (q.owner = $1::bigint AND q.claim = ANY ($2::bigint[])) OR q.lease_until <= COALESCE($5::timestamptz, now()))
+         WHERE q.due <= COALESCE(:now::timestamptz, now()) - interval '1 second' AND q.due < q.decide_at
+           AND (q.owner IS NULL OR (q.owner = :owner::bigint AND q.claim = ANY (:held::bigint[])) OR q.lease_until <= COALESCE(:now::timestamptz, now()))
          ORDER BY q.due
          LIMIT 50)
         UNION ALL
         (SELECT q.presentity_uri, q.event
          FROM notify_queue AS q
-         WHERE q.due <= COALESCE($5::timestamptz, now()) - interval '1 second' AND q.decide_at <= q.due AND q.due < 'infinity'
-           AND (q.owner IS NULL OR (q.owner = $1::bigint AND q.claim = ANY ($2::bigint[])) OR q.lease_until <= COALESCE($5::timestamptz, now()))
+         WHERE q.due <= COALESCE(:now::timestamptz, now()) - interval '1 second' AND q.decide_at <= q.due AND q.due < 'infinity'
+           AND (q.owner IS NULL OR (q.owner = :owner::bigint AND q.claim = ANY (:held::bigint[])) OR q.lease_until <= COALESCE(:now::timestamptz, now()))
          ORDER BY q.due
          LIMIT 50)
     ) AS o
     WHERE (o.presentity_uri, o.event) NOT IN (
-        SELECT x.presentity_uri, x.event FROM quarantine AS x WHERE x.dialog = 0 AND x.retry_at > COALESCE($5::timestamptz, now()))
+        SELECT x.presentity_uri, x.event FROM quarantine AS x WHERE x.dialog = 0 AND x.retry_at > COALESCE(:now::timestamptz, now()))
     ORDER BY random()
     LIMIT 1
 ),
 due AS MATERIALIZED (
     SELECT
         q.presentity_uri, q.event, q.version, q.claimed_version, q.flagged_due, q.not_before, q.changes_at, q.decide_at, q.recovered_version,
-        q.owner IS NOT NULL AND q.lease_until > COALESCE($5::timestamptz, now()) AS continued,
-        q.owner IS NOT NULL AND q.lease_until <= COALESCE($5::timestamptz, now()) AS recovered,
-        q.changes_at <= COALESCE($5::timestamptz, now()) AND q.not_before <= COALESCE($5::timestamptz, now()) AS aged
+        q.owner IS NOT NULL AND q.lease_until > COALESCE(:now::timestamptz, now()) AS continued,
+        q.owner IS NOT NULL AND q.lease_until <= COALESCE(:now::timestamptz, now()) AS recovered,
+        q.changes_at <= COALESCE(:now::timestamptz, now()) AND q.not_before <= COALESCE(:now::timestamptz, now()) AS aged
     FROM overdue AS o
     JOIN notify_queue AS q ON q.presentity_uri = o.presentity_uri AND q.event = o.event
-    WHERE q.due <= COALESCE($5::timestamptz, now()) - interval '1 second'
-      AND (q.owner IS NULL OR (q.owner = $1::bigint AND q.claim = ANY ($2::bigint[])) OR q.lease_until <= COALESCE($5::timestamptz, now()))
+    WHERE q.due <= COALESCE(:now::timestamptz, now()) - interval '1 second'
+      AND (q.owner IS NULL OR (q.owner = :owner::bigint AND q.claim = ANY (:held::bigint[])) OR q.lease_until <= COALESCE(:now::timestamptz, now()))
     FOR UPDATE OF q
 ),
 numbered AS MATERIALIZED (
@@ -50,7 +50,7 @@ numbered AS MATERIALIZED (
            d.recovered_version, d.continued, d.recovered, d.aged, nextval('notify_version') AS claim, t.now,
            CASE WHEN (d.presentity_uri, d.event) IN (SELECT x.presentity_uri, x.event FROM quarantine AS x WHERE x.presentity_uri > '') THEN t.now END AS suspect
     FROM due AS d
-    CROSS JOIN (SELECT COALESCE($5::timestamptz, now()) AS now) AS t
+    CROSS JOIN (SELECT COALESCE(:now::timestamptz, now()) AS now) AS t
 ),
 decided AS MATERIALIZED (
     SELECT
@@ -60,18 +60,18 @@ decided AS MATERIALIZED (
              WHEN n.version > n.claimed_version AND n.not_before <= n.now THEN n.version
              ELSE n.claimed_version END AS claimed_version,
         CASE WHEN n.recovered OR n.aged OR (n.version > n.claimed_version AND n.not_before <= n.now)
-             THEN n.now + make_interval(secs => $4::double precision)
+             THEN n.now + make_interval(secs => :waitn_s::double precision)
              ELSE n.not_before END AS not_before,
         CASE WHEN n.recovered OR n.aged THEN 'infinity' ELSE n.changes_at END AS changes_at,
         CASE WHEN n.flagged_due <= n.now THEN 'infinity' ELSE n.flagged_due END AS flagged_due,
         n.decide_at <= n.now OR (n.recovered AND n.event = 'presence') AS decide,
         CASE WHEN n.decide_at <= n.now THEN 'infinity' ELSE n.decide_at END AS decide_at,
         CASE WHEN n.recovered THEN n.claim ELSE n.recovered_version END AS recovered_version,
-        n.now + make_interval(secs => $3::double precision) AS lease_until
+        n.now + make_interval(secs => :lease_s::double precision) AS lease_until
     FROM numbered AS n
 )
 UPDATE notify_queue AS q
-SET owner           = $1::bigint,
+SET owner           = :owner::bigint,
     claim           = d.claim,
     lease_until     = d.lease_until,
     version         = d.version,

@@ -1,7 +1,7 @@
 -- queue.list_due
 -- Purpose:    what queue.claim would claim, to find the row that an error is about
 -- Called by:  notifier/src/step/claim.rs, when a claim failed
--- Parameters: $1 owner int8 | $2 held int8[] (claims that are being worked on) | $3 limit int8 | $4 now timestamptz (tests only, else null) | $5 decisions int8
+-- Parameters: owner int8 | held int8[] (claims that are being worked on) | limit int8 | now timestamptz (tests only, else null) | decisions int8
 -- Returns:    presentity_uri text | event text
 -- Locks:      none
 -- Plan:       notify_queue_told_idx, notify_queue_decide_idx, quarantine_pkey, quarantine_retry_idx
@@ -11,19 +11,19 @@ SELECT o.presentity_uri, o.event
 FROM (
     (SELECT q.presentity_uri, q.event
      FROM notify_queue AS q
-     WHERE q.due <= COALESCE($4::timestamptz, now()) AND q.due < q.decide_at
-       AND (q.owner IS NULL OR (q.owner = $1::bigint AND q.claim = ANY ($2::bigint[])) OR q.lease_until <= COALESCE($4::timestamptz, now()))
+     WHERE q.due <= COALESCE(:now::timestamptz, now()) AND q.due < q.decide_at
+       AND (q.owner IS NULL OR (q.owner = :owner::bigint AND q.claim = ANY (:held::bigint[])) OR q.lease_until <= COALESCE(:now::timestamptz, now()))
        AND (q.presentity_uri, q.event) NOT IN (
-           SELECT x.presentity_uri, x.event FROM quarantine AS x WHERE x.dialog = 0 AND x.retry_at > COALESCE($4::timestamptz, now()))
+           SELECT x.presentity_uri, x.event FROM quarantine AS x WHERE x.dialog = 0 AND x.retry_at > COALESCE(:now::timestamptz, now()))
      ORDER BY q.due
-     LIMIT $3::bigint)
+     LIMIT :limit::bigint)
     UNION ALL
     (SELECT q.presentity_uri, q.event
      FROM notify_queue AS q
-     WHERE q.due <= COALESCE($4::timestamptz, now()) AND q.decide_at <= q.due AND q.due < 'infinity'
-       AND (q.owner IS NULL OR (q.owner = $1::bigint AND q.claim = ANY ($2::bigint[])) OR q.lease_until <= COALESCE($4::timestamptz, now()))
+     WHERE q.due <= COALESCE(:now::timestamptz, now()) AND q.decide_at <= q.due AND q.due < 'infinity'
+       AND (q.owner IS NULL OR (q.owner = :owner::bigint AND q.claim = ANY (:held::bigint[])) OR q.lease_until <= COALESCE(:now::timestamptz, now()))
        AND (q.presentity_uri, q.event) NOT IN (
-           SELECT x.presentity_uri, x.event FROM quarantine AS x WHERE x.dialog = 0 AND x.retry_at > COALESCE($4::timestamptz, now()))
+           SELECT x.presentity_uri, x.event FROM quarantine AS x WHERE x.dialog = 0 AND x.retry_at > COALESCE(:now::timestamptz, now()))
      ORDER BY q.due
-     LIMIT $5::bigint)
+     LIMIT :decisions::bigint)
 ) AS o

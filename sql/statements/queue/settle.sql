@@ -1,7 +1,7 @@
 -- queue.settle
 -- Purpose:    hand resources back: idle if nothing is owed any more, else free and due when the next thing is
 -- Called by:  notifier/src/step/settle.rs, after the verdicts are committed and nothing is in flight
--- Parameters: $1 owner int8 | $2 presentity_uri text[] | $3 event text[] | $4 claim int8[] | $5 state_taken bool[] | $6 now timestamptz (tests only, else null) | $7 next_change_s float8[] (epoch second at which the document changes by itself; Infinity = never, null = none was rendered) | $8 decided_rules int8[] (rules_version that it was decided by; -1 = it is still to be decided, null = nothing was) | $9 doubted bool[] (nothing was taken: settle it only if nothing is owed) | $10 digest int8[] (of what the view all shows, if it is doubted) | $11 digests text[] (a JSON object: those of other views) | $12 suspect timestamptz[] (as queue.claim gave it)
+-- Parameters: owner int8 | presentity_uri text[] | event text[] | claim int8[] | state_taken bool[] | now timestamptz (tests only, else null) | next_change_s float8[] (epoch second at which the document changes by itself; Infinity = never, null = none was rendered) | decided_rules int8[] (rules_version that it was decided by; -1 = it is still to be decided, null = nothing was) | doubted bool[] (nothing was taken: settle it only if nothing is owed) | digest int8[] (of what the view all shows, if it is doubted) | digests text[] (a JSON object: those of other views) | suspect timestamptz[] (as queue.claim gave it)
 -- Returns:    resource int8 (ordinal, from 1: one that is settled). Not: what is not held under that claim, is locked by somebody, or is owed
 -- Locks:      free notify_queue rows (SKIP LOCKED), watcher information last, by (uri, event); active_watchers and watchers are read without a lock
 -- Plan:       notify_queue_pkey, active_watchers_resource_idx, watchers_recheck_idx, quarantine_pkey, quarantine_retry_idx
@@ -30,12 +30,13 @@ WITH locked AS MATERIALIZED (
            i.decided_rules AS decided_now, t.now,
            i.suspect,
            (q.presentity_uri, q.event) IN (SELECT x.presentity_uri, x.event FROM quarantine AS x WHERE x.dialog <> 0 AND x.retry_at > '-infinity') AS set_aside
-    FROM unnest($2::text[], $3::text[], $4::bigint[], $5::boolean[], $7::double precision[], $8::bigint[],
-                $9::boolean[], $10::bigint[], $11::text[], $12::timestamptz[])
+    FROM unnest(:presentity_uri::text[], :event::text[], :claim::bigint[], :state_taken::boolean[],
+                :next_change_s::double precision[], :decided_rules::bigint[], :doubted::boolean[], :digest::bigint[],
+                :digests::text[], :suspect::timestamptz[])
         WITH ORDINALITY AS i (presentity_uri, event, claim, state_taken, next_change_s, decided_rules, doubted, digest, digests, suspect, ord)
-    CROSS JOIN (SELECT COALESCE($6::timestamptz, now()) AS now) AS t
+    CROSS JOIN (SELECT COALESCE(:now::timestamptz, now()) AS now) AS t
     JOIN notify_queue AS q ON q.presentity_uri = i.presentity_uri AND q.event = i.event
-    WHERE q.owner = $1::bigint AND q.claim = i.claim
+    WHERE q.owner = :owner::bigint AND q.claim = i.claim
       AND (NOT i.doubted OR (
           SELECT true
           FROM active_watchers AS a
@@ -44,7 +45,7 @@ WITH locked AS MATERIALIZED (
                      ELSE a.notified_version < CASE WHEN a.status = 2 THEN q.recovered_version ELSE q.claimed_version END
                           AND (a.notified_version < q.full_version
                                OR (a.shown = CASE WHEN a.view = 'all' THEN i.digest ELSE (i.digests::jsonb ->> a.view)::bigint END) IS NOT TRUE) END
-            AND a.id NOT IN (SELECT x.dialog FROM quarantine AS x WHERE x.dialog > 0 AND x.retry_at > COALESCE($6::timestamptz, now()))
+            AND a.id NOT IN (SELECT x.dialog FROM quarantine AS x WHERE x.dialog > 0 AND x.retry_at > COALESCE(:now::timestamptz, now()))
           LIMIT 1) IS NULL)
     ORDER BY is_winfo(q.event), q.presentity_uri, q.event
     FOR UPDATE OF q SKIP LOCKED
@@ -80,7 +81,7 @@ decided AS MATERIALIZED (
         FROM active_watchers AS a
         WHERE a.presentity_uri = l.presentity_uri AND a.event = l.event AND a.updated <> -1
           AND a.decided_version IS DISTINCT FROM -1
-          AND a.id NOT IN (SELECT x.dialog FROM quarantine AS x WHERE x.dialog > 0 AND x.retry_at > COALESCE($6::timestamptz, now()))
+          AND a.id NOT IN (SELECT x.dialog FROM quarantine AS x WHERE x.dialog > 0 AND x.retry_at > COALESCE(:now::timestamptz, now()))
     ) AS f
 )
 UPDATE notify_queue AS q

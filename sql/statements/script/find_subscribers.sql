@@ -1,10 +1,10 @@
 -- script.find_subscribers
 -- Purpose:    whether anybody subscribes to an event package of a presentity
 -- Called by:  server/src/script/worker.rs, notifier/src/script.rs: pres_has_subscribers
--- Parameters: $1 presentity_uri text | $2 event text
+-- Parameters: presentity_uri text | event text
 -- Returns:    found bool
 -- Locks:      none
 -- Plan:       one call
 -- Retry:      safe, reads only
 -- RFC:        none
-SELECT presence_has_subscribers($1::text, $2::text) AS found
+SELECT presence_has_subscribers(:presentity_uri::text, :event::text) AS found

@@ -1,7 +1,7 @@
 -- script.find_subscription
 -- Purpose:    what a script may want to know of a subscription, by its dialog
 -- Called by:  server/src/script/worker.rs, notifier/src/script.rs: an attribute of subs that is not known there
--- Parameters: $1 callid text | $2 to_tag text | $3 from_tag text | $4 now timestamptz (tests only, else null)
+-- Parameters: callid text | to_tag text | from_tag text | now timestamptz (tests only, else null)
 -- Returns:    presentity_uri text | to_user text | to_domain text | from_user text | from_domain text | watcher_username text | watcher_domain text | event text | event_id text | remote_cseq int8 | local_cseq int8 | contact text | local_contact text | record_route text | expires_s int8 (-1 = never ends) | status int2 | reason text | version int8 | flags int8 | user_agent text
 -- Locks:      none
 -- Plan:       active_watchers_dialog_idx
@@ -14,7 +14,7 @@ SELECT
     a.remote_cseq, a.local_cseq, a.contact, a.local_contact, a.record_route,
     CASE WHEN a.status = 3 THEN 0
          WHEN a.expires = -1 THEN -1
-         ELSE GREATEST(0, floor(a.expires - extract(epoch FROM COALESCE($4::timestamptz, now())))::bigint) END AS expires_s,
+         ELSE GREATEST(0, floor(a.expires - extract(epoch FROM COALESCE(:now::timestamptz, now())))::bigint) END AS expires_s,
     a.status, a.reason, a.version, a.flags, a.user_agent
 FROM active_watchers AS a
-WHERE a.callid = $1::text AND a.to_tag = $2::text AND a.from_tag = $3::text
+WHERE a.callid = :callid::text AND a.to_tag = :to_tag::text AND a.from_tag = :from_tag::text

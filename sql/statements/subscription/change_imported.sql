@@ -1,7 +1,7 @@
 -- subscription.change_imported
 -- Purpose:    bring dialogs that were imported before up to what Kamailio has now, and say how each stands
 -- Called by:  cli/src/import.rs, batch after batch, before subscription.create_imported
--- Parameters: $1 callid text[] | $2 to_tag text[] | $3 from_tag text[] | $4 local_cseq int8[] | $5 remote_cseq int8[] | $6 version int8[] | $7 contact text[] | $8 record_route text[] | $9 expires int8[] | $10 status int2[] | $11 reason text[] | $12 local_contact text[] | $13 socket_info text[] | $14 owed bool[] (a NOTIFY is to be sent) | $15 dry bool (change nothing)
+-- Parameters: callid text[] | to_tag text[] | from_tag text[] | local_cseq int8[] | remote_cseq int8[] | version int8[] | contact text[] | record_route text[] | expires int8[] | status int2[] | reason text[] | local_contact text[] | socket_info text[] | owed bool[] (a NOTIFY is to be sent) | dry bool (change nothing)
 -- Returns:    ord int8 (from 1, of inputs that are here already) | verdict text (changed, same, newer)
 -- Locks:      active_watchers rows by (uri, event, id), then notify_queue by key (by trigger)
 -- Plan:       active_watchers_dialog_idx, active_watchers_pkey
@@ -13,8 +13,9 @@
 WITH input AS MATERIALIZED (
     SELECT i.ord, i.callid, i.to_tag, i.from_tag, i.local_cseq, i.remote_cseq, i.version, i.contact, i.record_route, i.expires,
            i.status, i.reason, i.local_contact, i.socket_info, i.owed
-    FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[], $8::text[],
-                $9::bigint[], $10::smallint[], $11::text[], $12::text[], $13::text[], $14::boolean[])
+    FROM unnest(:callid::text[], :to_tag::text[], :from_tag::text[], :local_cseq::bigint[], :remote_cseq::bigint[],
+                :version::bigint[], :contact::text[], :record_route::text[], :expires::bigint[], :status::smallint[],
+                :reason::text[], :local_contact::text[], :socket_info::text[], :owed::boolean[])
              WITH ORDINALITY
              AS i (callid, to_tag, from_tag, local_cseq, remote_cseq, version, contact, record_route, expires, status, reason,
                    local_contact, socket_info, owed, ord)
@@ -52,7 +53,7 @@ changed AS (
         updated_winfo  = -1,
         sweep_at       = CASE WHEN l.expires = -1 THEN 9223372036854775807 ELSE l.expires END
     FROM locked AS l
-    WHERE a.id = l.id AND l.verdict = 'changed' AND NOT $15::boolean
+    WHERE a.id = l.id AND l.verdict = 'changed' AND NOT :dry::boolean
 )
 SELECT l.ord, l.verdict
 FROM locked AS l

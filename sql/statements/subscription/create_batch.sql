@@ -1,7 +1,7 @@
 -- subscription.create_batch
 -- Purpose:    store new dialogs and fetches, each owed a NOTIFY at once; a copy of a request finds its own dialog
 -- Called by:  server/src/subscribe.rs through write_batch.rs, once per batch
--- Parameters: $1 presentity_uri text[] | $2 event text[] | $3 event_id text[] | $4 watcher_username text[] | $5 watcher_domain text[] | $6 to_user text[] | $7 to_domain text[] | $8 from_user text[] | $9 from_domain text[] | $10 local_uri text[] | $11 remote_uri text[] | $12 to_tag text[] | $13 from_tag text[] | $14 callid text[] | $15 remote_cseq int8[] | $16 contact text[] | $17 record_route text[] | $18 granted_s int8[] (0 = fetch) | $19 accept text[] | $20 user_agent text[] | $21 flow text[] | $22 local_contact text[] | $23 socket_info text[] | $24 now timestamptz (tests only, else null) | $25 under_rules bool[] (the package is) | $26 allowed bool[] (by default, without a document) | $27 from_display text[] | $28 subscriber_key text[] (shorter than the others, or null: the rest has none)
+-- Parameters: presentity_uri text[] | event text[] | event_id text[] | watcher_username text[] | watcher_domain text[] | to_user text[] | to_domain text[] | from_user text[] | from_domain text[] | local_uri text[] | remote_uri text[] | to_tag text[] | from_tag text[] | callid text[] | remote_cseq int8[] | contact text[] | record_route text[] | granted_s int8[] (0 = fetch) | accept text[] | user_agent text[] | flow text[] | local_contact text[] | socket_info text[] | now timestamptz (tests only, else null) | under_rules bool[] (the package is) | allowed bool[] (by default, without a document) | from_display text[] | subscriber_key text[] (shorter than the others, or null: the rest has none)
 -- Returns:    one row per input, input order: granted_s int8 | local_contact text | in_use bool (its To-tag is that of a dialog of the time before: see subscription.renew_batch)
 -- Locks:      new keys of active_watchers by (callid, to_tag, from_tag) (only statements like this one wait for each other there), then notify_queue by key (by trigger)
 -- Plan:       active_watchers_dialog_idx, xcap_rules_idx
@@ -27,16 +27,18 @@ WITH input AS MATERIALIZED (
              WHEN (SELECT true FROM xcap AS x WHERE x.presentity_uri = i.presentity_uri AND x.doc_type = 2 LIMIT 1)
              THEN -1
              ELSE 0 END AS decided_version
-    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
-                $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::bigint[], $16::text[], $17::text[],
-                $18::bigint[], $19::text[], $20::text[], $21::text[], $22::text[], $23::text[], $25::boolean[], $26::boolean[],
-                $27::text[], $28::text[])
+    FROM unnest(:presentity_uri::text[], :event::text[], :event_id::text[], :watcher_username::text[], :watcher_domain::text[],
+                :to_user::text[], :to_domain::text[], :from_user::text[], :from_domain::text[], :local_uri::text[],
+                :remote_uri::text[], :to_tag::text[], :from_tag::text[], :callid::text[], :remote_cseq::bigint[], :contact::text[],
+                :record_route::text[], :granted_s::bigint[], :accept::text[], :user_agent::text[], :flow::text[],
+                :local_contact::text[], :socket_info::text[], :under_rules::boolean[], :allowed::boolean[], :from_display::text[],
+                :subscriber_key::text[])
              WITH ORDINALITY
              AS i (presentity_uri, event, event_id, watcher_username, watcher_domain, to_user, to_domain, from_user,
                    from_domain, local_uri, remote_uri, to_tag, from_tag, callid, remote_cseq, contact, record_route,
                    granted_s, accept, user_agent, flow, local_contact, socket_info, under_rules, allowed, from_display,
                    subscriber_key, ord)
-    CROSS JOIN (SELECT COALESCE($24::timestamptz, now()) AS now) AS t
+    CROSS JOIN (SELECT COALESCE(:now::timestamptz, now()) AS now) AS t
 ),
 created AS (
     INSERT INTO active_watchers (

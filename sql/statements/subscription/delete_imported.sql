@@ -1,7 +1,7 @@
 -- subscription.delete_imported
 -- Purpose:    forget dialogs that Kamailio had and has no more; it has told their subscribers
 -- Called by:  cli/src/import.rs
--- Parameters: $1 id int8[]
+-- Parameters: id int8[]
 -- Returns:    nothing; the row count says how many
 -- Locks:      active_watchers rows by (uri, event, id)
 -- Plan:       active_watchers_pkey
@@ -9,7 +9,7 @@
 -- RFC:        none
 WITH locked AS MATERIALIZED (
     SELECT a.id
-    FROM unnest($1::bigint[]) AS i (id)
+    FROM unnest(:id::bigint[]) AS i (id)
     JOIN active_watchers AS a ON a.id = i.id
     WHERE a.status <> 3 AND a.socket_info LIKE 'kamailio %' AND a.socket_info LIKE '% cseq=' || a.remote_cseq
     ORDER BY a.presentity_uri, a.event, a.id

@@ -1,10 +1,10 @@
 -- subscription.expire_batch
 -- Purpose:    end dialogs whose time is up, each owed terminated;reason=timeout
 -- Called by:  notifier/src/sweep.rs
--- Parameters: $1 limit int8
+-- Parameters: limit int8
 -- Returns:    rows int8 (how many were touched)
 -- Locks:      free active_watchers rows (SKIP LOCKED: never waits there), then notify_queue by key (by trigger)
 -- Plan:       one call; inside active_watchers_sweep_idx, active_watchers_pkey
 -- Retry:      safe
 -- RFC:        6665 section 4.2.2 (a subscription that expires is told so)
-SELECT expire_subscriptions($1::bigint) AS rows
+SELECT expire_subscriptions(:limit::bigint) AS rows

@@ -1,7 +1,7 @@
 -- subscription.list_contacts
 -- Purpose:    who watches resources, and where: to find the dialogs of whoever made a change
 -- Called by:  notifier/src/step/take/reading.rs, before the take of a change whose sender is known
--- Parameters: $1 presentity_uri text[] | $2 event text[]
+-- Parameters: presentity_uri text[] | event text[]
 -- Returns:    resource int8 (ordinal, from 1) | id int8 | contact text | watcher_username text | watcher_domain text
 -- Locks:      none
 -- Plan:       active_watchers_resource_idx
@@ -10,7 +10,7 @@
 --
 -- All living dialogs, not only those that are owed something: take compares what each was notified of.
 SELECT i.ord AS resource, a.id, a.contact, a.watcher_username, a.watcher_domain
-FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS i (presentity_uri, event, ord)
+FROM unnest(:presentity_uri::text[], :event::text[]) WITH ORDINALITY AS i (presentity_uri, event, ord)
 CROSS JOIN LATERAL (
     SELECT a.id, a.contact, a.watcher_username, a.watcher_domain
     FROM active_watchers AS a

@@ -1,7 +1,7 @@
 -- subscription.list_watchers
 -- Purpose:    who watches resources, for watcher information: all of them, those after one of them, or those whose status changed lately
 -- Called by:  notifier/src/step/take/reading.rs, after each take of resources of packages <package>.winfo; lib/web/src/v1/document.rs
--- Parameters: $1 presentity_uri text[] | $2 event text[] (the package that is watched) | $3 all_live bool[] (for full state) | $4 since timestamptz[] (for partial state: those that changed at this time or later, ended ones among them; null = none) | $5 after int8[] (for a piece of full state: all with a higher id; null = none) | $6 limit int8 (rows of one resource, lowest ids first; null = all) | $7 now timestamptz (tests only, else null)
+-- Parameters: presentity_uri text[] | event text[] (the package that is watched) | all_live bool[] (for full state) | since timestamptz[] (for partial state: those that changed at this time or later, ended ones among them; null = none) | after int8[] (for a piece of full state: all with a higher id; null = none) | limit int8 (rows of one resource, lowest ids first; null = all) | now timestamptz (tests only, else null)
 -- Returns:    resource int8 (ordinal, from 1) | id int8 (negative: of a watcher that waits for longer than is known of its subscription) | watcher_username text | watcher_domain text | display_name text | status int2 | event text (what led to the status, or its reason; empty = a SUBSCRIBE) | expires_s int8 (-1 = never ends, 0 = over) | subscribed_s int8 (null = unknown) | changed bool (since that time)
 -- Locks:      none
 -- Plan:       active_watchers_resource_idx, watchers_winfo_idx, watchers_waited_idx
@@ -13,9 +13,9 @@
 -- So has that of one who was decided about while waiting.
 WITH input AS MATERIALIZED (
     SELECT i.ord, i.presentity_uri, i.event, i.all_live, i.since, i.after, t.now
-    FROM unnest($1::text[], $2::text[], $3::boolean[], $4::timestamptz[], $5::bigint[]) WITH ORDINALITY
+    FROM unnest(:presentity_uri::text[], :event::text[], :all_live::boolean[], :since::timestamptz[], :after::bigint[]) WITH ORDINALITY
              AS i (presentity_uri, event, all_live, since, after, ord)
-    CROSS JOIN (SELECT COALESCE($7::timestamptz, now()) AS now) AS t
+    CROSS JOIN (SELECT COALESCE(:now::timestamptz, now()) AS now) AS t
 )
 SELECT
     i.ord AS resource, f.id, f.watcher_username, f.watcher_domain, f.display_name, f.status, f.event, f.expires_s,
@@ -44,7 +44,7 @@ CROSS JOIN LATERAL (
                  AND (w.presentity_uri, w.event) <= (i.presentity_uri, i.event)
                  AND (((i.all_live OR i.after IS NOT NULL) AND w.status <> 3 AND is_live(w.expires, i.now)) OR w.winfo_changed_at >= i.since)
                ORDER BY w.presentity_uri, w.event, w.id
-               LIMIT $6::bigint) AS a)
+               LIMIT :limit::bigint) AS a)
         UNION ALL
         (SELECT
              COALESCE(w.subscription_id, -w.id), true, w.watcher_username, w.watcher_domain, '',
@@ -68,6 +68,6 @@ CROSS JOIN LATERAL (
          OFFSET 0)
     ) AS s (id, waits, watcher_username, watcher_domain, display_name, status, event, expires_s, subscribed_s, changed)
     ORDER BY s.id, s.waits
-    LIMIT $6::bigint
+    LIMIT :limit::bigint
 ) AS f
 ORDER BY i.ord, f.id, f.waits

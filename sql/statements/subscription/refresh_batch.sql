@@ -1,8 +1,8 @@
 -- subscription.refresh_batch
 -- Purpose:    refresh and end dialogs; each accepted request is owed a NOTIFY at once
 -- Called by:  server/src/subscribe.rs through write_batch.rs, once per batch
--- Parameters: $1 callid text[] | $2 to_tag text[] | $3 from_tag text[] | $4 event text[] | $5 event_id text[] | $6 remote_cseq int8[] | $7 contact text[] (null keeps the old one) | $8 granted_s int8[] (0 = unsubscribe) | $9 flow text[] | $10 local_contact text[] (empty keeps the old one) | $11 cseq_offset int8 | $12 now timestamptz (tests only, else null) | $13 under_rules bool[] (the package is) | $14 request int8[] (digest: tells a copy from another request with the same CSeq)
--- Returns:    ord int8 (from 1: an input whose dialog is known) | outcome text (accepted, no_dialog, out_of_order) | granted_s int8 | local_contact text
+-- Parameters: callid text[] | to_tag text[] | from_tag text[] | event text[] | event_id text[] | remote_cseq int8[] | contact text[] (null keeps the old one) | granted_s int8[] (0 = unsubscribe) | flow text[] | local_contact text[] (empty keeps the old one) | cseq_offset int8 | now timestamptz (tests only, else null) | under_rules bool[] (the package is) | requester_username text[] (who has proven that he sends it, null: nobody is asked) | requester_domain text[] | request int8[] (digest: tells a copy from another request with the same CSeq)
+-- Returns:    ord int8 (from 1: an input whose dialog is known) | outcome text (accepted, no_dialog, out_of_order, forbidden) | granted_s int8 | local_contact text
 -- Locks:      active_watchers rows by (uri, event, id), then notify_queue by key (by trigger)
 -- Plan:       active_watchers_dialog_idx, active_watchers_pkey
 -- Retry:      safe, a second run finds its own CSeq
@@ -12,6 +12,7 @@
 -- it is no copy any more; when the last one came, expires and granted_s say. The stored CSeq with another request is not lower than
 -- itself, and is taken: some phones use one CSeq for all (RFC 3261 section 12.2.2 rejects lower ones only).
 -- One that is behind by no more than cseq_offset is taken; it does not lower the stored CSeq.
+-- A dialog belongs to whom it was made with: another requester is refused, whatever else holds.
 -- A dialog whose time is up is gone (481), although the sweep may not have come by yet.
 -- A change of contact or flow raises target_version: verdicts on NOTIFYs to the old target no longer apply, and take does not
 -- wait for them. Not so where both flows lead to the same Contact by UDP (their Routes say connect, and not by=tcp): the phone has come
@@ -20,13 +21,14 @@
 -- A dialog whose package came under rules since it was stored is undecided from now on; one whose package is free of them is free.
 WITH input AS MATERIALIZED (
     SELECT i.ord, i.callid, i.to_tag, i.from_tag, i.event, i.event_id, i.remote_cseq, i.contact, i.granted_s, i.flow,
-           i.local_contact, i.under_rules, i.request, t.now
-    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::bigint[],
-                $9::text[], $10::text[], $13::boolean[], $14::bigint[])
+           i.local_contact, i.under_rules, i.requester_username, i.requester_domain, i.request, t.now
+    FROM unnest(:callid::text[], :to_tag::text[], :from_tag::text[], :event::text[], :event_id::text[], :remote_cseq::bigint[],
+                :contact::text[], :granted_s::bigint[], :flow::text[], :local_contact::text[], :under_rules::boolean[],
+                :requester_username::text[], :requester_domain::text[], :request::bigint[])
              WITH ORDINALITY
              AS i (callid, to_tag, from_tag, event, event_id, remote_cseq, contact, granted_s, flow, local_contact,
-                   under_rules, request, ord)
-    CROSS JOIN (SELECT COALESCE($12::timestamptz, now()) AS now) AS t
+                   under_rules, requester_username, requester_domain, request, ord)
+    CROSS JOIN (SELECT COALESCE(:now::timestamptz, now()) AS now) AS t
 ),
 locked AS MATERIALIZED (
     SELECT
@@ -37,10 +39,11 @@ locked AS MATERIALIZED (
         COALESCE(i.contact, a.contact) <> a.contact
         OR (i.flow <> a.flow
             AND NOT (i.flow LIKE '%;transport=tcp;connect=%' AND a.flow LIKE '%;transport=tcp;connect=%')) AS has_moved,
-        CASE WHEN a.remote_cseq = i.remote_cseq AND a.remote_request = i.request
+        CASE WHEN (i.requester_username, i.requester_domain) <> (a.watcher_username, a.watcher_domain) THEN 'forbidden'
+             WHEN a.remote_cseq = i.remote_cseq AND a.remote_request = i.request
                   AND floor(extract(epoch FROM i.now)) <= a.expires - a.granted_s + 32 THEN 'repeated'
              WHEN a.status = 3 OR NOT is_live(a.expires, i.now) THEN 'no_dialog'
-             WHEN i.remote_cseq + $11::bigint < a.remote_cseq THEN 'out_of_order'
+             WHEN i.remote_cseq + :cseq_offset::bigint < a.remote_cseq THEN 'out_of_order'
              ELSE 'applies' END AS verdict
     FROM input AS i
     JOIN active_watchers AS a ON a.callid = i.callid AND a.to_tag = i.to_tag AND a.from_tag = i.from_tag

@@ -1,7 +1,7 @@
 -- subscription.renew_batch
 -- Purpose:    find the To-tag for initial SUBSCRIBEs that come again, whose own is in use by a dialog of the time before
 -- Called by:  sql/src/subscription/request.rs, between two subscription.create_batch, for inputs that the first found in use
--- Parameters: $1 callid text[] | $2 to_tag text[] | $3 from_tag text[] | $4 now timestamptz (tests only, else null)
+-- Parameters: callid text[] | to_tag text[] | from_tag text[] | now timestamptz (tests only, else null)
 -- Returns:    ord int8 (from 1, of inputs whose dialog is there) | to_tag text
 -- Locks:      active_watchers rows by (uri, event, id); those of dialogs that are owed something lock notify_queue by key (by trigger)
 -- Plan:       active_watchers_dialog_idx, active_watchers_pkey
@@ -12,8 +12,8 @@
 -- the other finds it, and both go on with the same To-tag. The row stays for 64*T1 from then, so that no copy takes its place meanwhile.
 WITH input AS MATERIALIZED (
     SELECT i.ord, i.callid, i.to_tag, i.from_tag, t.now, floor(extract(epoch FROM t.now))::bigint AS now_s
-    FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS i (callid, to_tag, from_tag, ord)
-    CROSS JOIN (SELECT COALESCE($4::timestamptz, now()) AS now) AS t
+    FROM unnest(:callid::text[], :to_tag::text[], :from_tag::text[]) WITH ORDINALITY AS i (callid, to_tag, from_tag, ord)
+    CROSS JOIN (SELECT COALESCE(:now::timestamptz, now()) AS now) AS t
 ),
 locked AS MATERIALIZED (
     SELECT i.ord, i.to_tag, i.now, i.now_s, a.id, a.renewed_at,

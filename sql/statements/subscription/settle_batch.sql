@@ -1,7 +1,7 @@
 -- subscription.settle_batch
 -- Purpose:    write down what the answers to NOTIFYs mean for their dialogs
 -- Called by:  notifier/src/step/verdicts.rs, before the resources are settled
--- Parameters: $1 id int8[] | $2 remote_cseq int8[] | $3 target_version int4[] | $4 verdict text[] (delivered, ended, retry, more) | $5 after_s int8[] (for retry and more, else 0) | $6 failure text[] (in words; empty but for retry) | $7 told_to int8[] (for more: the document goes on after this; null = it begins anew) | $8 now timestamptz (tests only, else null)
+-- Parameters: id int8[] | remote_cseq int8[] | target_version int4[] | verdict text[] (delivered, ended, retry, more) | after_s int8[] (for retry and more, else 0) | failure text[] (in words; empty but for retry) | told_to int8[] (for more: the document goes on after this; null = it begins anew) | now timestamptz (tests only, else null)
 -- Returns:    verdict int8 (ordinal, from 1: one that still applied) | written bool (false: somebody holds the dialog, or its row of the queue)
 -- Locks:      free active_watchers rows (SKIP LOCKED) by (uri, event, id), then free notify_queue rows (SKIP LOCKED) by key: those that the trigger writes, for retries
 -- Plan:       active_watchers_pkey, notify_queue_pkey
@@ -16,9 +16,10 @@
 -- Nobody waits for a row that somebody holds. The trigger would wait for the queue, so its rows are locked here before it.
 WITH input AS MATERIALIZED (
     SELECT i.ord, i.id, i.remote_cseq, i.target_version, i.verdict, i.after_s, i.failure, i.told_to, t.now
-    FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::text[], $5::bigint[], $6::text[], $7::bigint[])
+    FROM unnest(:id::bigint[], :remote_cseq::bigint[], :target_version::integer[], :verdict::text[], :after_s::bigint[],
+                :failure::text[], :told_to::bigint[])
              WITH ORDINALITY AS i (id, remote_cseq, target_version, verdict, after_s, failure, told_to, ord)
-    CROSS JOIN (SELECT COALESCE($8::timestamptz, now()) AS now) AS t
+    CROSS JOIN (SELECT COALESCE(:now::timestamptz, now()) AS now) AS t
 ),
 locked AS MATERIALIZED (
     SELECT i.ord, a.id, a.presentity_uri, CASE WHEN is_winfo(a.event) THEN watched_event(a.event) ELSE a.event END AS event,

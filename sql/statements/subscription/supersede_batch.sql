@@ -1,7 +1,7 @@
 -- subscription.supersede_batch
 -- Purpose:    of the subscriptions of one subscriber keep the newest and end the others, each owed terminated;reason=rejected
 -- Called by:  server/src/subscribe.rs through write_batch.rs, after a create_batch with keys has committed and before it is answered
--- Parameters: $1 presentity_uri text[] | $2 event text[] | $3 event_id text[] | $4 watcher_username text[] | $5 watcher_domain text[] | $6 subscriber_key text[] | $7 now timestamptz (tests only, else null)
+-- Parameters: presentity_uri text[] | event text[] | event_id text[] | watcher_username text[] | watcher_domain text[] | subscriber_key text[] | now timestamptz (tests only, else null)
 -- Returns:    nothing; the row count says how many were ended
 -- Locks:      active_watchers rows by (uri, event, id), only those that are to end, then notify_queue by key (by trigger)
 -- Plan:       active_watchers_subscriber_idx, active_watchers_pkey
@@ -19,7 +19,8 @@ WITH input AS MATERIALIZED (
            CASE WHEN k.is_phone THEN i.event_id END         AS event_id,
            CASE WHEN k.is_phone THEN i.watcher_username END AS watcher_username,
            CASE WHEN k.is_phone THEN i.watcher_domain END   AS watcher_domain
-    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
+    FROM unnest(:presentity_uri::text[], :event::text[], :event_id::text[], :watcher_username::text[], :watcher_domain::text[],
+                :subscriber_key::text[])
              AS i (presentity_uri, event, event_id, watcher_username, watcher_domain, subscriber_key)
     CROSS JOIN LATERAL (SELECT NOT starts_with(i.subscriber_key, 'call-id:') AS is_phone) AS k
 ),
@@ -33,7 +34,7 @@ known AS MATERIALIZED (
       AND (i.watcher_username IS NULL OR a.watcher_username = i.watcher_username AND a.watcher_domain = i.watcher_domain)
 ),
 locked AS MATERIALIZED (
-    SELECT a.id, COALESCE($7::timestamptz, now()) AS now
+    SELECT a.id, COALESCE(:now::timestamptz, now()) AS now
     FROM known AS k
     JOIN active_watchers AS a ON a.id = k.id
     WHERE k.superseded AND a.status <> 3

@@ -1,7 +1,7 @@
 -- subscription.take
 -- Purpose:    take the owed dialogs of resources that this notifier holds; the only place where a CSeq is taken
 -- Called by:  notifier/src/step/take/taking.rs, after each claim and again while a fan-out goes on
--- Parameters: $1 owner int8 | $2 presentity_uri text[] | $3 event text[] | $4 in_flight_id int8[] | $5 in_flight_target int4[] | $6 limit int8 | $7 now timestamptz (tests only, else null) | $8 looked int8[] (last_version of the claim before publication.list_claimed; null = not looked at: to be read afterwards) | $9 digest int8[] (of what the view all shows) | $10 digests text[] (a JSON object: those of other views by name; null = none) | $11 quiet bool[] (send_fast_notify = 0: whether nothing is published; else null) | $12 own_id int8[] (dialogs of whoever made the last changes of their resource, as looked)
+-- Parameters: owner int8 | presentity_uri text[] | event text[] | in_flight_id int8[] | in_flight_target int4[] | limit int8 | now timestamptz (tests only, else null) | looked int8[] (last_version of the claim before publication.list_claimed; null = not looked at: to be read afterwards) | digest int8[] (of what the view all shows) | digests text[] (a JSON object: those of other views by name; null = none) | quiet bool[] (send_fast_notify = 0: whether nothing is published; else null) | own_id int8[] (dialogs of whoever made the last changes of their resource, as looked)
 -- Returns:    resource int8 (ordinal, from 1) | id int8 | event_id text | callid text | to_tag text | from_tag text | local_uri text | remote_uri text | contact text | record_route text | flow text | local_contact text | watcher_username text | watcher_domain text | accept text | local_cseq int8 | version int8 | target_version int4 | remote_cseq int8 | status int2 | reason text | expires_s int8 (-1 = never ends) | failures int4 | view text (what it is shown; none = no body) | ended bool (no number was left, nothing is to be sent) | partial_since timestamptz (null = a document that can be full or partial must be full; else what a partial one must reach back to) | told_to int8 (a document in pieces goes on after this; null = it does not) | known bool (it shows what was looked at; else it is to be read now) | silent bool (it is told nothing, and took no CSeq) | left_behind int8[] (ordinals of resources of which dialogs are owed that somebody holds; the same in all rows) | cut bool (as many were chosen as the limit allows: there may be more, of any resource; the same in all rows)
 -- Locks:      free active_watchers rows (SKIP LOCKED) by (uri, event, id); notify_queue is read without a lock (SUBSCRIBE locks in the other order)
 -- Plan:       notify_queue_pkey, active_watchers_resource_idx, active_watchers_pkey, quarantine_pkey, quarantine_retry_idx
@@ -46,11 +46,11 @@
 WITH held AS MATERIALIZED (
     SELECT i.ord, q.presentity_uri, q.event, q.version, q.claimed_version, q.recovered_version, q.full_version, q.lease_until, t.now, date_part('epoch', t.now) AS now_s,
            -- From this version on, nothing but the changes of one sender is new. Null if there is more that is.
-           CASE WHEN q.sender_version = q.version AND q.version = ($8::bigint[])[i.ord] THEN GREATEST(q.sender_since, q.full_version) END AS own_since
-    FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS i (presentity_uri, event, ord)
+           CASE WHEN q.sender_version = q.version AND q.version = (:looked::bigint[])[i.ord] THEN GREATEST(q.sender_since, q.full_version) END AS own_since
+    FROM unnest(:presentity_uri::text[], :event::text[]) WITH ORDINALITY AS i (presentity_uri, event, ord)
     JOIN notify_queue AS q ON q.presentity_uri = i.presentity_uri AND q.event = i.event
-    CROSS JOIN (SELECT COALESCE($7::timestamptz, now()) AS now) AS t
-    WHERE q.owner = $1::bigint AND q.lease_until > COALESCE($7::timestamptz, clock_timestamp())
+    CROSS JOIN (SELECT COALESCE(:now::timestamptz, now()) AS now) AS t
+    WHERE q.owner = :owner::bigint AND q.lease_until > COALESCE(:now::timestamptz, clock_timestamp())
 ),
 owed AS MATERIALIZED (
     SELECT o.id, o.flagged, o.notified_version, o.remote_cseq, h.ord, h.version, h.claimed_version, h.recovered_version, h.full_version,
@@ -63,29 +63,29 @@ owed AS MATERIALIZED (
           AND CASE WHEN a.updated <> -1 THEN a.retry_at <= h.now_s
                    ELSE a.notified_version < CASE WHEN a.status = 2 THEN h.recovered_version ELSE h.claimed_version END
                         AND (a.notified_version < h.full_version
-                             OR (a.shown = CASE WHEN a.view = 'all' THEN ($9::bigint[])[h.ord]
-                                                ELSE (($10::text[])[h.ord]::jsonb ->> a.view)::bigint END) IS NOT TRUE) END
-          AND a.id NOT IN (SELECT x.dialog FROM quarantine AS x WHERE x.dialog > 0 AND x.retry_at > COALESCE($7::timestamptz, now()))
-          AND (a.id, a.target_version) NOT IN (SELECT f.id, f.target FROM unnest($4::bigint[], $5::integer[]) AS f (id, target))
+                             OR (a.shown = CASE WHEN a.view = 'all' THEN (:digest::bigint[])[h.ord]
+                                                ELSE ((:digests::text[])[h.ord]::jsonb ->> a.view)::bigint END) IS NOT TRUE) END
+          AND a.id NOT IN (SELECT x.dialog FROM quarantine AS x WHERE x.dialog > 0 AND x.retry_at > COALESCE(:now::timestamptz, now()))
+          AND (a.id, a.target_version) NOT IN (SELECT f.id, f.target FROM unnest(:in_flight_id::bigint[], :in_flight_target::integer[]) AS f (id, target))
     ) AS o
     ORDER BY o.flagged DESC, o.notified_version, o.id
-    LIMIT $6::bigint
+    LIMIT :limit::bigint
 ),
 locked AS MATERIALIZED (
     SELECT a.id, o.ord, o.version, o.lease_until, o.now,
            -- The last CSeq that there is (RFC 3261 section 8.1.1.5) ends the dialog; one that has used it up ends in silence.
            a.status = 3 OR NOT is_live(a.expires, o.now) OR GREATEST(a.local_cseq, a.version) >= 2147483646 AS over,
            GREATEST(a.local_cseq, a.version) = 2147483647 AS spent,
-           CASE WHEN ($8::bigint[])[o.ord] IS NULL THEN false
-                WHEN a.updated <> -1 AND (o.version <> ($8::bigint[])[o.ord] OR a.remote_cseq <> o.remote_cseq) THEN false
+           CASE WHEN (:looked::bigint[])[o.ord] IS NULL THEN false
+                WHEN a.updated <> -1 AND (o.version <> (:looked::bigint[])[o.ord] OR a.remote_cseq <> o.remote_cseq) THEN false
                 WHEN a.view = 'all' OR a.view = 'none' OR a.status = 2 THEN true
-                ELSE COALESCE(jsonb_exists(($10::text[])[o.ord]::jsonb, a.view), false) END AS known,
+                ELSE COALESCE(jsonb_exists((:digests::text[])[o.ord]::jsonb, a.view), false) END AS known,
            CASE WHEN a.status = 2 OR a.view = 'none' THEN 0
-                WHEN a.view = 'all' THEN ($9::bigint[])[o.ord]
-                ELSE (($10::text[])[o.ord]::jsonb ->> a.view)::bigint END AS digest,
-           o.own_since IS NOT NULL AND a.notified_version >= o.own_since AND a.id = ANY ($12::bigint[])
+                WHEN a.view = 'all' THEN (:digest::bigint[])[o.ord]
+                ELSE ((:digests::text[])[o.ord]::jsonb ->> a.view)::bigint END AS digest,
+           o.own_since IS NOT NULL AND a.notified_version >= o.own_since AND a.id = ANY (:own_id::bigint[])
                AND a.status = 1 AND a.updated = -1 AS own,
-           ($11::boolean[])[o.ord] IS NOT NULL AND a.status = 1 AND (($11::boolean[])[o.ord] OR a.view = 'polite-block') AS shows_nothing,
+           (:quiet::boolean[])[o.ord] IS NOT NULL AND a.status = 1 AND ((:quiet::boolean[])[o.ord] OR a.view = 'polite-block') AS shows_nothing,
            CASE WHEN a.local_cseq = 0 THEN 0 WHEN a.notified_version >= o.full_version THEN a.shown END AS shown,
            CASE WHEN (a.updated = -1 OR a.winfo_told_to IS NOT NULL) AND a.notified_version >= o.full_version
                 THEN a.notified_at - interval '30 seconds' END AS partial_since,
@@ -104,7 +104,7 @@ still_held AS MATERIALIZED (
     -- The sort holds back the first row until the last one is locked: only then the clock is read, below.
     SELECT l.id, l.ord, l.lease_until, l.now, l.over, l.spent, l.known,
            l.known AND NOT l.over AND (l.own OR (l.shows_nothing AND COALESCE(l.shown IN (0, l.digest), false))) AS silent,
-           CASE WHEN l.known THEN ($8::bigint[])[l.ord] ELSE l.version END AS version,
+           CASE WHEN l.known THEN (:looked::bigint[])[l.ord] ELSE l.version END AS version,
            CASE WHEN l.known AND NOT l.own THEN l.digest END AS digest,
            CASE WHEN NOT l.over THEN l.partial_since END AS partial_since,
            CASE WHEN NOT l.over THEN l.told_to END AS told_to
@@ -131,7 +131,7 @@ SET local_cseq       = CASE WHEN l.silent THEN a.local_cseq ELSE LEAST(a.local_c
     sweep_at         = CASE WHEN l.spent AND NOT l.silent THEN expiry_at(32, l.now)
                             WHEN l.over AND a.status <> 3 THEN expiry_at(300, l.now) ELSE a.sweep_at END
 FROM still_held AS l
-WHERE a.id = l.id AND l.lease_until > COALESCE($7::timestamptz, clock_timestamp())
+WHERE a.id = l.id AND l.lease_until > COALESCE(:now::timestamptz, clock_timestamp())
 RETURNING
     l.ord AS resource, a.id, a.event_id, a.callid, a.to_tag, a.from_tag, a.local_uri, a.remote_uri, a.contact,
     a.record_route, a.flow, a.local_contact, a.watcher_username, a.watcher_domain, a.accept, a.local_cseq, a.version,
@@ -141,4 +141,4 @@ RETURNING
          -- Rounded down: a NOTIFY never promises more than was granted.
          ELSE GREATEST(1, a.expires - ceil(date_part('epoch', l.now))::bigint) END AS expires_s,
     a.failures, CASE WHEN a.status = 2 THEN 'none' ELSE a.view END AS view, a.ended, l.partial_since, l.told_to, l.known, l.silent,
-    (SELECT b.resources FROM left_behind AS b) AS left_behind, (SELECT count(*) FROM owed) >= $6::bigint AS cut
+    (SELECT b.resources FROM left_behind AS b) AS left_behind, (SELECT count(*) FROM owed) >= :limit::bigint AS cut

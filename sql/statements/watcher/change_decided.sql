@@ -1,7 +1,7 @@
 -- watcher.change_decided
 -- Purpose:    store what was decided about watchers of whom something else is stored
 -- Called by:  notifier/src/decider/changes.rs, before watcher.decide_batch
--- Parameters: $1 owner int8 | $2 held text[] (presentities that are decided about) | $3 presentity_uri text[] | $4 watcher_username text[] | $5 watcher_domain text[] | $6 event text[] | $7 status int2[] | $8 reason text[] | $9 view text[] | $10 rules_version int8[] | $11 recheck_at int8[] (epoch second, null = never) | $12 now timestamptz (tests only, else null)
+-- Parameters: owner int8 | held text[] (presentities that are decided about) | presentity_uri text[] | watcher_username text[] | watcher_domain text[] | event text[] | status int2[] | reason text[] | view text[] | rules_version int8[] | recheck_at int8[] (epoch second, null = never) | now timestamptz (tests only, else null)
 -- Returns:    nothing; the row count says how many changed
 -- Locks:      watchers rows by (uri, watcher, event), then notify_queue by key (by trigger); notify_queue is read without a lock
 -- Plan:       notify_queue_pkey, watchers_watcher_idx, watchers_pkey
@@ -12,14 +12,14 @@
 -- rows.
 WITH held AS MATERIALIZED (
     SELECT q.presentity_uri, q.lease_until
-    FROM unnest($2::text[]) AS i (presentity_uri)
+    FROM unnest(:held::text[]) AS i (presentity_uri)
     JOIN notify_queue AS q ON q.presentity_uri = i.presentity_uri AND q.event = 'presence'
-    WHERE q.owner = $1::bigint AND q.lease_until > COALESCE($12::timestamptz, clock_timestamp())
+    WHERE q.owner = :owner::bigint AND q.lease_until > COALESCE(:now::timestamptz, clock_timestamp())
 ),
 locked AS MATERIALIZED (
     SELECT w.id, w.presentity_uri, i.status, i.reason, i.view, i.rules_version, i.recheck_at
-    FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::smallint[], $8::text[], $9::text[], $10::bigint[],
-                $11::bigint[])
+    FROM unnest(:presentity_uri::text[], :watcher_username::text[], :watcher_domain::text[], :event::text[], :status::smallint[],
+                :reason::text[], :view::text[], :rules_version::bigint[], :recheck_at::bigint[])
              AS i (presentity_uri, watcher_username, watcher_domain, event, status, reason, view, rules_version, recheck_at)
     JOIN watchers AS w ON w.presentity_uri = i.presentity_uri AND w.watcher_username = i.watcher_username
         AND w.watcher_domain = i.watcher_domain AND w.event = i.event
@@ -31,12 +31,12 @@ locked AS MATERIALIZED (
     FOR UPDATE OF w
 ),
 still_held AS MATERIALIZED (
-    SELECT h.presentity_uri, COALESCE($12::timestamptz, now()) AS now
+    SELECT h.presentity_uri, COALESCE(:now::timestamptz, now()) AS now
     FROM (SELECT count(*) AS rows FROM locked) AS l
     CROSS JOIN LATERAL (
         SELECT h.presentity_uri
         FROM held AS h
-        WHERE l.rows >= 0 AND h.lease_until > COALESCE($12::timestamptz, clock_timestamp())
+        WHERE l.rows >= 0 AND h.lease_until > COALESCE(:now::timestamptz, clock_timestamp())
         -- A fence: the clock is read when the last row is locked.
         OFFSET 0
     ) AS h

@@ -1,7 +1,7 @@
 -- watcher.change_imported
 -- Purpose:    bring the authorization decisions that are here already up to date with Kamailio's; a later one of ours stays
 -- Called by:  cli/src/import.rs, batch after batch
--- Parameters: $1 presentity_uri text[] | $2 watcher_username text[] | $3 watcher_domain text[] | $4 event text[] | $5 status int2[] | $6 reason text[] | $7 inserted_time int8[] | $8 dry bool (change nothing)
+-- Parameters: presentity_uri text[] | watcher_username text[] | watcher_domain text[] | event text[] | status int2[] | reason text[] | inserted_time int8[] | dry bool (change nothing)
 -- Returns:    ord int8 (from 1: an input that is here) | verdict text (changed, same, newer)
 -- Locks:      watchers rows by (uri, watcher, event), then notify_queue by key (by trigger)
 -- Plan:       watchers_watcher_idx, watchers_pkey
@@ -9,7 +9,8 @@
 -- RFC:        none
 WITH input AS MATERIALIZED (
     SELECT i.ord, i.presentity_uri, i.watcher_username, i.watcher_domain, i.event, i.status, i.reason, i.inserted_time
-    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::smallint[], $6::text[], $7::bigint[])
+    FROM unnest(:presentity_uri::text[], :watcher_username::text[], :watcher_domain::text[], :event::text[], :status::smallint[],
+                :reason::text[], :inserted_time::bigint[])
              WITH ORDINALITY
              AS i (presentity_uri, watcher_username, watcher_domain, event, status, reason, inserted_time, ord)
 ),
@@ -31,7 +32,7 @@ changed AS (
         reason        = l.reason,
         inserted_time = l.inserted_time
     FROM locked AS l
-    WHERE w.id = l.id AND l.verdict = 'changed' AND NOT $8::boolean
+    WHERE w.id = l.id AND l.verdict = 'changed' AND NOT :dry::boolean
 )
 SELECT l.ord, l.verdict
 FROM locked AS l

@@ -1,7 +1,7 @@
 -- watcher.create_decided
 -- Purpose:    store what was decided about watchers of whom nothing is stored yet
 -- Called by:  notifier/src/decider/changes.rs, before watcher.change_decided
--- Parameters: $1 owner int8 | $2 held text[] (presentities that are decided about) | $3 dialog int8[] (of the watcher) | $4 presentity_uri text[] | $5 watcher_username text[] | $6 watcher_domain text[] | $7 event text[] | $8 status int2[] | $9 reason text[] | $10 view text[] | $11 rules_version int8[] | $12 recheck_at int8[] (epoch second, null = never) | $13 now timestamptz (tests only, else null)
+-- Parameters: owner int8 | held text[] (presentities that are decided about) | dialog int8[] (of the watcher) | presentity_uri text[] | watcher_username text[] | watcher_domain text[] | event text[] | status int2[] | reason text[] | view text[] | rules_version int8[] | recheck_at int8[] (epoch second, null = never) | now timestamptz (tests only, else null)
 -- Returns:    nothing; the row count says how many were new
 -- Locks:      active_watchers rows by (uri, event, id), then new keys of watchers by (uri, watcher, event), then notify_queue by key (by trigger); notify_queue is read without a lock
 -- Plan:       notify_queue_pkey, active_watchers_pkey
@@ -12,15 +12,15 @@
 -- row waits for these locks (watcher.await_decider), and so for our commit.
 WITH held AS MATERIALIZED (
     SELECT q.presentity_uri, q.lease_until
-    FROM unnest($2::text[]) AS i (presentity_uri)
+    FROM unnest(:held::text[]) AS i (presentity_uri)
     JOIN notify_queue AS q ON q.presentity_uri = i.presentity_uri AND q.event = 'presence'
-    WHERE q.owner = $1::bigint AND q.lease_until > COALESCE($13::timestamptz, clock_timestamp())
+    WHERE q.owner = :owner::bigint AND q.lease_until > COALESCE(:now::timestamptz, clock_timestamp())
 ),
 input AS MATERIALIZED (
     SELECT p.dialog, p.presentity_uri, p.watcher_username, p.watcher_domain, p.event, p.status, p.reason, p.view,
            p.rules_version, p.recheck_at
-    FROM unnest($3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::smallint[], $9::text[], $10::text[],
-                $11::bigint[], $12::bigint[])
+    FROM unnest(:dialog::bigint[], :presentity_uri::text[], :watcher_username::text[], :watcher_domain::text[], :event::text[],
+                :status::smallint[], :reason::text[], :view::text[], :rules_version::bigint[], :recheck_at::bigint[])
              AS p (dialog, presentity_uri, watcher_username, watcher_domain, event, status, reason, view, rules_version,
                    recheck_at)
 ),
@@ -32,12 +32,12 @@ locked AS MATERIALIZED (
     FOR NO KEY UPDATE OF a
 ),
 still_held AS MATERIALIZED (
-    SELECT h.presentity_uri, COALESCE($13::timestamptz, now()) AS now
+    SELECT h.presentity_uri, COALESCE(:now::timestamptz, now()) AS now
     FROM (SELECT count(*) AS rows FROM locked) AS l
     CROSS JOIN LATERAL (
         SELECT h.presentity_uri
         FROM held AS h
-        WHERE l.rows >= 0 AND h.lease_until > COALESCE($13::timestamptz, clock_timestamp())
+        WHERE l.rows >= 0 AND h.lease_until > COALESCE(:now::timestamptz, clock_timestamp())
         -- A fence: the clock is read when the last row is locked.
         OFFSET 0
     ) AS h

@@ -1,7 +1,7 @@
 -- watcher.decide_batch
 -- Purpose:    write down what was decided about dialogs, and flag those that are to be told
 -- Called by:  notifier/src/decider/changes.rs, when what was decided about their watchers is stored
--- Parameters: $1 owner int8 | $2 held text[] (presentities that are decided about) | $3 id int8[] | $4 status_before int2[] | $5 status int2[] | $6 reason text[] (null keeps it) | $7 view text[] | $8 tell bool[] | $9 rules_version int8[] | $10 now timestamptz (tests only, else null)
+-- Parameters: owner int8 | held text[] (presentities that are decided about) | id int8[] | status_before int2[] | status int2[] | reason text[] (null keeps it) | view text[] | tell bool[] | rules_version int8[] | now timestamptz (tests only, else null)
 -- Returns:    nothing; the row count says how many changed
 -- Locks:      active_watchers rows by (uri, event, id), then notify_queue by key (by trigger); notify_queue is read without a lock
 -- Plan:       notify_queue_pkey, active_watchers_pkey
@@ -14,13 +14,14 @@
 -- row after that moment waits for our commit (watcher.await_decider) before it reads what it decides about.
 WITH held AS MATERIALIZED (
     SELECT q.presentity_uri, q.lease_until
-    FROM unnest($2::text[]) AS i (presentity_uri)
+    FROM unnest(:held::text[]) AS i (presentity_uri)
     JOIN notify_queue AS q ON q.presentity_uri = i.presentity_uri AND q.event = 'presence'
-    WHERE q.owner = $1::bigint AND q.lease_until > COALESCE($10::timestamptz, clock_timestamp())
+    WHERE q.owner = :owner::bigint AND q.lease_until > COALESCE(:now::timestamptz, clock_timestamp())
 ),
 locked AS MATERIALIZED (
     SELECT a.id, a.presentity_uri, i.status, i.reason, i.view, i.tell, i.rules_version
-    FROM unnest($3::bigint[], $4::smallint[], $5::smallint[], $6::text[], $7::text[], $8::boolean[], $9::bigint[])
+    FROM unnest(:id::bigint[], :status_before::smallint[], :status::smallint[], :reason::text[], :view::text[], :tell::boolean[],
+                :rules_version::bigint[])
              AS i (id, status_before, status, reason, view, tell, rules_version)
     JOIN active_watchers AS a ON a.id = i.id
     WHERE a.status = i.status_before AND a.decided_version <= i.rules_version AND NOT a.ended
@@ -28,12 +29,12 @@ locked AS MATERIALIZED (
     FOR UPDATE OF a
 ),
 still_held AS MATERIALIZED (
-    SELECT h.presentity_uri, COALESCE($10::timestamptz, now()) AS now
+    SELECT h.presentity_uri, COALESCE(:now::timestamptz, now()) AS now
     FROM (SELECT count(*) AS rows FROM locked) AS l
     CROSS JOIN LATERAL (
         SELECT h.presentity_uri
         FROM held AS h
-        WHERE l.rows >= 0 AND h.lease_until > COALESCE($10::timestamptz, clock_timestamp())
+        WHERE l.rows >= 0 AND h.lease_until > COALESCE(:now::timestamptz, clock_timestamp())
         -- A fence: the clock is read when the last row is locked.
         OFFSET 0
     ) AS h

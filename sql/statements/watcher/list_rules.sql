@@ -1,7 +1,7 @@
 -- watcher.list_rules
 -- Purpose:    the rules documents of presentities, and about whom is to be decided
 -- Called by:  notifier/src/decider.rs, first of all
--- Parameters: $1 presentity_uri text[] | $2 now timestamptz (tests only, else null)
+-- Parameters: presentity_uri text[] | now timestamptz (tests only, else null)
 -- Returns:    resource int8 (ordinal, from 1) | rules_version int8 | decided_rules int8 (lower: all watchers are to be decided about) | recheck_due bool (so they are because of the time) | now_us int8 (epoch microsecond) | doc bytea (null in the only row of a presentity without)
 -- Locks:      none
 -- Plan:       notify_queue_pkey, xcap_rules_idx, watchers_recheck_idx
@@ -19,8 +19,8 @@ SELECT
      LIMIT 1) IS NOT NULL AS recheck_due,
     (extract(epoch FROM t.now) * 1000000)::bigint AS now_us,
     x.doc
-FROM unnest($1::text[]) WITH ORDINALITY AS i (presentity_uri, ord)
-CROSS JOIN (SELECT COALESCE($2::timestamptz, now()) AS now) AS t
+FROM unnest(:presentity_uri::text[]) WITH ORDINALITY AS i (presentity_uri, ord)
+CROSS JOIN (SELECT COALESCE(:now::timestamptz, now()) AS now) AS t
 LEFT JOIN notify_queue AS q ON q.presentity_uri = i.presentity_uri AND q.event = 'presence'
 LEFT JOIN LATERAL (
     SELECT x.id, x.doc

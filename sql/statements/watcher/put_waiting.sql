@@ -1,7 +1,7 @@
 -- watcher.put_waiting
 -- Purpose:    let those wait whose last pending dialog is over, so that the presentity still learns of them
 -- Called by:  notifier/src/decider.rs, after each decision
--- Parameters: $1 owner int8 | $2 presentity_uri text[] | $3 now timestamptz (tests only, else null)
+-- Parameters: owner int8 | presentity_uri text[] | now timestamptz (tests only, else null)
 -- Returns:    nothing; the row count says how many wait from now on
 -- Locks:      watchers rows by (uri, watcher, event), then notify_queue by key (by trigger); notify_queue and active_watchers are read without a lock
 -- Plan:       notify_queue_pkey, watchers_pending_idx, watchers_pkey, active_watchers_pending_idx, active_watchers_resource_idx
@@ -19,11 +19,11 @@ WITH over AS MATERIALIZED (
               AND a.watcher_domain = w.watcher_domain
             ORDER BY a.presentity_uri DESC, a.event DESC, a.id DESC
             LIMIT 1) AS subscription_id
-    FROM unnest($2::text[]) AS i (presentity_uri)
-    CROSS JOIN (SELECT COALESCE($3::timestamptz, now()) AS now) AS t
+    FROM unnest(:presentity_uri::text[]) AS i (presentity_uri)
+    CROSS JOIN (SELECT COALESCE(:now::timestamptz, now()) AS now) AS t
     JOIN notify_queue AS q ON q.presentity_uri = i.presentity_uri AND q.event = 'presence'
     JOIN watchers AS w ON w.presentity_uri = i.presentity_uri
-    WHERE q.owner = $1::bigint AND q.lease_until > COALESCE($3::timestamptz, clock_timestamp())
+    WHERE q.owner = :owner::bigint AND q.lease_until > COALESCE(:now::timestamptz, clock_timestamp())
       AND w.status = 2
       AND (SELECT true
            FROM active_watchers AS a

@@ -1,7 +1,7 @@
 -- xcap.change_imported
 -- Purpose:    bring the XCAP documents that are here already up to date with Kamailio's; where both have one, Kamailio's stands
 -- Called by:  cli/src/import.rs, batch after batch
--- Parameters: $1 username text[] | $2 domain text[] | $3 doc bytea[] | $4 doc_type int8[] | $5 etag text[] | $6 source int8[] | $7 doc_uri text[] | $8 port int8[] | $9 dry bool (change nothing)
+-- Parameters: username text[] | domain text[] | doc bytea[] | doc_type int8[] | etag text[] | source int8[] | doc_uri text[] | port int8[] | dry bool (change nothing)
 -- Returns:    ord int8 (from 1: an input that is here) | verdict text (changed, same)
 -- Locks:      xcap rows by doc_uri, then notify_queue by key (by trigger)
 -- Plan:       xcap_doc_uri_idx, xcap_pkey
@@ -11,7 +11,8 @@
 -- A document has no time, so nothing tells which is newer.
 WITH input AS MATERIALIZED (
     SELECT i.ord, i.username, i.domain, i.doc, i.doc_type, i.etag, i.source, i.doc_uri, i.port
-    FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bigint[], $5::text[], $6::bigint[], $7::text[], $8::bigint[])
+    FROM unnest(:username::text[], :domain::text[], :doc::bytea[], :doc_type::bigint[], :etag::text[], :source::bigint[],
+                :doc_uri::text[], :port::bigint[])
              WITH ORDINALITY
              AS i (username, domain, doc, doc_type, etag, source, doc_uri, port, ord)
 ),
@@ -36,7 +37,7 @@ changed AS (
         source   = l.source,
         port     = l.port
     FROM locked AS l
-    WHERE x.id = l.id AND l.verdict = 'changed' AND NOT $9::boolean
+    WHERE x.id = l.id AND l.verdict = 'changed' AND NOT :dry::boolean
 )
 SELECT l.ord, l.verdict
 FROM locked AS l

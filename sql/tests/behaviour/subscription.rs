@@ -259,6 +259,12 @@ async fn refresh_outcomes() {
             0,
             SubscribeOutcome::NoDialog,
         ),
+        (
+            "another's dialog",
+            wrong(|row| row.requester = sip::Aor::of_account("mallory", "example.org", false).ok()),
+            0,
+            SubscribeOutcome::Forbidden,
+        ),
         ("unsubscribe", refresh("c1", 12, 0), 0, accepted(0)),
         ("its copy", refresh("c1", 12, 0), 0, accepted(0)),
         (

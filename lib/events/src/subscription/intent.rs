@@ -90,6 +90,8 @@ pub struct SubscriptionRefresh {
     pub contact: Option<String>,
     /// Seconds that it lives from now; 0 to end it.
     pub granted_s: u32,
+    /// Who has proven that he sends it: it must be with whom the dialog was made. `None`: nobody is asked.
+    pub requester: Option<Aor>,
     /// Who decides by now whether the watcher is let in.
     pub decided_by: DecidedBy,
     /// What its body sets, in a package that reads it. Only for the line that the dialog was made with.
@@ -181,6 +183,8 @@ pub enum SubscribeOutcome {
     },
     /// No such dialog, or it has ended. Answer 481.
     NoDialog,
+    /// The dialog is somebody else's. Answer 403.
+    Forbidden,
     /// CSeq lower than an earlier one. Answer 500 (RFC 3261 section 12.2.2).
     OutOfOrder,
 }

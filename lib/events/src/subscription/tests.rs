@@ -140,6 +140,7 @@ fn a_subscribe_with_our_tag_refreshes() {
             request: refresh.request,
             contact: Some("sip:alice@192.0.2.1:5070;transport=tcp".to_owned()),
             granted_s: 600,
+            requester: None,
             decided_by: DecidedBy::Nobody,
             feature: None,
             reach: Reach::default(),
