@@ -9,6 +9,7 @@ use ::load::{NAMES, Options, Progress, Report, Server, Workload, WorkloadError};
 use anyhow::Context;
 use sip::Transport;
 
+use crate::login::first_line;
 use crate::progress::ProgressLine;
 use crate::settings::Settings;
 use crate::{complain, remark, say};
@@ -39,6 +40,9 @@ pub(crate) struct LoadArgs {
     /// Domain of all users.
     #[arg(long, default_value = "example.org")]
     domain: String,
+    /// File whose first line is the password of all users, for servers that ask for one.
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
     /// Decides which watchers are slow or dead.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -81,6 +85,7 @@ pub(crate) fn run(settings: &Settings, args: &LoadArgs) -> anyhow::Result<ExitCo
         workers: usize::from(args.workers),
         seed: args.seed,
         domain: args.domain.clone(),
+        password: args.password_file.as_deref().map(first_line).transpose()?,
     };
     let line = ProgressLine::start("connecting");
     let mut next_s = 0.0;

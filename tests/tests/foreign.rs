@@ -1,6 +1,8 @@
 //! Programs that know nothing of us: sipp as a load of exact scenarios and as a voice mail system, baresip as a watcher and a
 //! publisher, Kamailio as the edge proxy in front of two servers.
 
+mod identity;
+
 use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,7 +10,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use system_tests::message::{addr, split_list};
-use system_tests::phone::Phone;
+use system_tests::phone::{Login, Phone};
+use system_tests::pidf;
 use system_tests::process::{Process, Sandbox, run};
 use system_tests::system::{self, STARTUP, System};
 
@@ -384,8 +387,29 @@ fn kamailio(sandbox: &Arc<Sandbox>, servers: &[SocketAddr]) -> Kamailio {
     kamailio_choosing(sandbox, servers, "4")
 }
 
+/// One that says of each request by P-Asserted-Identity that it is from whom From names.
+fn kamailio_asserting(sandbox: &Arc<Sandbox>, servers: &[SocketAddr]) -> Kamailio {
+    let assert = "remove_hf(\"P-Asserted-Identity\");\n    append_hf(\"P-Asserted-Identity: <$fu>\\r\\n\");\n    ";
+    let ask = "if (!ds_select_dst(\"1\", \"4\"))";
+    kamailio_with(sandbox, servers, &[(ask, &format!("{assert}{ask}"))])
+}
+
 /// `algorithm` of its dispatcher.
 fn kamailio_choosing(sandbox: &Arc<Sandbox>, servers: &[SocketAddr], algorithm: &str) -> Kamailio {
+    let chosen = format!("ds_select_dst(\"1\", \"{algorithm}\")");
+    kamailio_with(
+        sandbox,
+        servers,
+        &[("ds_select_dst(\"1\", \"4\")", &chosen)],
+    )
+}
+
+/// One whose configuration has other texts in place of some.
+fn kamailio_with(
+    sandbox: &Arc<Sandbox>,
+    servers: &[SocketAddr],
+    changes: &[(&str, &str)],
+) -> Kamailio {
     let known = [
         "/usr/lib/x86_64-linux-gnu/kamailio/modules/",
         "/usr/lib/aarch64-linux-gnu/kamailio/modules/",
@@ -403,17 +427,17 @@ fn kamailio_choosing(sandbox: &Arc<Sandbox>, servers: &[SocketAddr], algorithm: 
         .map(|server| format!("1 sip:{server}\n"))
         .collect();
     std::fs::write(folder.join("dispatcher.list"), list).expect("the list of servers");
-    let template = include_str!("../kamailio/edge.cfg");
+    let mut template = include_str!("../kamailio/edge.cfg").to_owned();
+    for (text, other) in changes {
+        assert!(template.contains(text), "{text}");
+        template = template.replace(text, other);
+    }
     // Kamailio can't be told to take any free port; one that was free a moment ago is tried, three times.
     for _ in 0..3 {
         let address = free_port();
         let config = template
             .replace("\nlisten=udp:LISTEN", &format!("\nlisten=udp:{address}"))
             .replace("\"MODULES\"", &format!("\"{modules}\""))
-            .replace(
-                "ds_select_dst(\"1\", \"4\")",
-                &format!("ds_select_dst(\"1\", \"{algorithm}\")"),
-            )
             .replace(
                 "\"SERVERS\"",
                 &format!("\"{}\"", folder.join("dispatcher.list").display()),

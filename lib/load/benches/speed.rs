@@ -73,6 +73,7 @@ fn measure(name: &str, text: &str) {
         workers: 1,
         seed: 1,
         domain: "example.org".into(),
+        password: None,
     };
     let report = load::run(&workload, &options, |_| {}).expect("a run");
     let _ = child.kill();

@@ -13,6 +13,7 @@
 mod document;
 mod histogram;
 mod judge;
+mod login;
 mod people;
 mod plan;
 mod report;

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::judge::{CseqOrder, Ledger};
+use crate::login::Login;
 use crate::timers::Nanos;
 
 /// What a request is for.
@@ -59,6 +60,10 @@ pub(crate) struct Flight {
     /// When it is given up.
     pub(crate) end: Nanos,
     pub(crate) server: usize,
+    /// The challenge to be answered, once there was one.
+    pub(crate) login: Option<Box<Login>>,
+    /// The answer in this request; the same in each of its copies.
+    pub(crate) authorization: Option<Box<str>>,
     /// How often the server's own proposal of a lifetime was taken up.
     pub(crate) proposals: u8,
 }

@@ -16,6 +16,7 @@ pub(crate) struct Plan {
     pub(crate) servers: Vec<SocketAddr>,
     pub(crate) workers: usize,
     pub(crate) domain: String,
+    pub(crate) password: Option<String>,
     pub(crate) seed: u64,
     /// A number that no other run has.
     pub(crate) run: u32,

@@ -30,6 +30,8 @@ pub struct Options {
     pub seed: u64,
     /// Domain of all users.
     pub domain: String,
+    /// Password of all users, for servers that ask for one. `None`: then their requests are refused.
+    pub password: Option<String>,
 }
 
 /// A server's transport and address.
@@ -143,6 +145,7 @@ pub fn run(
             .collect(),
         workers: options.workers.max(1),
         domain: options.domain.clone(),
+        password: options.password.clone(),
         seed: options.seed,
         run: run_number(),
     };

@@ -36,6 +36,8 @@ pub(crate) struct Line<'a> {
     /// Number of the presentity in the workload.
     pub(crate) presentity: u32,
     pub(crate) expires_s: u32,
+    /// Authorization, where a server has asked for it.
+    pub(crate) authorization: Option<&'a str>,
     pub(crate) more: More<'a>,
 }
 
@@ -140,6 +142,11 @@ impl Wire {
         put(out, "\r\nExpires: ");
         decimal(out, line.expires_s, 1);
         put(out, "\r\n");
+        if let Some(authorization) = line.authorization {
+            put(out, "Authorization: ");
+            put(out, authorization);
+            put(out, "\r\n");
+        }
         if let More::Publish {
             entity_tag: Some(tag),
         } = line.more
@@ -148,6 +155,19 @@ impl Wire {
             put(out, tag);
             put(out, "\r\n");
         }
+    }
+
+    /// The user of a presentity or a watcher, and the presentity's URI.
+    pub(crate) fn names(&self, letter: u8, number: u32, presentity: u32) -> (String, String) {
+        let digits = match letter {
+            b'p' => self.presentity_digits,
+            _ => self.watcher_digits,
+        };
+        let (mut name, mut uri) = (Vec::new(), Vec::new());
+        user(&mut name, letter, number, digits);
+        self.presentity(&mut uri, presentity);
+        let text = |bytes| String::from_utf8(bytes).unwrap_or_default();
+        (text(name), text(uri))
     }
 
     fn presentity(&self, out: &mut Vec<u8>, number: u32) {
@@ -327,6 +347,7 @@ mod tests {
             address: "127.0.0.1:4567".parse().unwrap(),
             presentity: 12,
             expires_s: 600,
+            authorization: None,
             more,
         }
     }

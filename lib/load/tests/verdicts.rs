@@ -55,6 +55,7 @@ fn run_text(habit: Habit, text: &str, workers: usize, sets: &[(&str, &str)]) -> 
         workers,
         seed: 1,
         domain: "example.org".into(),
+        password: None,
     };
     load::run(&workload, &options, |_| {}).unwrap()
 }

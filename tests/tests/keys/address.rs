@@ -107,6 +107,7 @@ async fn server_address_of_a_listener() {
     let system = system::setup()
         .listen("udp:127.0.0.1:0 advertise sip:192.0.2.7:5062")
         .listen("tcp:0.0.0.0:0 advertise sip:192.0.2.8")
+        .set("identity.policy", "open")
         .set("presence.server_address", "sip:presence.example.org")
         .start();
     let of = |transport: &str| {

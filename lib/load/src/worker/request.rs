@@ -3,6 +3,7 @@
 use sip::{HeaderName, Response};
 
 use super::{BURST, Worker};
+use crate::login::Login;
 use crate::people::{Flight, Slot, Step, Usage};
 use crate::tally::{TIMEOUT, is_success};
 use crate::task::Readiness;
@@ -119,9 +120,11 @@ impl Worker<'_> {
             Party::Watcher(index) => self.watchers[index as usize].cseq += 1,
         }
         let retransmits = self.lanes.retransmits();
+        let authorization = self.authorization(party, step);
         let Some(flight) = self.flight(party) else {
             return;
         };
+        flight.authorization = authorization;
         flight.step = Some(step);
         flight.serial = flight.serial.wrapping_add(1);
         flight.is_put_off = false;
@@ -136,6 +139,30 @@ impl Worker<'_> {
         };
         self.timers.set(first, Alarm::Transaction { party, serial });
         self.transmit(party);
+    }
+
+    /// The answer to the challenge that somebody had last, if there was one.
+    fn authorization(&mut self, party: Party, step: Step) -> Option<Box<str>> {
+        let password = self.plan.password.as_deref()?;
+        let mut login = self.flight(party)?.login.take()?;
+        let (method, (user, uri)) = match party {
+            Party::Publication(index) => {
+                let presentity = self.publications[index as usize].presentity;
+                ("PUBLISH", self.wire.names(b'p', presentity, presentity))
+            }
+            Party::Watcher(index) => {
+                let watcher = &self.watchers[index as usize];
+                let (user, presentity) = self.wire.names(b'w', watcher.number, watcher.presentity);
+                let uri = match step {
+                    Step::SubscribeInitial => presentity,
+                    _ => watcher.remote_target.clone(),
+                };
+                ("SUBSCRIBE", (user, uri))
+            }
+        };
+        let answer = login.answer(&user, password, method, &uri);
+        self.flight(party)?.login = Some(login);
+        Some(answer.into())
     }
 
     /// Puts the request that is under way on the wire. The same state makes the same bytes, so nothing is kept for repetitions.
@@ -158,6 +185,7 @@ impl Worker<'_> {
                     } else {
                         publication.expires_s
                     },
+                    authorization: flight.authorization.as_deref(),
                     more: More::Publish {
                         entity_tag: publication.entity_tag.as_deref(),
                     },
@@ -188,6 +216,7 @@ impl Worker<'_> {
                     } else {
                         watcher.expires_s
                     },
+                    authorization: flight.authorization.as_deref(),
                     more: More::Subscribe {
                         watcher: watcher.number,
                         generation: watcher.generation,
@@ -314,6 +343,19 @@ impl Worker<'_> {
     /// Heeds what an answer says about trying again, for both kinds of requests; false if it says nothing of the kind.
     pub(super) fn heed(&mut self, party: Party, step: Step, response: &Response) -> bool {
         match response.status().code() {
+            401 => {
+                let login = self.plan.password.as_ref().and(Login::learn(response));
+                let Some(flight) = self.flight(party).filter(|_| login.is_some()) else {
+                    return false;
+                };
+                flight.proposals += 1;
+                if flight.proposals > PROPOSALS {
+                    return false;
+                }
+                flight.login = login.map(Box::new);
+                self.attempt(party, step);
+                true
+            }
             423 => {
                 let Some(least_s) = response.min_expires().ok().flatten() else {
                     return false;

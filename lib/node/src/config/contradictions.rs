@@ -34,6 +34,13 @@ impl Config {
             "needs at least one address".to_owned(),
         );
         must(
+            self.identity.believed(server).is_some(),
+            "identity.policy",
+            "nothing says whom to believe, and server.listen has an address that others can reach: set identity.trusted_peers (edge proxies) or \
+             identity.digest = 1 (phones with passwords); or, if nobody else can reach it, identity.policy = \"open\""
+                .to_owned(),
+        );
+        must(
             http.token.is_some() || http.listen.is_none_or(|addr| addr.ip().is_loopback()),
             "http.token",
             "is needed, because http.listen can be reached from other machines".to_owned(),

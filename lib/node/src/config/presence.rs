@@ -186,8 +186,8 @@ pub struct PresenceConfig {
     #[serde(with = "flag")]
     pub disable_winfo: bool,
     /// URIs that may subscribe to the watcher information of every presentity, such as an operator's console. By
-    /// default only the presentity itself may (RFC 3857 4.6); others are answered 403. The URI in From is believed: let
-    /// requests reach the servers only through an edge that authenticates users and checks From.
+    /// default only the presentity itself may (RFC 3857 4.6); others are answered 403. Who the
+    /// subscriber is, `[identity]` decides.
     ///
     /// Unit: none. Default: `[]`. Range: `sip:`, `sips:` or `tel:` URIs.
     pub winfo_watchers: Vec<WatcherUri>,

@@ -9,8 +9,8 @@ use super::value::{Listen, Listener, Transport, Within, flag, optional};
 #[serde(default, deny_unknown_fields)]
 pub struct ServerConfig {
     /// The addresses on which requests are accepted, each `udp:ADDRESS:PORT` or `tcp:ADDRESS:PORT`, IPv6 addresses in
-    /// brackets. Port 0 takes any free port. SIP requests are not authenticated: use addresses that only the edge and
-    /// trusted phones can reach. If phones know a listener by another address, add it: `udp:10.0.0.5:5060 advertise
+    /// brackets. Port 0 takes any free port. If one of them can be reached by other machines, `[identity]` must say whom
+    /// to believe. If phones know a listener by another address, add it: `udp:10.0.0.5:5060 advertise
     /// sip:192.0.2.1:5060` gives phones on this listener a Contact with that URI, instead of `server_address`.
     ///
     /// Unit: none. Default: `["udp:127.0.0.1:5060", "tcp:127.0.0.1:5060"]`. Range: one or more.
