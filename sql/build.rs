@@ -1,5 +1,6 @@
 //! Makes Rust of `statements/`: of each file a struct with a field for each of its parameters, and the text that PostgreSQL gets, which
-//! has `$1`, `$2` … where the file has `:name`. What was made is in `statements.rs` and beside it in Cargo's output folder.
+//! has `$1`, `$2` … where the file has `:name`, and a text of `fragments/` where it has `{{area.name}}`. What was made is in
+//! `statements.rs` and beside it in Cargo's output folder.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,15 +12,17 @@ type Fault = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), Fault> {
     println!("cargo:rerun-if-changed=statements");
+    println!("cargo:rerun-if-changed=fragments");
     let output = PathBuf::from(env::var("OUT_DIR")?);
+    let fragments = read_all(Path::new("fragments"))?;
     let mut rust = String::from("// Made of sql/statements by sql/build.rs.\n");
     let mut list = String::new();
     for (area, files) in read_all(Path::new("statements"))? {
         fs::create_dir_all(output.join(&area))?;
         writeln!(rust, "\npub(crate) mod {area} {{\n    use super::*;")?;
         for (object, text) in files {
-            let statement = Statement::read(&area, &object, &text);
-            let made = statement.and_then(|statement| {
+            let made = with_fragments(&text, &fragments).and_then(|text| {
+                let statement = Statement::read(&area, &object, &text)?;
                 let text = statement.text_for_postgresql()?;
                 fs::write(output.join(&area).join(format!("{object}.sql")), text)?;
                 statement.rust()
@@ -37,9 +40,11 @@ fn main() -> Result<(), Fault> {
     Ok(())
 }
 
-/// The texts by area and by object.
-fn read_all(folder: &Path) -> Result<BTreeMap<String, BTreeMap<String, String>>, Fault> {
-    let mut areas = BTreeMap::<_, BTreeMap<_, _>>::new();
+/// Texts by area and by object.
+type Texts = BTreeMap<String, BTreeMap<String, String>>;
+
+fn read_all(folder: &Path) -> Result<Texts, Fault> {
+    let mut areas = Texts::new();
     for area in fs::read_dir(folder)? {
         let area = area?.path();
         for file in fs::read_dir(&area)? {
@@ -55,6 +60,29 @@ fn read_all(folder: &Path) -> Result<BTreeMap<String, BTreeMap<String, String>>,
 fn stem(path: &Path) -> Result<String, Fault> {
     let stem = path.file_stem().and_then(|stem| stem.to_str());
     Ok(stem.ok_or(format!("{}: no name", path.display()))?.into())
+}
+
+/// A text with fragments in place of their names, each without its header, and as far to the right as the name.
+fn with_fragments(text: &str, fragments: &Texts) -> Result<String, Fault> {
+    let mut whole = String::new();
+    for line in text.lines() {
+        let Some((before, rest)) = line.split_once("{{") else {
+            whole.push_str(line);
+            whole.push('\n');
+            continue;
+        };
+        let (name, after) = rest.split_once("}}").ok_or("{{ without }}")?;
+        let found = name
+            .split_once('.')
+            .and_then(|(area, object)| fragments.get(area)?.get(object));
+        let fragment = found.ok_or(format!("there is no fragment {name}"))?;
+        let sql = fragment.lines().filter(|line| !line.starts_with("--"));
+        let indent = before.len() - before.trim_start().len();
+        let next_line = format!("\n{:indent$}", "");
+        let sql = sql.collect::<Vec<_>>().join(&next_line);
+        writeln!(whole, "{before}{sql}{after}")?;
+    }
+    Ok(whole)
 }
 
 /// A file of `statements/`.

@@ -58,9 +58,8 @@ pub use ringer::Ringer;
 pub use statement::Statement;
 pub use store::{SESSION_SETTINGS, Store, StoreOptions};
 pub use subscription::Subscriptions;
-pub use subscription::notice::{
-    AfterNotify, DialogVerdict, Offer, Rest, Seen, Taken, TakenDialog, WatchingDialog, Written,
-};
+pub use subscription::notice::{Offer, Seen, Taken, TakenDialog, WatchingDialog};
+pub use subscription::verdict::{AfterNotify, DialogVerdict, Rest, Written};
 pub use subscription::watched::{WatchedResource, Watcher};
 pub use tables::Tables;
 pub use watcher::{

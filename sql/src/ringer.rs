@@ -1,4 +1,4 @@
-//! The ringing side of the doorbell: tells the notifiers that something was committed, so that they look before their next poll.
+//! The ringing side of the doorbell: lets the notifiers know that something was committed, so that they look before their next poll.
 //!
 //! A hint and nothing more: it carries no data, is rung after the answers have gone, at most once in 5 ms per process, on a
 //! connection of its own (notifying commits of one database queue behind one lock), and a lost ring costs one poll interval.

@@ -1,6 +1,6 @@
 //! Answers what an operator's script asks that only the database knows. Its orders go the way of the operator's ([`crate::Operator`]).
 //!
-//! Servers and notifiers run the same script, and must tell it the same: hence this is here, and not twice.
+//! Servers and notifiers run the same script, and must answer it the same: hence this is here, and not twice.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};

@@ -13,7 +13,7 @@ use tokio_postgres::types::ToSql;
 pub struct Statement {
     /// `area.verb_object`: the path below `statements`, the first comment of the text, the label in logs and errors.
     pub name: &'static str,
-    /// The whole file, with numbers for the names of parameters. Its header travels to PostgreSQL too, and names the statement in `pg_stat_activity`.
+    /// The whole file, with numbers for the names of parameters, and with its fragments. Its header travels to PostgreSQL too, and names the statement in `pg_stat_activity`.
     pub text: &'static str,
     /// Name and type of each parameter, in the order of `$1`, `$2` …
     pub parameters: &'static [(&'static str, &'static str)],
@@ -55,7 +55,7 @@ impl<Kind: ?Sized, T: Value<Kind>> Value<Array<Kind>> for &[T] {}
 /// A call of a batch statement: what each row gives to each column, and what is said once for all rows.
 ///
 /// ```ignore
-/// batch!(rows, |row| watcher::GiveUp { id: row.id }, Once { now: self.0.now() })
+/// batch!(resources, |of| subscription::ListContacts { presentity_uri: &of.presentity_uri, event: &of.event }, Once {})
 /// ```
 macro_rules! batch {
     (

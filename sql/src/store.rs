@@ -1,4 +1,10 @@
-//! The handle on the database: pool, deadlines, and the one place where a statement is run, judged and run again.
+//! The handle on the database, which all statements go through.
+//!
+//! It is opened with `options`, each of its connections is a `session`, and `run` is where a statement is run.
+
+mod options;
+mod run;
+mod session;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -6,13 +12,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use deadpool_postgres::{
-    Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
-    Timeouts,
-};
-use tokio_postgres::{Config, NoTls, Row};
+use deadpool_postgres::Pool;
+use tokio_postgres::Config;
 
-use crate::error::{Remedy, remedy, translate, with_source};
+use crate::error::with_source;
 use crate::identity::Identity;
 use crate::import::Import;
 use crate::kamailio::Kamailio;
@@ -22,97 +25,15 @@ use crate::operator::Operator;
 use crate::publication::Publications;
 use crate::quarantine::Quarantine;
 use crate::queue::Queue;
-use crate::registry::{STATEMENTS, maintenance, queue};
+use crate::registry::{STATEMENTS, queue};
 use crate::script::Script;
-use crate::statement::{Call, Parameter, Statement};
 use crate::subscription::Subscriptions;
 use crate::watcher::Watchers;
 use crate::{Doorbell, StoreError, Tables};
 
-/// How often a statement that lost a race (40001, 40P01) is run in all.
-const ATTEMPTS: u32 = 5;
-/// How much longer than the server's `statement_timeout` we wait: the server's own answer is better than silence.
-const CLIENT_MARGIN: Duration = Duration::from_millis(500);
-
-/// How long a store waits for a lock that must not wait for one.
-const SHORT_LOCK_TIMEOUT: Duration = Duration::from_millis(5);
-
-/// How long a session keeps its plans.
-const REPLAN_AFTER_S: u64 = 10;
-
-/// Settings of each session, besides the time limits.
-///
-/// One generic plan per statement: every statement is written for nested loops into an index, from an input of a few dozen
-/// rows. Planned again every ten seconds, because a plan that was made while the tables were empty reads them as a whole.
-/// The plan test runs with the same settings.
-pub const SESSION_SETTINGS: &[(&str, &str)] = &[
-    ("plan_cache_mode", "force_generic_plan"),
-    ("enable_seqscan", "off"),
-    ("enable_hashjoin", "off"),
-    ("enable_mergejoin", "off"),
-    ("jit", "off"),
-    // What we insert is in canonical form: the triggers that make it need not look.
-    ("pgpresence.canonical", "on"),
-    ("timezone", "UTC"),
-];
-
-/// How a [`Store`] uses the database.
-#[derive(Clone, Debug)]
-pub struct StoreOptions {
-    /// Most connections at a time.
-    pub pool_size: usize,
-    /// Longest wait for a free or a new connection.
-    pub connect_timeout: Duration,
-    /// Longest time that a statement may take, at the server (`statement_timeout`) and, a little longer, here.
-    pub statement_timeout: Duration,
-    /// What the tables are called.
-    pub tables: Tables,
-    /// Whether documents of type 16 in `xcap` are state of their owners.
-    pub hard_state: bool,
-    /// Longest time that a statement may wait for a lock; `None`: as long as it may take.
-    pub lock_timeout: Option<Duration>,
-    /// `sip_uri_match` of this process: a process whose database has another one is not registered.
-    pub uri_match: i16,
-}
-
-impl StoreOptions {
-    /// What the configuration says, with so many connections; lock waits are not bounded further.
-    pub fn of(config: &node::Config, pool_size: usize) -> StoreOptions {
-        let (database, presence) = (&config.database, &config.presence);
-        StoreOptions {
-            pool_size,
-            connect_timeout: database.connect_timeout_ms.milliseconds(),
-            statement_timeout: database.statement_timeout_ms.milliseconds(),
-            tables: StoreOptions::tables(presence),
-            hard_state: presence.pidf_manipulation,
-            lock_timeout: None,
-            uri_match: presence.sip_uri_match.into(),
-        }
-    }
-
-    /// What the configuration calls the tables.
-    pub fn tables(presence: &node::PresenceConfig) -> Tables {
-        Tables::new(
-            presence.presentity_table.as_str(),
-            presence.active_watchers_table.as_str(),
-            presence.watchers_table.as_str(),
-        )
-    }
-}
-
-impl Default for StoreOptions {
-    fn default() -> Self {
-        StoreOptions {
-            pool_size: 8,
-            connect_timeout: Duration::from_secs(5),
-            statement_timeout: Duration::from_secs(5),
-            tables: Tables::default(),
-            hard_state: true,
-            lock_timeout: None,
-            uri_match: 0,
-        }
-    }
-}
+pub use options::StoreOptions;
+pub use session::SESSION_SETTINGS;
+use session::{pool, session_config};
 
 /// The database. Cheap to clone; all clones share one pool.
 #[derive(Clone, Debug)]
@@ -160,42 +81,7 @@ impl Store {
         };
         let config =
             session_config(url, options, more).map_err(|error| bug(with_source(&error)))?;
-        let manager = Manager::from_config(
-            config.clone(),
-            NoTls,
-            ManagerConfig {
-                recycling_method: RecyclingMethod::Fast,
-            },
-        );
-        let pool = Pool::builder(manager)
-            .max_size(options.pool_size.max(1))
-            .timeouts(Timeouts {
-                wait: Some(options.connect_timeout),
-                create: Some(options.connect_timeout),
-                recycle: Some(options.connect_timeout),
-            })
-            .runtime(Runtime::Tokio1)
-            .post_create(Hook::sync_fn(|_, _| {
-                tracing::debug!("connected to the database");
-                Ok(())
-            }))
-            .pre_recycle(Hook::async_fn(|client, metrics| {
-                Box::pin(async move {
-                    let (now, then) = (
-                        metrics.age(),
-                        metrics.age().saturating_sub(metrics.last_used()),
-                    );
-                    if now.as_secs() / REPLAN_AFTER_S > then.as_secs() / REPLAN_AFTER_S {
-                        client
-                            .batch_execute(maintenance::DiscardPlans::STATEMENT.text)
-                            .await
-                            .map_err(HookError::Backend)?;
-                    }
-                    Ok(())
-                })
-            }))
-            .build()
-            .map_err(|error| bug(with_source(&error)))?;
+        let pool = pool(&config, options).map_err(|error| bug(with_source(&error)))?;
         let statement_timeout = options.statement_timeout;
         let shared = Shared {
             pool,
@@ -326,162 +212,6 @@ impl Store {
     pub(crate) fn uri_match(&self) -> i16 {
         self.shared.uri_match
     }
-
-    /// Runs a statement for its rows.
-    pub(crate) async fn query<C: Call>(&self, call: &C) -> Result<Vec<Row>, StoreError> {
-        self.run(C::STATEMENT, call.values().as_ref(), Wanted::Rows)
-            .await
-            .map(|answer| answer.rows)
-    }
-
-    /// Runs a statement for its row count.
-    pub(crate) async fn execute<C: Call>(&self, call: &C) -> Result<u64, StoreError> {
-        self.run(C::STATEMENT, call.values().as_ref(), Wanted::Count)
-            .await
-            .map(|answer| answer.count)
-    }
-
-    /// Runs a step of cleaning: a call of a function that returns how many rows it touched.
-    pub(crate) async fn clean<C: Call>(&self, call: &C) -> Result<u64, StoreError> {
-        let rows = self.query(call).await?;
-        let touched: i64 = rows.first().map_or(0, |row| row.get("rows"));
-        Ok(touched.unsigned_abs())
-    }
-
-    /// The only loop around the database. Runs again what PostgreSQL rolled back because of a race, a few times with jitter,
-    /// and once more after clearing outdated plans. Nothing else: after a broken connection nobody knows whether the
-    /// statement took place, and only the caller knows whether it may be repeated.
-    async fn run(
-        &self,
-        statement: &'static Statement,
-        parameters: &[Parameter<'_>],
-        wanted: Wanted,
-    ) -> Result<Answer, StoreError> {
-        let name = statement.name;
-        let text = match self.shared.renamed.is_empty() {
-            true => statement.text,
-            false => self
-                .shared
-                .renamed
-                .get(name)
-                .map_or(statement.text, String::as_str),
-        };
-        let mut attempt = 1;
-        loop {
-            let object = self
-                .shared
-                .pool
-                .get()
-                .await
-                .map_err(|error| unavailable(name, &error))?;
-            let result =
-                tokio::time::timeout(self.shared.statement_timeout + CLIENT_MARGIN, async {
-                    let prepared = object.prepare_cached(text).await?;
-                    self.put_clock(&object, self.now).await?;
-                    self.put_patience(&object, Some(SHORT_LOCK_TIMEOUT)).await?;
-                    let result = match wanted {
-                        Wanted::Rows => object
-                            .query(&prepared, parameters)
-                            .await
-                            .map(|rows| Answer { rows, count: 0 }),
-                        Wanted::Count => {
-                            object
-                                .execute(&prepared, parameters)
-                                .await
-                                .map(|count| Answer {
-                                    rows: Vec::new(),
-                                    count,
-                                })
-                        }
-                    };
-                    self.put_patience(&object, self.shared.lock_timeout).await?;
-                    self.put_clock(&object, self.now.and(None)).await?;
-                    result
-                })
-                .await;
-            let error = match result {
-                Ok(Ok(value)) => return Ok(value),
-                Ok(Err(error)) => error,
-                Err(_elapsed) => {
-                    // The statement may still be running there: the connection is of no use to the next caller.
-                    drop(Object::take(object));
-                    return Err(StoreError::Deadline { statement: name });
-                }
-            };
-            match remedy(&error) {
-                Remedy::Retry if attempt < ATTEMPTS => {
-                    self.shared.races_lost.fetch_add(1, Ordering::Relaxed);
-                    tracing::warn!(statement = name, attempt, %error, "a transaction collided with another one, trying again");
-                    drop(object);
-                    tokio::time::sleep(Duration::from_millis(rand::random_range(
-                        1..=10 << attempt,
-                    )))
-                    .await;
-                }
-                Remedy::ClearCaches if attempt == 1 => {
-                    tracing::info!(
-                        statement = name,
-                        "the schema changed, preparing statements again"
-                    );
-                    self.shared.pool.manager().statement_caches.clear();
-                    drop(Object::take(object));
-                }
-                Remedy::Discard => {
-                    drop(Object::take(object));
-                    return Err(translate(name, &error));
-                }
-                _ => return Err(translate(name, &error)),
-            }
-            attempt += 1;
-        }
-    }
-
-    /// Says how long the session waits for a lock, for a store in a hurry; and back.
-    async fn put_patience(
-        &self,
-        object: &Object,
-        wait: Option<Duration>,
-    ) -> Result<(), tokio_postgres::Error> {
-        if self.has_short_lock_timeout {
-            let wait_ms = &milliseconds(wait.unwrap_or_default());
-            put(object, &maintenance::PutPatience { wait_ms }).await?;
-        }
-        Ok(())
-    }
-
-    /// Puts the triggers of the session at this store's time, and back. Does nothing in production.
-    async fn put_clock(
-        &self,
-        object: &Object,
-        now: Option<SystemTime>,
-    ) -> Result<(), tokio_postgres::Error> {
-        if self.now.is_some() {
-            put(object, &maintenance::PutClock { now: &now }).await?;
-        }
-        Ok(())
-    }
-}
-
-/// Runs a statement about the session itself.
-async fn put<C: Call>(object: &Object, call: &C) -> Result<(), tokio_postgres::Error> {
-    let prepared = object.prepare_cached(C::STATEMENT.text).await?;
-    object
-        .execute(&prepared, call.values().as_ref())
-        .await
-        .map(|_| ())
-}
-
-/// What the caller of a statement asks for.
-#[derive(Clone, Copy)]
-enum Wanted {
-    Rows,
-    Count,
-}
-
-/// What a statement gave: its rows, or how many it wrote.
-struct Answer {
-    rows: Vec<Row>,
-    count: u64,
 }
 
 /// The statements that name one of the three tables, with these names; none, if these are the usual ones.
@@ -493,47 +223,4 @@ fn renamed(tables: &Tables) -> HashMap<&'static str, String> {
             _ => None,
         })
         .collect()
-}
-
-/// The URL plus everything that must not be left to the operating system's patience.
-fn session_config(
-    url: &str,
-    options: &StoreOptions,
-    more: &[(&str, &str)],
-) -> Result<Config, tokio_postgres::Error> {
-    let mut config: Config = url.parse()?;
-    let mut settings = config.get_options().unwrap_or_default().to_owned();
-    for (name, value) in SESSION_SETTINGS.iter().chain(more) {
-        settings.push_str(&format!(" -c {name}={value}"));
-    }
-    let limit_ms = options.statement_timeout.as_millis().max(1);
-    settings.push_str(&format!(
-        " -c statement_timeout={limit_ms} -c idle_in_transaction_session_timeout={limit_ms}"
-    ));
-    if let Some(wait) = options.lock_timeout {
-        settings.push_str(&format!(" -c lock_timeout={}", milliseconds(wait).max(1)));
-    }
-    config.options(settings.trim());
-    if config.get_application_name().is_none() {
-        config.application_name("pgpresence");
-    }
-    config
-        .connect_timeout(options.connect_timeout)
-        // A peer that dies silently must be noticed within seconds, not after TCP's quarter of an hour.
-        .tcp_user_timeout(options.connect_timeout + options.statement_timeout)
-        .keepalives_idle(Duration::from_secs(10))
-        .keepalives_interval(Duration::from_secs(3))
-        .keepalives_retries(3);
-    Ok(config)
-}
-
-fn milliseconds(wait: Duration) -> i64 {
-    i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)
-}
-
-fn unavailable(statement: &'static str, error: &PoolError) -> StoreError {
-    StoreError::Unavailable {
-        statement,
-        reason: with_source(error),
-    }
 }

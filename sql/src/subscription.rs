@@ -1,10 +1,14 @@
-//! Subscription dialogs: rows of `active_watchers`. What a SUBSCRIBE does to them is in `request`, what a NOTIFY does in `notice`, who is
-//! shown to whoever watches the watchers in `watched`.
+//! Subscription dialogs: rows of `active_watchers`.
+//!
+//! A SUBSCRIBE writes them (`request`). A NOTIFY takes them (`notice`), and its answer is settled (`verdict`). In time they end and are
+//! forgotten (`sweep`). Who watches the watchers is shown them (`watched`).
 
 use crate::Store;
 
 pub(crate) mod notice;
 pub(crate) mod request;
+mod sweep;
+pub(crate) mod verdict;
 pub(crate) mod watched;
 
 /// The statements of this area; see [`Store::subscription`].

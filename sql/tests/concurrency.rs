@@ -90,7 +90,7 @@ async fn with_publication() -> (Database, Store) {
     (database, store)
 }
 
-/// Two dialogs, ids ascending, whose first NOTIFY is owed, claimed by A.
+/// Two dialogs, ids ascending, whose first NOTIFY is due, claimed by A.
 async fn with_claimed_dialogs(lease: Duration) -> (Database, Store, Vec<Claimed>) {
     let database = Database::new().await;
     let store = database.store.clone();

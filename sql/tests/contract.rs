@@ -19,18 +19,7 @@ const KEYS: [&str; 8] = [
 
 #[test]
 fn every_file_is_registered_once_under_its_path() {
-    let mut files = Vec::new();
-    for area in std::fs::read_dir(folder()).unwrap() {
-        let area = area.unwrap();
-        for file in std::fs::read_dir(area.path()).unwrap() {
-            let file = file.unwrap().file_name().into_string().unwrap();
-            let object = file
-                .strip_suffix(".sql")
-                .unwrap_or_else(|| panic!("{file} is no statement"));
-            files.push(format!("{}.{object}", area.file_name().to_str().unwrap()));
-        }
-    }
-    files.sort();
+    let files = files_of("statements");
     let mut registered: Vec<&str> = STATEMENTS.iter().map(|statement| statement.name).collect();
     registered.sort_unstable();
     assert_eq!(files, registered);
@@ -63,8 +52,7 @@ fn every_header_is_complete_and_in_order() {
 fn parameters_have_the_names_of_the_header() {
     for statement in STATEMENTS {
         let name = statement.name;
-        let file = folder().join(name.replace('.', "/")).with_extension("sql");
-        let source = std::fs::read_to_string(file).unwrap();
+        let source = with_fragments(&read("statements", name));
         let list = header(&source, "Parameters");
         let declared = declared(list);
         let numbered: Vec<String> = list
@@ -97,14 +85,64 @@ fn parameters_have_the_names_of_the_header() {
     }
 }
 
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("statements")
+/// A fragment says what it is part of, and which parameters it needs there.
+#[test]
+fn every_fragment_is_where_its_header_says() {
+    for name in files_of("fragments") {
+        let fragment = read("fragments", &name);
+        assert!(fragment.starts_with(&format!("-- {name}\n")), "{name}");
+        let place = format!("{{{{{name}}}}}");
+        let uses = STATEMENTS.iter().map(|statement| statement.name);
+        let uses: Vec<&str> = uses
+            .filter(|statement| read("statements", statement).contains(&place))
+            .collect();
+        let said: Vec<&str> = header(&fragment, "Part of").split(", ").collect();
+        assert_eq!(said, uses, "{name}: part of");
+        let said: BTreeSet<&str> = header(&fragment, "Parameters").split(" | ").collect();
+        assert_eq!(said, named(&code(&fragment)), "{name}: parameters");
+        assert!(!header(&fragment, "Purpose").is_empty(), "{name}");
+        assert!(!header(&fragment, "Needs").is_empty(), "{name}");
+    }
 }
 
-/// A text without the lines that are comments.
+/// The names of the files in `statements` or `fragments`, in order.
+fn files_of(folder: &str) -> Vec<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let mut files = Vec::new();
+    for area in std::fs::read_dir(folder).unwrap() {
+        let area = area.unwrap();
+        for file in std::fs::read_dir(area.path()).unwrap() {
+            let file = file.unwrap().file_name().into_string().unwrap();
+            let object = file
+                .strip_suffix(".sql")
+                .unwrap_or_else(|| panic!("{file} is not SQL"));
+            files.push(format!("{}.{object}", area.file_name().to_str().unwrap()));
+        }
+    }
+    files.sort();
+    files
+}
+
+fn read(folder: &str, name: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let file = folder.join(name.replace('.', "/")).with_extension("sql");
+    std::fs::read_to_string(file).unwrap()
+}
+
+/// A file with its fragments, whose indentation does not matter here.
+fn with_fragments(source: &str) -> String {
+    let mut whole = source.to_owned();
+    while let Some((before, rest)) = whole.split_once("{{") {
+        let (name, after) = rest.split_once("}}").unwrap();
+        whole = format!("{before}{}{after}", code(&read("fragments", name)));
+    }
+    whole
+}
+
+/// A text without the lines that are comments, and without indentation.
 fn code(text: &str) -> String {
     let lines = text.lines().filter(|line| !line.starts_with("--"));
-    lines.collect::<Vec<_>>().join("\n")
+    lines.map(str::trim_start).collect::<Vec<_>>().join("\n")
 }
 
 /// The names that stand after one colon, not within quotes.

@@ -5,7 +5,7 @@ use tokio_postgres::SimpleQueryMessage;
 
 const PAGE: &str = include_str!("../../docs/SQL.md");
 
-/// What the page's examples are about: Alice with a watcher who is owed his first NOTIFY, Bob in a call.
+/// What the page's examples are about: Alice with a watcher whose first NOTIFY is due, Bob in a call.
 async fn populated() -> Database {
     let database = Database::new().await;
     let mut dave = subscription("alice", "c1");

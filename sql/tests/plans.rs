@@ -157,7 +157,7 @@ fn cleaning() -> impl Iterator<Item = (&'static Statement, &'static str)> {
     })
 }
 
-/// A session that is told the plans of what runs inside functions: with the settings of the pool's sessions, the plans that these have.
+/// A session that gets the plans of what runs inside functions: with the settings of the pool's sessions, the plans that these have.
 struct Inside {
     client: Client,
     notices: tokio::sync::mpsc::UnboundedReceiver<String>,
@@ -169,8 +169,8 @@ impl Inside {
         let (notice, notices) = tokio::sync::mpsc::unbounded_channel();
         tokio::spawn(async move {
             while let Some(Ok(message)) = poll_fn(|cx| connection.poll_message(cx)).await {
-                if let AsyncMessage::Notice(told) = message {
-                    let _ = notice.send(told.message().to_owned());
+                if let AsyncMessage::Notice(logged) = message {
+                    let _ = notice.send(logged.message().to_owned());
                 }
             }
         });
@@ -204,8 +204,8 @@ impl Inside {
         while self.notices.try_recv().is_ok() {}
         self.client.batch_execute(&run).await.unwrap();
         let mut plans = Vec::new();
-        while let Ok(told) = self.notices.try_recv() {
-            let Some((_, plan)) = told.split_once("plan:") else {
+        while let Ok(logged) = self.notices.try_recv() {
+            let Some((_, plan)) = logged.split_once("plan:") else {
                 continue;
             };
             let plan: Value = serde_json::from_str(plan).unwrap();

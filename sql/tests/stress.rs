@@ -53,13 +53,13 @@ async fn publishers_subscribers_and_notifiers_at_once() {
     for writer in writers {
         writer.await.unwrap();
     }
-    // All is written. What is owed now must be paid, by whoever is left.
-    let owed = "SELECT count(*) FROM notify_queue WHERE due < 'infinity'";
+    // All is written. What is due now must be sent, by whoever is left.
+    let due = "SELECT count(*) FROM notify_queue WHERE due < 'infinity'";
     let deadline = std::time::Instant::now() + Duration::from_secs(30);
-    while database.value::<i64>(owed).await > 0 {
+    while database.value::<i64>(due).await > 0 {
         assert!(
             std::time::Instant::now() < deadline,
-            "still owed: {:?}",
+            "still due: {:?}",
             database.queue().await
         );
     }
@@ -246,7 +246,7 @@ async fn notify(
                     .push((dialog.cseq, body));
             }
         }
-        // The last take returned nothing: perhaps a publisher or a subscriber holds what is owed.
+        // The last take returned nothing: perhaps a publisher or a subscriber holds what is due.
         let settled: Vec<_> = claimed.iter().map(doubted).collect();
         store.queue().settle(owner, &settled).await.unwrap();
     }

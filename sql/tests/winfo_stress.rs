@@ -51,8 +51,8 @@ async fn everybody_knows_in_the_end_who_watches() {
     for writer in writers {
         writer.await.unwrap();
     }
-    all_told(&database).await;
-    // On a busy machine everybody may have been told everything each time. A watcher who comes when it is quiet is told of alone,
+    all_notified(&database).await;
+    // On a busy machine everybody may have been sent everything each time. A watcher who comes when it is quiet is shown alone,
     // unless a notifier stalls.
     for n in 0..50 {
         if counts.partial.load(Ordering::Relaxed) > 0 {
@@ -60,7 +60,7 @@ async fn everybody_knows_in_the_end_who_watches() {
         }
         let late = subscription(&user(0), &format!("late-{n}"));
         store.subscription().create_batch(&[late]).await.unwrap();
-        all_told(&database).await;
+        all_notified(&database).await;
     }
     quiet.store(true, Ordering::Relaxed);
     for notifier in notifiers {
@@ -95,13 +95,13 @@ async fn everybody_knows_in_the_end_who_watches() {
     }
 }
 
-/// Waits until nobody is owed anything.
-async fn all_told(database: &Database) {
-    let owed = "SELECT count(*) FROM notify_queue WHERE due < 'infinity'";
+/// Waits until nothing is due for anybody.
+async fn all_notified(database: &Database) {
+    let due = "SELECT count(*) FROM notify_queue WHERE due < 'infinity'";
     let deadline = Instant::now() + Duration::from_secs(30);
-    while database.value::<i64>(owed).await > 0 {
+    while database.value::<i64>(due).await > 0 {
         let queue = database.queue().await;
-        assert!(Instant::now() < deadline, "still owed: {queue:?}");
+        assert!(Instant::now() < deadline, "still due: {queue:?}");
     }
 }
 
@@ -194,11 +194,11 @@ async fn notify(
             if taken.is_empty() {
                 break;
             }
-            let mut told = Vec::new();
+            let mut notified = Vec::new();
             for dialog in &taken {
                 let resource = &claimed[dialog.resource_index].resource;
                 if let Some(watched) = resource.event.strip_suffix(".winfo") {
-                    told.push((dialog, list(&store, resource, watched, dialog).await));
+                    notified.push((dialog, list(&store, resource, watched, dialog).await));
                 }
             }
             if claiming.elapsed() > LEASE / 2 || round % 6 == 0 {
@@ -206,7 +206,7 @@ async fn notify(
                 counts.stalls.fetch_add(1, Ordering::Relaxed);
                 break;
             }
-            for (dialog, watchers) in told {
+            for (dialog, watchers) in notified {
                 tell(&tables, &counts, dialog, &watchers);
             }
             let over = taken.iter().filter(|dialog| dialog.status == 3);

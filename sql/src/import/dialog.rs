@@ -98,7 +98,7 @@ impl Import<'_> {
                     reason: &row.reason,
                     local_contact: &row.local_contact,
                     socket_info: row.mark(),
-                    owed: row.owed,
+                    due: row.owed,
                 },
                 Once { dry: dry }
             ))
@@ -143,7 +143,7 @@ impl Import<'_> {
                     socket_info: row.mark(),
                     flags: row.flags,
                     user_agent: &row.user_agent,
-                    owed: row.owed,
+                    due: row.owed,
                 },
                 Once {}
             ))
@@ -170,7 +170,7 @@ impl Import<'_> {
         Ok(rows.iter().map(|row| (row.get("id"), key(row))).collect())
     }
 
-    /// Forgets dialogs, telling no subscriber; those touched meanwhile stay. Returns how many went.
+    /// Forgets dialogs, notifying no subscriber; those touched meanwhile stay. Returns how many went.
     ///
     /// # Locks
     /// Rows of `active_watchers` by key.

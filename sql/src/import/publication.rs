@@ -35,7 +35,7 @@ pub struct ImportedPublication {
 }
 
 impl Import<'_> {
-    /// Stores publications, telling no watcher; outcomes in input order.
+    /// Stores publications, notifying no watcher; outcomes in input order.
     ///
     /// # Locks
     /// Rows of `presentity` by key; none of `notify_queue`.
@@ -115,7 +115,7 @@ impl Import<'_> {
             .collect())
     }
 
-    /// Forgets publications, telling no watcher; those touched meanwhile stay. Returns how many went.
+    /// Forgets publications, notifying no watcher; those touched meanwhile stay. Returns how many went.
     ///
     /// # Locks
     /// Rows of `presentity` by key; none of `notify_queue`.

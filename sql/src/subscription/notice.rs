@@ -1,5 +1,4 @@
-//! What a NOTIFY does: it is taken with its CSeq, its answer is settled; and dialogs end whose time is up. RFC 6665 section 4.2.2; CSeq:
-//! RFC 3261 section 12.2.1.1.
+//! What a NOTIFY needs: a dialog is taken with its CSeq. RFC 6665 section 4.2.2; CSeq: RFC 3261 section 12.2.1.1.
 
 use std::time::SystemTime;
 
@@ -69,7 +68,7 @@ pub struct TakenDialog {
     pub told_to: Option<i64>,
     /// It is shown what was looked at before it was taken ([`Seen`]); if not, that is to be read now.
     pub is_known: bool,
-    /// There is nothing to tell it: it took no CSeq, and nothing is to be sent.
+    /// There is nothing new for it: it took no CSeq, and nothing is to be sent.
     pub silent: bool,
 }
 
@@ -103,7 +102,7 @@ pub struct Seen {
     pub digest: i64,
     /// Those of the other views, by their name in `active_watchers.view`.
     pub other_digests: Vec<(String, i64)>,
-    /// `Some`: an answer that has nothing to tell is left out (`send_fast_notify`); and whether nothing is published.
+    /// `Some`: an answer that has nothing to show is left out (`send_fast_notify`); and whether nothing is published.
     pub quiet: Option<bool>,
     /// Dialogs of who made the last changes, [`crate::LastChange::by`].
     pub own: Vec<i64>,
@@ -122,55 +121,6 @@ pub struct WatchingDialog {
     pub watcher_username: String,
     /// Domain of the watcher.
     pub watcher_domain: String,
-}
-
-/// What a final answer, or its absence, means for a dialog.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DialogVerdict {
-    /// Row id.
-    pub id: i64,
-    /// As taken: a SUBSCRIBE that has come since then proves the subscriber alive and voids the verdict.
-    pub remote_cseq: u32,
-    /// As taken: the answer of an old address says nothing about the new one.
-    pub target_version: i32,
-    /// What to do.
-    pub verdict: AfterNotify,
-    /// Why the NOTIFY failed, in words, if it is to be tried again.
-    pub failure: String,
-}
-
-/// What became of verdicts, by their positions. Those that are in neither did not apply any more.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Written {
-    /// They are written down.
-    pub written: Vec<usize>,
-    /// Somebody holds a row that they need.
-    pub left_behind: Vec<usize>,
-}
-
-/// What to do with a dialog after its NOTIFY.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AfterNotify {
-    /// Delivered. Needed only if [`TakenDialog::failures`] is not 0; else a 2xx writes nothing.
-    Delivered,
-    /// The dialog is over: its terminating NOTIFY was sent, or the subscriber is gone.
-    Ended,
-    /// Delivered, and it did not show all: the next one is due.
-    More(Rest),
-    /// The NOTIFY is still due; try again no earlier than in this many seconds.
-    Retry {
-        /// Seconds.
-        after_s: u32,
-    },
-}
-
-/// What is still to be told by further NOTIFYs, of a document that is told in pieces.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rest {
-    /// It goes on after this [`crate::Watcher::id`]; `None`: it begins anew.
-    pub told_to: Option<i64>,
-    /// No earlier than in so many seconds.
-    pub after_s: u32,
 }
 
 impl Subscriptions<'_> {
@@ -289,88 +239,6 @@ impl Subscriptions<'_> {
         });
         Ok(dialogs.collect())
     }
-
-    /// Writes verdicts down. Must be committed before the resource is settled ([`crate::Queue::settle`]), or a crash in between would
-    /// lose a retry.
-    ///
-    /// # Locks
-    /// Free rows of `active_watchers` (SKIP LOCKED) by (presentity_uri, event, id), then of `notify_queue` by key.
-    /// # Errors
-    /// Any [`StoreError`].
-    pub async fn settle_batch(&self, verdicts: &[DialogVerdict]) -> Result<Written, StoreError> {
-        let mut outcome = Written::default();
-        if verdicts.is_empty() {
-            return Ok(outcome);
-        }
-        let rows = self
-            .0
-            .query(&batch!(
-                verdicts,
-                |verdict| subscription::SettleBatch {
-                    id: verdict.id,
-                    remote_cseq: i64::from(verdict.remote_cseq),
-                    target_version: verdict.target_version,
-                    verdict: verdict.verdict.name(),
-                    after_s: verdict.verdict.after_s(),
-                    failure: &verdict.failure,
-                    told_to: verdict.verdict.told_to(),
-                },
-                Once { now: self.0.now() }
-            ))
-            .await?;
-        for row in &rows {
-            let places = match row.get("written") {
-                true => &mut outcome.written,
-                false => &mut outcome.left_behind,
-            };
-            places.push(ordinal(row, "verdict"));
-        }
-        Ok(outcome)
-    }
-
-    /// Ends up to `limit` dialogs that have expired: `terminated;reason=timeout` becomes due for each. Returns how many: call again when
-    /// that is `limit`.
-    ///
-    /// # Locks
-    /// Free rows of `active_watchers` only (SKIP LOCKED), then `notify_queue` by key through the trigger.
-    /// # Errors
-    /// Any [`StoreError`].
-    pub async fn expire_batch(&self, limit: u32) -> Result<u64, StoreError> {
-        self.0
-            .clean(&subscription::ExpireBatch {
-                limit: &i64::from(limit),
-            })
-            .await
-    }
-
-    /// Looks again later at up to `limit` dialogs that were refreshed since it was decided when to look. Returns how many: call
-    /// again at once when that is `limit`.
-    ///
-    /// # Locks
-    /// Free rows of `active_watchers` only (SKIP LOCKED).
-    /// # Errors
-    /// Any [`StoreError`].
-    pub async fn postpone_batch(&self, limit: u32) -> Result<u64, StoreError> {
-        self.0
-            .clean(&subscription::PostponeBatch {
-                limit: &i64::from(limit),
-            })
-            .await
-    }
-
-    /// Forgets up to `limit` dialogs that ended more than 64*T1 ago. Returns how many: call again at once when that is `limit`.
-    ///
-    /// # Locks
-    /// Free rows of `active_watchers` only (SKIP LOCKED).
-    /// # Errors
-    /// Any [`StoreError`].
-    pub async fn forget_batch(&self, limit: u32) -> Result<u64, StoreError> {
-        self.0
-            .clean(&subscription::DeleteEnded {
-                limit: &i64::from(limit),
-            })
-            .await
-    }
 }
 
 // === impl Offer ===
@@ -380,36 +248,6 @@ impl<'a> From<&'a Claimed> for Offer<'a> {
         Offer {
             resource: &claimed.resource,
             seen: None,
-        }
-    }
-}
-
-// === impl AfterNotify ===
-
-impl AfterNotify {
-    /// As the statement calls it.
-    fn name(self) -> &'static str {
-        match self {
-            AfterNotify::Delivered => "delivered",
-            AfterNotify::Ended => "ended",
-            AfterNotify::More(_) => "more",
-            AfterNotify::Retry { .. } => "retry",
-        }
-    }
-
-    fn after_s(self) -> i64 {
-        match self {
-            AfterNotify::Delivered | AfterNotify::Ended => 0,
-            AfterNotify::More(Rest { after_s, .. }) | AfterNotify::Retry { after_s } => {
-                after_s.into()
-            }
-        }
-    }
-
-    fn told_to(self) -> Option<i64> {
-        match self {
-            AfterNotify::More(rest) => rest.told_to,
-            AfterNotify::Delivered | AfterNotify::Ended | AfterNotify::Retry { .. } => None,
         }
     }
 }

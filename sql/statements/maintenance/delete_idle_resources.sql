@@ -1,5 +1,5 @@
 -- maintenance.delete_idle_resources
--- Purpose:    delete queue rows that owe nothing and have been quiet for 15 s
+-- Purpose:    delete queue rows with nothing due that have been quiet for 15 s
 -- Called by:  notifier/src/sweep.rs
 -- Parameters: limit int8
 -- Returns:    rows int8 (how many were deleted)

@@ -1,6 +1,6 @@
 -- maintenance.discard_plans
 -- Purpose:    have this session plan its statements anew
--- Called by:  sql/src/store.rs, for each connection every ten seconds that it is in use
+-- Called by:  sql/src/store/session.rs, for each connection every ten seconds that it is in use
 -- Parameters: none
 -- Returns:    nothing
 -- Locks:      none

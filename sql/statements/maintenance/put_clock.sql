@@ -1,6 +1,6 @@
 -- maintenance.put_clock
 -- Purpose:    put the triggers of this session at another time; null puts them back to the present
--- Called by:  sql/src/store.rs, in tests only
+-- Called by:  sql/src/store/session.rs, in tests only
 -- Parameters: now timestamptz
 -- Returns:    nothing
 -- Locks:      none

@@ -1,6 +1,6 @@
 -- maintenance.put_patience
 -- Purpose:    say how long the statements of this session wait for a lock
--- Called by:  sql/src/store.rs, for a handle whose statements wait only moments for a lock
+-- Called by:  sql/src/store/session.rs, for a handle whose statements wait only moments for a lock
 -- Parameters: wait_ms int8 (0 = as long as the statement may take)
 -- Returns:    nothing
 -- Locks:      none

@@ -1,19 +1,20 @@
 -- operator.find_backlog
--- Purpose:    how much is owed, for how long, how late the notifiers are, and what they work on without telling it
+-- Purpose:    how much is due, for how long, how late the notifiers are, and what they work on without a NOTIFY
 -- Called by:  cli/src/status.rs
--- Parameters: patience_s float8 (how long somebody may be owed what notifiers work on)
--- Returns:    resources int8 | due int8 (nobody is at it, and it is time) | oldest_s float8 (since when something is owed, at most; null = nothing is) | late_s float8 (how long it has been time, at most; null = it is not) | untold int8 (resources of which somebody has been owed something for longer than patience_s, and was not told since) | untold_s float8 (since when, at most; null = there is none)
+-- Parameters: patience_s float8 (how long a NOTIFY may be due that notifiers work on)
+-- Returns:    resources int8 | due int8 (nobody is at it, and it is time) | oldest_s float8 (for how long something has been due, at most; null = nothing is) | late_s float8 (how long it has been time, at most; null = it is not) | untold int8 (resources of which a NOTIFY has been due for longer than patience_s, and none was sent since) | untold_s float8 (since when, at most; null = there is none)
 -- Locks:      none
 -- Plan:       notify_queue_told_idx, notify_queue_decide_idx, active_watchers_resource_idx, quarantine_pkey, quarantine_retry_idx
 -- Retry:      safe, reads only
 -- RFC:        none
 --
--- What was set aside is owed, but nobody is late with it; and it is complained of by itself.
--- A notifier that claims a resource moves its due into the future, so that late_s says nothing of what is claimed again and again. What tells
--- is the dialogs: one is untold if it is owed a NOTIFY and none was taken for it since the debt arose, or since it exists; or if
--- whoever took it died before the answer, and nobody has sent it anew. A phone that does not answer was told in vain: count_failing
--- counts it. Whoever is shown the same as before is owed nothing (take), however old his last NOTIFY: so a change of state counts only when it was
--- claimed so long ago (not_before moves with each claim of one). Of a resource that changes all the time something is always owed, but its dialogs are told meanwhile.
+-- What was set aside is due, but nobody is late with it; it is reported by itself.
+-- A notifier that claims a resource moves its due into the future, so that late_s says nothing of what is claimed again and again. The
+-- dialogs do: one is untold if a NOTIFY is due for it and none was taken since that became due, or since the dialog exists; or if
+-- whoever took it died before the answer, and nobody has sent it anew. A phone that does not answer was sent one in vain: count_failing
+-- counts it. For a watcher who is shown the same as before nothing is due (take), however old his last NOTIFY: so a change of state counts
+-- only when it was claimed so long ago (not_before moves with each claim of one). Of a resource that changes all the time something is always
+-- due, but its dialogs get their NOTIFYs meanwhile.
 SELECT count(*) AS resources,
        count(*) FILTER (WHERE q.due <= now() AND NOT q.set_aside) AS due,
        extract(epoch FROM now() - min(q.owed_since))::double precision AS oldest_s,

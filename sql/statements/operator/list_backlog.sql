@@ -1,5 +1,5 @@
 -- operator.list_backlog
--- Purpose:    what the watchers of a presentity are owed, and what it is waiting for
+-- Purpose:    what is due for the watchers of a presentity, and what it is waiting for
 -- Called by:  cli/src/explain.rs
 -- Parameters: presentity_uri text
 -- Returns:    event text | owed text | state text | since_s float8 (ago) | due_s float8 (from now; negative = ago) | holder text (null = nobody) | dialogs int8

@@ -1,5 +1,5 @@
 -- operator.list_subscriptions
--- Purpose:    the subscriptions to a resource in words, and what each is owed
+-- Purpose:    the subscriptions to a resource in words, and what is due for each
 -- Called by:  cli/src/explain.rs, once for each event package
 -- Parameters: presentity_uri text | event text | limit int8
 -- Returns:    event text | watcher text | state text | reason text | owed text (nothing, decision, answer, state, again) | expires_s float8 (from now; Infinity = never) | notified int8 | failures int4 | retry_s float8 (from now; null = no failure) | user_agent text | contact text | by_flow bool | shows text | notified_s float8 (ago; null = never) | last_failure text (in words; null = the last one did not fail)

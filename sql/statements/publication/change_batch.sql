@@ -19,7 +19,7 @@
 -- counts from now. A body that ends nothing costs nothing more, as most do.
 -- A refresh touches no indexed column (HOT) and nothing that a watcher could see (the trigger queues nothing): received_time
 -- and modified, which order the merge, move only with a new body.
--- sender: who made this change, so that he alone is not told of it. Nobody is left out of one whose sender is not known.
+-- sender: who made this change, so that he alone is not notified of it. Where the sender is not known, everybody is notified.
 -- What is locked carries all that is written: joined to the input once more, without an index, 64 inputs took 0.9 ms longer.
 -- Never two inputs with one if_match of one resource: the caller (rounds.rs) sees to that.
 WITH input AS MATERIALIZED (

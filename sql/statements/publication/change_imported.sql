@@ -10,7 +10,7 @@
 --
 -- ruid is made of Kamailio's row id, which stays while the entity-tag moves with each refresh. A row that a PUBLISH has touched
 -- here (it has past entity-tags, or was removed) is newer, whatever Kamailio says.
--- Quiet: Kamailio tells the watchers of what happened there, and marks those that it still owes.
+-- Quiet: Kamailio notifies the watchers of what happened there, and marks those for whom a NOTIFY is still due.
 WITH input AS MATERIALIZED (
     SELECT i.ord, i.presentity_uri, i.event, i.ruid, i.etag, i.expires, i.received_time, i.body, i.sender, i.priority
     FROM unnest(:presentity_uri::text[], :event::text[], :ruid::text[], :etag::text[], :expires::bigint[],

@@ -1,5 +1,5 @@
 -- publication.create_imported
--- Purpose:    store publications of Kamailio, telling nobody
+-- Purpose:    store publications of Kamailio, notifying nobody
 -- Called by:  cli/src/import.rs, batch after batch
 -- Parameters: username text[] | domain text[] | event text[] | ruid text[] | etag text[] | expires int8[] | received_time int8[] | body bytea[] | sender text[] | priority int8[]
 -- Returns:    nothing; the row count says how many are new

@@ -1,5 +1,5 @@
 -- publication.delete_imported
--- Purpose:    forget publications that Kamailio had and has no more; it has told their watchers
+-- Purpose:    forget publications that Kamailio had and has no more; it has notified their watchers
 -- Called by:  cli/src/import.rs
 -- Parameters: id int8[]
 -- Returns:    nothing; the row count says how many

@@ -1,7 +1,7 @@
 -- publication.expire_batch
 -- Purpose:    end publications whose time is up
 -- Called by:  notifier/src/sweep.rs
--- Parameters: limit int8 | quiet bool (force_delete: tell no watcher)
+-- Parameters: limit int8 | quiet bool (force_delete: notify no watcher)
 -- Returns:    rows int8 (how many were touched)
 -- Locks:      free presentity rows (SKIP LOCKED: never waits there), then notify_queue by key (by trigger)
 -- Plan:       one call; inside presentity_sweep_idx, presentity_pkey

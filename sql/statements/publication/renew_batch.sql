@@ -1,6 +1,6 @@
 -- publication.renew_batch
 -- Purpose:    answer initial publications that found their own row: a copy by what is stored, a request that comes again later anew
--- Called by:  sql/src/publication.rs, after a publication.create_batch that did not store all
+-- Called by:  sql/src/publication/request.rs, after a publication.create_batch that did not store all
 -- Parameters: username text[] | domain text[] | event text[] | entity_tag text[] | granted_s int8[] | content_type text[] | body bytea[] | sender text[] | has_dialog bool[] | ended text[] (each an int8[] literal, null if none) | now timestamptz (tests only, else null) | priority int8[] (null = none is given) | by_age bool (what is not given is the time)
 -- Returns:    ord int8 (from 1, of inputs that have a row) | entity_tag text
 -- Locks:      presentity rows by (uri, event, id), then notify_queue by key (by trigger)

@@ -12,7 +12,7 @@ FROM (
     (SELECT q.presentity_uri, q.event
      FROM notify_queue AS q
      WHERE q.due <= COALESCE(:now::timestamptz, now()) AND q.due < q.decide_at
-       AND (q.owner IS NULL OR (q.owner = :owner::bigint AND q.claim = ANY (:held::bigint[])) OR q.lease_until <= COALESCE(:now::timestamptz, now()))
+       AND {{queue.claimable}}
        AND (q.presentity_uri, q.event) NOT IN (
            SELECT x.presentity_uri, x.event FROM quarantine AS x WHERE x.dialog = 0 AND x.retry_at > COALESCE(:now::timestamptz, now()))
      ORDER BY q.due
@@ -21,7 +21,7 @@ FROM (
     (SELECT q.presentity_uri, q.event
      FROM notify_queue AS q
      WHERE q.due <= COALESCE(:now::timestamptz, now()) AND q.decide_at <= q.due AND q.due < 'infinity'
-       AND (q.owner IS NULL OR (q.owner = :owner::bigint AND q.claim = ANY (:held::bigint[])) OR q.lease_until <= COALESCE(:now::timestamptz, now()))
+       AND {{queue.claimable}}
        AND (q.presentity_uri, q.event) NOT IN (
            SELECT x.presentity_uri, x.event FROM quarantine AS x WHERE x.dialog = 0 AND x.retry_at > COALESCE(:now::timestamptz, now()))
      ORDER BY q.due

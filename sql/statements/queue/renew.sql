@@ -8,7 +8,7 @@
 -- Retry:      safe
 -- RFC:        none
 --
--- due is computed from what is owed, never moved along with the lease: a change that came during the lease stays due when the
+-- due is computed from what there is to do, never moved along with the lease: a change that came during the lease stays due when the
 -- pacing allows, also when that is later than the old end of the lease.
 WITH held AS MATERIALIZED (
     SELECT q.presentity_uri, q.event, t.now, t.now + make_interval(secs => :lease_s::double precision) AS lease_until

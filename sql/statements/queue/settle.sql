@@ -1,14 +1,14 @@
 -- queue.settle
--- Purpose:    hand resources back: idle if nothing is owed any more, else free and due when the next thing is
+-- Purpose:    hand resources back: idle if nothing is due any more, else free and due when the next thing is
 -- Called by:  notifier/src/step/settle.rs, after the verdicts are committed and nothing is in flight
--- Parameters: owner int8 | presentity_uri text[] | event text[] | claim int8[] | state_taken bool[] | now timestamptz (tests only, else null) | next_change_s float8[] (epoch second at which the document changes by itself; Infinity = never, null = none was rendered) | decided_rules int8[] (rules_version that it was decided by; -1 = it is still to be decided, null = nothing was) | doubted bool[] (nothing was taken: settle it only if nothing is owed) | digest int8[] (of what the view all shows, if it is doubted) | digests text[] (a JSON object: those of other views) | suspect timestamptz[] (as queue.claim gave it)
--- Returns:    resource int8 (ordinal, from 1: one that is settled). Not: what is not held under that claim, is locked by somebody, or is owed
+-- Parameters: owner int8 | presentity_uri text[] | event text[] | claim int8[] | state_taken bool[] | now timestamptz (tests only, else null) | next_change_s float8[] (epoch second at which the document changes by itself; Infinity = never, null = none was rendered) | decided_rules int8[] (rules_version that it was decided by; -1 = it is still to be decided, null = nothing was) | doubted bool[] (nothing was taken: settle it only if nothing is due) | digest int8[] (of what the view all shows, if it is doubted) | digests text[] (a JSON object: those of other views) | suspect timestamptz[] (as queue.claim gave it)
+-- Returns:    resource int8 (ordinal, from 1: one that is settled). Not: what is not held under that claim, is locked by somebody, or has something due
 -- Locks:      free notify_queue rows (SKIP LOCKED), watcher information last, by (uri, event); active_watchers and watchers are read without a lock
 -- Plan:       notify_queue_pkey, active_watchers_resource_idx, watchers_recheck_idx, quarantine_pkey, quarantine_retry_idx
 -- Retry:      safe, the second run holds nothing
 -- RFC:        none
 --
--- Done means: the version that was claimed is still the last one, and every dialog that owed it was taken. A change that came
+-- Done means: the version that was claimed is still the last one, and every dialog for which it was due was taken. A change that came
 -- since then has raised version; it stays, due when the pacing allows.
 -- Flags are looked up in active_watchers, because claiming zeroed flagged_due and retries wait there for their time. Our
 -- snapshot misses a flag that is committed after it; but that one's trigger wrote flagged_due, which we read under the lock,
@@ -18,12 +18,12 @@
 -- shown it, the others still wait for the time that was known before. A time that has come and was not claimed stays: a dialog
 -- that was shown this state just before it, as a flagged one, was not taken again. Too early costs a NOTIFY, too late leaves a
 -- lamp on.
--- State that was claimed but not wholly taken (a notifier that stops) is owed at once: its pacing starts over.
--- A take that returns nothing cannot say whether nothing was owed or somebody holds all rows that are: it is doubted, and looked after here,
+-- State that was claimed but not wholly taken (a notifier that stops) is due at once: its pacing starts over.
+-- A take that returns nothing cannot say whether nothing was due or somebody holds all rows for which something is: it is doubted, and looked after here,
 -- by what take goes by.
--- A dialog that was set aside (quarantine) is not owed until it is tried again: then the resource is due, as if its document changed by itself,
+-- A dialog that was set aside (quarantine) has nothing due until it is tried again: then the resource is due, as if its document changed by itself,
 -- or to be decided about, if it was a decision that could not be written. That time may have come while others kept the resource busy. What was
--- set aside up to the claim was tried under it: that it is still owed is told by its other marks, or by a later time.
+-- set aside up to the claim was tried under it: that it is still due is seen by its other marks, or by a later time.
 WITH locked AS MATERIALIZED (
     SELECT i.ord, q.presentity_uri, q.event, q.version, q.claimed_version, q.flagged_due, q.not_before, q.changes_at,
            q.decide_at, q.decided_rules, q.recovered_version, i.state_taken, to_timestamp(i.next_change_s) AS next_change,

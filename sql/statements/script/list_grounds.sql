@@ -8,7 +8,7 @@
 -- Retry:      safe, reads only
 -- RFC:        5025 section 9.7 (all documents are used)
 --
--- Documents and decision come from one snapshot. Of a document that is too large to be read, so much is told as shows that it is.
+-- Documents and decision come from one snapshot. Of a document that is too large to be read, so much is returned as shows that it is.
 SELECT
     (extract(epoch FROM COALESCE(:now::timestamptz, now())) * 1000000)::bigint AS now_us,
     substring(x.doc FROM 1 FOR 65537) AS doc,

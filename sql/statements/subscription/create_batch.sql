@@ -1,5 +1,5 @@
 -- subscription.create_batch
--- Purpose:    store new dialogs and fetches, each owed a NOTIFY at once; a copy of a request finds its own dialog
+-- Purpose:    store new dialogs and fetches, with a NOTIFY due for each at once; a copy of a request finds its own dialog
 -- Called by:  server/src/subscribe.rs through write_batch.rs, once per batch
 -- Parameters: presentity_uri text[] | event text[] | event_id text[] | watcher_username text[] | watcher_domain text[] | to_user text[] | to_domain text[] | from_user text[] | from_domain text[] | local_uri text[] | remote_uri text[] | to_tag text[] | from_tag text[] | callid text[] | remote_cseq int8[] | contact text[] | record_route text[] | granted_s int8[] (0 = fetch) | accept text[] | user_agent text[] | flow text[] | local_contact text[] | socket_info text[] | now timestamptz (tests only, else null) | under_rules bool[] (the package is) | allowed bool[] (by default, without a document) | from_display text[] | subscriber_key text[] (shorter than the others, or null: the rest has none)
 -- Returns:    one row per input, input order: granted_s int8 | local_contact text | in_use bool (its To-tag is that of a dialog of the time before: see subscription.renew_batch)
@@ -57,7 +57,7 @@ created AS (
         0,
         1,
         i.now,
-        -- A fetch is not swept, it ends with its NOTIFY; should that be forgotten, the sweep owes it again.
+        -- A fetch is not swept, it ends with its NOTIFY; should that be forgotten, the sweep makes it due again.
         expiry_at(CASE WHEN i.granted_s = 0 THEN 300 ELSE i.granted_s END, i.now),
         CASE WHEN i.decided_version = -1 THEN 'none' ELSE 'all' END,
         i.decided_version,

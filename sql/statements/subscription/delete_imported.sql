@@ -1,5 +1,5 @@
 -- subscription.delete_imported
--- Purpose:    forget dialogs that Kamailio had and has no more; it has told their subscribers
+-- Purpose:    forget dialogs that Kamailio had and has no more; it has notified their subscribers
 -- Called by:  cli/src/import.rs
 -- Parameters: id int8[]
 -- Returns:    nothing; the row count says how many

@@ -8,7 +8,7 @@
 -- Retry:      safe, reads only
 -- RFC:        none
 --
--- All living dialogs, not only those that are owed something: take compares what each was notified of.
+-- All living dialogs, not only those with something due: take compares what each was notified of.
 SELECT i.ord AS resource, a.id, a.contact, a.watcher_username, a.watcher_domain
 FROM unnest(:presentity_uri::text[], :event::text[]) WITH ORDINALITY AS i (presentity_uri, event, ord)
 CROSS JOIN LATERAL (

@@ -8,8 +8,8 @@
 -- Retry:      safe, reads only
 -- RFC:        3857 section 4.7; 3858 section 4: an ended subscription is in partial state only
 --
--- One whose time is up is over, although the sweep may not have come by yet. Of two rows with one id, of which the first tells of the
--- subscription's end, the last counts: that of the watcher who waits. One who was given up on waits no longer: its subscription has ended.
+-- One whose time is up is over, although the sweep may not have come by yet. Of two rows with one id, of which the first says that the
+-- subscription has ended, the last counts: that of the watcher who waits. One who was given up on waits no longer: its subscription has ended.
 -- So has that of one who was decided about while waiting.
 WITH input AS MATERIALIZED (
     SELECT i.ord, i.presentity_uri, i.event, i.all_live, i.since, i.after, t.now

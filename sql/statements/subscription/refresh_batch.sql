@@ -1,5 +1,5 @@
 -- subscription.refresh_batch
--- Purpose:    refresh and end dialogs; each accepted request is owed a NOTIFY at once
+-- Purpose:    refresh and end dialogs; for each accepted request a NOTIFY is due at once
 -- Called by:  server/src/subscribe.rs through write_batch.rs, once per batch
 -- Parameters: callid text[] | to_tag text[] | from_tag text[] | event text[] | event_id text[] | remote_cseq int8[] | contact text[] (null keeps the old one) | granted_s int8[] (0 = unsubscribe) | flow text[] | local_contact text[] (empty keeps the old one) | cseq_offset int8 | now timestamptz (tests only, else null) | under_rules bool[] (the package is) | requester_username text[] (who has proven that he sends it, null: nobody is asked) | requester_domain text[] | request int8[] (digest: tells a copy from another request with the same CSeq)
 -- Returns:    ord int8 (from 1: an input whose dialog is known) | outcome text (accepted, no_dialog, out_of_order, forbidden) | granted_s int8 | local_contact text

@@ -3,7 +3,7 @@
 -- Called by:  sql/src/subscription/request.rs, between two subscription.create_batch, for inputs that the first found in use
 -- Parameters: callid text[] | to_tag text[] | from_tag text[] | now timestamptz (tests only, else null)
 -- Returns:    ord int8 (from 1, of inputs whose dialog is there) | to_tag text
--- Locks:      active_watchers rows by (uri, event, id); those of dialogs that are owed something lock notify_queue by key (by trigger)
+-- Locks:      active_watchers rows by (uri, event, id); those of dialogs with a NOTIFY due lock notify_queue by key (by trigger)
 -- Plan:       active_watchers_dialog_idx, active_watchers_pkey
 -- Retry:      safe, a second run finds what the first has left
 -- RFC:        6665 section 4.2.1; 3261 section 17.1.2.2: after 64*T1 nothing is retransmitted any more

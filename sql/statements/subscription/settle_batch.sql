@@ -11,7 +11,7 @@
 -- A SUBSCRIBE that came after the take voids the verdict (remote_cseq, target_version): it has flagged the dialog itself, and
 -- the subscriber is alive whatever happened to the older NOTIFY. But of a NOTIFY that failed it is not known any more what the
 -- dialog was shown, also then.
--- Neither is a piece followed by the next if the dialog was flagged meanwhile: what it is owed then is more. A piece that arrives does not set the
+-- Neither is a piece followed by the next if the dialog was flagged meanwhile: what is due for it then is more. A piece that arrives does not set the
 -- failures back, because it may be the next one that never does; the last one does.
 -- Nobody waits for a row that somebody holds. The trigger would wait for the queue, so its rows are locked here before it.
 WITH input AS MATERIALIZED (

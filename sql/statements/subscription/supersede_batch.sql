@@ -1,12 +1,12 @@
 -- subscription.supersede_batch
--- Purpose:    of the subscriptions of one subscriber keep the newest and end the others, each owed terminated;reason=rejected
+-- Purpose:    of the subscriptions of one subscriber keep the newest and end the others, with terminated;reason=rejected due for each
 -- Called by:  server/src/subscribe.rs through write_batch.rs, after a create_batch with keys has committed and before it is answered
 -- Parameters: presentity_uri text[] | event text[] | event_id text[] | watcher_username text[] | watcher_domain text[] | subscriber_key text[] | now timestamptz (tests only, else null)
 -- Returns:    nothing; the row count says how many were ended
 -- Locks:      active_watchers rows by (uri, event, id), only those that are to end, then notify_queue by key (by trigger)
 -- Plan:       active_watchers_subscriber_idx, active_watchers_pkey
 -- Retry:      safe: what is ended is not ended again
--- RFC:        6665 section 4.2.2: who is told rejected does not subscribe again; deactivated, timeout and probation would make a phone that still holds the old dialog do so, and end the new one
+-- RFC:        6665 section 4.2.2: who is sent rejected does not subscribe again; deactivated, timeout and probation would make a phone that still holds the old dialog do so, and end the new one
 --
 -- A statement of its own, after the commit of the rows: two servers that create two dialogs of one phone at the same time cannot see each
 -- other's row before that. Whoever of them comes here later sees both rows, and exactly the newest lives. Should a server die

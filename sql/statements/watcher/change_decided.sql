@@ -25,7 +25,7 @@ locked AS MATERIALIZED (
         AND w.watcher_domain = i.watcher_domain AND w.event = i.event
     WHERE (w.status, w.reason, w.view, w.rules_version, w.recheck_at)
           IS DISTINCT FROM (i.status, i.reason, i.view, i.rules_version, i.recheck_at)
-      -- Who was given up on does not wait again: the presentity was told that it is over.
+      -- Who was given up on does not wait again: the presentity was notified that it is over.
       AND NOT (w.status = 4 AND w.reason = 'giveup' AND i.status = 4)
     ORDER BY w.presentity_uri, w.watcher_username, w.watcher_domain, w.event
     FOR UPDATE OF w

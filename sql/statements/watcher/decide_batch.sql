@@ -1,5 +1,5 @@
 -- watcher.decide_batch
--- Purpose:    write down what was decided about dialogs, and flag those that are to be told
+-- Purpose:    write down what was decided about dialogs, and flag those that are to be notified
 -- Called by:  notifier/src/decider/changes.rs, when what was decided about their watchers is stored
 -- Parameters: owner int8 | held text[] (presentities that are decided about) | id int8[] | status_before int2[] | status int2[] | reason text[] (null keeps it) | view text[] | tell bool[] | rules_version int8[] | now timestamptz (tests only, else null)
 -- Returns:    nothing; the row count says how many changed

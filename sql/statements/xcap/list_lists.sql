@@ -8,7 +8,7 @@
 -- Retry:      safe, reads only
 -- RFC:        4826
 --
--- Of a document that is too large to be read, so much is told as shows that it is.
+-- Of a document that is too large to be read, so much is returned as shows that it is.
 SELECT x.doc_uri, substring(x.doc FROM 1 FOR 65537) AS doc
 FROM unnest(:presentity_uri::text[]) AS i (presentity_uri)
 CROSS JOIN LATERAL (

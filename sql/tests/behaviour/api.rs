@@ -1,4 +1,4 @@
-//! The functions that are promised to operators: what they write is owed to watchers, and what makes no sense changes nothing.
+//! The functions that are promised to operators: what they write is due for watchers, and what makes no sense changes nothing.
 
 use tokio_postgres::error::SqlState;
 
@@ -24,7 +24,7 @@ async fn publish_replaces_what_the_same_source_said() {
     );
     quiet_queue(&database).await;
 
-    // The same again is a refresh: another tag, nobody is told, the first tag is remembered.
+    // The same again is a refresh: another tag, nobody is notified, the first tag is remembered.
     let again: String = database.value(&publish(BODY, "door")).await;
     assert_ne!(first, again);
     assert!(database.queue().await.is_empty());
@@ -245,12 +245,12 @@ async fn refreshing_watchers_owes_each_a_notify() {
         .await;
     quiet_queue(&database).await;
     for kind in ["1", "2, '/bob/index', 'bob.xml'"] {
-        let told: i64 = database
+        let notified: i64 = database
             .value(&format!(
                 "SELECT presence_refresh_watchers('SIP:bob@EXAMPLE.org;x=y', 'presence', {kind})"
             ))
             .await;
-        assert_eq!(told, 2);
+        assert_eq!(notified, 2);
     }
     let claimed = database
         .store
@@ -303,7 +303,7 @@ async fn changed_rules_are_decided_anew() {
 }
 
 #[tokio::test]
-async fn status_and_subscribers_are_told() {
+async fn status_and_subscribers_are_answered() {
     let database = Database::new().await;
     database
         .store
@@ -474,7 +474,7 @@ async fn cleaning_up_quietly_tells_nobody_and_goes_in_steps() {
 }
 
 #[tokio::test]
-async fn views_say_what_is_owed_and_who_is_gone() {
+async fn views_say_what_is_due_and_who_is_gone() {
     let database = Database::new().await;
     let names = [
         "answer", "again", "state", "nothing", "refused", "lapsed", "left",
@@ -497,14 +497,14 @@ async fn views_say_what_is_owed_and_who_is_gone() {
     ] {
         database.by_hand(sql).await;
     }
-    let owed = database
+    let due = database
         .rows(
             "SELECT owed FROM presence_subscriptions WHERE NOT state = 'ended' ORDER BY callid",
             &[],
         )
         .await;
-    let owed: Vec<&str> = owed.iter().map(|row| row.get(0)).collect();
-    assert_eq!(owed, ["again", "answer", "nothing", "state"]);
+    let due: Vec<&str> = due.iter().map(|row| row.get(0)).collect();
+    assert_eq!(due, ["again", "answer", "nothing", "state"]);
     let gone = database.rows("SELECT a.callid || ': ' || why FROM presence_gone_phones JOIN active_watchers AS a USING (id) ORDER BY 1", &[]).await;
     let gone: Vec<&str> = gone.iter().map(|row| row.get(0)).collect();
     assert_eq!(

@@ -143,7 +143,7 @@ async fn the_longest_keys_fit_their_indexes() {
         for (column, octets) in columns {
             *text = text.replace(&format!("%{column}%"), &hex(octets));
         }
-        // A dialog that is owed something, with a view: all indexes have it.
+        // A dialog with a NOTIFY due, with a view: all indexes have it.
         *text = text.replace("-1, -1)", "-1, 0)");
         database.by_hand(text).await;
     }

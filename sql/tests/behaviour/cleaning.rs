@@ -34,13 +34,13 @@ const FIXTURE: &str = "
         ('refreshed', 500, -5, 1, false),
         ('forgotten', -9,  -1, 3, false),
         ('ended',     -40, -1, 3, true),
-        ('untold',    -40, -1, 3, true)) AS v (name, expires, sweep, status, ended);
+        ('unsent',    -40, -1, 3, true)) AS v (name, expires, sweep, status, ended);
     INSERT INTO watchers (presentity_uri, watcher_username, watcher_domain, status, reason, inserted_time)
     SELECT 'sip:al@x', name, 'x', status, reason, 2000000000 + inserted
     FROM (VALUES
         ('over',    4, 'timeout', -400),
         ('waiting', 4, 'timeout', -10),
-        ('told',    4, 'giveup',  -61),
+        ('given',    4, 'giveup',  -61),
         ('telling', 4, 'giveup',  -30),
         ('pending', 2, '',        -400)) AS v (name, status, reason, inserted);
     INSERT INTO notify_queue (presentity_uri, event, version, due, not_before, rules_version, winfo_watched, owner)
@@ -50,7 +50,7 @@ const FIXTURE: &str = "
         ('sip:rules@x',  'presence', 0, 'infinity', '-infinity', 5, false, NULL),
         ('sip:seen@x',   'presence', 0, 'infinity', '-infinity', 0, true,  NULL),
         ('sip:held@x',   'presence', 0, 'infinity', '-infinity', 0, false, 7),
-        ('sip:untold@x', 'presence.winfo', 3, to_timestamp(2000000000), '-infinity', 0, false, NULL);
+        ('sip:unsent@x', 'presence.winfo', 3, to_timestamp(2000000000), '-infinity', 0, false, NULL);
     INSERT INTO node (kind, host, pid, started, heartbeat)
     VALUES ('dead', 'x', 1, to_timestamp(1), to_timestamp(1999999939)), ('alive', 'x', 2, to_timestamp(1), to_timestamp(1999999990));
     SET session_replication_role = origin;";
@@ -127,8 +127,8 @@ async fn the_order_leaves_what_the_sweep_leaves() {
                 "after {later} s, quiet {quiet}"
             );
             let has = |part: &str| found.iter().any(|row| row.starts_with(part));
-            let owes = |uri: &str| has(&format!("queue sip:{uri}@x presence t"));
-            assert_eq!(owes("expired"), !quiet, "{found:#?}");
+            let has_due = |uri: &str| has(&format!("queue sip:{uri}@x presence t"));
+            assert_eq!(has_due("expired"), !quiet, "{found:#?}");
             match later {
                 0 => {
                     for (part, is_there) in [
@@ -144,10 +144,10 @@ async fn the_order_leaves_what_the_sweep_leaves() {
                         ("dialog forgotten 3 timeout 0", false),
                         ("dialog forgotten 3 0 f 300", true),
                         ("dialog ended", false),
-                        ("dialog untold", true),
+                        ("dialog unsent", true),
                         ("watcher over 4 giveup 0", true),
                         ("watcher waiting 4 timeout", true),
-                        ("watcher told", false),
+                        ("watcher given", false),
                         ("watcher telling 4 giveup", true),
                         ("watcher pending", true),
                         ("queue sip:idle@x", false),
@@ -186,7 +186,7 @@ async fn rows_that_somebody_holds_are_left() {
     for lock in [
         "SELECT FROM presentity WHERE username IN ('expired', 'gone', 'line') FOR UPDATE",
         "SELECT FROM active_watchers WHERE callid IN ('expired', 'ended') FOR UPDATE",
-        "SELECT FROM watchers WHERE watcher_username IN ('over', 'told') FOR UPDATE",
+        "SELECT FROM watchers WHERE watcher_username IN ('over', 'given') FOR UPDATE",
         "SELECT FROM notify_queue WHERE presentity_uri = 'sip:idle@x' FOR UPDATE",
         "SELECT FROM node WHERE kind = 'dead' FOR UPDATE",
     ] {
@@ -203,7 +203,7 @@ async fn rows_that_somebody_holds_are_left() {
         "dialog expired 1",
         "dialog ended",
         "watcher over 4 timeout",
-        "watcher told",
+        "watcher given",
         "queue sip:idle@x",
         "node dead",
     ] {

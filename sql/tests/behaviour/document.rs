@@ -17,7 +17,7 @@ async fn document(database: &Database, call: &str) -> Result<Option<String>, (St
 }
 
 #[tokio::test]
-async fn one_document_is_told_and_several_are_not() {
+async fn one_document_is_shown_and_several_are_not() {
     let database = Database::new().await;
     let bob = "'sips:bob@EXAMPLE.org', 'presence'";
     assert_eq!(document(&database, bob).await, Ok(None));

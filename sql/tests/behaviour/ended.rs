@@ -59,7 +59,7 @@ async fn an_end_survives_changes_removal_and_expiry() {
 }
 
 #[tokio::test]
-async fn each_end_says_when_and_one_that_is_told_again_counts_anew() {
+async fn each_end_says_when_and_one_that_is_published_again_counts_anew() {
     let database = Database::new().await;
     let store = &database.store;
     store
@@ -155,7 +155,10 @@ async fn ends_are_handed_on_until_nobody_is_left() {
         .value("SELECT ruid FROM presentity WHERE ended <> '{}'")
         .await;
     assert_eq!(heir, "b1");
-    assert!(database.queue().await.is_empty(), "nobody is told of this");
+    assert!(
+        database.queue().await.is_empty(),
+        "nobody is notified of this"
+    );
 
     // And on, in the end to nobody.
     for (tag, left) in [("b1", vec![1, 2, 3]), ("c1", vec![])] {

@@ -1,4 +1,4 @@
-//! The database away, and data that it refuses: told apart, because only one of them is a row's fault.
+//! The database away, and data that it refuses: kept apart, because only one of them is a row's fault.
 
 use std::time::Duration;
 

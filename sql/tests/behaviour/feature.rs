@@ -57,7 +57,7 @@ async fn one_row_for_each_feature_of_a_line() {
         ("dnd", "t1", "on", true),
         ("busy", "u1", "to mail", true),
         ("dnd", "t2", "off", true),
-        // The same once more: nobody has to be told.
+        // The same once more: nobody has to be notified.
         ("dnd", "t3", "off", false),
     ] {
         database.by_hand("DELETE FROM notify_queue").await;

@@ -197,7 +197,7 @@ async fn publications_come_quietly_and_stay_ours_once_touched() {
     assert_eq!(
         database.queue().await,
         Vec::<String>::new(),
-        "nobody is told"
+        "nobody is notified"
     );
 
     // The phone's next refresh comes to us, with the entity-tag that Kamailio gave it.
@@ -282,7 +282,7 @@ async fn dialogs_go_on_with_the_next_cseq() {
         ["sip:bob@example.org presence flagged due"]
     );
 
-    // The owed one is taken first; then a change is owed to both.
+    // The one with a NOTIFY due is taken first; then a change is due for both.
     let store = &database.store;
     let claimed = store.queue().claim(1, &[], 10, LEASE, WAITN).await.unwrap();
     let taken = store

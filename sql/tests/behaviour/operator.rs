@@ -1,4 +1,4 @@
-//! What operators are told of the whole: debts that nobody pays, phones that fail for long.
+//! What operators learn of the whole: NOTIFYs that are due and nobody sends, phones that fail for long.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::database::*;
 const A: i64 = 1;
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Since when something is owed, and since when there is the dialog.
+/// Since when something is due, and since when there is the dialog.
 const LONG_AGO: &str = "UPDATE notify_queue SET owed_since = now() - interval '5 min';
      UPDATE active_watchers SET created_time = extract(epoch FROM now())::bigint - 300";
 
@@ -38,7 +38,7 @@ async fn backlog(store: &Store) -> Backlog {
 
 /// A notifier has it in hand, so nothing is late; and somebody holds the dialog, so nothing is sent.
 #[tokio::test]
-async fn what_is_claimed_and_not_told_is_counted() {
+async fn what_is_claimed_and_not_sent_is_counted() {
     let database = watched(&["c1"]).await;
     let store = &database.store;
     let other = database.session().await;
@@ -65,7 +65,7 @@ async fn what_is_claimed_and_not_told_is_counted() {
 
 /// Its debts go on without a break, because it changes all the time, or somebody subscribes; each is paid.
 #[tokio::test]
-async fn what_is_told_again_and_again_is_not() {
+async fn what_is_sent_again_and_again_is_not() {
     let database = watched(&["c1"]).await;
     let store = &database.store;
     let (claimed, taken) = take(store).await;
@@ -78,12 +78,12 @@ async fn what_is_told_again_and_again_is_not() {
     let found = backlog(store).await;
     assert!(found.oldest_s.unwrap() >= 300.0, "{found:?}");
     assert_eq!(found.untold, 0);
-    // The new one is not told either.
+    // The new one is not notified either.
     database.hand.batch_execute(LONG_AGO).await.unwrap();
     assert_eq!(backlog(store).await.untold, 1);
 }
 
-/// Who took it died before the answer, again and again: it was taken a moment ago, and nobody was told.
+/// Who took it died before the answer, again and again: it was taken a moment ago, and nobody was notified.
 #[tokio::test]
 async fn what_died_with_its_holders_is_counted() {
     let database = watched(&["c1"]).await;
@@ -114,6 +114,6 @@ async fn phones_that_fail_for_long_are_counted() {
         lasting: 1,
     };
     assert_eq!(failing, expected);
-    // They are told in vain.
+    // They are sent NOTIFYs in vain.
     assert_eq!(backlog(store).await.untold, 0);
 }

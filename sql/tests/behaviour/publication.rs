@@ -538,7 +538,7 @@ async fn the_oldest_of_whoever_has_most_give_way() {
     assert!(database.value::<bool>(newest).await);
     let oldest = "SELECT min(id) FILTER (WHERE NOT removed) > max(id) FILTER (WHERE removed) FROM presentity WHERE etag LIKE 'abflood%'";
     assert!(database.value::<bool>(oldest).await, "the oldest have gone");
-    // Those who watch Bob are told, and his phone's tag is as good as ever.
+    // Those who watch Bob are notified, and his phone's tag is as good as ever.
     assert_eq!(
         database.queue().await,
         ["sip:bob@example.org presence state due"]

@@ -1,4 +1,4 @@
-//! What the database refuses: told from an outage, set aside, tried again later and later; and decisions that stand in nobody's way.
+//! What the database refuses: distinguished from an outage, set aside, tried again later and later; and decisions that stand in nobody's way.
 
 use std::time::{Duration, SystemTime};
 
@@ -58,7 +58,7 @@ const DROP_BOUNDS: &str = "
     END $$";
 
 #[tokio::test]
-async fn what_data_causes_is_told_from_an_outage_by_its_sqlstate() {
+async fn what_data_causes_is_distinguished_from_an_outage_by_its_sqlstate() {
     let database = with_subscriptions(&[("bob", "c1")]).await;
     refuse(&database, "active_watchers", "NEW.callid = 'c1'").await;
     let claimed = claim(&database.store).await;
@@ -208,7 +208,7 @@ async fn a_dialog_that_is_set_aside_holds_up_no_other() {
 /// A silent phone keeps the resource busy for longer than what was set aside rests: that is due when the resource is handed back.
 #[tokio::test]
 async fn what_is_set_aside_is_not_forgotten_while_its_resource_is_busy() {
-    for (step, decided, owed) in [
+    for (step, decided, due) in [
         ("take", Decided::NotAsked, "state"),
         ("decide", Decided::By(0), "decision"),
     ] {
@@ -229,7 +229,7 @@ async fn what_is_set_aside_is_not_forgotten_while_its_resource_is_busy() {
         }];
         assert_eq!(busy.queue().settle(A, &settled).await.unwrap(), [0]);
         let again = claim(&busy).await;
-        assert_eq!(again.len(), 1, "{owed} is due");
+        assert_eq!(again.len(), 1, "{due} is due");
         assert_eq!(again[0].decide, step == "decide");
         let suspect = again[0].suspect.unwrap();
         // What is set aside once more stays; what was tried under this claim goes.
@@ -286,7 +286,7 @@ async fn an_operator_lets_go_of_what_is_set_aside() {
 
 /// What a claim cannot write is left out by name.
 #[tokio::test]
-async fn a_claim_leaves_out_what_it_is_told_to() {
+async fn a_claim_leaves_out_what_it_is_asked_to() {
     let database = with_subscriptions(&[("bob", "c1"), ("eve", "c2")]).await;
     refuse(
         &database,
@@ -345,7 +345,7 @@ async fn decisions_stand_in_nobodys_way() {
         claimed.iter().partition(|claimed| claimed.decide);
     assert_eq!((decisions.len(), others.len()), (3, 1));
     assert_eq!(others[0].resource, resource("bob"));
-    // Who has a decision waiting is not told of its state before.
+    // Who has a decision waiting is not shown her state before.
     let waiting = "SELECT count(*) FROM notify_queue WHERE presentity_uri = 'sip:u1@example.org' AND claimed_version > 0 AND decide_at < 'infinity'";
     assert_eq!(database.value::<i64>(waiting).await, 0);
     let (claimed, _) = queue.claim_all(&claiming(0)).await.unwrap();

@@ -176,7 +176,7 @@ async fn a_subscribe_neither_waits_nor_pulls_the_others_forward() {
 }
 
 #[tokio::test]
-async fn a_change_during_the_work_stays_owed() {
+async fn a_change_during_the_work_stays_due() {
     let database = Database::new().await;
     let store = &database.store;
     subscribe_at(store, 0.0, "c1").await;
@@ -480,7 +480,7 @@ async fn a_document_that_changes_by_itself_is_due_again_for_everybody() {
     assert_eq!(
         database.queue().await,
         ["sip:bob@example.org presence later"],
-        "nothing is owed yet"
+        "nothing is due yet"
     );
     assert!(claim_at(store, B, 18.5).await.is_empty(), "not before");
     // Whoever subscribes meanwhile is answered alone.

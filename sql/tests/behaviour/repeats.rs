@@ -46,12 +46,12 @@ async fn a_first_publish_that_comes_again_later_is_served_anew() {
     assert_eq!(database.value::<String>(BODIES).await, "one");
     assert!(database.queue().await.is_empty());
 
-    // Later it is what the device publishes now, in place of what it published then; its watchers are told.
+    // Later it is what the device publishes now, in place of what it published then; its watchers are notified.
     let again = publish(&database, 34.0, "after a reboot").await;
     assert!(again.starts_with("t1."), "{again}");
     assert_eq!(database.value::<String>(BODIES).await, "after a reboot");
     assert_eq!(database.queue().await.len(), 1);
-    // And has its copies, which are told the same tag,
+    // And has its copies, which are answered with the same tag,
     assert_eq!(publish(&database, 60.0, "a copy").await, again);
     // also when it was changed meanwhile,
     let changed = modify_at(&database, 61.0, &again, "t2").await;
@@ -207,11 +207,11 @@ async fn a_first_subscribe_that_comes_again_later_gets_a_dialog_of_its_own() {
     assert!(again.starts_with("ours."), "{again}");
     assert_eq!(subscribe(&database, 60.0).await, again, "a copy");
     assert_eq!(database.value::<String>(DIALOGS).await, "ours,ours");
-    let owed = "SELECT count(*) FROM active_watchers WHERE updated = 0 AND status = 1";
+    let due = "SELECT count(*) FROM active_watchers WHERE updated = 0 AND status = 1";
     assert_eq!(
-        database.value::<i64>(owed).await,
+        database.value::<i64>(due).await,
         2,
-        "each is owed a NOTIFY"
+        "for each a NOTIFY is due"
     );
     let third = subscribe(&database, 70.0).await;
     assert!(third.starts_with("ours.") && third != again, "{third}");

@@ -225,7 +225,7 @@ async fn a_document_raises_the_number_and_a_list_only_where_there_are_rules() {
 }
 
 #[tokio::test]
-async fn what_is_decided_is_written_and_told_and_the_time_to_look_again_is_kept() {
+async fn what_is_decided_is_written_and_sent_and_the_time_to_look_again_is_kept() {
     let database = Database::new().await;
     store_document(&database, "bob", 2).await;
     let rows = [

@@ -123,8 +123,8 @@ async fn it_is_judged_at_once_by_documents_watchers_and_the_default() {
     let judged = async |user: &str, default| {
         let judge = judge(default, false);
         let watcher = format!("sip:{user}@example.org");
-        let told = judge.auth_status(&database.store, &watcher, "sip:bob@example.org");
-        told.await.unwrap()
+        let status = judge.auth_status(&database.store, &watcher, "sip:bob@example.org");
+        status.await.unwrap()
     };
     let (allow, confirm, block) = (SubHandling::Allow, SubHandling::Confirm, SubHandling::Block);
     for (default, expected) in [(allow, 1), (confirm, 2), (block, 3)] {
@@ -159,14 +159,14 @@ async fn it_is_judged_at_once_by_documents_watchers_and_the_default() {
 #[tokio::test]
 async fn sphere_and_time_count_and_case_if_it_is_so_configured() {
     let database = Database::new().await;
-    let told = async |database: &sql::Store, user: &str, fold_case| {
+    let status = async |database: &sql::Store, user: &str, fold_case| {
         let judge = judge(SubHandling::Allow, fold_case);
         let watcher = format!("sip:{user}@example.org");
-        let told = judge.auth_status(database, &watcher, "sip:bob@example.org");
-        told.await.unwrap()
+        let status = judge.auth_status(database, &watcher, "sip:bob@example.org");
+        status.await.unwrap()
     };
     store_rules(&database, &rules("w", "allow", "<sphere value=\"work\"/>")).await;
-    assert_eq!(told(&database.store, "w", false).await, 3);
+    assert_eq!(status(&database.store, "w", false).await, 3);
     let body = "<presence xmlns=\"urn:ietf:params:xml:ns:pidf\" xmlns:dm=\"urn:ietf:params:xml:ns:pidf:data-model\" \
                 xmlns:r=\"urn:ietf:params:xml:ns:pidf:rpid\" entity=\"sip:bob@example.org\"><dm:person id=\"p\"><r:sphere>work</r:sphere></dm:person></presence>";
     let row = publication("bob", "tag", body);
@@ -176,17 +176,17 @@ async fn sphere_and_time_count_and_case_if_it_is_so_configured() {
         .create_batch(&[row])
         .await
         .unwrap();
-    assert_eq!(told(&database.store, "w", false).await, 1);
-    assert_eq!(told(&database.store, "W", false).await, 3);
-    assert_eq!(told(&database.store, "W", true).await, 1);
+    assert_eq!(status(&database.store, "w", false).await, 1);
+    assert_eq!(status(&database.store, "W", false).await, 3);
+    assert_eq!(status(&database.store, "W", true).await, 1);
     // A time of validity that has not begun, and then has.
     database.by_hand("DELETE FROM xcap").await;
     let times =
         "<validity><from>2100-01-01T00:00:00Z</from><until>2101-01-01T00:00:00Z</until></validity>";
     store_rules(&database, &rules("w", "allow", times)).await;
-    assert_eq!(told(&database.store, "w", false).await, 3);
+    assert_eq!(status(&database.store, "w", false).await, 3);
     let at = std::time::UNIX_EPOCH + std::time::Duration::from_secs(4_102_444_800 + 3600);
-    assert_eq!(told(&database.store.at(at), "w", false).await, 1);
+    assert_eq!(status(&database.store.at(at), "w", false).await, 1);
 }
 
 #[tokio::test]
@@ -272,7 +272,7 @@ async fn sql_tells_what_it_knows() {
 
 /// A reader may not read documents; it may know whether there are any.
 #[tokio::test]
-async fn a_reader_is_told_as_well() {
+async fn a_reader_is_answered_as_well() {
     let database = Database::new().await;
     store_rules(&database, &rules("w", "allow", "")).await;
     database.by_hand("SET ROLE pgpresence_reader").await;

@@ -1,5 +1,5 @@
 //! Who is taken for a change of state, and what is written down of it: what a dialog is shown, who made the change, and who has
-//! nothing to be told.
+//! nothing to be sent.
 
 use sql::{AfterNotify, Claimed, LastChange, Offer, Seen, TakenDialog};
 
@@ -103,8 +103,8 @@ async fn subscribe(database: &Database, calls: &[&str]) {
     subscriptions.create_batch(&rows).await.unwrap();
 }
 
-/// Dialogs that were told the document of digest 7 of publication `t1`, and are owed nothing.
-async fn told(calls: &[&str]) -> Database {
+/// Dialogs that were shown the document of digest 7 of publication `t1`, and for which nothing is due.
+async fn shown(calls: &[&str]) -> Database {
     let database = Database::new().await;
     publish(&database, "t1").await;
     subscribe(&database, calls).await;
@@ -140,7 +140,7 @@ const AT_ONCE: &str = "UPDATE active_watchers SET retry_at = 0";
 
 #[tokio::test]
 async fn who_is_shown_the_same_is_not_taken_and_not_written() {
-    let database = told(&["c1", "c2"]).await;
+    let database = shown(&["c1", "c2"]).await;
     database
         .by_hand("UPDATE active_watchers SET view = 'part' WHERE callid = 'c2'")
         .await;
@@ -182,7 +182,7 @@ async fn who_is_shown_the_same_is_not_taken_and_not_written() {
 #[tokio::test]
 async fn whatever_may_not_have_arrived_is_sent_though_it_is_the_same() {
     // The holder dies after it took.
-    let database = told(&["c1"]).await;
+    let database = shown(&["c1"]).await;
     changed_by(&database, "t1", "t2", None).await;
     let work = Work::claim(&database).await;
     assert_eq!(calls(&work.show(8).await), ["c1:2"]);
@@ -214,7 +214,7 @@ async fn whatever_may_not_have_arrived_is_sent_though_it_is_the_same() {
     assert_eq!(calls(&work.show(9).await), ["c1:6"]);
     work.settle().await;
 
-    // Its phone is elsewhere: what was told to the old address is nothing.
+    // Its phone is elsewhere: what was sent to the old address is nothing.
     let mut moved = refresh("c1", 2, 600);
     moved.contact = Some("sip:watcher@192.0.2.99".into());
     subscriptions.refresh_batch(&[moved], 0).await.unwrap();
@@ -227,7 +227,7 @@ async fn whatever_may_not_have_arrived_is_sent_though_it_is_the_same() {
 
 #[tokio::test]
 async fn who_subscribes_between_look_and_take_is_read_afterwards() {
-    let database = told(&["c1"]).await;
+    let database = shown(&["c1"]).await;
     changed_by(&database, "t1", "t2", None).await;
     let mut work = Work::claim(&database).await;
     let looked = work.look().await;
@@ -239,7 +239,7 @@ async fn who_subscribes_between_look_and_take_is_read_afterwards() {
     for dialog in &taken {
         assert_eq!(dialog.is_known, dialog.call_id == "c1", "{dialog:?}");
     }
-    // The one was shown an older state and is owed the rest; of the other it is not known what it was shown.
+    // The one was shown an older state, and the rest is due for it; of the other it is not known what it was shown.
     work.claim_more().await;
     assert_eq!(calls(&work.show(9).await), ["c1:3"]);
     work.settle().await;
@@ -249,8 +249,8 @@ async fn who_subscribes_between_look_and_take_is_read_afterwards() {
 }
 
 #[tokio::test]
-async fn a_sender_is_not_told_of_his_own_changes_and_of_nothing_less() {
-    let database = told(&["c1", "c2"]).await;
+async fn a_sender_is_not_notified_of_his_own_changes_and_of_nothing_less() {
+    let database = shown(&["c1", "c2"]).await;
     let own: i64 = database
         .value("SELECT id FROM active_watchers WHERE callid = 'c1'")
         .await;
@@ -275,7 +275,7 @@ async fn a_sender_is_not_told_of_his_own_changes_and_of_nothing_less() {
     assert_eq!(calls(&work.take(&by(&looked, 9)).await), ["c1:1s", "c2:3"]);
     work.settle().await;
 
-    // What he was told before his own changes is new to him when somebody brings it back.
+    // What he was shown before his own changes is new to him when somebody brings it back.
     changed_by(&database, "t4", "t5", Some("sip:carol@example.org")).await;
     let work = Work::claim(&database).await;
     assert_eq!(calls(&work.show(7).await), ["c1:2", "c2:4"]);
@@ -304,7 +304,7 @@ async fn a_sender_is_not_told_of_his_own_changes_and_of_nothing_less() {
         work.settle().await;
     }
 
-    // What was owed to him before is not his own, though all that came since is.
+    // What was due for him before is not his own, though all that came since is.
     changed_by(&database, &tag, "v1", carol).await;
     let mut work = Work::claim(&database).await;
     changed_by(&database, "v1", "v2", Some(bob)).await;
@@ -402,7 +402,7 @@ async fn what_has_nothing_to_tell_is_left_out_where_that_is_asked_for() {
     let taken = work.take(&with_polite(quiet(&looked, 1, true))).await;
     assert_eq!(calls(&taken), ["c1:2"]);
 
-    // That one fails: it is owed, whatever is published.
+    // That one fails: it is due, whatever is published.
     let subscriptions = database.store.subscription();
     let failed = verdict(&taken[0], AfterNotify::Retry { after_s: 0 });
     subscriptions.settle_batch(&[failed]).await.unwrap();

@@ -58,14 +58,14 @@ fn if_none_match(change: SourceChange, wanted: &[&str]) -> SourceChange {
     }
 }
 
-/// The source's row, and whether its watchers are owed anything since the last call.
+/// The source's row, and whether anything has become due for its watchers since the last call.
 async fn row(database: &Database) -> (Option<String>, bool) {
     let text = "SELECT etag || ' ' || convert_from(body, 'UTF8') || CASE WHEN removed THEN ' removed' ELSE '' END
                 FROM presentity WHERE ruid = 'sql:door'";
     let rows = database.rows(text, &[]).await;
-    let is_owed = !database.queue().await.is_empty();
+    let is_due = !database.queue().await.is_empty();
     database.by_hand("DELETE FROM notify_queue").await;
-    (rows.first().map(|row| row.get(0)), is_owed)
+    (rows.first().map(|row| row.get(0)), is_due)
 }
 
 #[tokio::test]
@@ -139,7 +139,7 @@ async fn conditions_decide_and_a_refusal_changes_nothing() {
             true,
         ),
         (if_match(put("d", "4"), &["*"]), Changed, Some("d 4"), true),
-        // The same again is a refresh: another tag, nobody is told.
+        // The same again is a refresh: another tag, nobody is notified.
         (put("e", "4"), Changed, Some("e 4"), false),
         // A repetition, whatever its condition: it was carried out.
         (if_match(put("e", "4"), &["d"]), Changed, Some("e 4"), false),
@@ -182,12 +182,12 @@ async fn conditions_decide_and_a_refusal_changes_nothing() {
             true,
         ),
     ];
-    for (number, (change, outcome, expected, owed)) in steps.into_iter().enumerate() {
+    for (number, (change, outcome, expected, due)) in steps.into_iter().enumerate() {
         let found = publications.change_source(&change).await.unwrap();
         assert_eq!(found, outcome, "step {number}");
-        let (row, is_owed) = row(&database).await;
+        let (row, is_due) = row(&database).await;
         assert_eq!(row.as_deref(), expected, "step {number}");
-        assert_eq!(is_owed, owed, "step {number}");
+        assert_eq!(is_due, due, "step {number}");
     }
 }
 

@@ -44,7 +44,7 @@ async fn take(database: &Database, claimed: &[Claimed]) -> Vec<TakenDialog> {
 }
 
 #[tokio::test]
-async fn create_makes_one_dialog_that_is_owed_a_notify() {
+async fn create_makes_one_dialog_with_a_notify_due() {
     let database = Database::new().await;
     // A row id beyond 2^31 and a CSeq beyond it too.
     database
@@ -313,7 +313,7 @@ async fn two_requests_of_one_dialog_in_a_batch_go_in_order() {
 }
 
 #[tokio::test]
-async fn an_expired_dialog_is_gone_and_told_so() {
+async fn an_expired_dialog_is_gone_and_notified_of_it() {
     let database = Database::new().await;
     database
         .store
@@ -363,7 +363,7 @@ async fn an_expired_dialog_is_gone_and_told_so() {
         ),
         ("c1", 3, "timeout")
     );
-    // Never settled, forgotten by everybody: the sweep owes it again.
+    // Never settled, forgotten by everybody: the sweep makes it due again.
     let much_later = database.store.at(after(1000.0));
     assert_eq!(sweep_dialogs(&much_later, 10).await, 1);
     assert_eq!(
@@ -402,7 +402,7 @@ async fn take_ends_a_dialog_that_the_sweep_has_not_seen() {
         ),
         (3, "timeout", 0)
     );
-    assert_eq!(sweep_dialogs(&late, 10).await, 0, "not owed twice");
+    assert_eq!(sweep_dialogs(&late, 10).await, 0, "not due twice");
 }
 
 #[tokio::test]
@@ -573,7 +573,7 @@ async fn take_retires_a_dialog_with_its_last_cseq() {
     );
     assert!(
         take(&database, &claimed).await.is_empty(),
-        "nobody is owed anything"
+        "nothing is due for anybody"
     );
     for nonsense in [
         "remote_cseq = 4294967296",

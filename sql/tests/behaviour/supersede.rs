@@ -49,7 +49,7 @@ async fn the_newest_takes_the_place_of_the_others() {
         );
         assert_eq!(living(&database).await, "c2");
     }
-    // Both are owed a NOTIFY, the old one its last; the old one's settling does not touch the new one.
+    // For both a NOTIFY is due, the old one its last; the old one's settling does not touch the new one.
     let claimed = database
         .store
         .queue()
@@ -62,7 +62,7 @@ async fn the_newest_takes_the_place_of_the_others() {
         .take(OWNER, &claimed, &[], 10)
         .await
         .unwrap();
-    let mut told: Vec<(&str, i16, &str, u32)> = taken
+    let mut sent: Vec<(&str, i16, &str, u32)> = taken
         .iter()
         .map(|dialog| {
             (
@@ -73,9 +73,9 @@ async fn the_newest_takes_the_place_of_the_others() {
             )
         })
         .collect();
-    told.sort_unstable();
-    assert_eq!(told[0], ("c1", 3, "rejected", 0));
-    assert_eq!((told[1].0, told[1].1, told[1].2), ("c2", 1, ""));
+    sent.sort_unstable();
+    assert_eq!(sent[0], ("c1", 3, "rejected", 0));
+    assert_eq!((sent[1].0, sent[1].1, sent[1].2), ("c2", 1, ""));
     let old = taken.iter().find(|dialog| dialog.call_id == "c1").unwrap();
     database
         .store

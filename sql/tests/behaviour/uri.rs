@@ -252,7 +252,7 @@ async fn rows_by_hand_are_of_whom_they_mean() {
                 "sip:bob@example.org"
             }
         );
-        // The watchers of what a row was and is are owed, under the same name as SIP's.
+        // A NOTIFY is due for the watchers of what a row was and is, under the same name as SIP's.
         assert!(
             database
                 .queue()

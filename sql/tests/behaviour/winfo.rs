@@ -1,4 +1,4 @@
-//! RFC 3857: whose status changed, who is told of it, and when it need not be told in full.
+//! RFC 3857: whose status changed, who is notified of it, and when it need not be sent in full.
 
 use std::time::{Duration, SystemTime};
 
@@ -39,7 +39,7 @@ async fn change(database: &Database, row: SubscriptionRefresh) {
     );
 }
 
-/// Claims all that is due, takes all that is owed, settles all; what was taken.
+/// Claims all that is due, takes all that is due for dialogs, settles all; what was taken.
 async fn work(database: &Database) -> Vec<(String, TakenDialog)> {
     let store = &database.store;
     let claimed = store
@@ -82,7 +82,7 @@ async fn at_once(database: &Database) {
 }
 
 /// The queue's rows that are not idle.
-async fn owed(database: &Database) -> Vec<String> {
+async fn due(database: &Database) -> Vec<String> {
     let mut queue = database.queue().await;
     queue.retain(|row| !row.ends_with("idle"));
     queue
@@ -114,14 +114,14 @@ async fn list(
         .unwrap()
 }
 
-/// A database where somebody watches who watches Bob, and has been told.
+/// A database where somebody watches who watches Bob, and has been notified.
 async fn with_winfo_watcher() -> Database {
     let database = Database::new().await;
     create(&database, &[winfo_subscription("winfo")]).await;
     let taken = work(&database).await;
     assert_eq!(taken.len(), 1);
     assert_eq!(taken[0].1.partial_since, None, "the first one is full");
-    assert_eq!(owed(&database).await, [""; 0]);
+    assert_eq!(due(&database).await, [""; 0]);
     database
 }
 
@@ -144,7 +144,7 @@ async fn the_row_that_remembers_who_watches_the_watchers_stays() {
         "sip:bob@example.org presence flagged due".to_owned(),
         format!("{WINFO} state due"),
     ];
-    assert_eq!(owed(&database).await, both);
+    assert_eq!(due(&database).await, both);
     work(&database).await;
 
     database.by_hand("DELETE FROM notify_queue").await;
@@ -153,7 +153,7 @@ async fn the_row_that_remembers_who_watches_the_watchers_stays() {
     change(&database, again).await;
     work(&database).await;
     create(&database, &[subscription("bob", "c2")]).await;
-    assert_eq!(owed(&database).await, both);
+    assert_eq!(due(&database).await, both);
 }
 
 #[tokio::test]
@@ -172,7 +172,7 @@ async fn nobody_watches_the_watchers_and_nothing_is_queued() {
     work(&database).await;
     create(&database, &[subscription("bob", "c2")]).await;
     assert_eq!(
-        owed(&database).await,
+        due(&database).await,
         ["sip:bob@example.org presence flagged due"]
     );
     // Nor is one that has ended.
@@ -183,7 +183,7 @@ async fn nobody_watches_the_watchers_and_nothing_is_queued() {
     work(&winfo).await;
     create(&winfo, &[subscription("bob", "c1")]).await;
     assert_eq!(
-        owed(&winfo).await,
+        due(&winfo).await,
         ["sip:bob@example.org presence flagged due"]
     );
 }
@@ -192,8 +192,8 @@ async fn nobody_watches_the_watchers_and_nothing_is_queued() {
 async fn each_change_of_status_is_a_state_change_of_the_watcher_information() {
     let database = with_winfo_watcher().await;
     let state = [format!("{WINFO} state due")];
-    let told = async |what: &str| {
-        let mut queue = owed(&database).await;
+    let notified = async |what: &str| {
+        let mut queue = due(&database).await;
         queue.retain(|row| row.starts_with(WINFO));
         assert_eq!(queue, state, "{what}");
         let taken = work(&database).await;
@@ -203,42 +203,42 @@ async fn each_change_of_status_is_a_state_change_of_the_watcher_information() {
             .collect();
         assert_eq!(winfo.len(), 1, "{what}");
         assert!(winfo[0].1.partial_since.is_some(), "{what}");
-        // What the work itself changed (a dialog that it took for the last time) is told already.
+        // What the work itself changed (a dialog that it took for the last time) is sent already.
         let again = work(&database).await;
         assert!(again.is_empty(), "{what}: {again:?}");
     };
     create(&database, &[subscription("bob", "c1")]).await;
-    told("a new subscription").await;
+    notified("a new subscription").await;
     change(&database, refresh("c1", 2, 0)).await;
-    told("an unsubscription").await;
+    notified("an unsubscription").await;
 
     let mut fetch = subscription("bob", "c2");
     fetch.granted_s = 0;
     create(&database, &[fetch]).await;
-    told("a fetch").await;
+    notified("a fetch").await;
 
     create(&database, &[subscription("bob", "c3")]).await;
-    told("another").await;
+    notified("another").await;
     database
         .by_hand("UPDATE active_watchers SET expires = 1, sweep_at = 1 WHERE callid = 'c3'")
         .await;
     sweep_dialogs(&database.store, 10).await;
-    told("an expiry").await;
+    notified("an expiry").await;
 
     create(&database, &[subscription("bob", "c4")]).await;
-    told("a fourth").await;
+    notified("a fourth").await;
     for status in [2, 1, 3] {
         database
             .by_hand(&format!(
                 "UPDATE active_watchers SET status = {status} WHERE callid = 'c4'"
             ))
             .await;
-        told("a status that is written by hand").await;
+        notified("a status that is written by hand").await;
     }
 }
 
 #[tokio::test]
-async fn a_subscriber_that_is_gone_is_told_of() {
+async fn a_subscriber_that_is_gone_is_shown() {
     let database = with_winfo_watcher().await;
     create(&database, &[subscription("bob", "c1")]).await;
     let store = &database.store;
@@ -257,7 +257,7 @@ async fn a_subscriber_that_is_gone_is_told_of() {
         .await
         .unwrap();
     database.settle_all(OWNER, &claimed).await;
-    assert_eq!(owed(&database).await, [format!("{WINFO} state due")]);
+    assert_eq!(due(&database).await, [format!("{WINFO} state due")]);
     let partial = work(&database).await;
     let since = partial[0].1.partial_since;
     let watchers = list(&database, "presence", false, since).await;
@@ -265,11 +265,11 @@ async fn a_subscriber_that_is_gone_is_told_of() {
 }
 
 #[tokio::test]
-async fn a_dialog_that_take_finds_expired_is_told_of() {
+async fn a_dialog_that_take_finds_expired_is_shown() {
     let database = with_winfo_watcher().await;
     create(&database, &[subscription("bob", "c1")]).await;
     work(&database).await;
-    // The sweep has not come by, and something else is owed.
+    // The sweep has not come by, and something else is due.
     database
         .by_hand("UPDATE active_watchers SET expires = 1, updated = 0 WHERE callid = 'c1'")
         .await;
@@ -289,7 +289,7 @@ async fn a_refresh_changes_nobodys_status() {
     work(&database).await;
     change(&database, refresh("c1", 2, 900)).await;
     assert_eq!(
-        owed(&database).await,
+        due(&database).await,
         ["sip:bob@example.org presence flagged due"]
     );
     let taken = work(&database).await;
@@ -470,7 +470,7 @@ async fn the_list_says_who_watches_and_who_has_gone() {
 
 /// A partial document needs the row of who ended; 32 s are over long before when no notifier was there.
 #[tokio::test]
-async fn what_has_ended_stays_until_it_was_told() {
+async fn what_has_ended_stays_until_it_was_shown() {
     let database = with_winfo_watcher().await;
     create(
         &database,
@@ -494,14 +494,14 @@ async fn what_has_ended_stays_until_it_was_told() {
 }
 
 #[tokio::test]
-async fn a_living_row_that_is_deleted_makes_full_state_owed() {
+async fn a_living_row_that_is_deleted_makes_full_state_due() {
     let database = with_winfo_watcher().await;
     create(&database, &[subscription("bob", "c1")]).await;
     work(&database).await;
     database
         .by_hand("DELETE FROM active_watchers WHERE callid = 'c1'")
         .await;
-    assert_eq!(owed(&database).await, [format!("{WINFO} state due")]);
+    assert_eq!(due(&database).await, [format!("{WINFO} state due")]);
     let taken = work(&database).await;
     assert_eq!(taken.len(), 1);
     assert_eq!(taken[0].1.partial_since, None);
@@ -539,7 +539,7 @@ async fn names_of_event_packages() {
     }
 }
 
-/// RFC 3857 section 4.7.1: each transition is written down as it is made, by hand as well, and told.
+/// RFC 3857 section 4.7.1: each transition is written down as it is made, by hand as well, and watchers are notified.
 #[tokio::test]
 async fn each_change_of_status_says_what_it_was() {
     let database = Database::new().await;
@@ -615,11 +615,11 @@ async fn each_change_of_status_says_what_it_was() {
 
 /// RFC 3857 section 4.7.1: whose subscription ended while it was pending waits, under the name that it had.
 #[tokio::test]
-async fn who_waits_is_listed_and_told_of() {
+async fn who_waits_is_listed_and_shown() {
     let database = with_winfo_watcher().await;
-    let told = async |what: &str| {
+    let notified = async |what: &str| {
         assert_eq!(
-            owed(&database).await,
+            due(&database).await,
             [format!("{WINFO} state due")],
             "{what}"
         );
@@ -632,9 +632,9 @@ async fn who_waits_is_listed_and_told_of() {
         database.by_hand(&insert.replace("{status}", status)).await;
     };
     insert("decided", "1", "NULL").await;
-    assert_eq!(owed(&database).await, [""; 0]);
+    assert_eq!(due(&database).await, [""; 0]);
     insert("alice", "4", "77").await;
-    let since = told("one begins to wait").await;
+    let since = notified("one begins to wait").await;
     assert!(since.is_some());
     let waiting = list(&database, "presence", false, since).await;
     assert_eq!(waiting.len(), 1, "{waiting:?}");
@@ -646,7 +646,7 @@ async fn who_waits_is_listed_and_told_of() {
     );
 
     insert("carol", "4", "NULL").await;
-    told("another").await;
+    notified("another").await;
     let full = list(&database, "presence", true, None).await;
     let mut ids: Vec<i64> = full.iter().map(|watcher| watcher.id.signum()).collect();
     ids.sort_unstable();
@@ -655,11 +655,11 @@ async fn who_waits_is_listed_and_told_of() {
     database
         .by_hand("UPDATE watchers SET reason = 'timeout' WHERE status = 4")
         .await;
-    assert_eq!(owed(&database).await, [""; 0]);
+    assert_eq!(due(&database).await, [""; 0]);
     database
         .by_hand("UPDATE watchers SET status = 3 WHERE watcher_username = 'alice'")
         .await;
-    let since = told("one was decided about").await;
+    let since = notified("one was decided about").await;
     let decided = list(&database, "presence", false, since).await;
     let seen = |at: usize| (decided[at].id, decided[at].status, &*decided[at].event);
     assert_eq!(
@@ -670,16 +670,16 @@ async fn who_waits_is_listed_and_told_of() {
     database
         .by_hand("DELETE FROM watchers WHERE watcher_username = 'carol'")
         .await;
-    assert_eq!(told("one is gone").await, None, "in full");
+    assert_eq!(notified("one is gone").await, None, "in full");
     assert_eq!(list(&database, "presence", true, None).await, []);
 
-    // Who is given up on is told of in part, as long as its row stays; that it goes is nothing new.
+    // Who is given up on is shown in partial state, as long as its row stays; that it goes is nothing new.
     insert("dave", "4", "78").await;
-    told("a third").await;
+    notified("a third").await;
     database
         .by_hand("UPDATE watchers SET reason = 'giveup' WHERE watcher_username = 'dave'")
         .await;
-    let since = told("one is given up on").await;
+    let since = notified("one is given up on").await;
     assert!(since.is_some());
     let given_up = list(&database, "presence", false, since).await;
     // Beside one who was decided about a moment ago.
@@ -689,15 +689,15 @@ async fn who_waits_is_listed_and_told_of() {
     database
         .by_hand("UPDATE watchers SET status = 2, reason = '' WHERE watcher_username = 'dave'")
         .await;
-    assert!(told("it came back").await.is_some());
+    assert!(notified("it came back").await.is_some());
     database
         .by_hand(
             "UPDATE watchers SET status = 4, reason = 'giveup' WHERE watcher_username = 'dave'",
         )
         .await;
-    told("the end").await;
+    notified("the end").await;
     database.by_hand("DELETE FROM watchers").await;
-    assert_eq!(owed(&database).await, [""; 0]);
+    assert_eq!(due(&database).await, [""; 0]);
 }
 
 /// A document in pieces: each NOTIFY that was answered says where the next goes on; a SUBSCRIBE, a failure and a lost notifier begin anew.
@@ -745,7 +745,7 @@ async fn a_document_in_pieces_goes_on_where_it_was() {
         (last.told_to, last.partial_since),
         (Some(i64::MAX), first.partial_since)
     );
-    assert_eq!(owed(&database).await, [""; 0], "and that was all");
+    assert_eq!(due(&database).await, [""; 0], "and that was all");
 
     // A failure begins anew.
     judge(&last, AfterNotify::Retry { after_s: 0 }).await;
@@ -758,7 +758,7 @@ async fn a_document_in_pieces_goes_on_where_it_was() {
     let failures = "SELECT failures FROM active_watchers";
     assert_eq!(database.value::<i32>(failures).await, 1);
     let next_one = next().await;
-    // What is flagged meanwhile is owed more than the next piece.
+    // What is flagged meanwhile is to be sent more than the next piece.
     database
         .by_hand("UPDATE active_watchers SET updated = 0")
         .await;
@@ -852,9 +852,9 @@ async fn watchers_are_listed_from_anyone_on() {
     assert_eq!(part(Some(i64::MAX), None).await, [0; 0]);
 }
 
-/// Who ends while the list is told in pieces is not forgotten before the last of them.
+/// Who ends while the list is sent in pieces is not forgotten before the last of them.
 #[tokio::test]
-async fn an_end_between_two_pieces_is_told() {
+async fn an_end_between_two_pieces_is_shown() {
     let database = with_winfo_watcher().await;
     create(&database, &[subscription("bob", "c1")]).await;
     work(&database).await;
@@ -869,7 +869,7 @@ async fn an_end_between_two_pieces_is_told() {
     let subscription = database.store.subscription();
     let verdicts = [verdict(&begin, AfterNotify::More(rest))];
     subscription.settle_batch(&verdicts).await.unwrap();
-    // Its end is told to nobody by version, as if that had been settled between two pieces.
+    // Its end is shown to nobody by version, as if that had been settled between two pieces.
     database
         .by_hand("UPDATE active_watchers SET status = 3, ended = true, updated = -1, sweep_at = 1 WHERE callid = 'c1'")
         .await;

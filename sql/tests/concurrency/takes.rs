@@ -21,7 +21,7 @@ async fn take_never_waits_for_the_queue() {
 }
 
 /// The calls of dialogs that were taken, and the resources of which something was left behind.
-fn told(taken: &Taken) -> (Vec<&str>, &[usize]) {
+fn outcome(taken: &Taken) -> (Vec<&str>, &[usize]) {
     let calls = taken.dialogs.iter().map(|dialog| dialog.call_id.as_str());
     (calls.collect(), &taken.left_behind)
 }
@@ -36,10 +36,10 @@ async fn take_passes_by_a_dialog_that_somebody_holds_and_says_so() {
     .await;
     let subscription = store.subscription();
     let taken = subscription.take_free(A, &claimed, &[], 10).await.unwrap();
-    assert_eq!(told(&taken), (vec!["c1"], &[0][..]));
+    assert_eq!(outcome(&taken), (vec!["c1"], &[0][..]));
     commit(&lock).await;
     let taken = subscription.take_free(A, &claimed, &[], 10).await.unwrap();
-    assert_eq!(told(&taken), (vec!["c2"], &[][..]));
+    assert_eq!(outcome(&taken), (vec!["c2"], &[][..]));
 }
 
 /// Who was chosen counts against the limit, also when somebody holds the row: there may be more.
@@ -55,11 +55,11 @@ async fn a_take_that_its_limit_cut_says_so_whatever_it_left_behind() {
     let c1 = "SELECT 1 FROM active_watchers WHERE callid = 'c1' FOR UPDATE";
     let lock = open(&database, c1).await;
     let taken = subscription.take_free(A, &claimed, &[], 2).await.unwrap();
-    assert_eq!(told(&taken), (vec!["c2"], &[0][..]));
+    assert_eq!(outcome(&taken), (vec!["c2"], &[0][..]));
     assert!(taken.is_cut, "eve's was not even looked at");
     commit(&lock).await;
     let taken = subscription.take_free(A, &claimed, &[], 10).await.unwrap();
-    assert_eq!(told(&taken), (vec!["c1", "c3"], &[][..]));
+    assert_eq!(outcome(&taken), (vec!["c1", "c3"], &[][..]));
     assert!(!taken.is_cut);
 }
 
@@ -149,7 +149,7 @@ async fn what_somebody_holds_is_not_settled_away() {
         );
         commit(&lock).await;
         let taken = subscription.take_free(A, [offer()], &[], 10).await.unwrap();
-        assert_eq!(told(&taken), (vec!["c1", "c2"], &[][..]), "{way}");
+        assert_eq!(outcome(&taken), (vec!["c1", "c2"], &[][..]), "{way}");
         assert_eq!(store.queue().settle(A, &settled).await.unwrap(), [0]);
         assert_eq!(
             database.queue().await,
@@ -209,7 +209,7 @@ async fn a_subscribe_during_a_take_is_answered_after_it() {
     .await;
     let subscription = store.subscription();
     let taken = subscription.take_free(A, &claimed, &[], 10).await.unwrap();
-    assert_eq!(told(&taken), (vec!["c2"], &[0][..]));
+    assert_eq!(outcome(&taken), (vec!["c2"], &[0][..]));
     commit(&subscribe).await;
     // Its trigger pulled the resource forward for the holder.
     let again = store
@@ -218,7 +218,7 @@ async fn a_subscribe_during_a_take_is_answered_after_it() {
         .await
         .unwrap();
     let taken = subscription.take_free(A, &again, &[], 10).await.unwrap();
-    assert_eq!(told(&taken), (vec!["c1"], &[][..]));
+    assert_eq!(outcome(&taken), (vec!["c1"], &[][..]));
     let c1 = &taken.dialogs[0];
     assert_eq!(
         (c1.contact.as_str(), c1.remote_cseq, c1.target_version),
@@ -236,7 +236,7 @@ async fn an_ended_verdict_that_comes_first_is_respected() {
     .await;
     let subscription = store.subscription();
     let taken = subscription.take_free(A, &claimed, &[], 10).await.unwrap();
-    assert_eq!(told(&taken), (vec!["c2"], &[0][..]));
+    assert_eq!(outcome(&taken), (vec!["c2"], &[0][..]));
     commit(&verdict).await;
     let taken = subscription.take_free(A, &claimed, &[], 10).await.unwrap();
     assert_eq!(taken, Taken::default());
@@ -284,7 +284,7 @@ async fn verdicts_pass_by_what_somebody_holds() {
 // === settle and renew ===
 
 #[tokio::test]
-async fn what_commits_before_a_settle_can_lock_stays_owed() {
+async fn what_commits_before_a_settle_can_lock_stays_due() {
     let table = [
         (
             "UPDATE active_watchers SET updated = 0 WHERE callid = 'c1'",

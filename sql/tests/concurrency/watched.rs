@@ -20,10 +20,10 @@ async fn winfo_is_due(database: &Database) -> bool {
         .any(|row| row.starts_with("sip:bob@example.org presence.winfo state"))
 }
 
-/// Somebody begins to watch the watchers while another begins to watch: that one, or the trigger of that one, is told.
+/// Somebody begins to watch the watchers while another begins to watch: that one, or the trigger of that one, makes it due.
 #[tokio::test]
-async fn who_begins_to_watch_the_watchers_first_is_told_of_the_next() {
-    for (end, is_told) in [("COMMIT", true), ("ROLLBACK", false)] {
+async fn who_begins_to_watch_the_watchers_first_is_notified_of_the_next() {
+    for (end, is_notified) in [("COMMIT", true), ("ROLLBACK", false)] {
         let database = Database::new().await;
         let store = database.store.clone();
         let first = open(&database, &watch("presence.winfo")).await;
@@ -37,7 +37,7 @@ async fn who_begins_to_watch_the_watchers_first_is_told_of_the_next() {
         .await;
         first.batch_execute(end).await.unwrap();
         second.await.unwrap();
-        assert_eq!(winfo_is_due(&database).await, is_told, "after {end}");
+        assert_eq!(winfo_is_due(&database).await, is_notified, "after {end}");
     }
 }
 
@@ -55,7 +55,7 @@ async fn who_begins_to_watch_the_watchers_second_is_shown_the_first() {
         writer.subscription().create_batch(&[winfo]).await.unwrap()
     })
     .await;
-    // Nobody can be told before the first has ended, because the second is not there to be told.
+    // Nobody can be notified before the first has ended, because the second is not there to be notified.
     let claimed = store.queue().claim(A, &[], 10, LEASE, WAITN).await.unwrap();
     assert_eq!(claimed, []);
     commit(&first).await;
