@@ -17,7 +17,8 @@ use crate::packages;
 use crate::rpc::open;
 use crate::say;
 use crate::settings::Settings;
-use crate::status::{duration, set_aside_line};
+use crate::shown::{duration, printable};
+use crate::status::set_aside_line;
 
 /// A resource that has been due for this long is taken by no notifier.
 const LATE_S: f64 = 10.0;
@@ -270,18 +271,6 @@ fn input(row: &Publication) -> events::Publication<'_> {
     }
 }
 
-/// What phones sent must not steer the terminal that it is shown on.
-pub(crate) fn printable(text: &str) -> String {
-    let shown = |c: char| {
-        if c.is_control() && c != '\t' {
-            '\u{fffd}'
-        } else {
-            c
-        }
-    };
-    text.chars().map(shown).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -303,11 +292,6 @@ mod tests {
             assert_eq!(canonical(text, matching).unwrap(), expected);
         }
         assert!(canonical("alice", UriMatch::CaseSensitive).is_err());
-    }
-
-    #[test]
-    fn terminals_are_not_steered() {
-        assert_eq!(printable("a\u{1b}[2Jb\tc"), "a\u{fffd}[2Jb\tc");
     }
 
     #[test]

@@ -3,13 +3,12 @@
 //! Page by page, in the order of locks (presentity, active_watchers, watchers, xcap); a page is one batch. A second run finds the
 //! rows of the first, brings what has changed at Kamailio's since, and leaves alone what has become ours.
 
-mod convert;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
+use kamailio::{Converter, Unfit};
 use node::{Config, ConfigError, DatabaseUrl, Fault, Origin, TableName};
 use sql::{ImportOutcome, ImportedDecision, Store, StoreError, StoreOptions, Tables};
 
@@ -18,7 +17,6 @@ use crate::configuration::{Role, find_database, load, schema_fault, schema_setti
 use crate::progress::ProgressLine;
 use crate::settings::Settings;
 use crate::{packages, remark, runtime, say};
-use convert::Converter;
 
 /// Rows of a page: of those with bodies fewer, so that a page stays within some MiB.
 const DIALOGS: u32 = 500;
@@ -96,7 +94,10 @@ async fn import(
             .server_address
             .as_ref()
             .map(|uri| uri.as_str().to_owned()),
-        route: args.route.as_deref().map(convert::route).transpose()?,
+        route: match &args.route {
+            Some(uri) => Some(kamailio::route(uri).map_err(|fault| anyhow!("--route {fault}"))?),
+            None => None,
+        },
         notify: args.notify,
         cseq_gap: i64::from(args.cseq_gap),
     };
@@ -416,14 +417,14 @@ impl Tally {
         &mut self,
         table: &str,
         page: Vec<R>,
-        convert: impl Fn(R) -> (i64, Result<T, String>),
+        convert: impl Fn(R) -> (i64, Result<T, Unfit>),
     ) -> Vec<(i64, T)> {
         self.read += page.len() as u64;
         let mut rows = Vec::with_capacity(page.len());
         for row in page {
             match convert(row) {
                 (id, Ok(row)) => rows.push((id, row)),
-                (id, Err(reason)) => self.skip(table, id, &reason),
+                (id, Err(reason)) => self.skip(table, id, &reason.to_string()),
             }
         }
         rows

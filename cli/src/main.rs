@@ -21,6 +21,7 @@ mod rpc;
 mod run;
 mod serve;
 mod settings;
+mod shown;
 mod status;
 mod supervise;
 mod user;

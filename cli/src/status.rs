@@ -7,10 +7,10 @@ use sql::{Backlog, Failing, Part, Process, SetAside};
 
 use crate::arguments::StatusArgs;
 use crate::configuration::{Role, load};
-use crate::explain::printable;
 use crate::rpc::open;
 use crate::say;
 use crate::settings::Settings;
+use crate::shown::{duration, printable};
 
 /// A resource that has been due for this long is taken by no notifier. (A notifier looks ten times a second.)
 const LATE_S: f64 = 10.0;
@@ -164,16 +164,6 @@ fn complaints(
     found
 }
 
-/// `3.2 s`, `5 min`, `3 h`, `2 d`.
-pub(crate) fn duration(seconds: f64) -> String {
-    match seconds {
-        s if s < 60.0 => format!("{:.1} s", s.max(0.0)),
-        s if s < 5400.0 => format!("{:.0} min", s / 60.0),
-        s if s < 172_800.0 => format!("{:.0} h", s / 3600.0),
-        s => format!("{:.0} d", s / 86_400.0),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -270,18 +260,5 @@ mod tests {
             "set aside: sip:bob@example.org presence, subscription 7, for 5 min: take failed (P0001 no\u{fffd}[2J), \
              3 times so far, tried again in 4.0 s"
         );
-    }
-
-    #[test]
-    fn durations_are_short() {
-        for (seconds, shown) in [
-            (-1.0, "0.0 s"),
-            (3.21, "3.2 s"),
-            (300.0, "5 min"),
-            (7200.0, "2 h"),
-            (259_200.0, "3 d"),
-        ] {
-            assert_eq!(duration(seconds), shown);
-        }
     }
 }

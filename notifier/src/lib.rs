@@ -9,6 +9,7 @@
 //! `step/settle`; `engine` starts the steps, `ledger` keeps the books.
 
 mod decider;
+mod dialog_status;
 mod direct;
 mod engine;
 mod failure;

@@ -8,8 +8,8 @@
 //! Most is made before the dialogs are taken, so that it is known whom it shows something new ([`crate::seen`]). What could not be
 //! made of that is read and made afterwards.
 
+use crate::dialog_status::is_terminated;
 use crate::seen::digest;
-use crate::send::is_terminated;
 use crate::watchers::WatcherForms;
 use events::authorization::view::polite_block;
 use events::authorization::watcher_state::Shown;

@@ -4,6 +4,7 @@
 //! Nothing leaves from here: requests go back to the engine in batches, which sends those whose lease still holds. A dialog
 //! whose next hop needs a DNS answer or a connection waits for it alone; the rest of its batch doesn't.
 
+use crate::dialog_status::status;
 use crate::direct::{self, FlowDigest, GoneFlows};
 use crate::failure::{Ending, Standing};
 use crate::ledger::NotifyKey;
@@ -281,23 +282,9 @@ fn view<'a>(
     }
 }
 
-/// Whether the NOTIFY of this dialog is its last one.
-pub(crate) fn is_terminated(dialog: &TakenDialog) -> bool {
-    matches!(
-        status(dialog),
-        SubscriptionStatus::Terminated | SubscriptionStatus::Waiting
-    )
-}
-
 /// Subscription-State. RFC 6665 section 4.1.3: "expires" is what is left, by the database's clock.
 fn state_value(dialog: &TakenDialog) -> String {
     subscription_state(status(dialog), dialog.expires_s, &dialog.reason)
-}
-
-/// A number without meaning can only have been written by hand; the subscription is then as good as over.
-fn status(dialog: &TakenDialog) -> SubscriptionStatus {
-    SubscriptionStatus::from_code(i32::from(dialog.status))
-        .unwrap_or(SubscriptionStatus::Terminated)
 }
 
 fn numeric_address(uri: &Uri) -> Option<SocketAddr> {

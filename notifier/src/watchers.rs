@@ -9,6 +9,8 @@
 //! many for one NOTIFY, all is sent again; but not more often than every [`PIECE_INTERVAL_S`], so that a client that subscribes without end does not keep
 //! the presentity's phones busy.
 
+mod forms;
+
 use events::document::watcherinfo::WatcherRecord;
 use events::document::{Document, DocumentState};
 use events::package::EventPackage;
@@ -19,7 +21,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::render::View;
-use crate::send::is_terminated;
+use forms::Told;
+
+pub(crate) use forms::WatcherForms;
 
 /// The last of the pieces: what changed since the first.
 const CHANGES: i64 = i64::MAX;
@@ -39,21 +43,6 @@ pub(crate) struct Wanted {
     partial_since: Option<SystemTime>,
     /// By where they go on; since when something counts as changed, in the last of them.
     pieces: BTreeMap<i64, Option<SystemTime>>,
-}
-
-/// The forms of watcher information that dialogs are shown.
-#[derive(Debug, Default)]
-pub(crate) struct WatcherForms {
-    full: Option<Told>,
-    partial: Option<Told>,
-    pieces: HashMap<i64, Told>,
-}
-
-/// A document, and what is to be sent after it.
-#[derive(Debug)]
-struct Told {
-    document: Arc<Document>,
-    rest: Option<Rest>,
 }
 
 /// One form of a resource's watcher information.
@@ -247,30 +236,6 @@ impl Wanted {
             state,
             ..MergeInput::default()
         })
-    }
-}
-
-// === impl WatcherForms ===
-
-impl WatcherForms {
-    /// What a dialog is shown. The last NOTIFY of one cannot be followed by others: it shows nothing if it cannot show all.
-    pub(crate) fn document(&self, dialog: &TakenDialog) -> Option<Arc<Document>> {
-        let told = self.told(dialog)?;
-        let is_whole = told.rest.is_none() || !is_terminated(dialog);
-        is_whole.then(|| told.document.clone())
-    }
-
-    /// What is to be sent to a dialog after that.
-    pub(crate) fn rest(&self, dialog: &TakenDialog) -> Option<Rest> {
-        self.told(dialog)?.rest.filter(|_| !is_terminated(dialog))
-    }
-
-    fn told(&self, dialog: &TakenDialog) -> Option<&Told> {
-        match (dialog.told_to, dialog.partial_since) {
-            (Some(told_to), _) => self.pieces.get(&told_to),
-            (None, Some(_)) => self.partial.as_ref(),
-            (None, None) => self.full.as_ref(),
-        }
     }
 }
 

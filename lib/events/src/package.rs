@@ -31,7 +31,7 @@ use crate::document::{BodyFault, Document, xml};
 
 pub use all_options::{MaxDocument, PackageOptions, PresenceOptions, SingleBody};
 pub use bound::Merged;
-pub use input::{MergeInput, Publication};
+pub use input::{BodyNote, MergeInput, Publication};
 pub use options::{
     Accounts, DeclaredPackage, DialogOptions, FeatureEventOptions, Features, MergePolicy,
     MessageSummaryOptions, NeutralDocument, ReginfoOptions, SlaOptions, Within,
@@ -109,15 +109,6 @@ pub enum Echo {
     Sent,
     /// No: what the PUBLISH says of its sender is stored with it.
     Withheld,
-}
-
-/// What the database must know of a published body beyond its octets. Nothing, for most packages.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct BodyNote {
-    /// Keys of the dialogs that it calls terminated ([`MergeInput::ended`]).
-    pub ended: Vec<i64>,
-    /// `dialog;sla`: it has a dialog, so another phone's body without one does not replace it.
-    pub has_dialog: bool,
 }
 
 // === impl EventPackage ===

@@ -1,21 +1,26 @@
-//! Reads a Kamailio configuration and says it in ours.
+//! What a Kamailio is: its configuration said in ours, and the rows of its database made ours.
 //!
-//! Two steps. [`read`] follows the file as Kamailio's own scanner does (comments, `#!define`, `#!ifdef`, `#!subst`,
+//! A configuration takes two steps. [`read`] follows the file as Kamailio's own scanner does (comments, `#!define`, `#!ifdef`, `#!subst`,
 //! includes, both quote styles) and gives [`Settings`]: each module parameter and each listening address with its place.
 //! [`fn@translate`] turns those into our TOML and a [`Report`] of what was left out, and why.
 //!
 //! Pure: files and environment variables come through [`Surroundings`]. Routing blocks are passed over, never run. Work is
 //! linear in what is read: regular expressions are linear, and whatever multiplies text has a limit.
+//!
+//! A [`Converter`] takes rows one by one, and says of each that cannot be taken over why.
 
+mod convert;
 mod database;
 mod define;
 mod error;
 mod listen;
+mod literal;
 mod parse;
 mod report;
-mod route;
 mod scan;
+mod script_route;
 mod settings;
+mod shown;
 mod substitute;
 mod table;
 mod toml;
@@ -24,6 +29,7 @@ mod translate;
 use std::io;
 use std::path::Path;
 
+pub use convert::{Converter, NoProxy, Unfit, route};
 pub use error::{Fault, ReadError};
 pub use report::{Entry, Report, SettingOutcome};
 pub use settings::{Listening, Parameter, Place, Problem, Protocol, Route, Settings, Value};

@@ -8,8 +8,8 @@ use regex::bytes::{Regex, RegexBuilder};
 use crate::Surroundings;
 use crate::error::ReadError;
 use crate::listen;
-use crate::route;
 use crate::scan::{Kind, Scanner, Token};
+use crate::script_route;
 use crate::settings::{Parameter, Place, Route, Settings, Value};
 use crate::table;
 
@@ -73,7 +73,7 @@ impl<'a, 'b> Parser<'a, 'b> {
                 Kind::Mark(b'{') => self.depth += 1,
                 Kind::Mark(b'}') => self.depth = self.depth.saturating_sub(1),
                 Kind::Word(word) if self.depth == 0 => self.statement(word, &token.place)?,
-                Kind::Word(word) if route::FUNCTIONS.contains(&word.as_str()) => {
+                Kind::Word(word) if script_route::FUNCTIONS.contains(&word.as_str()) => {
                     if let Some(route) = self.settings.routes.last_mut() {
                         route.calls.insert(word.clone());
                     }
@@ -99,7 +99,7 @@ impl<'a, 'b> Parser<'a, 'b> {
                 }
             }
             "socket" if self.next_is(b'=')? => self.socket(),
-            kind if route::KINDS.contains(&kind) => self.route(kind, place),
+            kind if script_route::KINDS.contains(&kind) => self.route(kind, place),
             _ => Ok(()),
         }
     }

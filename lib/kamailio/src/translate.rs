@@ -1,18 +1,17 @@
 //! From Kamailio's settings to our configuration.
 
-use std::collections::{BTreeSet, HashMap};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+mod addresses;
 
-use crate::database;
+use std::collections::{BTreeSet, HashMap};
+
+use crate::literal::literal;
 use crate::report::{Entry, Report, SettingOutcome};
-use crate::route;
-use crate::settings::{Listening, Parameter, Place, Protocol, Settings, Value};
+use crate::script_route;
+use crate::settings::{Parameter, Place, Settings};
+use crate::shown::{shortened, shown};
 use crate::table::{self, Fate, Form};
 use crate::toml::{self, Line, Literal};
 
-/// Characters of a text that a report shows.
-const MAX_SHOWN: usize = 60;
-const SIP_PORT: u16 = 5060;
 const MAX_EXPIRES_DEFAULT: i64 = 3600;
 
 /// Our configuration, and what was left out of it.
@@ -106,8 +105,8 @@ impl Translator {
 
     fn routes(&mut self, settings: &Settings) {
         for found in &settings.routes {
-            let subject = shortened(&route::subject(found));
-            let sentence = route::sentence(found);
+            let subject = shortened(&script_route::subject(found));
+            let sentence = script_route::sentence(found);
             self.say(
                 SettingOutcome::Route,
                 Some(&found.place),
@@ -303,116 +302,6 @@ impl Translator {
         self.lines.push((line, place));
     }
 
-    // === addresses ===
-
-    fn listen(&mut self, settings: &Settings) {
-        let port = settings.port.as_ref().map_or(SIP_PORT, |(port, _)| *port);
-        let port = if port == 0 { SIP_PORT } else { port };
-        let mut addresses: Vec<(String, String)> = Vec::new();
-        let mut known = BTreeSet::new();
-        for listening in &settings.listen {
-            for address in self.addresses(listening, port) {
-                if known.insert(address.clone()) {
-                    addresses.push((address, listening.place.to_string()));
-                }
-            }
-        }
-        if settings.listen.is_empty() {
-            let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
-            let why = "no listen: Kamailio takes all addresses";
-            addresses.extend(["udp", "tcp"].map(|word| (format!("{word}:{any}"), why.to_owned())));
-            let sentence = format!(
-                "there is no listen line: as Kamailio does, all IPv4 addresses are taken, port {port}"
-            );
-            self.say(SettingOutcome::Note, None, "", &sentence);
-        } else if addresses.is_empty() {
-            let sentence = "no listen line could be converted: server.listen stays at 127.0.0.1";
-            self.say(SettingOutcome::Note, None, "", sentence);
-        }
-        for (alias, place) in &settings.aliases {
-            let subject = format!("alias = {}", shortened(alias));
-            let sentence =
-                "requests for any domain are answered here: the edge decides which ones come";
-            self.say(SettingOutcome::NoMeaning, Some(place), &subject, sentence);
-        }
-        if addresses.is_empty() {
-            return;
-        }
-        let place = settings
-            .listen
-            .first()
-            .map(|listening| listening.place.clone())
-            .or_else(|| settings.port.as_ref().map(|(_, place)| place.clone()));
-        let line = Line {
-            key: "server.listen",
-            value: Literal::List(addresses),
-            comments: Vec::new(),
-        };
-        let place = place.unwrap_or_else(|| Place {
-            file: settings.files.first().cloned().unwrap_or_else(|| "".into()),
-            line: 0,
-        });
-        self.lines.insert(0, (line, place));
-    }
-
-    /// The addresses of one `listen`, as our configuration writes them.
-    fn addresses(&mut self, listening: &Listening, port: u16) -> Vec<String> {
-        let place = Some(&listening.place);
-        let subject = format!("listen {}", shortened(&listening.host));
-        let words: &[&str] = match listening.protocol {
-            None => &["udp", "tcp"],
-            Some(Protocol::Udp) => &["udp"],
-            Some(Protocol::Tcp) => &["tcp"],
-            Some(Protocol::Tls | Protocol::WebSocket) => {
-                let sentence = "TLS and WebSocket are not supported yet: let the edge handle them";
-                self.say(SettingOutcome::NotYet, place, &subject, sentence);
-                return Vec::new();
-            }
-            Some(Protocol::Sctp) => {
-                let sentence = "SCTP is not supported: let the edge handle it";
-                self.say(SettingOutcome::NoMeaning, place, &subject, sentence);
-                return Vec::new();
-            }
-        };
-        let host = match listening.host.as_str() {
-            "*" => Ok(IpAddr::from(Ipv4Addr::UNSPECIFIED)),
-            host => host.parse::<IpAddr>(),
-        };
-        let Ok(host) = host else {
-            let sentence = "is an interface or a name: write its address into server.listen";
-            self.say(SettingOutcome::Wrong, place, &subject, sentence);
-            return Vec::new();
-        };
-        let port = listening.port.filter(|port| *port != 0).unwrap_or(port);
-        let address = SocketAddr::new(host, port);
-        self.say(
-            SettingOutcome::Taken,
-            place,
-            &format!("listen {address}"),
-            "server.listen",
-        );
-        let mut advertise = String::new();
-        if let Some(advertised) = &listening.advertised {
-            let of_address = |c: char| c.is_ascii_alphanumeric() || ".:[]-".contains(c);
-            if !advertised.is_empty()
-                && advertised.len() < 256
-                && advertised.chars().all(of_address)
-            {
-                advertise = format!(" advertise sip:{advertised}");
-            } else {
-                let sentence = format!(
-                    "advertise {} is not an address: write the address for phones' refreshes behind the listener in server.listen",
-                    shortened(advertised)
-                );
-                self.say(SettingOutcome::Wrong, place, &subject, &sentence);
-            }
-        }
-        words
-            .iter()
-            .map(|word| format!("{word}:{address}{advertise}"))
-            .collect()
-    }
-
     fn finish(mut self, settings: &Settings) -> Translation {
         self.lines
             .sort_by_key(|(line, _)| (line.key != "server.listen", table::order(line.key)));
@@ -434,184 +323,4 @@ impl Translator {
             },
         }
     }
-}
-
-/// The value as our configuration takes it, or what is wrong with it.
-fn literal(value: &Value, form: Form) -> Result<Literal, String> {
-    let number = |min: i64, max: i64| match value.number() {
-        Some(number) if (min..=max).contains(&number) => Ok(Literal::Number(number)),
-        Some(_) => Err(format!("must be {min} to {max}")),
-        None => Err("must be a number".to_owned()),
-    };
-    let text = value.text();
-    match form {
-        Form::Number(min, max) => number(min, max),
-        Form::Flag => number(0, 1).map_err(|_| "must be 0 or 1".to_owned()),
-        Form::Text => Ok(Literal::Text(text)),
-        Form::Xavp => fitting(
-            text,
-            is_xavp_name,
-            "must be a name of letters, digits and _ that is not a Lua keyword",
-        ),
-        Form::Element => fitting(
-            text,
-            is_element_name,
-            "must be the name of an element, without prefix",
-        ),
-        Form::Reason => fitting(
-            text,
-            is_reason,
-            "must be a reason, optionally with parameters, such as probation;retry-after=30",
-        ),
-        Form::Columns => columns(text),
-        Form::Table => table_name(text),
-        Form::Facility => facility(&text),
-        Form::Database => database::translate(&text).map(Literal::Text),
-        Form::SipUri => {
-            let clean = |text: &str| {
-                !text.is_empty()
-                    && text
-                        .bytes()
-                        .all(|byte| byte.is_ascii_graphic() && !b"<>\"".contains(&byte))
-            };
-            let host = text
-                .strip_prefix("sip:")
-                .or_else(|| text.strip_prefix("sips:"));
-            match host {
-                Some(host) if clean(host) => Ok(Literal::Text(text)),
-                _ => Err("must be a SIP URI, such as sip:10.0.0.1:5060".to_owned()),
-            }
-        }
-    }
-}
-
-fn fitting(text: String, fits: fn(&str) -> bool, wanted: &str) -> Result<Literal, String> {
-    match fits(&text) {
-        true => Ok(Literal::Text(text)),
-        false => Err(wanted.to_owned()),
-    }
-}
-
-/// What a script can write as `xavp.<name>`.
-fn is_xavp_name(text: &str) -> bool {
-    const LUA: [&str; 22] = [
-        "and", "break", "do", "else", "elseif", "end", "false", "for", "function", "goto", "if",
-        "in", "local", "nil", "not", "or", "repeat", "return", "then", "true", "until", "while",
-    ];
-    let of_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    !text.starts_with(|first: char| first.is_ascii_digit())
-        && !LUA.contains(&text)
-        && text.bytes().all(of_word)
-}
-
-/// The local name of an element.
-fn is_element_name(text: &str) -> bool {
-    text.starts_with(|first: char| first.is_alphabetic() || first == '_')
-        && text
-            .chars()
-            .all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))
-}
-
-/// RFC 6665 section 8.4.
-fn is_reason(text: &str) -> bool {
-    let of_token = |byte: u8| byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&byte);
-    let is_token = |text: &str| !text.is_empty() && text.bytes().all(of_token);
-    let mut parts = text.split(';');
-    parts.next().is_some_and(is_token)
-        && parts.all(|parameter| {
-            parameter
-                .split_once('=')
-                .is_some_and(|(name, value)| is_token(name) && is_token(value))
-        })
-}
-
-/// What our `retrieve_order_by` takes; Kamailio pastes any text into its SQL.
-fn columns(text: String) -> Result<Literal, String> {
-    const KNOWN: [&str; 6] = [
-        "priority",
-        "received_time",
-        "expires",
-        "id",
-        "etag",
-        "sender",
-    ];
-    let fits = |part: &str| {
-        let lower = part.to_ascii_lowercase();
-        let words: Vec<&str> = lower.split_ascii_whitespace().collect();
-        matches!(words.as_slice(), [column] | [column, "asc" | "desc"] if KNOWN.contains(column))
-    };
-    match text.split(',').all(fits) {
-        true => Ok(Literal::Text(text)),
-        false => Err(format!(
-            "must be columns, each of {}, with asc or desc, separated by commas",
-            KNOWN.join(", ")
-        )),
-    }
-}
-
-/// Kamailio writes the name into its SQL as it is, where PostgreSQL reads it in lower case.
-fn table_name(text: String) -> Result<Literal, String> {
-    let is_identifier = |part: &str| {
-        let of_word = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
-        part.len() <= 63
-            && part.bytes().next().is_some_and(of_word)
-            && part
-                .bytes()
-                .all(|byte| of_word(byte) || byte.is_ascii_digit())
-    };
-    let parts: Vec<&str> = text.split('.').collect();
-    match parts.len() <= 2 && parts.into_iter().all(is_identifier) {
-        true => Ok(Literal::Text(text.to_ascii_lowercase())),
-        false => Err("must be the name of a table, or of a schema and a table".to_owned()),
-    }
-}
-
-/// syslog(3)'s names.
-fn facility(text: &str) -> Result<Literal, String> {
-    const NAMES: [&str; 12] = [
-        "KERN", "USER", "MAIL", "DAEMON", "AUTH", "SYSLOG", "LPR", "NEWS", "UUCP", "CRON",
-        "AUTHPRIV", "FTP",
-    ];
-    let name = text.strip_prefix("LOG_").unwrap_or_default();
-    let is_local = || {
-        name.strip_prefix("LOCAL")
-            .is_some_and(|number| matches!(number.as_bytes(), [b'0'..=b'7']))
-    };
-    match NAMES.contains(&name) || is_local() {
-        true => Ok(Literal::Text(text.to_owned())),
-        false => Err(
-            "must be a facility, LOG_LOCAL0 to LOG_LOCAL7 or another one of syslog(3)".to_owned(),
-        ),
-    }
-}
-
-/// `module name = value`, without what may be secret.
-fn shown(parameter: &Parameter) -> String {
-    let Parameter {
-        module,
-        name,
-        value,
-        ..
-    } = parameter;
-    let (module, name) = (shortened(module), shortened(name));
-    match value {
-        Value::Number(number) => format!("{module} {name} = {number}"),
-        Value::Text(text) if text.contains("://") || name.contains("url") => {
-            format!("{module} {name}")
-        }
-        Value::Text(text) => format!("{module} {name} = \"{}\"", shortened(text)),
-    }
-}
-
-/// On one line, and not for ever.
-fn shortened(text: &str) -> String {
-    let mut shown: String = text
-        .chars()
-        .take(MAX_SHOWN)
-        .flat_map(char::escape_debug)
-        .collect();
-    if text.chars().nth(MAX_SHOWN).is_some() {
-        shown.push('…');
-    }
-    shown
 }

@@ -4,7 +4,7 @@
 
 use crate::bound::{self, AddressBound};
 use crate::uri::{hex, is_unreserved};
-use crate::{Host, ParseError, Scheme, StatusCode, Uri};
+use crate::{Host, ParseError, Scheme, StatusCode, Uri, enclosed_uri};
 use std::borrow::Cow;
 use std::fmt;
 
@@ -73,6 +73,17 @@ impl Aor {
     /// `sip:user@domain`, `sip:domain` or `tel:number`.
     pub fn uri(&self) -> String {
         self.to_string()
+    }
+}
+
+/// Refuses the URI of a person with a user or a domain that is too long. What is no such URI at all is for others to judge.
+///
+/// # Errors
+/// A reason phrase.
+pub fn check_uri(text: &str) -> Result<(), &'static str> {
+    match Uri::parse(enclosed_uri(text)).and_then(|uri| Aor::from_uri(&uri, false)) {
+        Err(fault) if bound::URI.is_exceeded(&fault) => Err(fault.reason),
+        _ => Ok(()),
     }
 }
 

@@ -4,7 +4,9 @@
 //! constraints (`schema/migrations/V2__bounds.sql`), so a value that passes here is one that they take; a test of crate `sql`
 //! compares both. What is longer is refused, not cut: half a name is another name.
 
-use crate::{Aor, ParseError, StatusCode, Uri, enclosed_uri};
+use crate::{ParseError, StatusCode};
+
+pub use crate::aor::check_uri;
 
 /// The longest that a value may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,17 +137,6 @@ impl Bound {
         } else {
             Err(self.reason)
         }
-    }
-}
-
-/// Refuses the URI of a person with a user or a domain that is too long. What is no such URI at all is for others to judge.
-///
-/// # Errors
-/// A reason phrase.
-pub fn check_uri(text: &str) -> Result<(), &'static str> {
-    match Uri::parse(enclosed_uri(text)).and_then(|uri| Aor::from_uri(&uri, false)) {
-        Err(fault) if URI.is_exceeded(&fault) => Err(fault.reason),
-        _ => Ok(()),
     }
 }
 

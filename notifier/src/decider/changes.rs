@@ -259,7 +259,7 @@ fn decided_dialog(
 fn row_before(status: SubscriptionStatus, view: &str) -> DecisionRow {
     let (reason, view) = match Shown::decode(view) {
         Shown::Unavailable => (
-            events::authorization::auth_status::POLITE_BLOCK,
+            events::authorization::watcher_state::POLITE_BLOCK,
             View::nothing().encode(),
         ),
         Shown::NoBody => ("", View::nothing().encode()),

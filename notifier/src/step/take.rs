@@ -4,10 +4,11 @@ mod reading;
 mod taking;
 
 use super::{Fault, Running, begin};
+use crate::dialog_status::is_terminated;
 use crate::engine::{Engine, Held};
 use crate::failure::{Ending, Standing};
 use crate::ledger::Guard;
-use crate::send::{Draft, Notify, is_terminated};
+use crate::send::{Draft, Notify};
 use reading::Reading;
 use sql::{Resource, Rest, TakenDialog};
 use std::collections::HashSet;

@@ -7,10 +7,8 @@ use super::evaluate::{Rules, decide};
 use super::identity::Watcher;
 use super::reevaluation::Ground;
 use super::ruleset::SubHandling;
+use super::watcher_state::POLITE_BLOCK;
 use crate::notification::SubscriptionStatus;
-
-/// The reason by which a politely blocked watcher is told from an active one in column `watchers.reason`.
-pub const POLITE_BLOCK: &str = "polite-block";
 
 /// What table `watchers` has of a watcher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,12 +8,14 @@
 //! What watcher information says led to a status is not said here: a trigger writes it down with each change of status, whoever makes
 //! it (`active_watchers.status_event`).
 
-use super::auth_status::POLITE_BLOCK;
 use super::evaluate::{Basis, Decision};
 use super::ruleset::SubHandling;
 use super::view::View;
 use crate::document::watcherinfo::WatcherEvent;
 use crate::notification::SubscriptionStatus;
+
+/// The reason by which a politely blocked watcher is told from an active one in column `watchers.reason`.
+pub const POLITE_BLOCK: &str = "polite-block";
 
 /// A decision as a row of `watchers` keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

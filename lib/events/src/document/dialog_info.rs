@@ -17,14 +17,7 @@ use super::{BodyFault, Document, xml};
 use crate::package::{BodyNote, DialogOptions, MergeInput, Publication, Publisher};
 use identity::{Identity, Said, Survivors};
 
-/// The end of a dialog that is remembered although no body says it any more ([`MergeInput::ended`]).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ended {
-    /// One of the keys that [`note`] gave for the body that said so.
-    pub key: i64,
-    /// When that body came, epoch microsecond.
-    pub at_us: i64,
-}
+pub use crate::package::input::Ended;
 
 /// The media type of dialog information.
 pub const CONTENT_TYPE: &str = "application/dialog-info+xml";

@@ -1,6 +1,5 @@
-//! What a document is made of: the rows of one resource, and the time.
+//! What a document is made of: the rows of one resource, and the time. What is stored of a body so that it can be.
 
-use crate::document::dialog_info::Ended;
 use crate::document::watcherinfo::WatcherRecord;
 use crate::document::{DocumentState, PublishedBody};
 
@@ -45,6 +44,24 @@ pub struct Publication<'a> {
     pub expires: i64,
     /// Column `priority`.
     pub priority: i64,
+}
+
+/// The end of a dialog that is remembered although no body says it any more ([`MergeInput::ended`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// One of the keys that [`note`](crate::document::dialog_info::note) gave for the body that said so.
+    pub key: i64,
+    /// When that body came, epoch microsecond.
+    pub at_us: i64,
+}
+
+/// What the database must know of a published body beyond its octets. Nothing, for most packages.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BodyNote {
+    /// Keys of the dialogs that it calls terminated ([`MergeInput::ended`]).
+    pub ended: Vec<i64>,
+    /// `dialog;sla`: it has a dialog, so another phone's body without one does not replace it.
+    pub has_dialog: bool,
 }
 
 impl<'a> Publication<'a> {

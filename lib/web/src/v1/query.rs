@@ -6,8 +6,10 @@ use sip::bound;
 use utoipa::IntoParams;
 
 use super::target::decoded;
-use super::watchers::LARGEST_PAGE;
 use crate::problem::Problem;
+
+/// Most rows of a page.
+const LARGEST_PAGE: u32 = 10_000;
 
 /// A request that has no parameters.
 pub(crate) struct NoQuery;

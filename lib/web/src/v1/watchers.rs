@@ -18,9 +18,8 @@ use crate::description::{BadRequest, Guarded, MethodNotAllowed, NotAcceptable, N
 use crate::problem::Problem;
 use crate::reply::{self, Reply};
 
-/// Rows of a page that is not asked for with a limit, and most rows of one.
+/// Rows of a page that is not asked for with a limit.
 const PAGE: u32 = 1000;
-pub(super) const LARGEST_PAGE: u32 = 10_000;
 
 #[derive(Debug, Serialize, ToSchema)]
 struct WatcherPage<'r> {
