@@ -31,7 +31,7 @@ use decider::Decider;
 use engine::{Engine, Inputs};
 use events::Registry;
 use failure::FailurePolicy;
-use net::{Client, Endpoint, EndpointOptions, Incoming, ListenAddr, Resolver};
+use net::{Client, Destinations, Endpoint, EndpointOptions, Incoming, ListenAddr, Resolver};
 use notify_log::NotifyLog;
 use seen::Manner;
 use send::Sender;
@@ -147,7 +147,7 @@ pub async fn run(
         transport: sip::Transport::Udp,
         addr: config.notifier.listen.addr,
     });
-    let (endpoint, incoming) = bind(listen).await?;
+    let (endpoint, incoming) = bind(listen, options(&config)).await?;
     let address = endpoint
         .local_addrs()
         .first()
@@ -224,8 +224,11 @@ pub async fn run(
 
 /// Opens the sockets. An address that stands for all, stands for all of both families; where the system has only one, that is not a reason
 /// not to start.
-async fn bind(listen: ListenAddr) -> Result<(Endpoint, Incoming), net::BindError> {
-    let (limits, options) = (Limits::default(), EndpointOptions::default());
+async fn bind(
+    listen: ListenAddr,
+    options: EndpointOptions,
+) -> Result<(Endpoint, Incoming), net::BindError> {
+    let limits = Limits::default();
     if listen.addr.ip().is_unspecified() {
         let other: IpAddr = match listen.addr.ip() {
             IpAddr::V4(_) => Ipv6Addr::UNSPECIFIED.into(),
@@ -243,6 +246,16 @@ async fn bind(listen: ListenAddr) -> Result<(Endpoint, Incoming), net::BindError
         }
     }
     Endpoint::bind(&[listen], limits, options).await
+}
+
+fn options(config: &node::Config) -> EndpointOptions {
+    EndpointOptions {
+        destinations: match config.outbound_networks() {
+            Some(networks) => Destinations::only_public_and(networks),
+            None => Destinations::anywhere(),
+        },
+        ..EndpointOptions::default()
+    }
 }
 
 fn connect(config: &node::Config) -> Result<Store, RunError> {

@@ -20,7 +20,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use events::{DecidedBy, MinExpiresAction, Policy, Priority, Registry, SameSubscriber};
-use net::{Endpoint, EndpointOptions, Incoming, ListenAddr};
+use net::{Destinations, Endpoint, EndpointOptions, Incoming, ListenAddr};
 use node::{Config, Hangups, Shutdown};
 use sip::{Limits, Transport};
 use sql::{NewNode, NodeRow, Store, StoreError, StoreOptions};
@@ -109,6 +109,10 @@ pub async fn run(
     let options = EndpointOptions {
         // Last, if it is one of their own.
         reserved_for: (listeners.len() > config.server.listen.len()).then(|| listeners.len() - 1),
+        destinations: match config.outbound_networks() {
+            Some(networks) => Destinations::only_public_and(networks),
+            None => Destinations::anywhere(),
+        },
         ..EndpointOptions::default()
     };
     let (endpoint, incoming) = Endpoint::bind(&listeners, limits, options).await?;

@@ -18,6 +18,7 @@ mod isolation;
 mod keys;
 mod load;
 mod operator;
+mod outbound;
 mod packages;
 mod parameters;
 mod process;

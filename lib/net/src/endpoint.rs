@@ -24,7 +24,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tokio_util::task::TaskTracker;
 
-use crate::{FlowGone, FlowKey, ListenAddr, Packet};
+use crate::{Destinations, FlowGone, FlowKey, ListenAddr, Packet};
 pub use datagram_socket::DatagramSocket;
 use no_tcp::NoTcp;
 use refusal::Refusals;
@@ -49,6 +49,8 @@ pub struct EndpointOptions {
     /// A TCP listener, by its place in what [`Endpoint::bind`] was given, that takes [`RESERVED_CONNECTIONS`] more than that: strangers who fill the table at
     /// the others do not keep out whoever comes there.
     pub reserved_for: Option<usize>,
+    /// Where requests of a [`crate::Client`] may go, and what may be connected to.
+    pub destinations: Destinations,
     /// How long an outgoing TCP connection may take to open.
     pub connect_timeout: Duration,
     /// How long a peer may take from the first byte of a message to its last.
@@ -79,6 +81,7 @@ impl Default for EndpointOptions {
             shared_queue_bytes: 64 << 20,
             max_connections: 20_000,
             reserved_for: None,
+            destinations: Destinations::anywhere(),
             connect_timeout: Duration::from_secs(4),
             message_timeout: Duration::from_secs(10),
             first_message_timeout: Duration::from_secs(30),
@@ -155,6 +158,7 @@ struct Shared {
     no_tcp: NoTcp,
     refusals: Arc<Refusals>,
     source_ips: SourceIps,
+    destinations: Destinations,
     instance: u64,
     closing: CancellationToken,
     tasks: TaskTracker,
@@ -230,6 +234,7 @@ impl Endpoint {
             });
         }
         let udp_queue_count = options.udp_queue_count;
+        let destinations = options.destinations.clone();
         let tcp = TcpTable::new(
             limits,
             options,
@@ -266,6 +271,7 @@ impl Endpoint {
             no_tcp: NoTcp::default(),
             refusals,
             source_ips: SourceIps::default(),
+            destinations,
             instance: rand::random(),
             closing,
             tasks,
@@ -346,11 +352,19 @@ impl Endpoint {
         self.shared.tcp.send_to_many(to, bytes)
     }
 
+    /// Whether a request may be sent to `address` that is not for a flow ([`EndpointOptions::destinations`]).
+    pub fn may_send_to(&self, address: IpAddr) -> bool {
+        self.shared.destinations.allows(address)
+    }
+
     /// A connection to `to`: one that is open already, or a new one. Several callers at once share one attempt.
     ///
     /// # Errors
-    /// Refused, unreachable, timed out, or too many connections.
+    /// Refused, unreachable, timed out, too many connections, or not a destination of ours (`PermissionDenied`): not a packet is sent then.
     pub async fn connect_tcp(&self, to: SocketAddr) -> io::Result<FlowKey> {
+        if !self.may_send_to(to.ip()) {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
         Arc::clone(&self.shared.tcp).connect(to).await
     }
 
@@ -361,7 +375,7 @@ impl Endpoint {
         if let Some(flow) = self.open_tcp(to) {
             return Some(flow);
         }
-        if self.shared.no_tcp.has(to) {
+        if !self.may_take_tcp(to) {
             return None;
         }
         let connecting = tokio::time::timeout(no_tcp::PATIENCE, self.connect_tcp(to));
@@ -379,7 +393,7 @@ impl Endpoint {
 
     /// Whether it is worth while to try TCP with a peer that is spoken to by UDP.
     pub fn may_take_tcp(&self, peer: SocketAddr) -> bool {
-        !self.shared.no_tcp.has(peer)
+        self.may_send_to(peer.ip()) && !self.shared.no_tcp.has(peer)
     }
 
     /// The datagrams that the kernel refuses to send from now on. `None`: somebody has them already.

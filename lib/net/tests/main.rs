@@ -8,6 +8,7 @@
 )]
 
 mod client;
+mod destinations;
 mod endpoint;
 mod resolver;
 mod wire;

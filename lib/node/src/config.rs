@@ -7,6 +7,7 @@ mod advice;
 mod foreign;
 mod load;
 mod log_line;
+mod outbound;
 mod package;
 mod secret;
 mod table_name;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub use load::{ConfigError, Fault, Origin};
 pub use log_line::{Facility, LocalLevel};
+pub use outbound::OutboundConfig;
 pub use package::{
     ConferenceConfig, DeclaredPackage, DialogConfig, FeatureEventConfig, MessageSummaryConfig,
     PackagesConfig, ProfileConfig, ReginfoConfig, SlaConfig, XcapDiffConfig,
@@ -43,6 +45,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// The sender of NOTIFYs.
     pub notifier: NotifierConfig,
+    /// Where NOTIFYs may go.
+    pub outbound: OutboundConfig,
     /// The routing script.
     pub script: ScriptConfig,
     /// How to use the database; which one is `presence.db_url`.

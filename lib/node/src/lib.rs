@@ -12,8 +12,8 @@ pub use config::{
     Accounts, ConferenceConfig, Config, ConfigError, DatabaseConfig, DatabaseUrl, DeclaredPackage,
     DefaultPolicy, DialogConfig, Facility, Fault, FeatureEventConfig, Features, HttpConfig, Listen,
     Listener, LocalLevel, LogConfig, LogFormat, LogLevel, MergePolicy, MessageSummaryConfig,
-    MinExpiresAction, NeutralDocument, NotifierConfig, Origin, PackagesConfig, Period,
-    PresenceConfig, ProfileConfig, ReginfoConfig, SameSubscriber, ScriptConfig, ScriptFile,
+    MinExpiresAction, NeutralDocument, NotifierConfig, Origin, OutboundConfig, PackagesConfig,
+    Period, PresenceConfig, ProfileConfig, ReginfoConfig, SameSubscriber, ScriptConfig, ScriptFile,
     ServerAddress, ServerConfig, SlaConfig, TableName, Token, Transport, UriMatch, WatcherUri,
     Within, XcapDiffConfig,
 };

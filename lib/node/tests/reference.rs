@@ -11,6 +11,7 @@ use toml::{Table, Value};
 
 const SOURCE: &str = concat!(
     include_str!("../src/config.rs"),
+    include_str!("../src/config/outbound.rs"),
     include_str!("../src/config/package.rs")
 );
 
