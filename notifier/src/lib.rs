@@ -251,9 +251,23 @@ async fn bind(
 fn options(config: &node::Config) -> EndpointOptions {
     EndpointOptions {
         destinations: match config.outbound_networks() {
-            Some(networks) => Destinations::only_public_and(networks),
-            None => Destinations::anywhere(),
+            Some(networks) => {
+                tracing::info!(
+                    ?networks,
+                    "NOTIFYs go to public addresses, to these networks, and down flows"
+                );
+                Destinations::only_public_and(networks)
+            }
+            None => {
+                tracing::info!(
+                    "NOTIFYs go anywhere, because server.listen has loopback addresses only"
+                );
+                Destinations::anywhere()
+            }
         },
+        connect_timeout: config.notifier.connect_timeout_ms.milliseconds(),
+        max_connections_out: config.notifier.max_connections.usize(),
+        max_connections_to_target: config.notifier.max_connections_per_target.usize(),
         ..EndpointOptions::default()
     }
 }

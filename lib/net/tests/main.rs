@@ -8,6 +8,7 @@
 )]
 
 mod client;
+mod crowd;
 mod destinations;
 mod endpoint;
 mod resolver;

@@ -125,6 +125,27 @@ pub struct ServerConfig {
     ///
     /// Unit: milliseconds. Default: `8000`. Range: 100 to 30000.
     pub request_deadline_ms: Within<100, 30_000>,
+    /// TCP connections that others may hold open to this process. For one more, one is closed that is not in use: first
+    /// the oldest that has not sent a whole request within its first second, then the one that was used longest ago;
+    /// keep-alives are no use. Connections of notifiers are not counted. Whatever is set, connections take at most
+    /// half of the file descriptors that the process may open. 0: no other limit.
+    ///
+    /// Unit: connections. Default: `20000`. Range: 0 to 1000000.
+    pub max_connections: Within<0, 1_000_000>,
+    /// The same for one address (IPv6: one /64). The default is more than there are phones in an office behind one NAT,
+    /// and a twentieth of all. 0: no limit.
+    ///
+    /// Unit: connections. Default: `1000`. Range: 0 to 1000000.
+    pub max_connections_per_source: Within<0, 1_000_000>,
+    /// How long a new TCP connection may take to send its first whole request. A keep-alive is no request.
+    ///
+    /// Unit: seconds. Default: `10`. Range: 1 to 3600.
+    pub first_request_s: Within<1, 3600>,
+    /// How long nothing at all may come on a TCP connection, not even a keep-alive. A phone behind NAT that is silent for
+    /// longer cannot be notified any more, so this should be longer than `presence.max_expires`. 0: for ever.
+    ///
+    /// Unit: seconds. Default: `7200`. Range: 0 to 1000000.
+    pub idle_s: Within<0, 1_000_000>,
 }
 
 /// `[http]`: the HTTP interface of the server process for operators and their programs: JSON-RPC 2.0 at `/RPC`, presentities below
@@ -181,6 +202,21 @@ pub struct NotifierConfig {
     ///
     /// Unit: failures. Default: `10`. Range: 1 to 1000.
     pub retry_give_up: Within<1, 1000>,
+    /// TCP connections that this process opens to phones and proxies. For one more, the one is closed that was used
+    /// longest ago and waits for no answer. Connections to servers are not counted. Whatever is set, these take at most a
+    /// quarter of the file descriptors that the process may open. 0: no other limit.
+    ///
+    /// Unit: connections. Default: `10000`. Range: 0 to 1000000.
+    pub max_connections: Within<0, 1_000_000>,
+    /// The same to one address (IPv6: one /64), whatever the port. An edge proxy takes one for each of its ports. 0: no
+    /// limit.
+    ///
+    /// Unit: connections. Default: `100`. Range: 0 to 1000000.
+    pub max_connections_per_target: Within<0, 1_000_000>,
+    /// How long a connection may take to open.
+    ///
+    /// Unit: milliseconds. Default: `4000`. Range: 100 to 30000.
+    pub connect_timeout_ms: Within<100, 30_000>,
 }
 
 /// `[script]`: the routing script in Lua, which decides about requests and sees the answers to NOTIFYs (docs/SCRIPT.md). Servers
@@ -503,6 +539,10 @@ impl Default for ServerConfig {
             batch_size: const { Within::of(64) },
             backlog: const { Within::of(10_000) },
             request_deadline_ms: const { Within::of(8000) },
+            max_connections: const { Within::of(20_000) },
+            max_connections_per_source: const { Within::of(1000) },
+            first_request_s: const { Within::of(10) },
+            idle_s: const { Within::of(7200) },
         }
     }
 }
@@ -519,6 +559,9 @@ impl Default for NotifierConfig {
             retry_min_s: const { Within::of(2) },
             retry_max_s: const { Within::of(60) },
             retry_give_up: const { Within::of(10) },
+            max_connections: const { Within::of(10_000) },
+            max_connections_per_target: const { Within::of(100) },
+            connect_timeout_ms: const { Within::of(4000) },
         }
     }
 }

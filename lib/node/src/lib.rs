@@ -3,6 +3,7 @@
 //! Nothing here knows SIP or SQL.
 
 pub mod config;
+mod descriptors;
 mod hangup;
 mod log;
 mod shutdown;
@@ -17,6 +18,7 @@ pub use config::{
     ServerAddress, ServerConfig, SlaConfig, TableName, Token, Transport, UriMatch, WatcherUri,
     Within, XcapDiffConfig,
 };
+pub use descriptors::raise_open_files;
 pub use hangup::Hangups;
 pub use log::init_log;
 pub use shutdown::Shutdown;
