@@ -45,6 +45,7 @@ fn start(task: Task, settings: &Settings, args: &NodeArgs) -> anyhow::Result<Exi
         (false, Task::Notifier) => load(settings, Role::Notifier)?,
     };
     node::init_log(&config.log);
+    node::raise_open_files();
     config
         .remarks
         .iter()

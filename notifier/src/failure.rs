@@ -12,7 +12,9 @@
 //! only what that documentation names ends a subscription (404, 481; 408 and silence by `timeout_rm_subs`). All the rest is tried again, for
 //! as long as the subscription lives. docs/OPERATIONS.md has the table for operators.
 
+use net::Unreachable;
 use sql::{AfterNotify, Rest};
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// How a NOTIFY ended.
@@ -31,6 +33,8 @@ pub(crate) enum Ending {
     TooLong { octets: usize },
     /// Too much waits to be sent to the server of its flow. It says nothing about the flow.
     Busy,
+    /// The destination policy refuses the only addresses that it could go to, this one first. Nothing was sent.
+    Refused { address: IpAddr },
     /// Its Contact, Route or addresses can't be made into a request. It never will be.
     Unsendable,
     /// Needed no NOTIFY.
@@ -49,6 +53,19 @@ impl Ending {
     }
 }
 
+impl From<&Unreachable> for Ending {
+    fn from(reason: &Unreachable) -> Ending {
+        match reason {
+            Unreachable::TooLong { octets } => Ending::TooLong { octets: *octets },
+            Unreachable::Busy => Ending::Busy,
+            Unreachable::Refused(address) => Ending::Refused { address: *address },
+            Unreachable::Io(_) | Unreachable::FlowGone | Unreachable::NoSocket => {
+                Ending::Unreachable
+            }
+        }
+    }
+}
+
 impl Ending {
     /// The failure in words, for operators.
     pub(crate) fn in_words(self) -> String {
@@ -63,6 +80,7 @@ impl Ending {
                 format!("message too long: {} octets", grouped(octets))
             }
             Ending::Busy => "too much waited to be sent to its server".to_owned(),
+            Ending::Refused { address } => Unreachable::Refused(address).to_string(),
             Ending::Unsendable => "cannot be made".to_owned(),
             Ending::Skipped => String::new(),
             Ending::Interrupted => "the notifier stopped".to_owned(),
@@ -139,6 +157,10 @@ impl FailurePolicy {
             Ending::TimedOut | Ending::Unreachable | Ending::TooLong { .. } | Ending::Busy => {
                 retry(0)
             }
+            // Only another configuration, or another address behind the name, changes that.
+            Ending::Refused { .. } => {
+                retry(u32::try_from(self.retry_max.as_secs()).unwrap_or(u32::MAX))
+            }
             Ending::Answered {
                 status,
                 retry_after_s,
@@ -188,6 +210,10 @@ mod tests {
         give_up: 10,
     };
 
+    const REFUSED: Ending = Ending::Refused {
+        address: IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
+    };
+
     fn answered(status: u16) -> Ending {
         Ending::Answered {
             status,
@@ -233,6 +259,8 @@ mod tests {
             (POLICY, answered(513), 30, retry(60)),
             (POLICY, Ending::Busy, 0, retry(2)),
             (POLICY, Ending::Busy, 30, retry(60)),
+            (POLICY, REFUSED, 0, retry(60)),
+            (POLICY, REFUSED, 30, retry(60)),
             (POLICY, Ending::Unsendable, 0, Some(AfterNotify::Ended)),
             (POLICY, Ending::Skipped, 0, None),
             (POLICY, Ending::Interrupted, 0, retry(0)),
@@ -355,6 +383,7 @@ mod tests {
             (Ending::TimedOut, false),
             (Ending::TooLong { octets: 70_000 }, false),
             (Ending::Busy, false),
+            (REFUSED, false),
         ] {
             assert_eq!(ending.is_flow_gone(), expected, "{ending:?}");
         }
@@ -369,6 +398,10 @@ mod tests {
             (answered(503).in_words(), "answered 503"),
             (answered(513).in_words(), "message too long: answered 513"),
             (Ending::TimedOut.in_words(), "no answer"),
+            (
+                REFUSED.in_words(),
+                "the destination policy refuses 127.0.0.1",
+            ),
         ] {
             assert_eq!(found, expected);
         }

@@ -32,7 +32,7 @@ use decider::Decider;
 use engine::{Engine, Inputs};
 use events::Registry;
 use failure::FailurePolicy;
-use net::{Client, Endpoint, EndpointOptions, Incoming, ListenAddr, Resolver};
+use net::{Client, Destinations, Endpoint, EndpointOptions, Incoming, ListenAddr, Resolver};
 use notify_log::NotifyLog;
 use seen::Manner;
 use send::Sender;
@@ -148,7 +148,7 @@ pub async fn run(
         transport: sip::Transport::Udp,
         addr: config.notifier.listen.addr,
     });
-    let (endpoint, incoming) = bind(listen).await?;
+    let (endpoint, incoming) = bind(listen, options(&config)).await?;
     let address = endpoint
         .local_addrs()
         .first()
@@ -225,8 +225,11 @@ pub async fn run(
 
 /// Opens the sockets. An address that stands for all, stands for all of both families; where the system has only one, that is not a reason
 /// not to start.
-async fn bind(listen: ListenAddr) -> Result<(Endpoint, Incoming), net::BindError> {
-    let (limits, options) = (Limits::default(), EndpointOptions::default());
+async fn bind(
+    listen: ListenAddr,
+    options: EndpointOptions,
+) -> Result<(Endpoint, Incoming), net::BindError> {
+    let limits = Limits::default();
     if listen.addr.ip().is_unspecified() {
         let other: IpAddr = match listen.addr.ip() {
             IpAddr::V4(_) => Ipv6Addr::UNSPECIFIED.into(),
@@ -244,6 +247,30 @@ async fn bind(listen: ListenAddr) -> Result<(Endpoint, Incoming), net::BindError
         }
     }
     Endpoint::bind(&[listen], limits, options).await
+}
+
+fn options(config: &node::Config) -> EndpointOptions {
+    EndpointOptions {
+        destinations: match config.outbound_networks() {
+            Some(networks) => {
+                tracing::info!(
+                    ?networks,
+                    "NOTIFYs go to public addresses, to these networks, and down flows"
+                );
+                Destinations::only_public_and(networks)
+            }
+            None => {
+                tracing::info!(
+                    "NOTIFYs go anywhere, as identity.policy or the loopback addresses of server.listen say"
+                );
+                Destinations::anywhere()
+            }
+        },
+        connect_timeout: config.notifier.connect_timeout_ms.milliseconds(),
+        max_connections_out: config.notifier.max_connections.usize(),
+        max_connections_to_target: config.notifier.max_connections_per_target.usize(),
+        ..EndpointOptions::default()
+    }
 }
 
 fn connect(config: &node::Config) -> Result<Store, RunError> {

@@ -81,6 +81,9 @@ impl NotifyLog {
             Ending::Unreachable => "could not reach".to_owned(),
             Ending::TooLong { .. } => "too long for".to_owned(),
             Ending::Busy => "not sent, because too much waits, to".to_owned(),
+            Ending::Refused { address } => {
+                format!("not sent, because the destination policy refuses {address}, to")
+            }
             Ending::Unsendable => "cannot be made for".to_owned(),
             Ending::Interrupted => "given up, not answered by".to_owned(),
             // Was never to be sent.

@@ -14,12 +14,13 @@ use events::notification::{SubscriptionStatus, event_value, subscription_state};
 use futures_util::StreamExt as _;
 use futures_util::future::poll_immediate;
 use futures_util::stream::FuturesUnordered;
-use net::{Client, ClientRequest, Hop, Resolver, Target};
+use net::{Client, ClientRequest, Hop, Resolver, Target, Unreachable};
 use sip::dialog::DialogView;
 use sip::{Method, Transport, Uri};
 use sql::{Resource, TakenDialog};
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
 /// Names a NOTIFY on its way and what must be known to judge its end. The key of the client transactions.
@@ -47,6 +48,8 @@ pub(crate) struct Sender {
     client: Client<Notify>,
     resolver: Resolver,
     gone: GoneFlows,
+    /// Addresses whose refusal the log has.
+    refused: Mutex<HashSet<IpAddr>>,
     prepared: mpsc::UnboundedSender<Vec<Prepared>>,
 }
 
@@ -60,6 +63,9 @@ struct Path {
 
 /// How many requests are handed to the engine at once: enough for sendmmsg to pay, few enough not to delay the first.
 const BATCH: usize = 64;
+
+/// Refused addresses of which the log gets a line. Phones choose them: the log is not theirs to fill.
+const MAX_TOLD: usize = 256;
 
 /// RFC 3261 section 8.1.1.6.
 const MAX_FORWARDS: &str = "70";
@@ -76,6 +82,7 @@ impl Sender {
             client,
             resolver,
             gone: GoneFlows::default(),
+            refused: Mutex::default(),
             prepared,
         }
     }
@@ -147,9 +154,9 @@ impl Sender {
             hop,
             may_go_by_tcp,
         } = self.path(dialog, notify).await?;
-        let via = self.client.via_for(&hop).await.map_err(|error| {
-            tracing::debug!(subscription.id = dialog.id, error = %error, "next hop cannot be reached");
-            Ending::Unreachable
+        let via = self.client.via_for(&hop).await.map_err(|reason| {
+            self.tell_unreachable(dialog, &reason);
+            Ending::from(&reason)
         })?;
         let contact = match dialog.local_contact.as_str() {
             "" => format!("sip:{}:{}", via.host, via.port),
@@ -222,6 +229,18 @@ impl Sender {
             hop,
             may_go_by_tcp: !is_flow && leaves_transport_open(&uri),
         })
+    }
+
+    /// That an address is refused is for the operator to know, once: he may have meant it to be sent to.
+    fn tell_unreachable(&self, dialog: &TakenDialog, reason: &Unreachable) {
+        if let Unreachable::Refused(address) = reason {
+            let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+            if refused.len() < MAX_TOLD && refused.insert(*address) {
+                tracing::warn!(subscription.id = dialog.id, dialog.call_id = %dialog.call_id, "no NOTIFY sent: {reason} (see outbound.allow)");
+                return;
+            }
+        }
+        tracing::debug!(subscription.id = dialog.id, %reason, "next hop cannot be reached");
     }
 
     async fn resolved(&self, dialog: &TakenDialog, uri: &Uri) -> Result<Vec<Target>, Ending> {

@@ -19,9 +19,10 @@ pub mod write_batch;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use events::{DecidedBy, MinExpiresAction, Policy, Priority, Registry, SameSubscriber};
-use net::{Endpoint, EndpointOptions, Incoming, ListenAddr};
+use net::{Destinations, Endpoint, EndpointOptions, Incoming, ListenAddr};
 use node::{Believed, Config, Hangups, Shutdown};
 use sip::{Limits, Transport};
 use sql::{NewNode, NodeRow, Store, StoreError, StoreOptions};
@@ -122,11 +123,7 @@ pub async fn run(
     let scripts = Scripts::start(&config)?;
     let limits = Limits::default();
     let listeners = listeners(&config);
-    let options = EndpointOptions {
-        // Last, if it is one of their own.
-        reserved_for: (listeners.len() > config.server.listen.len()).then(|| listeners.len() - 1),
-        ..EndpointOptions::default()
-    };
+    let options = endpoint_options(&config, &believed, &listeners);
     let (endpoint, incoming) = Endpoint::bind(&listeners, limits, options).await?;
     let http_listener = match config.http.listen {
         Some(addr) => Some(web::listen(addr).map_err(|source| RunError::Http { addr, source })?),
@@ -323,6 +320,47 @@ fn listeners(config: &Config) -> Vec<ListenAddr> {
 fn public_listeners(config: &Config) -> impl Iterator<Item = ListenAddr> {
     let listeners = config.server.listen.iter();
     listeners.map(|listener| listen_addr(&listener.listen))
+}
+
+fn endpoint_options(
+    config: &Config,
+    believed: &Believed,
+    listeners: &[ListenAddr],
+) -> EndpointOptions {
+    let server = &config.server;
+    EndpointOptions {
+        // Last, if it is one of their own.
+        reserved_for: (listeners.len() > server.listen.len()).then(|| listeners.len() - 1),
+        destinations: match config.outbound_networks() {
+            Some(networks) => Destinations::only_public_and(networks),
+            None => Destinations::anywhere(),
+        },
+        trusted: match believed {
+            Believed::Peers(networks) => networks.clone(),
+            Believed::Everybody | Believed::ThisMachine => Vec::new(),
+        },
+        max_connections: server.max_connections.usize(),
+        max_connections_of_source: server.max_connections_per_source.usize(),
+        first_request_timeout: server.first_request_s.seconds(),
+        idle_timeout: match server.idle_s.get() {
+            0 => FOR_EVER,
+            _ => server.idle_s.seconds(),
+        },
+        other_descriptors: other_descriptors(config),
+        ..EndpointOptions::default()
+    }
+}
+
+/// Longer than any process runs, and not too long for a clock.
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+/// What a server has open besides the connections of SIP. A notifier in the same process has as many connections to the database.
+fn other_descriptors(config: &Config) -> usize {
+    /// Listeners, logs, the run time's own, and room for look-ups of names.
+    const FURTHER: usize = 128;
+    let pool = config.database.pool_size.usize();
+    let database = 2 * pool + config.server.write_connections.usize() + HTTP_DATABASE_CONNECTIONS;
+    web::DESCRIPTORS + database + FURTHER
 }
 
 /// Where notifiers reach this server.

@@ -2,6 +2,7 @@
 
 mod description;
 mod hostile;
+mod origins;
 mod publish;
 mod streams;
 mod watchers;

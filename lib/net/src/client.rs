@@ -9,7 +9,7 @@ mod table;
 mod timer;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -97,6 +97,16 @@ pub enum Unreachable {
     /// Too much waits for the relay already.
     #[error("too much waits to be sent there")]
     Busy,
+    /// None of its targets may be sent to ([`crate::EndpointOptions::destinations`]); nothing was sent to this one, the first of them. Remedy:
+    /// list it, if it is meant.
+    #[error("the destination policy refuses {0}")]
+    Refused(IpAddr),
+}
+
+impl From<io::Error> for Unreachable {
+    fn from(error: io::Error) -> Unreachable {
+        Unreachable::Io(error.kind())
+    }
 }
 
 /// The way out. Clones share the same transactions; with the last one they end.
@@ -177,25 +187,28 @@ impl<K: Send + 'static> Client<K> {
     /// The Via for a request over `hop`, with a branch of its own. Opens the TCP connection if the hop needs one.
     ///
     /// # Errors
-    /// No target of the hop can be reached.
-    pub async fn via_for(&self, hop: &Hop) -> io::Result<ViaOut> {
+    /// No target of the hop can be reached, or may be sent to.
+    pub async fn via_for(&self, hop: &Hop) -> Result<ViaOut, Unreachable> {
         match hop {
             Hop::Relay { to, .. } => Ok(self.shared.via_to_relay(*to)),
             Hop::Target(target) => self.shared.via_to(*target).await,
             Hop::Targets(targets) => {
-                let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+                let mut last = None;
                 // Not in the loop's head: the lock's guard would live across the await.
                 let ordered = self.shared.table().best_first(targets);
                 for target in ordered {
                     match self.shared.via_to(target).await {
                         Ok(via) => return Ok(via),
-                        Err(error) => {
+                        Err(refused @ Unreachable::Refused(_)) => {
+                            last.get_or_insert(refused);
+                        }
+                        Err(unreachable) => {
                             self.shared.table().suspect(target.addr);
-                            last = error;
+                            last = Some(unreachable);
                         }
                     }
                 }
-                Err(last)
+                Err(last.unwrap_or(Unreachable::NoSocket))
             }
         }
     }

@@ -7,7 +7,9 @@ mod batch;
 mod connection;
 mod datagram_socket;
 mod no_tcp;
+mod options;
 mod refusal;
+mod room;
 mod source_ip;
 mod tcp;
 mod udp;
@@ -16,7 +18,6 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
 use sip::{Limits, Transport};
@@ -24,72 +25,15 @@ use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tokio_util::task::TaskTracker;
 
-use crate::{FlowGone, FlowKey, ListenAddr, Packet};
+use crate::{Destinations, FlowGone, FlowKey, ListenAddr, Packet};
 pub use datagram_socket::DatagramSocket;
 use no_tcp::NoTcp;
+pub use options::EndpointOptions;
 use refusal::Refusals;
 pub use refusal::{RefusedDatagram, RefusedDatagrams};
 use source_ip::SourceIps;
 use tcp::TcpTable;
 use udp::{Trouble, UdpSender};
-
-/// What may be tuned. The defaults suit a server with thousands of phones.
-#[derive(Clone, Debug)]
-pub struct EndpointOptions {
-    /// SO_RCVBUF of UDP sockets, in bytes. A burst of 10,000 answers must fit, for nobody reads while a core is busy.
-    pub receive_buffer_bytes: usize,
-    /// Datagrams that may wait for a UDP socket; beyond that they are dropped.
-    pub udp_queue_count: usize,
-    /// Bytes that may wait for a slow TCP peer; beyond that its connection is closed.
-    pub write_queue_bytes: usize,
-    /// The same for a process that many wait behind ([`Endpoint::send_to_many`]): what it may be late for by a second or two.
-    pub shared_queue_bytes: usize,
-    /// TCP connections, both directions together; beyond that new ones are closed at once.
-    pub max_connections: usize,
-    /// A TCP listener, by its place in what [`Endpoint::bind`] was given, that takes [`RESERVED_CONNECTIONS`] more than that: strangers who fill the table at
-    /// the others do not keep out whoever comes there.
-    pub reserved_for: Option<usize>,
-    /// How long an outgoing TCP connection may take to open.
-    pub connect_timeout: Duration,
-    /// How long a peer may take from the first byte of a message to its last.
-    pub message_timeout: Duration,
-    /// How long a new incoming connection may take to bring its first whole message.
-    pub first_message_timeout: Duration,
-    /// How long a peer may be silent. Longer than a subscription lives (`max_expires`): a phone
-    /// that sends no keep-alives is reachable only as long as we don't close.
-    pub idle_timeout: Duration,
-    /// How long a write may make no progress.
-    pub write_timeout: Duration,
-    /// How long what was written may stay without the other kernel's word: a machine that is gone without a word, or a NAT that has forgotten
-    /// the connection, must be found well before 64*T1 = 32 s, after which the phone would be taken for silent.
-    pub unacknowledged_timeout: Duration,
-    /// How long a connection stays whose peer sends no more, or nothing that can be framed, for the answers that are still to be sent: 64*T1, the
-    /// time for which a client waits.
-    pub answer_timeout: Duration,
-    /// Batches of packets that may wait for [`Incoming::recv_batch`].
-    pub incoming_queue_count: usize,
-}
-
-impl Default for EndpointOptions {
-    fn default() -> EndpointOptions {
-        EndpointOptions {
-            receive_buffer_bytes: 8 << 20,
-            udp_queue_count: 65_536,
-            write_queue_bytes: 1 << 20,
-            shared_queue_bytes: 64 << 20,
-            max_connections: 20_000,
-            reserved_for: None,
-            connect_timeout: Duration::from_secs(4),
-            message_timeout: Duration::from_secs(10),
-            first_message_timeout: Duration::from_secs(30),
-            idle_timeout: Duration::from_secs(7_200),
-            write_timeout: Duration::from_secs(10),
-            unacknowledged_timeout: Duration::from_secs(20),
-            answer_timeout: Duration::from_secs(32),
-            incoming_queue_count: 256,
-        }
-    }
-}
 
 /// See [`EndpointOptions::reserved_for`].
 pub const RESERVED_CONNECTIONS: usize = 64;
@@ -155,6 +99,7 @@ struct Shared {
     no_tcp: NoTcp,
     refusals: Arc<Refusals>,
     source_ips: SourceIps,
+    destinations: Destinations,
     instance: u64,
     closing: CancellationToken,
     tasks: TaskTracker,
@@ -230,6 +175,7 @@ impl Endpoint {
             });
         }
         let udp_queue_count = options.udp_queue_count;
+        let destinations = options.destinations.clone();
         let tcp = TcpTable::new(
             limits,
             options,
@@ -266,6 +212,7 @@ impl Endpoint {
             no_tcp: NoTcp::default(),
             refusals,
             source_ips: SourceIps::default(),
+            destinations,
             instance: rand::random(),
             closing,
             tasks,
@@ -346,11 +293,19 @@ impl Endpoint {
         self.shared.tcp.send_to_many(to, bytes)
     }
 
+    /// Whether a request may be sent to `address` that is not for a flow ([`EndpointOptions::destinations`]).
+    pub fn may_send_to(&self, address: IpAddr) -> bool {
+        self.shared.destinations.allows(address)
+    }
+
     /// A connection to `to`: one that is open already, or a new one. Several callers at once share one attempt.
     ///
     /// # Errors
-    /// Refused, unreachable, timed out, or too many connections.
+    /// Refused, unreachable, timed out, too many connections, or not a destination of ours (`PermissionDenied`): not a packet is sent then.
     pub async fn connect_tcp(&self, to: SocketAddr) -> io::Result<FlowKey> {
+        if !self.may_send_to(to.ip()) {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
         Arc::clone(&self.shared.tcp).connect(to).await
     }
 
@@ -361,7 +316,7 @@ impl Endpoint {
         if let Some(flow) = self.open_tcp(to) {
             return Some(flow);
         }
-        if self.shared.no_tcp.has(to) {
+        if !self.may_take_tcp(to) {
             return None;
         }
         let connecting = tokio::time::timeout(no_tcp::PATIENCE, self.connect_tcp(to));
@@ -379,7 +334,7 @@ impl Endpoint {
 
     /// Whether it is worth while to try TCP with a peer that is spoken to by UDP.
     pub fn may_take_tcp(&self, peer: SocketAddr) -> bool {
-        !self.shared.no_tcp.has(peer)
+        self.may_send_to(peer.ip()) && !self.shared.no_tcp.has(peer)
     }
 
     /// The datagrams that the kernel refuses to send from now on. `None`: somebody has them already.

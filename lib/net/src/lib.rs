@@ -1,11 +1,13 @@
 //! Sockets, name resolution and timers: what carries SIP messages from process to process. Drives `sip`, knows nothing of presence.
 //!
 //! - [`Endpoint`]: the UDP sockets, TCP listeners and TCP connections of one process (RFC 3261 section 18, RFC 5626 section 4.4.1).
-//! - [`Resolver`]: from a URI to addresses (RFC 3263); [`may_connect`]: whether one can be a peer's own.
+//! - [`Resolver`]: from a URI to addresses (RFC 3263); [`Destinations`]: which of them may be sent to; [`may_connect`]: whether one can be a
+//!   peer's own.
 //! - [`DatagramSocket`]: one UDP socket in batches and without a run time, for a program that polls by itself.
 //! - [`Client`]: client transactions in thousands, their outcomes in batches (RFC 3261 section 17.1.2).
 
 mod client;
+mod destination;
 mod endpoint;
 mod flow;
 mod listen;
@@ -13,6 +15,7 @@ mod reachable;
 mod resolver;
 
 pub use client::{Client, ClientRequest, Hop, Outcome, Outcomes, Unreachable};
+pub use destination::Destinations;
 pub use endpoint::{
     BindError, DatagramSocket, Drops, Endpoint, EndpointOptions, Incoming, RESERVED_CONNECTIONS,
     RefusedDatagram, RefusedDatagrams,

@@ -1,6 +1,8 @@
 //! Whether a peer that gives an address as its own can be connected to there, seen from where its request came from.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
+
+use crate::destination::is_public;
 
 /// Whether a new connection may be opened to `address`, which a peer gives as its own, when its request came from `source`.
 ///
@@ -10,35 +12,6 @@ pub fn may_connect(address: IpAddr, source: IpAddr) -> bool {
     let (address, source) = (address.to_canonical(), source.to_canonical());
     let names_a_host = !address.is_unspecified() && !address.is_multicast();
     names_a_host && (address == source || is_public(address))
-}
-
-fn is_public(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(ip) => is_public_v4(ip),
-        IpAddr::V6(ip) => is_public_v6(ip),
-    }
-}
-
-/// RFC 6890: what is not for use within one host, link, site or provider.
-fn is_public_v4(ip: Ipv4Addr) -> bool {
-    let [first, second, third, _] = ip.octets();
-    let is_shared = first == 100 && (64..128).contains(&second);
-    let is_benchmarking = first == 198 && (18..20).contains(&second);
-    let is_of_protocols = (first, second, third) == (192, 0, 0);
-    !(first == 0
-        || first >= 240
-        || ip.is_private()
-        || ip.is_loopback()
-        || ip.is_link_local()
-        || is_shared
-        || is_benchmarking
-        || is_of_protocols)
-}
-
-fn is_public_v6(ip: Ipv6Addr) -> bool {
-    // Site-local (fec0::/10) is deprecated and no more public for that.
-    let is_site_local = ip.segments()[0] & 0xffc0 == 0xfec0;
-    !(ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local() || is_site_local)
 }
 
 #[cfg(test)]
@@ -54,11 +27,13 @@ mod tests {
             ("fd00::7", "fd00::7", true),
             ("::ffff:192.168.1.2", "192.168.1.2", true),
             // Public, whoever speaks for it.
-            ("203.0.113.9", "198.51.100.1", true),
-            ("2001:db8::9", "2001:db8::1", true),
+            ("9.9.9.9", "198.51.100.1", true),
+            ("2620:fe::9", "2001:db8::1", true),
             ("100.63.0.1", "198.51.100.1", true),
             ("172.32.0.1", "198.51.100.1", true),
-            // Behind NAT.
+            // Behind NAT, or in an example.
+            ("203.0.113.9", "198.51.100.1", false),
+            ("2001:db8::9", "2001:db8::1", false),
             ("10.0.0.7", "198.51.100.1", false),
             ("10.0.0.7", "10.0.0.8", false),
             ("172.16.0.7", "198.51.100.1", false),

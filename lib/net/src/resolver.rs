@@ -1,11 +1,13 @@
 //! From a URI to the addresses to try, in order (RFC 3263 section 4; RFC 2782 for the order of SRV records).
 //!
-//! Answers are kept for their TTL by hickory. RFC-GAP: NAPTR records (RFC 3263 section 4.1) are not asked for; the transport is
+//! Answers are kept for their TTL by hickory, failures for a while (`lookups`). RFC-GAP: NAPTR records (RFC 3263 section 4.1) are not asked for; the transport is
 //! the URI's, else UDP before TCP.
 
+mod lookups;
 mod srv;
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
@@ -17,6 +19,8 @@ use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::RData;
 use sip::{Scheme, Transport, Uri};
+
+use self::lookups::{Lookups, Question};
 
 /// One address to try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -47,12 +51,16 @@ pub enum ResolveError {
     /// No answer in time. Try again later.
     #[error("no answer about {0} in time")]
     Deadline(String),
+    /// As many questions about this zone wait already as may. Try again later.
+    #[error("too many questions about {0} wait already")]
+    Busy(String),
 }
 
-/// Asks the DNS. Clones share one cache.
+/// Asks the DNS. Clones share one cache, and the bounds of what is asked at once.
 #[derive(Clone)]
 pub struct Resolver {
     dns: TokioResolver,
+    lookups: Arc<Lookups>,
     deadline: Duration,
 }
 
@@ -62,6 +70,12 @@ const DEADLINE: Duration = Duration::from_secs(5);
 const SRV_DEADLINE: Duration = Duration::from_millis(2_500);
 /// Addresses tried at the most, however many a name has.
 const MAX_TARGETS: usize = 16;
+/// SRV records of one name whose targets are looked up, best first. Each costs a question that is about a zone of somebody else.
+const MAX_SRV: usize = 8;
+/// A zone that says nothing of how long its answers hold, or less than this, is not asked for each NOTIFY.
+const SHORTEST_TTL: Duration = Duration::from_secs(5);
+/// A name that comes into being is found after this, whatever its zone says.
+const LONGEST_NEGATIVE_TTL: Duration = Duration::from_secs(300);
 /// One packet lost must not use up the deadline.
 const QUESTION_TIMEOUT: Duration = Duration::from_millis(1_500);
 
@@ -79,6 +93,7 @@ impl Resolver {
         });
         Resolver {
             dns,
+            lookups: Arc::new(Lookups::new()),
             deadline: DEADLINE,
         }
     }
@@ -90,6 +105,7 @@ impl Resolver {
         let server = NameServerConfig::new(server.ip(), true, vec![connection]);
         Resolver {
             dns: with_config(ResolverConfig::from_parts(None, Vec::new(), vec![server])),
+            lookups: Arc::new(Lookups::new()),
             deadline: DEADLINE,
         }
     }
@@ -127,9 +143,14 @@ impl Resolver {
         if host.is_empty() {
             return Err(unsupported());
         }
-        let resolved =
-            tokio::time::timeout(self.deadline, self.resolve_name(&host, uri.port, wanted)).await;
-        let mut targets = resolved.map_err(|_| ResolveError::Deadline(host.clone()))??;
+        let host = host.trim_end_matches('.').to_ascii_lowercase();
+        let question = Question {
+            host: host.clone(),
+            port: uri.port,
+            wanted,
+        };
+        let ask = self.resolve_name(&host, uri.port, wanted);
+        let mut targets = self.lookups.find(question, self.deadline, ask).await?;
         targets.truncate(MAX_TARGETS);
         Ok(targets)
     }
@@ -170,11 +191,7 @@ impl Resolver {
 
     /// The targets of the SRV records; empty when there are none.
     async fn by_srv(&self, host: &str, transport: Transport) -> Vec<Target> {
-        let name = format!(
-            "_sip._{}.{}.",
-            transport.as_str(),
-            host.trim_end_matches('.')
-        );
+        let name = format!("_sip._{}.{}.", transport.as_str(), host);
         // A zone or a server that cannot cope with SRV must not make a host unreachable that has an address.
         let lookup =
             match tokio::time::timeout(SRV_DEADLINE, self.dns.srv_lookup(name.as_str())).await {
@@ -199,8 +216,8 @@ impl Resolver {
                 _ => None,
             });
         let mut targets = Vec::new();
-        for (name, port) in srv::in_order(records.collect(), |bound| rand::random_range(0..=bound))
-        {
+        let ordered = srv::in_order(records.collect(), |bound| rand::random_range(0..=bound));
+        for (name, port) in ordered.into_iter().take(MAX_SRV) {
             match self.addresses(&name).await {
                 Ok(addresses) => targets.extend(addresses.into_iter().map(|ip| Target {
                     transport,
@@ -251,7 +268,10 @@ fn bound(options: &mut ResolverOpts) {
     options.timeout = QUESTION_TIMEOUT;
     options.attempts = 2;
     options.cache_size = 8_192;
-    // A burst of NOTIFYs to as many domains must queue, not fail as "busy".
+    options.positive_min_ttl = Some(SHORTEST_TTL);
+    options.negative_min_ttl = Some(SHORTEST_TTL);
+    options.negative_max_ttl = Some(LONGEST_NEGATIVE_TTL);
+    // Never reached: `lookups` has those wait who ask too much at once.
     options.max_active_requests = 4_096;
     // IPv4 first: most of our peers' listeners have nothing else.
     options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;

@@ -506,8 +506,8 @@ async fn refused_and_broken_connections_fail_at_once() {
         "{outcome:?}"
     );
     assert_eq!(
-        caller.client.via_for(&hop).await.unwrap_err().kind(),
-        ErrorKind::ConnectionRefused
+        caller.client.via_for(&hop).await.unwrap_err(),
+        Unreachable::Io(ErrorKind::ConnectionRefused)
     );
     let no_socket = Hop::Target(target(Transport::Udp, "127.0.0.1:9".parse().unwrap()));
     caller

@@ -8,6 +8,8 @@
 )]
 
 mod client;
+mod crowd;
+mod destinations;
 mod endpoint;
 mod resolver;
 mod wire;

@@ -167,3 +167,86 @@ async fn a_silent_name_server_costs_a_bounded_time() {
         "{failed:?}"
     );
 }
+
+/// What has failed is not asked again for a while, and those who ask at the same time ask once.
+#[tokio::test]
+async fn failures_are_kept() {
+    let (resolver, asked) = name_server(vec![("plain.example.org.", a(3))]).await;
+    let missing = Uri::parse("sip:bob@Nowhere.example.org.:5060").unwrap();
+    let all = futures_util::future::join_all((0..50).map(|_| resolver.resolve(&missing)));
+    let refused = ResolveError::NoAddress("nowhere.example.org".to_owned());
+    for found in within("all of them", all).await {
+        assert_eq!(found, Err(refused.clone()));
+    }
+    let questions = || asked.lock().unwrap().len();
+    let once = questions();
+    let addresses = |question: &&String| question.starts_with("nowhere.example.org. A");
+    let of_name = asked.lock().unwrap().iter().filter(addresses).count();
+    assert!(of_name <= 2, "A and AAAA: {of_name}");
+    assert_eq!(resolver.resolve(&missing).await, Err(refused));
+    assert_eq!(questions(), once);
+    let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let resolver = Resolver::with_nameserver(silent.local_addr().unwrap());
+    let failed = within("a failure", resolver.resolve(&missing)).await;
+    let again = std::time::Instant::now();
+    assert_eq!(resolver.resolve(&missing).await, failed);
+    assert!(again.elapsed() < std::time::Duration::from_secs(1));
+}
+
+/// A zone whose name servers are silent has its own names wait, and nobody else's.
+#[tokio::test]
+async fn a_silent_zone_holds_up_only_itself() {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let resolver = Resolver::with_nameserver(socket.local_addr().unwrap());
+    let of_zone = |number: usize| {
+        let resolver = resolver.clone();
+        async move {
+            let uri = format!("sip:{number}.silent.example:5060");
+            resolver.resolve(&Uri::parse(&uri).unwrap()).await
+        }
+    };
+    let mut waiting = tokio::task::JoinSet::new();
+    for number in 0..600 {
+        waiting.spawn(of_zone(number));
+    }
+    // Those for which there is not even room to wait, before anybody had an answer.
+    for _ in 512..600 {
+        let ended = within("too many", waiting.join_next()).await;
+        let refused = Err(ResolveError::Busy("silent.example".to_owned()));
+        assert_eq!(ended.unwrap().unwrap(), refused);
+    }
+    let other = Uri::parse("sip:plain.example.org:5060").unwrap();
+    let mut silent = std::collections::HashSet::new();
+    let mut buffer = [0; 2_000];
+    let asking = resolver.resolve(&other);
+    let answering = async {
+        loop {
+            let (count, from) = socket.recv_from(&mut buffer).await.unwrap();
+            let question = Message::from_vec(&buffer[..count]).unwrap();
+            let query = question.queries[0].clone();
+            let name = query.name().to_utf8().to_lowercase();
+            if name != "plain.example.org." {
+                silent.insert(name);
+                continue;
+            }
+            let mut answer = Message::response(question.id, OpCode::Query);
+            if query.query_type() == a(3).record_type() {
+                answer.add_answers([Record::from_rdata(query.name().clone(), 60, a(3))]);
+            }
+            answer.add_query(query);
+            socket
+                .send_to(&answer.to_vec().unwrap(), from)
+                .await
+                .unwrap();
+        }
+    };
+    let found = within("the other zone", async {
+        tokio::select! {
+            found = asking => found,
+            () = answering => unreachable!(),
+        }
+    })
+    .await;
+    assert_eq!(found, Ok(targets(&[(Transport::Udp, "192.0.2.3:5060")])));
+    assert!(silent.len() <= 32, "{} names at once", silent.len());
+}

@@ -10,6 +10,7 @@ mod http;
 mod identity;
 mod log;
 mod notifier;
+mod outbound;
 mod presence;
 mod script;
 mod server;
@@ -43,6 +44,7 @@ pub use load::{ConfigError, Fault, Origin};
 pub use log::LogConfig;
 pub use log_line::{Facility, LocalLevel};
 pub use notifier::NotifierConfig;
+pub use outbound::OutboundConfig;
 pub use presence::PresenceConfig;
 pub use script::ScriptConfig;
 pub use secret::{DatabaseUrl, Token};
@@ -65,6 +67,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// The sender of NOTIFYs.
     pub notifier: NotifierConfig,
+    /// Where NOTIFYs may go.
+    pub outbound: OutboundConfig,
     /// The routing script.
     pub script: ScriptConfig,
     /// How to use the database; which one is `presence.db_url`.

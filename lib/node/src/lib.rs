@@ -3,6 +3,7 @@
 //! Nothing here knows SIP or SQL.
 
 pub mod config;
+mod descriptors;
 mod hangup;
 mod log;
 mod shutdown;
@@ -12,10 +13,11 @@ pub use config::{
     Anonymous, Believed, Config, ConfigError, DatabaseConfig, DatabaseUrl, DefaultPolicy,
     DigestAlgorithm, Domain, Facility, Fault, HttpConfig, IdentityConfig, IdentityPolicy, Listen,
     Listener, LocalLevel, LogConfig, LogFormat, LogLevel, MinExpiresAction, Network,
-    NotifierConfig, Origin, Period, PresenceConfig, SameSubscriber, ScriptConfig, ScriptFile,
-    ServerAddress, ServerConfig, TableName, Token, Transport, UriMatch, UserAgentAlgorithms,
-    WatcherUri, Within,
+    NotifierConfig, Origin, OutboundConfig, Period, PresenceConfig, SameSubscriber, ScriptConfig,
+    ScriptFile, ServerAddress, ServerConfig, TableName, Token, Transport, UriMatch,
+    UserAgentAlgorithms, WatcherUri, Within,
 };
+pub use descriptors::raise_open_files;
 pub use hangup::Hangups;
 pub use log::init_log;
 pub use shutdown::Shutdown;

@@ -1,10 +1,9 @@
 //! Stateless replies (RFC 3261 sections 8.2.6 and 18.2, RFC 3581).
 
 use crate::header::list::split;
-use crate::header::text::has_controls;
 use crate::header::via::write_as_received;
 use crate::{HeaderName, NameAddr, ParseError, Request, StatusCode, Transport, Via, encode};
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 
 /// A response under construction. What RFC 3261 section 8.2.6.2 wants mirrored is taken from the request.
 #[derive(Clone, Debug)]
@@ -154,8 +153,10 @@ impl<'a> Reply<'a> {
 }
 
 /// Where the response to a request from `source` goes: back down the connection for a reliable transport; for UDP by
-/// RFC 3261 section 18.2.2 and RFC 3581 section 4: a numeric `maddr`, the source itself if `rport` is asked for, else the
-/// source's address and the port of sent-by.
+/// RFC 3261 section 18.2.2 and RFC 3581 section 4: the source itself if `rport` is asked for, else the source's address and the port of
+/// sent-by. Never to another address than the request came from: with a forged one, anybody could have us send to anybody.
+///
+/// RFC-GAP: 18.2.2 has an answer go to `maddr`, which is for requests by multicast; nobody here listens to those, so it is ignored.
 ///
 /// # Errors
 /// The top Via is missing or malformed.
@@ -165,13 +166,6 @@ pub fn reply_target(request: &Request, source: SocketAddr) -> Result<SocketAddr,
         return Ok(source);
     }
     let port = via.port.filter(|port| *port != 0).unwrap_or(5060);
-    let maddr = via
-        .params
-        .value("maddr")
-        .filter(|maddr| !has_controls(maddr));
-    if let Some(maddr) = maddr.and_then(|maddr| maddr.parse::<IpAddr>().ok()) {
-        return Ok(SocketAddr::new(maddr, port));
-    }
     if via.rport.is_some() {
         return Ok(source);
     }
@@ -286,7 +280,8 @@ mod tests {
             ("SIP/2.0/UDP h:7777", "192.0.2.7:7777"),
             ("SIP/2.0/UDP h:0", "192.0.2.7:5060"),
             ("SIP/2.0/UDP h:7777;rport", "192.0.2.7:1234"),
-            ("SIP/2.0/UDP h:7777;maddr=224.2.0.1", "224.2.0.1:7777"),
+            ("SIP/2.0/UDP h:7777;maddr=224.2.0.1", "192.0.2.7:7777"),
+            ("SIP/2.0/UDP h:7777;maddr=6.6.6.6;rport", "192.0.2.7:1234"),
             (
                 "SIP/2.0/UDP h:7777;maddr=name.example.com",
                 "192.0.2.7:7777",

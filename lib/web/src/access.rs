@@ -1,11 +1,11 @@
-//! Who may ask: whoever has the token; without one, whoever is on this machine and calls it by its own name.
+//! Who may ask: whoever has the token; without one, whoever is on this machine and calls it by its own name, himself.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, HOST};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::header::{AUTHORIZATION, FORWARDED, HOST, ORIGIN};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::middleware::Next;
 use node::Token;
 use subtle::ConstantTimeEq;
@@ -17,7 +17,8 @@ use crate::reply::Reply;
 /// Lets those through who may ask.
 ///
 /// # Errors
-/// 401 without the right token; 403 by a name that is not this machine's own, where there is no token.
+/// 401 without the right token; 403, where there is no token, by a name that is not this machine's own, through a proxy, or for a web page of
+/// another origin.
 pub(crate) async fn guard(
     State(web): State<Arc<Web>>,
     request: Request,
@@ -29,15 +30,44 @@ pub(crate) async fn guard(
 
 fn check(token: Option<&Token>, headers: &HeaderMap) -> Result<(), Problem> {
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    match token {
-        Some(token) if !is_bearer(header(AUTHORIZATION), token) => Err(Problem::unauthorized()),
-        None if !header(HOST).is_some_and(is_own_name) => Err(Problem::new(
-            StatusCode::FORBIDDEN,
+    if let Some(token) = token {
+        return match is_bearer(header(AUTHORIZATION), token) {
+            true => Ok(()),
+            false => Err(Problem::unauthorized()),
+        };
+    }
+    let forbidden = |kind, detail| Err(Problem::new(StatusCode::FORBIDDEN, kind, detail));
+    if headers.contains_key(FORWARDED) || headers.keys().any(is_of_proxy) {
+        return forbidden(
+            "forwarded",
+            "Without http.token, nothing that came through a proxy is served: it would come from other machines",
+        );
+    }
+    let Some(host) = header(HOST).filter(|host| is_own_name(host)) else {
+        return forbidden(
             "foreign-host",
             "Without http.token, Host must be an address or localhost",
-        )),
+        );
+    };
+    match headers.get(ORIGIN) {
+        Some(origin) if !is_origin(origin.as_bytes(), host) => forbidden(
+            "foreign-origin",
+            "Without http.token, no web page of another origin is served",
+        ),
         _ => Ok(()),
     }
+}
+
+/// What proxies write by custom. RFC 7239 has `Forwarded` in their place.
+fn is_of_proxy(name: &HeaderName) -> bool {
+    name.as_str().starts_with("x-forwarded-")
+}
+
+/// RFC 6454 section 7: whether a page that was loaded from `host` has this origin.
+fn is_origin(origin: &[u8], host: &str) -> bool {
+    let origin = std::str::from_utf8(origin).ok();
+    let authority = origin.and_then(|origin| origin.split_once("://"));
+    authority.is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(host))
 }
 
 /// Compares in a time that tells nothing of the token but its length.
@@ -67,7 +97,68 @@ fn is_own_name(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_bearer, is_own_name};
+    use axum::http::{HeaderMap, HeaderName};
+    use axum::response::IntoResponse as _;
+
+    use super::{check, is_bearer, is_own_name};
+
+    #[test]
+    fn without_a_token_only_this_machine_itself() {
+        for (headers, expected) in [
+            (&[("host", "localhost:8080")][..], 200),
+            (
+                &[
+                    ("host", "localhost:8080"),
+                    ("origin", "http://LOCALHOST:8080"),
+                ],
+                200,
+            ),
+            (
+                &[
+                    ("host", "localhost:8080"),
+                    ("origin", "http://localhost:3000"),
+                ],
+                403,
+            ),
+            (
+                &[
+                    ("host", "localhost:8080"),
+                    ("origin", "https://evil.example"),
+                ],
+                403,
+            ),
+            (&[("host", "localhost:8080"), ("origin", "null")], 403),
+            (
+                &[("host", "localhost"), ("forwarded", "for=192.0.2.1")],
+                403,
+            ),
+            (
+                &[("host", "localhost"), ("x-forwarded-for", "192.0.2.1")],
+                403,
+            ),
+            (
+                &[("host", "localhost"), ("X-Forwarded-Proto", "https")],
+                403,
+            ),
+            (&[("host", "evil.example")], 403),
+            (&[], 403),
+        ] {
+            let named = headers.iter().map(|(name, value)| {
+                let name: HeaderName = name.parse().unwrap();
+                (name, value.parse().unwrap())
+            });
+            let named = HeaderMap::from_iter(named);
+            let status = match check(None, &named) {
+                Ok(()) => 200,
+                Err(problem) => problem.into_response().status().as_u16(),
+            };
+            assert_eq!(status, expected, "{headers:?}");
+            let token = "0123456789abcdef".parse().unwrap();
+            let mut named = named;
+            named.insert("authorization", "Bearer 0123456789abcdef".parse().unwrap());
+            assert!(check(Some(&token), &named).is_ok(), "{headers:?}");
+        }
+    }
 
     #[test]
     fn only_names_that_nobody_else_can_give() {

@@ -17,6 +17,7 @@ use node::Shutdown;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::half_open::Head;
 use crate::patience::Patient;
 use crate::receive::READ_WITHIN;
 use crate::reply::Reply;
@@ -33,6 +34,8 @@ const LAST_REQUEST: Duration = Duration::from_secs(60);
 const LAST_ANSWER: Duration = Duration::from_secs(90);
 /// Pause after a connection could not be taken (no file descriptors are left).
 const BREATH: Duration = Duration::from_millis(100);
+/// How long a newcomer waits for the place of a connection that had to go for it.
+const PLACE_WITHIN: Duration = Duration::from_secs(1);
 /// Connections that the kernel takes ahead.
 const ACCEPTED_AHEAD: u32 = 1024;
 
@@ -96,20 +99,34 @@ impl Web {
                     continue;
                 }
             };
-            match Arc::clone(&self.connections).try_acquire_owned() {
-                Ok(place) => {
-                    let slot = Arc::new(Slot::new(place));
-                    tokio::spawn(converse(
-                        router.clone(),
-                        self.shutdown.clone(),
-                        stream,
-                        peer,
-                        slot,
-                    ));
-                }
-                Err(_) => turn_away(&stream),
+            let place = Arc::clone(&self.connections).try_acquire_owned().ok();
+            if place.is_none() && !self.half_open.expel() {
+                turn_away(&stream);
+                continue;
             }
+            let head = self.half_open.wait(peer.ip());
+            let (web, router) = (Arc::clone(&self), router.clone());
+            tokio::spawn(async move {
+                let place = match place {
+                    Some(place) => Some(place),
+                    None => web.place_of_another().await,
+                };
+                match place {
+                    Some(place) => {
+                        let slot = Arc::new(Slot::new(place));
+                        let shutdown = web.shutdown.clone();
+                        drop(web);
+                        converse(router, shutdown, stream, peer, slot, head).await;
+                    }
+                    None => turn_away(&stream),
+                }
+            });
         }
+    }
+
+    async fn place_of_another(&self) -> Option<OwnedSemaphorePermit> {
+        let place = Arc::clone(&self.connections).acquire_owned();
+        tokio::time::timeout(PLACE_WITHIN, place).await.ok()?.ok()
     }
 }
 
@@ -119,9 +136,11 @@ async fn converse(
     stream: TcpStream,
     peer: SocketAddr,
     slot: Arc<Slot>,
+    head: Head,
 ) {
     let router = TowerToHyperService::new(router);
     let service = service_fn(|mut request: Request<Incoming>| {
+        head.came();
         request.extensions_mut().insert(Arc::clone(&slot));
         let answered = router.call(request);
         async move { answered.await.map(without_false_length) }
@@ -134,6 +153,7 @@ async fn converse(
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
+        () = head.has_to_go() => return,
         () = async {
             tokio::select! {
                 () = shutdown.triggered() => {}

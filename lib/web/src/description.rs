@@ -138,7 +138,7 @@ macro_rules! problems {
 problems! {
     BadRequest: "bad-request, interval-too-brief, unsupported-scheme: a part of the request is not valid.",
     Unauthorized: "unauthorized: the token is missing or wrong.",
-    ForeignHost: "foreign-host: no token is configured, and Host is not an address or localhost.",
+    ForeignHost: "No token is configured, and: foreign-host: Host is not an address or localhost; foreign-origin: Origin is another web page's; forwarded: the request came through a proxy.",
     NotFound: "unknown-event, nothing-published.",
     MethodNotAllowed: "method-not-allowed; Allow lists the allowed methods.",
     NotAcceptable: "not-acceptable: Accept does not allow the type.",

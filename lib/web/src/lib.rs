@@ -1,8 +1,9 @@
 //! HTTP/1.1: JSON-RPC 2.0 at `/RPC`, presentities below `/v1`, `/health`.
 //!
 //! For operators and programs, not for phones: few connections, small bodies, a deadline on everything. Without a token it
-//! listens on loopback only (`lib/node` sees to that) and takes no name but the machine's own in Host, and `/RPC` no type of body
-//! that a web page could send by itself: else any page in a browser on this machine could give orders.
+//! listens on loopback only (`lib/node` sees to that) and takes no name but the machine's own in Host, no request of a web page from
+//! elsewhere or through a proxy, and `/RPC` no type of body that a web page could send by itself: else any page in a browser on this machine could
+//! give orders, and whoever reaches a proxy.
 //!
 //! The way of a request: a connection (`connection`) → all paths (`routes`), who may ask (`access`) → its handler. All of it is answered
 //! from the database; nothing here knows of the SIP that is spoken beside it.
@@ -10,6 +11,7 @@
 mod access;
 mod connection;
 mod description;
+mod half_open;
 mod health;
 mod json_rpc;
 pub mod method;
@@ -29,15 +31,18 @@ use sql::{Cleaning, Judge, Ringer, Store};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
+use self::half_open::HalfOpen;
 use self::v1::feed::Feed;
 
 pub use connection::listen;
 pub use routes::description;
 
-/// Connections at once that make requests; more are answered 503 and closed.
+/// Connections at once that make requests. For one more, one goes that has sent no head for a second; else the newcomer is answered 503.
 const CONNECTIONS: usize = 64;
 /// Streams of events at once, besides.
 const STREAMS: usize = 256;
+/// The descriptors that all of HTTP takes at most, the listener and newcomers included.
+pub const DESCRIPTORS: usize = 2 * CONNECTIONS + STREAMS;
 /// At the end, the time for what is being answered and for streams to say goodbye.
 const DRAINED_WITHIN: Duration = Duration::from_secs(3);
 
@@ -72,6 +77,7 @@ pub struct Web {
     judge: Judge,
     doorbell: Ringer,
     feed: Arc<Feed>,
+    half_open: Arc<HalfOpen>,
     connections: Arc<Semaphore>,
     streams: Arc<Semaphore>,
 }
@@ -92,6 +98,7 @@ impl Web {
             policy: means.policy,
             judge: means.judge,
             doorbell: means.doorbell,
+            half_open: Arc::default(),
             connections: Arc::new(Semaphore::new(CONNECTIONS)),
             streams: Arc::new(Semaphore::new(STREAMS)),
         })

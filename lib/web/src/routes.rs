@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
+use axum::http::header::HOST;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::routing::MethodFilter;
 use utoipa::OpenApi;
@@ -43,6 +44,7 @@ pub(crate) fn router(web: Arc<Web>) -> Router {
         .layer(guard);
     Router::from(open())
         .merge(guarded)
+        .layer(from_fn(for_one_host))
         .layer(from_fn(in_time))
         .with_state(web)
 }
@@ -115,6 +117,23 @@ fn allow<'p>(items: impl Iterator<Item = &'p PathItem>) -> Vec<&'static str> {
 async fn with_whole_names(request: Request, next: Next) -> Result<Reply, Problem> {
     match request.uri().path().contains("//") {
         true => Err(no_such_path().await),
+        false => Ok(next.run(request).await),
+    }
+}
+
+/// RFC 9112 sections 3.2 and 3.2.2: whom a request is for, it says once. A proxy in front may have gone by the other Host.
+async fn for_one_host(request: Request, next: Next) -> Result<Reply, Problem> {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let (host, more) = (hosts.next(), hosts.next());
+    if more.is_some() {
+        return Err(Problem::bad_request("There is more than one Host").last());
+    }
+    let is_another = request.uri().authority().is_some_and(|authority| {
+        let host = host.map_or(&b""[..], |host| host.as_bytes());
+        !authority.as_str().as_bytes().eq_ignore_ascii_case(host)
+    });
+    match is_another {
+        true => Err(Problem::bad_request("The target of the request is not its Host").last()),
         false => Ok(next.run(request).await),
     }
 }

@@ -6,7 +6,7 @@ use crate::ledger::Guard;
 use crate::render::Rendered;
 use crate::send::{Draft, Notify, Prepared};
 use crate::step::verdicts::Judged;
-use net::{Outcome, Unreachable};
+use net::Outcome;
 use sql::{AfterNotify, DialogVerdict};
 use std::time::Instant;
 use tokio::task::{Id, JoinError};
@@ -122,19 +122,14 @@ fn ending(outcome: &Outcome) -> Ending {
             retry_after_s: response.retry_after().ok().flatten(),
         },
         Outcome::TimedOut => Ending::TimedOut,
-        Outcome::Unreachable(Unreachable::TooLong { octets }) => {
-            Ending::TooLong { octets: *octets }
-        }
-        Outcome::Unreachable(Unreachable::Busy) => Ending::Busy,
-        Outcome::Unreachable(
-            Unreachable::Io(_) | Unreachable::FlowGone | Unreachable::NoSocket,
-        ) => Ending::Unreachable,
+        Outcome::Unreachable(reason) => Ending::from(reason),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use net::Unreachable;
 
     #[test]
     fn a_full_line_to_a_server_is_no_flow_that_is_gone() {

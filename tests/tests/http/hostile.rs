@@ -103,7 +103,7 @@ async fn hostile_input_costs_its_sender() {
     assert_eq!(post(http, valid).await["result"], "Reload OK");
 }
 
-/// Slow heads and slow bodies are cut off; connections beyond the limit are turned away, and give way to others.
+/// Slow heads and slow bodies are cut off, and connections that say nothing give way to others.
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_clients_are_cut_off() {
     let (_system, http) = serving();
@@ -112,24 +112,22 @@ async fn slow_clients_are_cut_off() {
         .write_all(b"POST /RPC HTTP/1.1\r\nHost: lo")
         .await
         .unwrap();
+    let mut idle = Vec::new();
+    for _ in 0..100 {
+        idle.push(TcpStream::connect(http).await.unwrap());
+    }
     let mut slow_body = TcpStream::connect(http).await.unwrap();
     let head = String::from_utf8(request("/RPC", JSON, &[b' '; 100])).unwrap();
     slow_body
         .write_all(&head.as_bytes()[..head.len() - 50])
         .await
         .unwrap();
-    let mut idle = Vec::new();
-    for _ in 0..62 {
-        idle.push(TcpStream::connect(http).await.unwrap());
-    }
+    // Silent ones make room for one another, and for whoever asks.
     let health = b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-    // 64 connections are open. The next one is told so, at once.
-    let (status, _) = raw(http, health).await;
-    assert_eq!(status, 503);
+    assert_eq!(raw(http, health).await.0, 200);
+    assert_eq!(answer(&mut slow_head).await.0, 0, "the oldest head");
 
     assert_eq!(answer(&mut slow_body).await.0, 408);
-    let cut = answer(&mut slow_head).await.0;
-    assert!(cut == 0 || cut == 408, "{cut}");
     for mut stream in idle {
         assert!(matches!(answer(&mut stream).await.0, 0 | 408));
     }

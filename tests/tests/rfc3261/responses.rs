@@ -134,6 +134,58 @@ async fn where_answers_go() {
     ask(&system, &via, &one, &one).await;
 }
 
+/// 18.2.2 and RFC 3581: an answer goes to the address that its request came from, whatever else is written into any Via: not to `maddr`, which
+/// is for multicast, and a response that nobody asked for goes nowhere at all.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_answer_goes_to_a_third_address() {
+    let system = system::setup().notifiers(0).start();
+    let victim = UdpSocket::bind("127.0.0.2:0").await.unwrap();
+    let port = victim.local_addr().unwrap().port();
+    let one = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let at = UdpSocket::bind(("127.0.0.1", port)).await.unwrap();
+    for via in [
+        format!("SIP/2.0/UDP 127.0.0.1:{port};maddr=127.0.0.2;branch=z9hG4bK1"),
+        format!("SIP/2.0/UDP 127.0.0.2:{port};branch=z9hG4bK2"),
+        format!("SIP/2.0/UDP 127.0.0.2:{port};received=127.0.0.2;branch=z9hG4bK3"),
+        format!(
+            "SIP/2.0/UDP 127.0.0.1:{port};branch=z9hG4bK4, SIP/2.0/UDP 127.0.0.2:{port};branch=z9hG4bK5"
+        ),
+    ] {
+        ask(&system, &via, &one, &at).await;
+    }
+    let via = format!("SIP/2.0/UDP 127.0.0.2:{port};maddr=127.0.0.2;rport;branch=z9hG4bK6");
+    ask(&system, &via, &one, &one).await;
+
+    let forged = Message {
+        start: "SIP/2.0 200 OK".into(),
+        headers: vec![],
+        body: vec![],
+    };
+    let forged = forged
+        .with(
+            "Via",
+            format!("SIP/2.0/UDP {};branch=z9hG4bK7", system.udp(0)),
+        )
+        .with(
+            "Via",
+            format!("SIP/2.0/UDP 127.0.0.2:{port};branch=z9hG4bK8"),
+        )
+        .with("From", "<sip:a@example.org>;tag=1")
+        .with("To", "<sip:b@example.org>;tag=2")
+        .with("Call-ID", token())
+        .with("CSeq", "1 NOTIFY");
+    one.send_to(&forged.encode(), system.udp(0)).await.unwrap();
+    // Packets are handled in their order: what comes of the forged one has come when the next is answered.
+    let via = format!("SIP/2.0/UDP 127.0.0.1:{port};branch=z9hG4bK9");
+    ask(&system, &via, &one, &at).await;
+    let mut buffer = [0; 2_000];
+    assert!(
+        victim.try_recv(&mut buffer).is_err(),
+        "the victim got: {}",
+        String::from_utf8_lossy(&buffer)
+    );
+}
+
 /// 8.1.1.7: a branch without the magic cookie comes from a client of RFC 2543; it is answered all the same.
 /// No branch at all, and no Via at all: no crash.
 #[tokio::test(flavor = "multi_thread")]

@@ -28,16 +28,19 @@ pub(super) fn via(transport: Transport, local: SocketAddr) -> ViaOut {
 
 impl<K: Send + 'static> Shared<K> {
     /// The Via towards one target; connects first if it has to.
-    pub(super) async fn via_to(&self, target: Target) -> io::Result<ViaOut> {
+    pub(super) async fn via_to(&self, target: Target) -> Result<ViaOut, Unreachable> {
+        if !self.endpoint.may_send_to(target.addr.ip()) {
+            return Err(Unreachable::Refused(target.addr.ip()));
+        }
         if target.transport == Transport::Udp {
             let local = self
                 .endpoint
                 .udp_towards(target.addr)
-                .ok_or(io::ErrorKind::AddrNotAvailable)?;
+                .ok_or(Unreachable::NoSocket)?;
             return Ok(via(Transport::Udp, self.reachable(local, target.addr)));
         }
         if target.transport != Transport::Tcp {
-            return Err(io::ErrorKind::Unsupported.into());
+            return Err(Unreachable::Io(io::ErrorKind::Unsupported));
         }
         let flow = match self.endpoint.open_tcp(target.addr) {
             Some(flow) => flow,
@@ -89,16 +92,14 @@ impl<K: Send + 'static> Shared<K> {
             let mut keys = self.keys();
             for request in requests {
                 let branch: Branch = request.branch.as_str().into();
-                let (mut target, relay, mut rest) = match request.next_hop {
-                    Hop::Relay { to, retransmits } => {
-                        (None, Some((to, retransmits)), VecDeque::new())
-                    }
-                    Hop::Target(target) => (Some(target), None, VecDeque::new()),
-                    Hop::Targets(targets) => {
-                        let mut targets = table.best_first(&targets);
-                        (targets.pop_front(), None, targets)
-                    }
+                let (relay, mut rest) = match request.next_hop {
+                    Hop::Relay { to, retransmits } => (Some((to, retransmits)), VecDeque::new()),
+                    Hop::Target(target) => (None, VecDeque::from([target])),
+                    Hop::Targets(targets) => (None, table.best_first(&targets)),
                 };
+                let first = rest.front().map(|target| target.addr.ip());
+                rest.retain(|target| self.endpoint.may_send_to(target.addr.ip()));
+                let mut target = rest.pop_front();
                 let stand_in = target.filter(|target| {
                     request.may_go_by_tcp
                         && request.bytes.len() > PATH_BYTES
@@ -129,11 +130,11 @@ impl<K: Send + 'static> Shared<K> {
                     },
                 );
                 if stand_in.is_none() {
-                    ready.push((branch, target, relay));
+                    ready.push((branch, target, relay, first));
                 }
             }
         }
-        for (branch, target, relay) in ready {
+        for (branch, target, relay, first) in ready {
             match (target, relay) {
                 (Some(target), _) if target.transport == Transport::Tcp => {
                     match self.endpoint.open_tcp(target.addr) {
@@ -143,7 +144,10 @@ impl<K: Send + 'static> Shared<K> {
                 }
                 (Some(target), _) => self.depart_by_udp(&branch, target),
                 (None, Some((to, retransmits))) => self.depart_by_relay(&branch, to, retransmits),
-                (None, None) => self.fail(&branch, Outcome::Unreachable(Unreachable::NoSocket)),
+                (None, None) => {
+                    let nowhere = first.map_or(Unreachable::NoSocket, Unreachable::Refused);
+                    self.fail(&branch, Outcome::Unreachable(nowhere));
+                }
             }
         }
         for (target, branches) in connecting {
@@ -338,9 +342,7 @@ impl<K: Send + 'static> Shared<K> {
     async fn fail_over(self: Arc<Self>, branch: Branch, target: Target) {
         let via = match self.via_to(target).await {
             Ok(via) => via,
-            Err(error) => {
-                return self.fail(&branch, Outcome::Unreachable(Unreachable::Io(error.kind())));
-            }
+            Err(unreachable) => return self.fail(&branch, Outcome::Unreachable(unreachable)),
         };
         self.rewrite(&branch, &via);
         match target.transport {

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::room::Usage;
 use super::{Drops, EndpointOptions};
 use crate::{FlowGone, FlowKey, Packet};
 
@@ -42,8 +43,8 @@ pub(super) struct Shared {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
     Accepted {
-        /// At the listener that has places of its own.
-        is_reserved: bool,
+        /// From one of [`EndpointOptions::trusted`].
+        is_trusted: bool,
     },
     Connected,
 }
@@ -57,6 +58,14 @@ pub(super) struct WriteQueue {
     /// Requests that came by this connection, less the responses that were queued. Not exact: a copy of a request that is being worked on
     /// gets no answer of its own.
     owed: AtomicI64,
+    /// Requests that went by it, less the final responses that came. Not exact either.
+    asked: AtomicI64,
+    /// When a message came or went last, in milliseconds of [`Clock`].
+    used_ms: AtomicU64,
+    /// It has brought a whole request, or was opened by us.
+    has_asked: AtomicBool,
+    is_ours: AtomicBool,
+    clock: Clock,
     /// Rings when what was queued has been written.
     written: Notify,
     /// The peer sends no more: it gets its pending answers, and nothing new is to begin here.
@@ -64,11 +73,29 @@ pub(super) struct WriteQueue {
     token: CancellationToken,
 }
 
+/// The time since an endpoint was made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock(Instant);
+
+impl Clock {
+    pub(super) fn start() -> Clock {
+        Clock(Instant::now())
+    }
+
+    pub(super) fn now_ms(self) -> u64 {
+        u64::try_from(self.0.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// How long an answer is waited for: 64*T1. A request that gets none must not keep a connection in use for ever.
+const ANSWERED_WITHIN_MS: u64 = 32_000;
+
 impl WriteQueue {
     pub(super) fn new(
         flow: FlowKey,
         max_bytes: usize,
-        token: CancellationToken,
+        origin: Origin,
+        clock: Clock,
     ) -> (WriteQueue, mpsc::UnboundedReceiver<Bytes>) {
         let (queue, queued) = mpsc::unbounded_channel();
         (
@@ -78,9 +105,14 @@ impl WriteQueue {
                 waiting_bytes: AtomicUsize::new(0),
                 max_bytes: AtomicUsize::new(max_bytes),
                 owed: AtomicI64::new(0),
+                asked: AtomicI64::new(0),
+                used_ms: AtomicU64::new(clock.now_ms()),
+                has_asked: AtomicBool::new(origin == Origin::Connected),
+                is_ours: AtomicBool::new(false),
+                clock,
                 written: Notify::new(),
                 ending: AtomicBool::new(false),
-                token,
+                token: CancellationToken::new(),
             },
             queued,
         )
@@ -99,9 +131,26 @@ impl WriteQueue {
         !self.token.is_cancelled() && !self.ending.load(Ordering::Relaxed)
     }
 
-    /// Lets as much as this wait from now on.
+    /// A process of ours is at its end: lets as much as this wait from now on.
     pub(super) fn widen(&self, max_bytes: usize) {
         self.max_bytes.fetch_max(max_bytes, Ordering::Relaxed);
+        self.is_ours.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn usage(&self) -> Usage {
+        let last_ms = self.used_ms.load(Ordering::Relaxed);
+        let is_awaited =
+            self.owed.load(Ordering::Relaxed) > 0 || self.asked.load(Ordering::Relaxed) > 0;
+        Usage {
+            last_ms,
+            has_asked: self.has_asked.load(Ordering::Relaxed),
+            is_busy: is_awaited && last_ms + ANSWERED_WITHIN_MS > self.clock.now_ms(),
+            is_ours: self.is_ours.load(Ordering::Relaxed),
+        }
+    }
+
+    fn touch(&self) {
+        self.used_ms.store(self.clock.now_ms(), Ordering::Relaxed);
     }
 
     /// Queues, unless the connection is closed or the peer already has too much to read.
@@ -112,18 +161,31 @@ impl WriteQueue {
             return Err(FlowGone);
         }
         self.waiting_bytes.fetch_add(length, Ordering::Relaxed);
-        if !is_request(&bytes) && bytes != PONG {
-            // After the bytes were counted: who sees the answer counted sees them as well.
-            self.owed.fetch_sub(1, Ordering::Release);
+        // A pong is as little a use as its ping.
+        if bytes != PONG {
+            self.touch();
+            match is_request(&bytes) {
+                true => self.asked.fetch_add(1, Ordering::Relaxed),
+                // After the bytes were counted: who sees the answer counted sees them as well.
+                false => self.owed.fetch_sub(1, Ordering::Release),
+            };
         }
         self.queue.send(bytes).map_err(|_| FlowGone)
     }
 
-    /// Notes that a message came that wants an answer. On a connection that we opened it is us who ask.
-    fn owes(&self, message: &[u8], origin: Origin) {
+    /// Notes that a message came: one that wants an answer, or is one. On a connection that we opened it is us who ask.
+    fn took(&self, message: &[u8], origin: Origin) {
+        self.touch();
+        if !is_request(message) {
+            if !is_provisional(message) {
+                self.asked.fetch_sub(1, Ordering::Relaxed);
+            }
+            return;
+        }
+        self.has_asked.store(true, Ordering::Relaxed);
         // RFC 3261 section 17: there is no response to an ACK.
         let is_accepted = matches!(origin, Origin::Accepted { .. });
-        if is_accepted && is_request(message) && !message.starts_with(b"ACK ") {
+        if is_accepted && !message.starts_with(b"ACK ") {
             self.owed.fetch_add(1, Ordering::Release);
         }
     }
@@ -156,6 +218,11 @@ fn is_request(message: &[u8]) -> bool {
     !message
         .get(..4)
         .is_some_and(|start| start.eq_ignore_ascii_case(b"SIP/"))
+}
+
+fn is_provisional(response: &[u8]) -> bool {
+    // SIP/2.0 and a space.
+    response.get(8) == Some(&b'1')
 }
 
 /// Reads and writes until one side has enough. A peer that sends no more, or nothing that can be framed, is still given the answers
@@ -239,6 +306,10 @@ impl From<io::Error> for End {
     }
 }
 
+/// Why there is a deadline.
+const NO_REQUEST: &str = "no request in time";
+const SLOW_MESSAGE: &str = "message took too long";
+
 async fn read(
     shared: &Shared,
     reading: &mut OwnedReadHalf,
@@ -248,13 +319,9 @@ async fn read(
     let options = &shared.options;
     let mut framer = StreamFramer::new(shared.limits);
     let mut buffer = vec![0; READ_BYTES];
-    // Set while a message is expected to be complete soon: the first of an accepted connection, or one that has begun.
-    let mut due = matches!(origin, Origin::Accepted { .. }).then(|| {
-        (
-            Instant::now() + options.first_message_timeout,
-            "no message in time",
-        )
-    });
+    // Set while a message is expected to be complete soon: the first request of a stranger's connection, or one that has begun.
+    let mut due = (origin == Origin::Accepted { is_trusted: false })
+        .then(|| (Instant::now() + options.first_request_timeout, NO_REQUEST));
     loop {
         let (deadline, reason) = due.unwrap_or((Instant::now() + options.idle_timeout, "idle"));
         let count = match timeout_at(deadline, reading.read(&mut buffer)).await {
@@ -268,7 +335,7 @@ async fn read(
         loop {
             match framer.next() {
                 Ok(Some(Frame::Message(bytes))) => {
-                    queue.owes(&bytes, origin);
+                    queue.took(&bytes, origin);
                     batch.push(Packet {
                         bytes,
                         flow: queue.flow().clone(),
@@ -282,8 +349,6 @@ async fn read(
                     if queue.push(Bytes::from_static(PONG)).is_err() {
                         return End::Ours("too slow a reader");
                     }
-                    // A keep-alive is a sign of life of a phone that has nothing to say yet.
-                    due = due.filter(|(_, reason)| *reason != "no message in time");
                 }
                 Ok(None) => break,
                 Err(error) => {
@@ -294,18 +359,16 @@ async fn read(
             }
         }
         if !batch.is_empty() {
-            due = None;
+            let has_asked = batch.iter().any(|packet| is_request(&packet.bytes));
+            due = due.filter(|(_, reason)| *reason == NO_REQUEST && !has_asked);
             if !deliver(shared, batch).await {
                 return End::Closing;
             }
         }
         // A message that trickles in gets one deadline from its first byte on, however often a byte comes.
         due = match (due, framer.is_partial()) {
-            (None, true) => Some((
-                Instant::now() + options.message_timeout,
-                "message took too long",
-            )),
-            (Some((_, "message took too long")), false) => None,
+            (None, true) => Some((Instant::now() + options.message_timeout, SLOW_MESSAGE)),
+            (Some((_, SLOW_MESSAGE)), false) => None,
             (due, _) => due,
         };
     }
@@ -327,7 +390,7 @@ impl Shared {
             .answerable
             .is_some_and(|request| *request.method() != Method::Ack);
         if is_answerable {
-            queue.owes(&bytes, origin);
+            queue.took(&bytes, origin);
             batch.push(Packet {
                 bytes,
                 flow: queue.flow().clone(),

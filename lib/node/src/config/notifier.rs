@@ -36,6 +36,21 @@ pub struct NotifierConfig {
     ///
     /// Unit: failures. Default: `10`. Range: 1 to 1000.
     pub retry_give_up: Within<1, 1000>,
+    /// TCP connections that this process opens to phones and proxies. For one more, the one is closed that was used
+    /// longest ago and waits for no answer. Connections to servers are not counted. Whatever is set, these take at most a
+    /// quarter of the file descriptors that the process may open. 0: no other limit.
+    ///
+    /// Unit: connections. Default: `10000`. Range: 0 to 1000000.
+    pub max_connections: Within<0, 1_000_000>,
+    /// The same to one address (IPv6: one /64), whatever the port. An edge proxy takes one for each of its ports. 0: no
+    /// limit.
+    ///
+    /// Unit: connections. Default: `100`. Range: 0 to 1000000.
+    pub max_connections_per_target: Within<0, 1_000_000>,
+    /// How long a connection may take to open.
+    ///
+    /// Unit: milliseconds. Default: `4000`. Range: 100 to 30000.
+    pub connect_timeout_ms: Within<100, 30_000>,
 }
 
 impl Default for NotifierConfig {
@@ -50,6 +65,9 @@ impl Default for NotifierConfig {
             retry_min_s: const { Within::of(2) },
             retry_max_s: const { Within::of(60) },
             retry_give_up: const { Within::of(10) },
+            max_connections: const { Within::of(10_000) },
+            max_connections_per_target: const { Within::of(100) },
+            connect_timeout_ms: const { Within::of(4000) },
         }
     }
 }

@@ -51,6 +51,27 @@ pub struct ServerConfig {
     ///
     /// Unit: milliseconds. Default: `8000`. Range: 100 to 30000.
     pub request_deadline_ms: Within<100, 30_000>,
+    /// TCP connections that others may hold open to this process. For one more, one is closed that is not in use: first
+    /// the oldest that has not sent a whole request within its first second, then the one that was used longest ago;
+    /// keep-alives are no use. Connections of notifiers are not counted. Whatever is set, connections take at most
+    /// half of the file descriptors that the process may open. 0: no other limit.
+    ///
+    /// Unit: connections. Default: `20000`. Range: 0 to 1000000.
+    pub max_connections: Within<0, 1_000_000>,
+    /// The same for one address (IPv6: one /64). The default is more than there are phones in an office behind one NAT,
+    /// and a twentieth of all. 0: no limit.
+    ///
+    /// Unit: connections. Default: `1000`. Range: 0 to 1000000.
+    pub max_connections_per_source: Within<0, 1_000_000>,
+    /// How long a new TCP connection may take to send its first whole request. A keep-alive is no request.
+    ///
+    /// Unit: seconds. Default: `10`. Range: 1 to 3600.
+    pub first_request_s: Within<1, 3600>,
+    /// How long nothing at all may come on a TCP connection, not even a keep-alive. A phone behind NAT that is silent for
+    /// longer cannot be notified any more, so this should be longer than `presence.max_expires`. 0: for ever.
+    ///
+    /// Unit: seconds. Default: `7200`. Range: 0 to 1000000.
+    pub idle_s: Within<0, 1_000_000>,
 }
 
 impl Default for ServerConfig {
@@ -69,6 +90,10 @@ impl Default for ServerConfig {
             batch_size: const { Within::of(64) },
             backlog: const { Within::of(10_000) },
             request_deadline_ms: const { Within::of(8000) },
+            max_connections: const { Within::of(20_000) },
+            max_connections_per_source: const { Within::of(1000) },
+            first_request_s: const { Within::of(10) },
+            idle_s: const { Within::of(7200) },
         }
     }
 }
