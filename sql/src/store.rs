@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use deadpool_postgres::{
-    Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
-    Timeouts,
+    Connect, Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod,
+    Runtime, Timeouts,
 };
+use postgres_tls::Target;
+use tokio::task::JoinHandle;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Config, NoTls, Row};
+use tokio_postgres::{Client, Config, Row};
 
 use crate::error::{Remedy, remedy, translate, with_source};
 use crate::import::Import;
@@ -124,7 +126,7 @@ pub struct Store {
 #[derive(Debug)]
 struct Shared {
     pool: Pool,
-    config: Config,
+    target: Target,
     statement_timeout: Duration,
     lock_timeout: Option<Duration>,
     /// By name, the texts of those statements that are about tables with other names than the usual ones.
@@ -138,7 +140,7 @@ impl Store {
     /// A store that connects when it is first used: the database may be away now.
     ///
     /// # Errors
-    /// [`StoreError::Bug`] if `url` is not a PostgreSQL URL.
+    /// [`StoreError::Bug`] if `url` is not a PostgreSQL URL; [`StoreError::Unavailable`] if what it says of TLS cannot be done.
     pub fn connect(url: &str, options: &StoreOptions) -> Result<Store, StoreError> {
         Store::open(url, options, &[])
     }
@@ -157,11 +159,17 @@ impl Store {
             statement: "connect",
             reason,
         };
-        let config =
-            session_config(url, options, more).map_err(|error| bug(with_source(&error)))?;
-        let manager = Manager::from_config(
-            config.clone(),
-            NoTls,
+        let target = session_target(url, options, more).map_err(|error| match error {
+            postgres_tls::Error::Url(_) => bug(with_source(&error)),
+            // A file that is missing, or words that do not fit together.
+            other => StoreError::Unavailable {
+                statement: "connect",
+                reason: with_source(&other),
+            },
+        })?;
+        let manager = Manager::from_connect(
+            target.config().clone(),
+            Connector(target.clone()),
             ManagerConfig {
                 recycling_method: RecyclingMethod::Fast,
             },
@@ -198,7 +206,7 @@ impl Store {
         let statement_timeout = options.statement_timeout;
         let shared = Shared {
             pool,
-            config,
+            target,
             statement_timeout,
             lock_timeout: options.lock_timeout,
             renamed: renamed(&options.tables),
@@ -297,7 +305,7 @@ impl Store {
 
     /// Listens to the doorbell. Must be called within a Tokio runtime.
     pub fn listen(&self) -> Doorbell {
-        Doorbell::listen(self.shared.config.clone())
+        Doorbell::listen(self.shared.target.clone())
     }
 
     /// How many statements were run again because they lost a race (40001, 40P01). By construction this stays 0; anything
@@ -499,12 +507,13 @@ fn renamed(tables: &Tables) -> HashMap<&'static str, String> {
 }
 
 /// The URL plus everything that must not be left to the operating system's patience.
-fn session_config(
+fn session_target(
     url: &str,
     options: &StoreOptions,
     more: &[(&str, &str)],
-) -> Result<Config, tokio_postgres::Error> {
-    let mut config: Config = url.parse()?;
+) -> Result<Target, postgres_tls::Error> {
+    let mut target = Target::parse(url)?;
+    let config = target.config_mut();
     let mut settings = config.get_options().unwrap_or_default().to_owned();
     for (name, value) in SESSION_SETTINGS.iter().chain(more) {
         settings.push_str(&format!(" -c {name}={value}"));
@@ -527,8 +536,29 @@ fn session_config(
         .keepalives_idle(Duration::from_secs(10))
         .keepalives_interval(Duration::from_secs(3))
         .keepalives_retries(3);
-    Ok(config)
+    Ok(target)
 }
+
+/// Gives the pool its connections.
+struct Connector(Target);
+
+impl Connect for Connector {
+    fn connect(&self, _: &Config) -> Connecting<'_> {
+        Box::pin(async {
+            let (client, connection) = self.0.connect().await?;
+            let driver = tokio::spawn(async move {
+                if let Err(error) = connection.await {
+                    tracing::debug!(%error, "a connection to the database ended");
+                }
+            });
+            Ok((client, driver))
+        })
+    }
+}
+
+type Connecting<'a> = std::pin::Pin<
+    Box<dyn Future<Output = Result<(Client, JoinHandle<()>), tokio_postgres::Error>> + Send + 'a>,
+>;
 
 fn milliseconds(wait: Duration) -> i64 {
     i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)
