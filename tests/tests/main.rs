@@ -7,6 +7,7 @@ mod bench;
 mod budget;
 mod chaos;
 mod cleaning;
+mod encrypted;
 mod fan_out;
 mod flows;
 mod foreign;

@@ -12,10 +12,10 @@ pub use config::{
     Accounts, ConferenceConfig, Config, ConfigError, DatabaseConfig, DatabaseUrl, DeclaredPackage,
     DefaultPolicy, DialogConfig, Facility, Fault, FeatureEventConfig, Features, HttpConfig, Listen,
     Listener, LocalLevel, LogConfig, LogFormat, LogLevel, MergePolicy, MessageSummaryConfig,
-    MinExpiresAction, NeutralDocument, NotifierConfig, Origin, PackagesConfig, Period,
-    PresenceConfig, ProfileConfig, ReginfoConfig, SameSubscriber, ScriptConfig, ScriptFile,
-    ServerAddress, ServerConfig, SlaConfig, TableName, Token, Transport, UriMatch, WatcherUri,
-    Within, XcapDiffConfig,
+    MinExpiresAction, NeutralDocument, NotifierConfig, ON_COMMAND_LINE, Origin, PackagesConfig,
+    PasswordFile, Period, PresenceConfig, ProfileConfig, ReginfoConfig, SameSubscriber,
+    ScriptConfig, ScriptFile, ServerAddress, ServerConfig, SlaConfig, SslMode, TableName, Token,
+    Transport, UriMatch, WatcherUri, Within, XcapDiffConfig,
 };
 pub use hangup::Hangups;
 pub use log::init_log;
