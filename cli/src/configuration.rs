@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use node::{Config, ConfigError, DatabaseUrl, Fault, Origin, UriMatch};
+use node::{Config, ConfigError, DatabaseUrl, Fault, Origin, PasswordFile, UriMatch};
 use postgres_dev::Cluster;
 use schema::SchemaError;
 
@@ -36,12 +36,21 @@ pub(crate) fn load(settings: &Settings, role: Role) -> Result<Config, ConfigErro
         };
         sets.push((key.to_owned(), settings.listen.join(",")));
     }
-    // Not env::vars(): that panics on a variable that is not UTF-8, which may be anybody's.
-    let env = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let config = Config::load(settings.config.as_deref(), env, &sets)?;
+    let config = Config::load(settings.config.as_deref(), environment(), &sets)?;
     packages::registry(&config)?;
     Ok(config)
+}
+
+/// Not env::vars(): that panics on a variable that is not UTF-8, which may be anybody's.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+/// libpq's file of passwords, for a database that is not in the configuration.
+pub(crate) fn password_file() -> PasswordFile {
+    let env: Vec<(String, String)> = environment().collect();
+    PasswordFile::of(env.iter().map(|(name, value)| (&**name, &**value)))
 }
 
 /// The database that is configured, or else that of a `pgpresence run` on this machine.
@@ -166,7 +175,8 @@ mod tests {
             "presence.db_url".to_owned(),
             "postgres://u:pässword@h/d".to_owned(),
         )];
-        let config = Config::load(None, std::iter::empty(), &sets).unwrap();
+        let mut config = Config::load(None, std::iter::empty(), &sets).unwrap();
+        config.remarks.clear();
         let mut bytes = hand_on(&config);
         assert_eq!(receive(&mut bytes.as_slice()).unwrap(), config);
         bytes.pop();

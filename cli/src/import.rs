@@ -9,11 +9,13 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, anyhow, bail};
 use kamailio::{Converter, Unfit};
-use node::{Config, ConfigError, DatabaseUrl, Fault, Origin, TableName};
+use node::{Config, ConfigError, DatabaseUrl, Fault, ON_COMMAND_LINE, Origin, TableName};
 use sql::{ImportOutcome, ImportedDecision, Store, StoreError, StoreOptions, Tables};
 
 use crate::arguments::ImportArgs;
-use crate::configuration::{Role, find_database, load, schema_fault, schema_settings};
+use crate::configuration::{
+    Role, find_database, load, password_file, schema_fault, schema_settings,
+};
 use crate::progress::ProgressLine;
 use crate::settings::Settings;
 use crate::{packages, remark, runtime, say};
@@ -56,13 +58,19 @@ pub(crate) fn run(settings: &Settings, args: &ImportArgs) -> anyhow::Result<Exit
     let config = load(settings, Role::Other)?;
     node::init_log(&config.log);
     let url = find_database(settings, &config)?;
-    let from = args.from.parse::<DatabaseUrl>().map_err(|error| {
+    let mut from = args.from.parse::<DatabaseUrl>().map_err(|error| {
         ConfigError::Faults(vec![Fault {
             origin: Origin::CommandLine,
             path: "--from".to_owned(),
             message: error.to_string(),
         }])
     })?;
+    if from.has_password() {
+        remark(format_args!("--from: {ON_COMMAND_LINE}"));
+    }
+    if let Some(message) = password_file().complete(&mut from) {
+        remark(format_args!("--from: {message}"));
+    }
     runtime()?.block_on(import(&config, &url, &from, args))?;
     Ok(ExitCode::SUCCESS)
 }

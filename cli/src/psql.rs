@@ -17,11 +17,7 @@ pub(crate) fn run(settings: &Settings, args: &PsqlArgs) -> anyhow::Result<ExitCo
     let error = Command::new("psql")
         .arg(url.for_psql())
         .args(&args.arguments)
-        .envs(
-            url.psql_environment()
-                .iter()
-                .map(|(name, value)| (name, value)),
-        )
+        .envs(url.psql_environment())
         .exec();
     Err(anyhow!(error).context("cannot start psql: is PostgreSQL's client installed?"))
 }

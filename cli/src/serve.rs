@@ -146,10 +146,13 @@ async fn check_schema(
     let url = database_url(config)?.expose().to_owned();
     let deadline = config.database.connect_timeout_ms.milliseconds();
     let wanted = schema_settings(config);
-    if ask_schema(&url, &wanted, deadline).await? {
+    let Some(reason) = ask_schema(&url, &wanted, deadline).await? else {
         return Ok(());
-    }
-    tracing::warn!("the database cannot be reached; starting without it");
+    };
+    tracing::warn!(
+        reason,
+        "the database cannot be reached; starting without it"
+    );
     let (shutdown, refused) = (shutdown.clone(), Arc::clone(refused));
     tokio::spawn(async move {
         loop {
@@ -158,8 +161,8 @@ async fn check_schema(
                 () = tokio::time::sleep(ASK_AGAIN) => {}
             }
             match ask_schema(&url, &wanted, deadline).await {
-                Ok(true) => return,
-                Ok(false) => {}
+                Ok(None) => return,
+                Ok(Some(reason)) => tracing::debug!(reason, "the database cannot be reached"),
                 Err(error) => {
                     tracing::error!("{error:#}");
                     *refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
@@ -172,22 +175,18 @@ async fn check_schema(
     Ok(())
 }
 
-/// `Ok(true)`: as it must be; `Ok(false)`: the database is away; an error: it must not be used.
+/// `Ok(None)`: as it must be; `Ok(Some)`: why the database is away; an error: it must not be used.
 async fn ask_schema(
     url: &str,
     wanted: &schema::Settings,
     deadline: Duration,
-) -> anyhow::Result<bool> {
+) -> anyhow::Result<Option<String>> {
     match tokio::time::timeout(deadline, schema::require(url, wanted)).await {
-        Ok(Ok(())) => Ok(true),
+        Ok(Ok(())) => Ok(None),
         Ok(Err(error)) if error.is_outage() => {
-            tracing::debug!(
-                error = &error as &dyn std::error::Error,
-                "the database cannot be reached"
-            );
-            Ok(false)
+            Ok(Some(format!("{:#}", anyhow::Error::from(error))))
         }
         Ok(Err(error)) => Err(schema_fault(error)),
-        Err(_) => Ok(false),
+        Err(_) => Ok(Some("no answer in time".to_owned())),
     }
 }

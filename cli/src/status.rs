@@ -78,7 +78,7 @@ pub(crate) async fn run(settings: &Settings, args: &StatusArgs) -> anyhow::Resul
 fn line(process: &Process) -> String {
     let heartbeat = duration(process.heartbeat_s);
     format!(
-        "{} {} on {}{}, version {}, up {}, {}",
+        "{} {} on {}{}, version {}, up {}, {}{}",
         process.kind,
         process.pid,
         process.host,
@@ -92,6 +92,12 @@ fn line(process: &Process) -> String {
             "alive".to_owned()
         } else {
             format!("silent for {heartbeat}")
+        },
+        match process.believes.as_str() {
+            "" => String::new(),
+            // Whoever reaches it may do everything.
+            "open" => ", believes everybody (identity.policy is open)".to_owned(),
+            believes => format!(", believes {believes}"),
         }
     )
 }
@@ -177,6 +183,7 @@ mod tests {
             version: "1".to_owned(),
             started_s: 100.0,
             heartbeat_s: 1.0,
+            believes: String::new(),
             is_alive,
         }
     }

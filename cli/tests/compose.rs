@@ -1,7 +1,8 @@
 //! `docker-compose.yml`, without containers: its parts fit together, and the very commands of its services, with their
-//! environment, come up against a PostgreSQL of our own.
+//! environment, their accounts and their passwords, come up against a PostgreSQL of our own.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -18,7 +19,6 @@ struct Service {
     depends_on: Vec<String>,
     address: Option<String>,
     image: String,
-    is_built: bool,
     volumes: Vec<String>,
     ports: Vec<String>,
 }
@@ -30,9 +30,25 @@ fn repository() -> PathBuf {
         .to_owned()
 }
 
+/// Which account each command comes with.
+const ACCOUNTS: [(&str, &str); 4] = [
+    ("migrate", "owner"),
+    ("server", "front"),
+    ("notifier", "engine"),
+    ("status", "looker"),
+];
+const URL_FILE: &str = "PGPRESENCE_DATABASE__URL_FILE";
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(repository().join(path)).unwrap()
+}
+
+fn text() -> String {
+    read("docker-compose.yml")
+}
+
 fn services() -> Vec<Service> {
-    let text = std::fs::read_to_string(repository().join("docker-compose.yml")).unwrap();
-    let documents = YamlLoader::load_from_str(&text).expect("docker-compose.yml is YAML");
+    let documents = YamlLoader::load_from_str(&text()).expect("docker-compose.yml is YAML");
     assert_eq!(documents.len(), 1);
     let services = documents[0]["services"].as_hash().expect("services");
     services
@@ -71,7 +87,6 @@ fn service(name: String, fields: &Yaml) -> Service {
         depends_on,
         address: address.map(str::to_owned),
         image: fields.get("image").map(string).unwrap_or_default(),
-        is_built: fields.contains_key("build"),
         volumes: list("volumes"),
         ports: list("ports"),
         name,
@@ -158,67 +173,67 @@ fn the_parts_of_the_stack_fit_together() {
                 service.name
             );
         }
-        if service.is_built {
-            assert!(
-                service
-                    .environment
-                    .iter()
-                    .any(|(name, _)| name == "PGPRESENCE_PRESENCE__DB_URL")
+    }
+    // Everybody finds the URL of an account of his own, and no password stands in the file.
+    for (command, account) in ACCOUNTS {
+        for service in running(&services, command) {
+            let has = |name: &str, value: &str| {
+                let wanted = (name.to_owned(), value.to_owned());
+                service.environment.contains(&wanted)
+            };
+            assert!(has(URL_FILE, "/run/pgpresence/db_url"), "{}", service.name);
+            assert_eq!(
+                service.volumes,
+                [format!("of-{account}:/run/pgpresence:ro")]
             );
         }
     }
-    // Everybody talks to the database that the stack has.
-    let of_postgres: BTreeMap<&str, &str> = postgres
-        .environment
-        .iter()
-        .map(|(n, v)| (n.as_str(), v.as_str()))
-        .collect();
-    let (user, password, database) = (
-        of_postgres["POSTGRES_USER"],
-        of_postgres["POSTGRES_PASSWORD"],
-        of_postgres["POSTGRES_DB"],
-    );
-    let url = format!(
-        "postgres://{user}:{password}@{}:5432/{database}",
-        postgres.address.as_ref().unwrap()
-    );
-    for service in services.iter().filter(|service| service.is_built) {
-        assert!(
-            service
-                .environment
-                .contains(&("PGPRESENCE_PRESENCE__DB_URL".to_owned(), url.clone())),
-            "{}",
-            service.name
-        );
-    }
+    assert!(!text().contains("://"), "a URL");
+    let script = read("deploy/compose/secrets.sh");
+    let address = format!("{}:5432/", postgres.address.as_ref().unwrap());
+    assert!(script.contains(&address));
     // The edge spreads over exactly the addresses on which the servers listen, and phones come back to the edge.
     let edge = named(&services, "edge");
-    let contact = format!("sip:{}:5060", edge.address.as_ref().unwrap());
-    let balancer = edge.volumes[0].split(':').next().unwrap();
-    let balancer = std::fs::read_to_string(repository().join(balancer)).unwrap();
-    for server in running(&services, "server") {
+    let address = edge.address.as_ref().unwrap();
+    let contact = format!("sip:{address}:5060");
+    let list = read("deploy/compose/dispatcher.list");
+    let servers = running(&services, "server");
+    for server in &servers {
         let address = server.address.as_ref().unwrap();
         for transport in ["udp", "tcp"] {
-            assert!(
-                server
-                    .command
-                    .contains(&format!("{transport}:{address}:5060")),
-                "{}",
-                server.name
-            );
+            let listen = format!("{transport}:{address}:5060");
+            assert!(server.command.contains(&listen), "{}", server.name);
         }
-        assert_eq!(
-            balancer.matches(&format!("server {address}:5060;")).count(),
-            2,
-            "{}",
-            server.name
-        );
+        let line = format!("1 sip:{address}:5060");
+        assert!(list.lines().any(|found| found == line), "{}", server.name);
         assert!(server.environment.contains(&(
             "PGPRESENCE_PRESENCE__SERVER_ADDRESS".to_owned(),
             contact.clone()
         )));
     }
-    assert_eq!(balancer.matches(":5060;").count(), 4);
+    assert_eq!(list.lines().count(), servers.len());
+    // What its command puts in place of the sample's values stands there, and two addresses are all that NOTIFYs are taken from.
+    let command = edge.command.last().unwrap();
+    let sample = read("deploy/kamailio-edge.cfg");
+    for (found, ours) in [
+        ("!192.0.2.10!", format!("!{address}!")),
+        ("!10.0.0.0/24!", "!172.28.0.40/31!".to_owned()),
+    ] {
+        assert!(sample.contains(found), "{found}");
+        assert!(command.contains(&format!("s,{found},{ours},")), "{command}");
+    }
+    let notifiers = running(&services, "notifier");
+    let notifiers: Vec<Ipv4Addr> = notifiers
+        .iter()
+        .map(|notifier| notifier.address.as_ref().unwrap().parse().unwrap())
+        .collect();
+    let first = Ipv4Addr::new(172, 28, 0, 40).to_bits();
+    assert!(
+        notifiers
+            .iter()
+            .all(|address| address.to_bits() & !1 == first),
+        "{notifiers:?}"
+    );
     assert_eq!(edge.ports, ["5060:5060/udp", "5060:5060/tcp"]);
 }
 
@@ -242,25 +257,53 @@ fn the_image_holds_the_program() {
     );
 }
 
+/// With the passwords and accounts that the stack's own scripts make.
 #[test]
 fn the_commands_of_the_services_come_up() {
     let services = services();
     let cluster = Cluster::start_throwaway().unwrap();
     cluster.create_database("pgpresence").unwrap();
+    let secrets = tempfile::tempdir().unwrap();
+    let script = |name: &str| {
+        let mut command = Command::new("sh");
+        command.arg(repository().join("deploy/compose").join(name));
+        command.env("SECRETS", secrets.path());
+        command
+    };
+    assert!(script("secrets.sh").status().unwrap().success());
+    let first = std::fs::read(secrets.path().join("front/db_url")).unwrap();
+    // Started again, it makes no others.
+    assert!(script("secrets.sh").status().unwrap().success());
+    assert_eq!(
+        std::fs::read(secrets.path().join("front/db_url")).unwrap(),
+        first
+    );
+    let folder = cluster.log_path().parent().unwrap();
+    let accounts = script("accounts.sh")
+        .envs([("POSTGRES_USER", "postgres"), ("POSTGRES_DB", "pgpresence")])
+        .env("PGHOST", folder)
+        .status();
+    assert!(accounts.unwrap().success());
 
+    let outside = |service: &Service| outside(service, &services, &cluster, secrets.path());
     let migrate = running(&services, "migrate")[0];
-    let status = outside(migrate, &services, &cluster).status().unwrap();
-    assert_eq!(status.code(), Some(0));
+    assert_eq!(outside(migrate).status().unwrap().code(), Some(0));
 
     let mut programs: Vec<Program> = Vec::new();
     for service in ["server", "notifier"]
         .iter()
         .flat_map(|command| running(&services, command))
     {
-        let mut program = Program::start(&mut outside(service, &services, &cluster));
+        let mut program = Program::start(&mut outside(service));
         program.line("ready");
         programs.push(program);
     }
+    let status = outside(running(&services, "status")[0]).output().unwrap();
+    let said = String::from_utf8_lossy(&status.stdout);
+    assert!(
+        status.status.success() && said.contains("notifier"),
+        "{status:?}"
+    );
     for program in &mut programs {
         program.signal("TERM"); // what `docker compose stop` sends
         assert_eq!(program.end(), Some(0), "{:#?}", program.seen);
@@ -268,11 +311,8 @@ fn the_commands_of_the_services_come_up() {
 }
 
 /// The service's command and environment, with the stack's addresses replaced by ours.
-fn outside(service: &Service, services: &[Service], cluster: &Cluster) -> Command {
+fn outside(service: &Service, services: &[Service], cluster: &Cluster, secrets: &Path) -> Command {
     let ours = |text: &str| {
-        if text.starts_with("postgres://") {
-            return cluster.url("pgpresence");
-        }
         let own = service.address.as_ref();
         let text = own.map_or(text.to_owned(), |own| {
             text.replace(&format!("{own}:5060"), "127.0.0.1:0")
@@ -296,5 +336,20 @@ fn outside(service: &Service, services: &[Service], cluster: &Cluster) -> Comman
             .iter()
             .map(|(name, value)| (name, ours(value))),
     );
+    // The account's own URL, on the socket of the PostgreSQL that stands for the stack's.
+    let volume = &service.volumes[0];
+    let account = volume
+        .strip_prefix("of-")
+        .unwrap()
+        .split(':')
+        .next()
+        .unwrap();
+    let url = std::fs::read_to_string(secrets.join(account).join("db_url")).unwrap();
+    let (login, _) = url.split_once('@').unwrap();
+    let socket = cluster.url("pgpresence").replace("&user=postgres", "");
+    let url = socket.replace("postgresql://", &format!("{login}@"));
+    let file = secrets.join(format!("url of {}", service.name));
+    std::fs::write(&file, url).unwrap();
+    command.env(URL_FILE, &file);
     command
 }

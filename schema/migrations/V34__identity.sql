@@ -107,3 +107,16 @@ COMMENT ON FUNCTION put_delegate() IS 'Row trigger of presence_delegate: both UR
 CREATE TRIGGER presence_delegate_uri
     BEFORE INSERT OR UPDATE ON presence_delegate
     FOR EACH ROW EXECUTE FUNCTION put_delegate();
+
+-- === What a server believes ===
+
+ALTER TABLE node ADD COLUMN believes text NOT NULL DEFAULT '';
+COMMENT ON COLUMN node.believes IS 'From whom a server accepts requests without a password: open = everybody, this machine, trusted peers, nobody; empty: it takes no requests. Written once, at the start.';
+
+CREATE OR REPLACE VIEW presence_processes AS
+SELECT
+    n.id, n.kind, n.host, n.pid, n.address, n.version, n.started, n.heartbeat,
+    -- Six heartbeats.
+    CASE WHEN n.heartbeat > presence_now() - interval '30 s' THEN 'alive' ELSE 'silent' END AS state,
+    n.events, n.believes
+FROM node AS n;

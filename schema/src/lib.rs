@@ -8,9 +8,10 @@ mod uri_match;
 
 use std::time::Duration;
 
+use postgres_tls::Target;
 use refinery::{Migration, Runner};
 use tokio_postgres::config::Host;
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::{Client, Config};
 
 use history::migration_error;
 
@@ -54,9 +55,9 @@ pub struct Settings {
 /// Why the schema cannot be made or used.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
-    /// The URL cannot be read. Compare it with `postgresql://user@host:5432/database`.
-    #[error("not a PostgreSQL URL")]
-    Url(#[source] tokio_postgres::Error),
+    /// The URL cannot be read, or a file of certificates that it names. It says which.
+    #[error(transparent)]
+    Url(#[from] postgres_tls::Error),
     /// The database cannot be reached. Is it started, and does the URL lead to it?
     #[error("cannot reach the database at {place}")]
     Connect {
@@ -236,16 +237,17 @@ struct Session {
 
 impl Session {
     async fn open(url: &str) -> Result<Session, SchemaError> {
-        let mut config: Config = url.parse().map_err(SchemaError::Url)?;
-        config
+        let mut target = Target::parse(url)?;
+        target
+            .config_mut()
             .connect_timeout(CONNECT_TIMEOUT)
             .application_name("pgpresence migrate");
         let (client, connection) =
-            config
-                .connect(NoTls)
+            target
+                .connect()
                 .await
                 .map_err(|source| SchemaError::Connect {
-                    place: place(&config),
+                    place: place(target.config()),
                     source,
                 })?;
         let driver = tokio::spawn(async move {

@@ -91,6 +91,11 @@ impl Identities {
         }
     }
 
+    /// From whom requests are accepted without a password.
+    pub(crate) fn believed(&self) -> &Believed {
+        &self.believed
+    }
+
     /// Whether what comes this way is believed: Record-Route, Vias of others, a Contact elsewhere.
     pub(crate) fn believes(&self, flow: &FlowKey) -> bool {
         self.believed.includes(flow.remote.ip())

@@ -189,12 +189,15 @@ pub async fn run(
         ]);
         served = Some(serving);
     }
-    let about = NewNode::this_process(
-        "server",
-        format!("tcp:{internal}"),
-        &config.presence,
-        front.registry().names(),
-    );
+    let about = NewNode {
+        believes: front.identities.believed().name().to_owned(),
+        ..NewNode::this_process(
+            "server",
+            format!("tcp:{internal}"),
+            &config.presence,
+            front.registry().names(),
+        )
+    };
     let node = NodeRow::keep(store, about, shutdown.clone());
     ready(Ready {
         listen: endpoint.local_addrs().to_vec(),

@@ -4,9 +4,10 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
+use postgres_tls::Target;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tokio_postgres::{AsyncMessage, Config, NoTls};
+use tokio_postgres::AsyncMessage;
 
 use crate::registry::queue;
 use crate::statement::Call;
@@ -22,9 +23,9 @@ pub struct Doorbell {
 }
 
 impl Doorbell {
-    pub(crate) fn listen(config: Config) -> Doorbell {
+    pub(crate) fn listen(target: Target) -> Doorbell {
         let heard = Arc::new(Notify::new());
-        let listener = tokio::spawn(listen_for_ever(config, Arc::clone(&heard)));
+        let listener = tokio::spawn(listen_for_ever(target, Arc::clone(&heard)));
         Doorbell { heard, listener }
     }
 
@@ -40,17 +41,17 @@ impl Drop for Doorbell {
     }
 }
 
-async fn listen_for_ever(config: Config, heard: Arc<Notify>) {
+async fn listen_for_ever(target: Target, heard: Arc<Notify>) {
     loop {
-        if let Err(error) = listen_until_lost(&config, &heard).await {
+        if let Err(error) = listen_until_lost(&target, &heard).await {
             tracing::debug!(%error, "the doorbell's connection is lost");
         }
         tokio::time::sleep(RECONNECT_AFTER).await;
     }
 }
 
-async fn listen_until_lost(config: &Config, heard: &Notify) -> Result<(), tokio_postgres::Error> {
-    let (client, mut connection) = config.connect(NoTls).await?;
+async fn listen_until_lost(target: &Target, heard: &Notify) -> Result<(), tokio_postgres::Error> {
+    let (client, mut connection) = target.connect().await?;
     // deadpool's connection task throws notifications away, and a plain one too: drive this connection ourselves.
     let hear = async {
         while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {

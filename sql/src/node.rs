@@ -25,6 +25,8 @@ pub struct NewNode {
     /// How it has watchers handled whose presentity has no rules: `allow`, `confirm`, `block`, or `force_active` if it reads no
     /// rules at all. `""`: it does not say.
     pub default_policy: String,
+    /// From whom a server accepts requests without a password, in a word or two; `""`: it takes none.
+    pub believes: String,
     /// The event packages that it serves, so that orders in SQL about others are refused.
     pub events: Vec<String>,
 }
@@ -65,6 +67,7 @@ impl Nodes<'_> {
                 now: &self.0.now(),
                 uri_match: &self.0.uri_match(),
                 default_policy: &node.default_policy,
+                believes: &node.believes,
             })
             .await?;
         Ok(rows.first().map(|row| row.get("id")))
@@ -113,6 +116,7 @@ impl Nodes<'_> {
                     address: row.get("address"),
                     version: row.get("version"),
                     default_policy: row.get("default_policy"),
+                    believes: row.get("believes"),
                     events: row.get("events"),
                 },
                 started: row.get("started"),

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use deadpool_postgres::Pool;
-use tokio_postgres::Config;
+use postgres_tls::Target;
 
 use crate::error::with_source;
 use crate::identity::Identity;
@@ -33,7 +33,7 @@ use crate::{Doorbell, StoreError, Tables};
 
 pub use options::StoreOptions;
 pub use session::SESSION_SETTINGS;
-use session::{pool, session_config};
+use session::{pool, session_target};
 
 /// The database. Cheap to clone; all clones share one pool.
 #[derive(Clone, Debug)]
@@ -46,7 +46,7 @@ pub struct Store {
 #[derive(Debug)]
 struct Shared {
     pool: Pool,
-    config: Config,
+    target: Target,
     statement_timeout: Duration,
     lock_timeout: Option<Duration>,
     /// By name, the texts of those statements that are about tables with other names than the usual ones.
@@ -60,7 +60,7 @@ impl Store {
     /// A store that connects when it is first used: the database may be away now.
     ///
     /// # Errors
-    /// [`StoreError::Bug`] if `url` is not a PostgreSQL URL.
+    /// [`StoreError::Bug`] if `url` is not a PostgreSQL URL; [`StoreError::Unavailable`] if what it says of TLS cannot be done.
     pub fn connect(url: &str, options: &StoreOptions) -> Result<Store, StoreError> {
         Store::open(url, options, &[])
     }
@@ -79,13 +79,19 @@ impl Store {
             statement: "connect",
             reason,
         };
-        let config =
-            session_config(url, options, more).map_err(|error| bug(with_source(&error)))?;
-        let pool = pool(&config, options).map_err(|error| bug(with_source(&error)))?;
+        let target = session_target(url, options, more).map_err(|error| match error {
+            postgres_tls::Error::Url(_) => bug(with_source(&error)),
+            // A file that is missing, or words that do not fit together.
+            other => StoreError::Unavailable {
+                statement: "connect",
+                reason: with_source(&other),
+            },
+        })?;
+        let pool = pool(&target, options).map_err(|error| bug(with_source(&error)))?;
         let statement_timeout = options.statement_timeout;
         let shared = Shared {
             pool,
-            config,
+            target,
             statement_timeout,
             lock_timeout: options.lock_timeout,
             renamed: renamed(&options.tables),
@@ -189,7 +195,7 @@ impl Store {
 
     /// Listens to the doorbell. Must be called within a Tokio runtime.
     pub fn listen(&self) -> Doorbell {
-        Doorbell::listen(self.shared.config.clone())
+        Doorbell::listen(self.shared.target.clone())
     }
 
     /// How many statements were run again because they lost a race (40001, 40P01). By construction this stays 0; anything

@@ -13,5 +13,6 @@ mod contract;
 mod database;
 mod documentation;
 mod plans;
+mod roles;
 mod stress;
 mod winfo_stress;

@@ -2,6 +2,7 @@
 //! and phones of our own that check every message strictly. Talks only SIP, HTTP and SQL.
 
 pub mod document;
+pub mod encrypted;
 pub mod http;
 pub mod judge;
 pub mod message;

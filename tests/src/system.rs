@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use postgres_dev::{Cluster, Saved};
 
+use crate::encrypted::Encrypted;
 use crate::process::{Process, Sandbox, build_folder, pgpresence, run};
 
 /// How long a process may take to come up; generous, because two cores run many tests at once.
@@ -32,6 +33,7 @@ pub struct Setup {
     sets: Vec<(String, String)>,
     clean: bool,
     by_role: bool,
+    over_tls: bool,
 }
 
 /// A running system.
@@ -43,6 +45,7 @@ pub struct System {
     setup: Setup,
     sandbox: Arc<Sandbox>,
     cluster: Option<Cluster>,
+    encrypted: Option<Encrypted>,
 }
 
 /// One server process and the addresses that it printed.
@@ -67,6 +70,7 @@ pub fn setup() -> Setup {
         ],
         clean: true,
         by_role: false,
+        over_tls: false,
     }
 }
 
@@ -126,21 +130,38 @@ impl Setup {
         self
     }
 
+    /// PostgreSQL takes nobody without TLS; each process verifies it, and has an account of its own with the rights of its role.
+    #[must_use]
+    pub fn over_tls(mut self) -> Setup {
+        self.over_tls = true;
+        self
+    }
+
     /// Starts everything and waits until all of it is ready.
     ///
     /// # Panics
     /// With the output of what did not come up.
     pub fn start(self) -> System {
         let sandbox = Sandbox::new();
-        let cluster = self.cluster();
+        let (cluster, encrypted) = match self.over_tls {
+            false => (self.cluster(), None),
+            true => {
+                let (cluster, encrypted) = Encrypted::start(sandbox.directory(), DATABASE);
+                (cluster, Some(encrypted))
+            }
+        };
         let mut system = System {
             servers: vec![],
             notifiers: vec![],
             setup: self,
             sandbox,
             cluster: Some(cluster),
+            encrypted,
         };
         system.cli(&["migrate"]);
+        if system.encrypted.is_some() {
+            Encrypted::grant(system.cluster(), DATABASE);
+        }
         for _ in 0..system.setup.servers {
             system.add_server();
         }
@@ -199,6 +220,16 @@ impl System {
         self.cluster
             .as_ref()
             .expect("PostgreSQL runs as long as the system")
+    }
+
+    /// What clients of a PostgreSQL with TLS need.
+    ///
+    /// # Panics
+    /// When the test did not ask for [`Setup::over_tls`].
+    pub fn encrypted(&self) -> &Encrypted {
+        self.encrypted
+            .as_ref()
+            .expect("a system that was set up over TLS")
     }
 
     /// kill -9 of the whole of PostgreSQL, at once.
@@ -320,11 +351,22 @@ impl System {
 
     /// A command line of the binary with this system's database and configuration.
     pub fn command(&self, verb: &str) -> Command {
-        self.command_on(&self.url(), verb)
+        match &self.encrypted {
+            None => self.command_on(&self.url(), verb),
+            Some(encrypted) => {
+                let url = encrypted.url(Encrypted::account(verb), DATABASE);
+                let mut command = self.command_on(&url, verb);
+                encrypted.equip(&mut command);
+                command
+            }
+        }
     }
 
     /// The command line of a server or a notifier, with the rights that the test gives it.
     fn daemon(&self, kind: &str) -> Command {
+        if self.encrypted.is_some() {
+            return self.command(kind);
+        }
         let mut url = self.url();
         if self.setup.by_role {
             let mark = if url.contains('?') { '&' } else { '?' };

@@ -15,12 +15,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("net", &["sip"]),
     ("node", &["options"]),
     ("postgres-dev", &[]),
+    ("postgres-tls", &[]),
     ("load", &["sip", "net"]),
     ("kamailio", &["sip", "events", "sql"]),
     ("script", &["sip", "events"]),
     ("tables", &[]),
-    ("schema", &["tables"]),
-    ("sql", &["events", "node", "sip", "tables"]),
+    ("schema", &["postgres-tls", "tables"]),
+    ("sql", &["events", "node", "postgres-tls", "sip", "tables"]),
     ("web", &["sip", "events", "sql", "node"]),
     (
         "server",
@@ -54,7 +55,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 const GUARDED: &[(&str, &[&str])] = &[
     ("rsip", &["sip"]),
     ("roxmltree", &["events", "system-tests"]),
-    ("tokio-postgres", &["sql", "schema", "system-tests"]),
+    (
+        "tokio-postgres",
+        &["postgres-tls", "sql", "schema", "system-tests"],
+    ),
+    ("tokio-postgres-rustls", &["postgres-tls"]),
     ("deadpool-postgres", &["sql"]),
     ("refinery", &["schema"]),
     (
@@ -62,6 +67,7 @@ const GUARDED: &[(&str, &[&str])] = &[
         &[
             "net",
             "node",
+            "postgres-tls",
             "schema",
             "sql",
             "web",
@@ -121,6 +127,7 @@ const BANNED_WORDS: &[(&str, &[&str], &str)] = &[
             "lib/events",
             "lib/net",
             "lib/postgres-dev",
+            "lib/postgres-tls",
             "lib/load",
             "lib/kamailio",
             "lib/script",
@@ -167,6 +174,7 @@ const CRATES: &[&str] = &[
     "lib/net",
     "lib/node",
     "lib/postgres-dev",
+    "lib/postgres-tls",
     "lib/load",
     "lib/kamailio",
     "lib/script",

@@ -8,6 +8,7 @@ mod budget;
 mod chaos;
 mod cleaning;
 mod connections;
+mod encrypted;
 mod fan_out;
 mod flows;
 mod foreign;

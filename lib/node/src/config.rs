@@ -25,6 +25,7 @@ mod value;
 // From texts to a whole.
 mod advice;
 mod contradictions;
+mod database_url;
 mod foreign;
 mod load;
 
@@ -35,6 +36,7 @@ use options::{
 use serde::{Deserialize, Serialize};
 
 pub use database::DatabaseConfig;
+pub use database_url::{ON_COMMAND_LINE, PasswordFile, SslMode};
 pub use http::HttpConfig;
 pub use identity::{
     Anonymous, Believed, DigestAlgorithm, Domain, IdentityConfig, IdentityPolicy, Network,

@@ -192,11 +192,11 @@ fn a_configuration_survives_being_handed_on_and_shows_no_password() {
         ("presence.force_delete", "1"),
         ("log.format", "json"),
     ];
-    let config = load("", &[], &sets).unwrap();
-    assert_eq!(
-        Config::from_toml(&config.to_toml_with_secrets()).unwrap(),
-        config
-    );
+    let mut config = load("", &[], &sets).unwrap();
+    let handed_on = Config::from_toml(&config.to_toml_with_secrets()).unwrap();
+    assert_eq!(config.remarks.len(), 2);
+    config.remarks.clear();
+    assert_eq!(handed_on, config);
     assert_eq!(
         Config::from_toml(&Config::default().to_toml()).unwrap(),
         Config::default()
@@ -211,4 +211,78 @@ fn a_configuration_survives_being_handed_on_and_shows_no_password() {
             "{shown}"
         );
     }
+}
+
+/// All that says how the database is reached ends in its URL; what that says itself wins.
+#[test]
+fn the_database_is_put_together_from_what_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let put = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(&path, mode).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let url_file = put("db_url", "postgres://u@h/d\n");
+    let passwords = put("passwords", "h:5432:d:u:se cret\n");
+    let env = [("PGPASSFILE", passwords.as_str()), ("HOME", "/nowhere")];
+    let file = "[database]\nsslmode = \"verify-full\"\nsslrootcert = \"/ca\"\n";
+    let exposed = |file: &str, env: &[(&str, &str)], sets: &[(&str, &str)]| {
+        let config = load(file, env, sets).unwrap();
+        assert_eq!(config.remarks, [], "{sets:?}");
+        let handed_on = Config::from_toml(&config.to_toml_with_secrets()).unwrap();
+        assert_eq!(handed_on.presence, config.presence);
+        config.presence.db_url.unwrap().expose().to_owned()
+    };
+    let by_file = [("database.url_file", url_file.as_str())];
+    assert_eq!(
+        exposed(file, &env, &by_file),
+        "postgres://u@h/d?sslmode=verify-full&sslrootcert=%2Fca&password=se%20cret"
+    );
+    assert_eq!(
+        exposed(
+            file,
+            &[],
+            &[("presence.db_url", "host=h sslmode=verify-ca sslcert=c")]
+        ),
+        "host=h sslmode=verify-ca sslcert=c sslrootcert='/ca'"
+    );
+
+    let both = load(
+        "",
+        &[("PGPRESENCE_PRESENCE__DB_URL", "postgres://u:p@localhost/d")],
+        &by_file,
+    );
+    let remarks = both.unwrap().remarks;
+    assert!(
+        remarks.len() == 1 && remarks[0].to_string().contains("is not read"),
+        "{remarks:?}"
+    );
+    let told = load(
+        "",
+        &[],
+        &[("presence.db_url", "postgres://u:secret@localhost/d")],
+    );
+    let remarks = told.unwrap().remarks;
+    assert!(
+        remarks.len() == 1 && remarks[0].to_string().contains("command line"),
+        "{remarks:?}"
+    );
+    assert!(!remarks[0].to_string().contains("secret"));
+
+    let bad = put("bad", "mysql://u:secret@h");
+    for (path, hint) in [
+        (bad.as_str(), "is not a PostgreSQL URL"),
+        ("/no/such", "cannot read"),
+    ] {
+        let refused = load("", &[], &[("database.url_file", path)]).unwrap_err();
+        let refused = refused.concat();
+        assert!(
+            refused.contains(hint) && !refused.contains("secret"),
+            "{refused}"
+        );
+    }
+    let refused = load("", &[], &[("database.sslmode", "strict")]).unwrap_err();
+    assert!(refused.concat().contains("verify-full"), "{refused:?}");
 }

@@ -1,8 +1,8 @@
 //! A private PostgreSQL cluster from the binaries that are installed: throw-away ones for tests, a kept one for
 //! `pgpresence run`.
 //!
-//! It listens on a Unix socket only, in a directory that nobody else may enter, so several run side by side without a port
-//! to quarrel over. Started as root it runs as `postgres` (else `nobody`). Nothing outlives the process that started it: a
+//! It listens on a Unix socket, in a directory that nobody else may enter, so several run side by side without a port
+//! to quarrel over; on a port of 127.0.0.1 only for tests of that. Started as root it runs as `postgres` (else `nobody`). Nothing outlives the process that started it: a
 //! [watchdog] sees to that even when that process is killed with -9.
 //!
 //! This crate speaks no SQL: it manages processes and files.
@@ -15,7 +15,9 @@ mod postmaster;
 mod saved;
 mod watchdog;
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -27,6 +29,9 @@ use error::io_error;
 use postmaster::Place;
 pub use saved::Saved;
 use watchdog::{AtEnd, Watchdog};
+
+/// The number in the name of a socket, where no port goes with it.
+const SOCKET_NAME: u16 = 5432;
 
 /// A running cluster. Dropping it stops it, and removes it if it is a throw-away one.
 #[derive(Debug)]
@@ -47,16 +52,41 @@ struct State {
 impl Cluster {
     /// A new, empty cluster in a temporary directory, without fsync, gone when it is dropped or this process ends.
     pub fn start_throwaway() -> Result<Cluster, Error> {
-        Cluster::start_temporary(temporary_dir()?, false, &[], |place, watchdog| {
-            initialise(place, Some(watchdog))
-        })
+        let without_port = SOCKET_NAME;
+        Cluster::start_temporary(
+            temporary_dir()?,
+            false,
+            without_port,
+            &[],
+            |place, watchdog| initialise(place, Some(watchdog)),
+        )
+    }
+
+    /// A throw-away cluster that also listens on a free port of 127.0.0.1. Its data directory has these files, by name and content:
+    /// `pg_hba.conf`, certificates and the like; `settings` are PostgreSQL's own, `key=value`.
+    pub fn start_listening(files: &[(&str, &str)], settings: &[String]) -> Result<Cluster, Error> {
+        let mut settings = settings.to_vec();
+        settings.push("listen_addresses=127.0.0.1".to_owned());
+        let port = free_port()?;
+        Cluster::start_temporary(
+            temporary_dir()?,
+            false,
+            port,
+            &settings,
+            |place, watchdog| {
+                initialise(place, Some(watchdog))?;
+                let mut put = files.iter().map(|(name, text)| put_file(place, name, text));
+                put.try_for_each(|put| put)
+            },
+        )
     }
 
     /// A throw-away cluster that begins as a copy of a saved one. Where there is none yet, `make` fills it first: once for
     /// all processes that ask.
     pub fn start_copy(saved: Saved<'_>, make: impl FnOnce(&Cluster)) -> Result<Cluster, Error> {
         let (original, _lock) = saved.data_dir(make)?;
-        Cluster::start_temporary(temporary_dir()?, false, &[], |place, _| {
+        let without_port = SOCKET_NAME;
+        Cluster::start_temporary(temporary_dir()?, false, without_port, &[], |place, _| {
             saved::copy(&original, &place.data_dir, &place.account)
         })
     }
@@ -75,14 +105,20 @@ impl Cluster {
             let too_long = std::io::ErrorKind::InvalidFilename.into();
             return Err(io_error("make a socket in", root.path())(too_long));
         }
-        Cluster::start_temporary(root.keep(), true, settings, |place, watchdog| {
-            initialise(place, Some(watchdog))
-        })
+        let without_port = SOCKET_NAME;
+        Cluster::start_temporary(
+            root.keep(),
+            true,
+            without_port,
+            settings,
+            |place, watchdog| initialise(place, Some(watchdog)),
+        )
     }
 
     fn start_temporary(
         root: PathBuf,
         durable: bool,
+        port: u16,
         settings: &[String],
         make_data_dir: impl FnOnce(&Place, &mut Watchdog) -> Result<(), Error>,
     ) -> Result<Cluster, Error> {
@@ -100,6 +136,7 @@ impl Cluster {
             log: root.join("postgres.log"),
             socket_dir: root,
             durable,
+            port,
             kept: false,
             settings: settings.to_vec(),
         };
@@ -131,6 +168,7 @@ impl Cluster {
             log: data_dir.join("postgres.log"),
             socket_dir,
             durable: true,
+            port: SOCKET_NAME,
             kept: true,
             settings: vec![],
         };
@@ -170,7 +208,17 @@ impl Cluster {
 
     /// The URL of a database in this cluster, for tokio-postgres and for psql.
     pub fn url(&self, database: &str) -> String {
-        socket_url(&self.place.socket_dir, database)
+        socket_url(&self.place.socket_dir, self.place.port, database)
+    }
+
+    /// Its port on 127.0.0.1, if it listens there: after [`Cluster::start_listening`].
+    pub fn port(&self) -> u16 {
+        self.place.port
+    }
+
+    /// Puts a file into the data directory, in place of the one of this name. PostgreSQL reads it when it is told to, or started again.
+    pub fn put_file(&self, name: &str, text: &str) -> Result<(), Error> {
+        put_file(&self.place, name, text)
     }
 
     /// The URL of a database in the cluster that another process keeps in `data_dir` and has started; `None` if there is none, or
@@ -178,7 +226,7 @@ impl Cluster {
     pub fn find_running(data_dir: &Path, database: &str) -> Option<String> {
         let data_dir = fs::canonicalize(data_dir).ok()?;
         kept::runs(&data_dir.join("postgres"))
-            .then(|| socket_url(&kept::short_socket_dir(&data_dir), database))
+            .then(|| socket_url(&kept::short_socket_dir(&data_dir), SOCKET_NAME, database))
     }
 
     /// A command line to be pasted into a terminal.
@@ -268,9 +316,10 @@ impl Cluster {
 
     fn client_command(&self, name: &str, arguments: &[&str]) -> Result<String, Error> {
         let mut command = postmaster::program(&self.place.binaries, name, &self.place.account);
+        let port = self.place.port.to_string();
         command.arg("--host").arg(&self.place.socket_dir).args([
             "--port",
-            "5432",
+            &port,
             "--username",
             "postgres",
         ]);
@@ -302,6 +351,22 @@ impl Drop for Cluster {
             let _ = child.wait();
         }
     }
+}
+
+/// A file of the data directory, for PostgreSQL's eyes only: so it wants a server's key.
+fn put_file(place: &Place, name: &str, text: &str) -> Result<(), Error> {
+    let path = place.data_dir.join(name);
+    let mode = Permissions::from_mode(0o600);
+    fs::write(&path, text).map_err(io_error("write", &path))?;
+    fs::set_permissions(&path, mode).map_err(io_error("set the mode of", &path))?;
+    place.account.own_file(&path)
+}
+
+/// A port that nobody listens on at this moment.
+fn free_port() -> Result<u16, Error> {
+    let any = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|socket| socket.local_addr());
+    let any = any.map_err(io_error("find a free port of", Path::new("127.0.0.1")))?;
+    Ok(any.port())
 }
 
 /// `initdb` into the cluster's directory. The guard is for throw-away clusters only.
@@ -344,6 +409,7 @@ fn make_kept_cluster(place: &Place) -> Result<(), Error> {
         socket_dir: place.socket_dir.clone(),
         log: place.log.clone(),
         durable: true,
+        port: SOCKET_NAME,
         kept: true,
         settings: vec![],
     };
@@ -415,10 +481,10 @@ fn fits_socket(dir: &Path) -> bool {
     dir.as_os_str().len() + "/.s.PGSQL.5432.lock".len() <= 103
 }
 
-fn socket_url(socket_dir: &Path, database: &str) -> String {
+fn socket_url(socket_dir: &Path, port: u16, database: &str) -> String {
     let socket_dir = percent_encode(&socket_dir.to_string_lossy());
     format!(
-        "postgresql:///{}?host={socket_dir}&port=5432&user=postgres",
+        "postgresql:///{}?host={socket_dir}&port={port}&user=postgres",
         percent_encode(database)
     )
 }

@@ -27,6 +27,8 @@ pub(crate) struct Place {
     pub(crate) socket_dir: PathBuf,
     pub(crate) log: PathBuf,
     pub(crate) durable: bool,
+    /// Of the socket's name, and of 127.0.0.1 if it listens there.
+    pub(crate) port: u16,
     /// The files stay when the cluster ends.
     pub(crate) kept: bool,
     /// `key=value`, after ours, so that they win.
@@ -85,7 +87,6 @@ pub(crate) fn spawn(place: &Place) -> Result<Child, Error> {
 fn settings(place: &Place) -> Vec<String> {
     let mut settings: Vec<String> = [
         "listen_addresses=",
-        "port=5432", // only the socket's name
         "max_connections=200",
         "log_min_messages=warning", // deadlocks are errors: they show
         "log_lock_waits=on",
@@ -95,6 +96,7 @@ fn settings(place: &Place) -> Vec<String> {
     ]
     .map(str::to_owned)
     .into();
+    settings.push(format!("port={}", place.port));
     if has_library(&place.binaries, "pg_stat_statements") {
         settings.push("shared_preload_libraries=pg_stat_statements".to_owned());
     }

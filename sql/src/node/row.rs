@@ -48,6 +48,7 @@ impl NewNode {
             pid: i32::try_from(std::process::id()).unwrap_or_default(),
             address,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            believes: String::new(),
             default_policy: config.says_of_watchers().to_owned(),
             events,
         }

@@ -25,6 +25,8 @@ pub struct Process {
     pub started_s: f64,
     /// Seconds since it last said that it lives.
     pub heartbeat_s: f64,
+    /// From whom it accepts requests without a password: `open` = everybody; empty: it takes none.
+    pub believes: String,
     /// Whether that is not long ago.
     pub is_alive: bool,
 }
@@ -80,6 +82,7 @@ impl Operator<'_> {
             version: row.get("version"),
             started_s: row.get("started_s"),
             heartbeat_s: row.get("heartbeat_s"),
+            believes: row.get("believes"),
             is_alive: row.get::<_, &str>("state") == "alive",
         };
         Ok(rows.iter().map(process).collect())

@@ -3,10 +3,12 @@
 use std::time::{Duration, SystemTime};
 
 use deadpool_postgres::{
-    BuildError, Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime,
-    Timeouts,
+    BuildError, Connect, Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod,
+    Runtime, Timeouts,
 };
-use tokio_postgres::{Config, NoTls};
+use postgres_tls::Target;
+use tokio::task::JoinHandle;
+use tokio_postgres::{Client, Config};
 
 use super::{Store, StoreOptions};
 use crate::registry::maintenance;
@@ -35,12 +37,13 @@ const REPLAN_AFTER_S: u64 = 10;
 pub(super) const SHORT_LOCK_TIMEOUT: Duration = Duration::from_millis(5);
 
 /// The URL plus everything that must not be left to the operating system's patience.
-pub(super) fn session_config(
+pub(super) fn session_target(
     url: &str,
     options: &StoreOptions,
     more: &[(&str, &str)],
-) -> Result<Config, tokio_postgres::Error> {
-    let mut config: Config = url.parse()?;
+) -> Result<Target, postgres_tls::Error> {
+    let mut target = Target::parse(url)?;
+    let config = target.config_mut();
     let mut settings = config.get_options().unwrap_or_default().to_owned();
     for (name, value) in SESSION_SETTINGS.iter().chain(more) {
         settings.push_str(&format!(" -c {name}={value}"));
@@ -63,14 +66,35 @@ pub(super) fn session_config(
         .keepalives_idle(Duration::from_secs(10))
         .keepalives_interval(Duration::from_secs(3))
         .keepalives_retries(3);
-    Ok(config)
+    Ok(target)
 }
 
+/// Gives the pool its connections.
+struct Connector(Target);
+
+impl Connect for Connector {
+    fn connect(&self, _: &Config) -> Connecting<'_> {
+        Box::pin(async {
+            let (client, connection) = self.0.connect().await?;
+            let driver = tokio::spawn(async move {
+                if let Err(error) = connection.await {
+                    tracing::debug!(%error, "a connection to the database ended");
+                }
+            });
+            Ok((client, driver))
+        })
+    }
+}
+
+type Connecting<'a> = std::pin::Pin<
+    Box<dyn Future<Output = Result<(Client, JoinHandle<()>), tokio_postgres::Error>> + Send + 'a>,
+>;
+
 /// Connections, each of which plans its statements anew from time to time.
-pub(super) fn pool(config: &Config, options: &StoreOptions) -> Result<Pool, BuildError> {
-    let manager = Manager::from_config(
-        config.clone(),
-        NoTls,
+pub(super) fn pool(target: &Target, options: &StoreOptions) -> Result<Pool, BuildError> {
+    let manager = Manager::from_connect(
+        target.config().clone(),
+        Connector(target.clone()),
         ManagerConfig {
             recycling_method: RecyclingMethod::Fast,
         },

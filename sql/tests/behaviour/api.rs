@@ -594,7 +594,9 @@ async fn roles_have_their_rights_and_no_more() {
         ),
         (
             "pgpresence_reader",
-            "SELECT * FROM presence_publications, presence_subscriptions, presence_decisions, presence_watcher_states, presence_backlog, presence_processes, presence_usage, presence_gone_phones",
+            "SELECT p.document, s.contact, d.*, w.*, b.*, n.*, u.*, g.*
+             FROM presence_publications AS p, presence_subscriptions AS s, presence_decisions AS d, presence_watcher_states AS w,
+                  presence_backlog AS b, presence_processes AS n, presence_usage AS u, presence_gone_phones AS g",
         ),
     ];
     let denied = [
@@ -699,6 +701,7 @@ async fn each_process_can_work_with_its_role_alone() {
         pid: 1,
         address: String::new(),
         version: String::new(),
+        believes: String::new(),
         default_policy: String::new(),
         events: vec!["presence".into()],
     };

@@ -152,7 +152,12 @@ fn the_driver_knows_the_parameters_that_are_let_through() {
         Some(error.source()?.to_string())
     };
     assert!(said("nonsense").is_some_and(|text| text.contains("unknown")));
+    // Taken out of the URL before the driver sees it.
+    let ours = ["sslmode", "sslrootcert", "sslcert", "sslkey"];
     for parameter in node::DatabaseUrl::PARAMETERS {
+        if ours.contains(parameter) {
+            continue;
+        }
         let text = said(parameter).unwrap_or_default();
         assert!(!text.contains("unknown"), "{parameter}: {text}");
     }

@@ -13,6 +13,7 @@ async fn a_process_comes_lives_and_goes() {
         pid: 77,
         address: String::new(),
         version: "0.1.0".into(),
+        believes: String::new(),
         default_policy: "confirm".into(),
         events: vec!["presence".into(), "dialog;sla".into()],
     };

@@ -205,6 +205,7 @@ async fn sql_tells_what_it_knows() {
         pid: 1,
         address: String::new(),
         version: String::new(),
+        believes: String::new(),
         default_policy: default_policy.to_owned(),
         events: Vec::new(),
     };

@@ -16,6 +16,7 @@ fn process(events: &[&str]) -> NewNode {
         address: String::new(),
         version: "0.1.0".into(),
         events: events.iter().map(|&event| event.to_owned()).collect(),
+        believes: String::new(),
         default_policy: String::new(),
     }
 }

@@ -392,6 +392,7 @@ async fn a_process_that_matches_otherwise_is_not_registered() {
         pid: 1,
         address: String::new(),
         version: String::new(),
+        believes: String::new(),
         default_policy: String::new(),
         events: Vec::new(),
     };

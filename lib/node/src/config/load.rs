@@ -12,7 +12,7 @@ use serde::Deserialize;
 use toml::{Spanned, Table, Value};
 
 use super::foreign::{self, Answer};
-use super::{Config, DatabaseUrl, Token};
+use super::{Config, DatabaseUrl, PasswordFile, Token};
 
 /// Environment variables that are ours begin with this, and have `__` between section and key.
 const ENV_PREFIX: &str = "PGPRESENCE_";
@@ -101,6 +101,8 @@ impl Config {
             })?;
             loading.add_file(path, &text);
         }
+        let env: Vec<(String, String)> = env.collect();
+        let passwords = PasswordFile::of(env.iter().map(|(name, value)| (&**name, &**value)));
         for (name, value) in env {
             if let Some((section, key)) = name
                 .strip_prefix(ENV_PREFIX)
@@ -117,7 +119,7 @@ impl Config {
         for (path, value) in sets {
             loading.add_text(path, value, Origin::CommandLine);
         }
-        loading.finish()
+        loading.finish(&passwords)
     }
 
     /// The configuration as a TOML file, defaults included, what is secret hidden.
@@ -125,7 +127,8 @@ impl Config {
         as_table(self).to_string()
     }
 
-    /// The same with what is secret: to hand a configuration to another process, through a pipe.
+    /// The same with what is secret, and with no file left to be read for that: to hand a configuration to another process, through a
+    /// pipe.
     pub fn to_toml_with_secrets(&self) -> String {
         let mut table = as_table(self);
         let url = self
@@ -136,6 +139,9 @@ impl Config {
         if let Some(Value::Table(presence)) = table.get_mut("presence") {
             presence.insert("db_url".to_owned(), Value::String(url.to_owned()));
         }
+        if let Some(Value::Table(database)) = table.get_mut("database") {
+            database.remove("url_file");
+        }
         let token = self.http.token.as_ref().map_or("", Token::expose);
         if let Some(Value::Table(http)) = table.get_mut("http") {
             http.insert("token".to_owned(), Value::String(token.to_owned()));
@@ -143,14 +149,17 @@ impl Config {
         table.to_string()
     }
 
-    /// What [`Config::to_toml_with_secrets`] wrote. Neither file nor environment play a part.
+    /// What [`Config::to_toml_with_secrets`] wrote. Neither file nor environment play a part, and there are no remarks: whoever handed it on
+    /// has made them.
     pub fn from_toml(text: &str) -> Result<Config, ConfigError> {
         let mut loading = Loading {
             defaults: as_table(&Config::default()),
             ..Loading::default()
         };
         loading.add_file(Path::new("-"), text);
-        loading.finish()
+        let mut config = loading.finish(&PasswordFile::default())?;
+        config.remarks.clear();
+        Ok(config)
     }
 }
 
@@ -261,7 +270,7 @@ impl Loading {
         });
     }
 
-    fn finish(mut self) -> Result<Config, ConfigError> {
+    fn finish(mut self, passwords: &PasswordFile) -> Result<Config, ConfigError> {
         let mut table = Table::new();
         for ((section, key), (value, _)) in &self.values {
             let section = table
@@ -278,11 +287,18 @@ impl Loading {
                 return Err(ConfigError::Faults(self.faults));
             }
         };
+        let is_on_command_line = self.origin_of("presence.db_url") == Origin::CommandLine;
+        let about_database = config.complete_database(passwords, is_on_command_line);
+        for (path, message) in about_database.faults {
+            let origin = self.origin_of(path);
+            self.fault(path, &message, origin);
+        }
         for (path, message) in config.contradictions() {
             let origin = self.origin_of(path);
             self.fault(path, &message, origin);
         }
-        for (path, message) in config.advice() {
+        let remarks = about_database.remarks.into_iter();
+        for (path, message) in remarks.chain(config.advice()) {
             let origin = self.origin_of(path);
             self.remarks.push(Fault {
                 origin,

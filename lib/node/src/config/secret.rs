@@ -6,6 +6,9 @@ mod place;
 use std::fmt;
 use std::str::FromStr;
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::database_url::Login;
 use super::value::ValueError;
 use place::Place;
 
@@ -32,6 +35,9 @@ impl DatabaseUrl {
         "application_name",
         "sslmode",
         "sslnegotiation",
+        "sslrootcert",
+        "sslcert",
+        "sslkey",
         "host",
         "hostaddr",
         "port",
@@ -58,8 +64,52 @@ impl DatabaseUrl {
 
     /// What [`for_psql`](Self::for_psql) leaves out, as variables for the environment of a psql that this process starts, where only
     /// its own user can read them. Never for printing.
-    pub fn psql_environment(&self) -> &[(&'static str, String)] {
+    pub fn psql_environment(&self) -> Vec<(&'static str, String)> {
         self.place.environment()
+    }
+
+    /// Whether there is a password in it.
+    pub fn has_password(&self) -> bool {
+        self.place.has_password()
+    }
+
+    /// Whether what is sent there does not leave this machine, as far as the URL says.
+    pub fn is_local(&self) -> bool {
+        self.place.is_local()
+    }
+
+    /// Its word for this parameter.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.place.parameter(name)
+    }
+
+    /// Whether it says something of this parameter.
+    pub(super) fn says(&self, name: &str) -> bool {
+        self.parameter(name).is_some()
+    }
+
+    /// Adds a parameter that it does not have.
+    pub(super) fn add(&mut self, name: &'static str, value: &str) {
+        self.place.add(name, value);
+        let is_url = self.text.contains("://");
+        if !is_url {
+            let value = value.replace('\\', "\\\\").replace('\'', "\\'");
+            self.text.push_str(&format!(" {name}='{value}'"));
+            return;
+        }
+        let login = self.text.find('@').unwrap_or(0);
+        let mark = match self.text[login..].contains('?') {
+            _ if self.text.ends_with(['?', '&']) => "",
+            true => "&",
+            false => "?",
+        };
+        let value = utf8_percent_encode(value, NON_ALPHANUMERIC);
+        self.text.push_str(&format!("{mark}{name}={value}"));
+    }
+
+    /// What a file of passwords is asked for, host by host; by `user` if it names none.
+    pub(super) fn logins(&self, user: &str) -> Vec<Login> {
+        self.place.logins(user)
     }
 }
 
@@ -227,10 +277,19 @@ mod tests {
                 &[("PGPASSWORD", "a b"), ("PGOPTIONS", "-c role=x")],
             ),
             ("postgres://u:%FF@host/db", &[]),
+            (
+                "postgres://u@host/db?sslrootcert=/ca",
+                &[("PGSSLROOTCERT", "/ca"), ("PGSSLMODE", "verify-full")],
+            ),
+            (
+                "postgres://u@host/db?hostaddr=192.0.2.1",
+                &[("PGHOSTADDR", "192.0.2.1")],
+            ),
         ] {
             let parsed: DatabaseUrl = url.parse().unwrap_or_else(|e| panic!("{url}: {e}"));
-            let handed = parsed.psql_environment().iter();
+            let handed = parsed.psql_environment();
             let handed: Vec<_> = handed
+                .iter()
                 .map(|(name, value)| (*name, value.as_str()))
                 .collect();
             assert_eq!(handed, environment, "{url}");
@@ -256,6 +315,7 @@ mod tests {
             ("postgres://u:cret@host/d%FF", "percent-encode"),
             ("postgres://u:cret@host,,b/db", "percent-encode"),
             ("postgres://u:cret@host/db?cret=x", "parameter"),
+            ("postgres://u:cret@host/db?sslmode=cret", "verify-full"),
             ("postgres://u:cret@host/db?cret", "parameter"),
             ("host=db password=se cret=x", "parameter"),
             ("host=db password=se cret", "postgresql://user:password"),

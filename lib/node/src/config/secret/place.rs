@@ -3,6 +3,10 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
+use std::net::IpAddr;
+
+use super::super::SslMode;
+use super::super::database_url::Login;
 use super::{DatabaseUrl, ValueError};
 
 /// Hosts, database and user; decoded.
@@ -14,8 +18,12 @@ pub(super) struct Place {
     /// Empty for a default one. One for each host, or one for all.
     ports: Vec<String>,
     database: String,
-    /// What libpq reads from its environment, by the name it has there; the password among it.
-    environment: Vec<(&'static str, String)>,
+    /// Where hosts are reached, if that is said apart from their names.
+    addresses: Vec<String>,
+    /// All other parameters, the password among them.
+    parameters: Vec<(&'static str, String)>,
+    /// Whether there is a password, though it is no text.
+    has_odd_password: bool,
 }
 
 /// Parameters that change which server psql reaches or what may be done there, and their names in libpq's environment.
@@ -23,6 +31,9 @@ const IN_ENVIRONMENT: &[(&str, &str)] = &[
     ("password", "PGPASSWORD"),
     ("options", "PGOPTIONS"),
     ("sslmode", "PGSSLMODE"),
+    ("sslrootcert", "PGSSLROOTCERT"),
+    ("sslcert", "PGSSLCERT"),
+    ("sslkey", "PGSSLKEY"),
     ("channel_binding", "PGCHANNELBINDING"),
     ("target_session_attrs", "PGTARGETSESSIONATTRS"),
 ];
@@ -37,7 +48,11 @@ impl Place {
             Some(rest) => Place::of_url(rest)?,
             None => Place::of_words(text)?,
         };
-        let is_good = place.hosts.iter().all(|host| is_host(host))
+        let is_good = place
+            .hosts
+            .iter()
+            .chain(&place.addresses)
+            .all(|host| is_host(host))
             && place.ports.iter().all(|port| is_port(port))
             && !place.database.contains(char::is_control);
         if !is_good {
@@ -63,8 +78,10 @@ impl Place {
                 }
                 place.user = decoded(user)?;
                 // One that is not text cannot stand in a variable; the driver takes it nevertheless.
-                if let (false, Ok(password)) = (password.is_empty(), decoded(password)) {
-                    place.put("password", password)?;
+                match decoded(password) {
+                    _ if password.is_empty() => {}
+                    Ok(password) => place.put("password", password)?,
+                    Err(_) => place.has_odd_password = true,
                 }
                 tail
             }
@@ -134,22 +151,97 @@ impl Place {
             "user" => self.user = value,
             "dbname" => self.database = value,
             "host" => self.hosts = list(&value),
-            "hostaddr" if self.hosts.is_empty() => self.hosts = list(&value),
+            "hostaddr" => self.addresses = list(&value),
             "port" => self.ports = list(&value),
-            name if DatabaseUrl::PARAMETERS.contains(&name) => {
-                let known = IN_ENVIRONMENT
-                    .iter()
-                    .find(|(parameter, _)| *parameter == name);
-                self.environment
-                    .extend(known.map(|(_, variable)| (*variable, value)));
+            name => {
+                let mut known = DatabaseUrl::PARAMETERS.iter();
+                let known = known.find(|known| **known == name);
+                let name = known.ok_or(ValueError::DatabaseParameter)?;
+                if *name == "sslmode" && !value.is_empty() {
+                    value.parse::<SslMode>()?;
+                }
+                self.add(name, &value);
             }
-            _ => return Err(ValueError::DatabaseParameter),
         }
         Ok(())
     }
 
-    pub(super) fn environment(&self) -> &[(&'static str, String)] {
-        &self.environment
+    /// A parameter that counts from now on.
+    pub(super) fn add(&mut self, name: &'static str, value: &str) {
+        self.parameters.retain(|(known, _)| *known != name);
+        self.parameters.push((name, value.to_owned()));
+    }
+
+    pub(super) fn parameter(&self, name: &str) -> Option<&str> {
+        let found = self.parameters.iter().find(|(known, _)| *known == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    pub(super) fn has_password(&self) -> bool {
+        self.has_odd_password || self.parameter("password").is_some()
+    }
+
+    /// What libpq reads from its environment, by the name it has there; the password among it. Certificates are for a mode that looks at
+    /// them, as with us.
+    pub(super) fn environment(&self) -> Vec<(&'static str, String)> {
+        let variable = |name: &str| {
+            let known = IN_ENVIRONMENT
+                .iter()
+                .find(|(parameter, _)| *parameter == name);
+            known.map(|(_, variable)| *variable)
+        };
+        let all = self.parameters.iter();
+        let mut environment: Vec<_> = all
+            .filter_map(|(name, value)| Some((variable(name)?, value.clone())))
+            .collect();
+        if !self.hosts.is_empty() && !self.addresses.is_empty() {
+            environment.push(("PGHOSTADDR", self.addresses.join(",")));
+        }
+        if self.parameter("sslrootcert").is_some() && self.parameter("sslmode").is_none() {
+            environment.push(("PGSSLMODE", "verify-full".to_owned()));
+        }
+        environment
+    }
+
+    pub(super) fn is_local(&self) -> bool {
+        let is_loopback = |host: &String| {
+            host.eq_ignore_ascii_case("localhost")
+                || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+        };
+        match self.addresses.is_empty() {
+            false => self.addresses.iter().all(is_loopback),
+            true => self
+                .hosts
+                .iter()
+                .all(|host| host.starts_with('/') || is_loopback(host)),
+        }
+    }
+
+    /// One for each host. A socket goes by its folder and by `localhost`, as in libpq.
+    pub(super) fn logins(&self, user: &str) -> Vec<Login> {
+        let or = |text: &str, other: &str| match text.is_empty() {
+            true => other.to_owned(),
+            false => text.to_owned(),
+        };
+        let user = or(&self.user, user);
+        let hosts = match self.hosts.is_empty() {
+            true => &self.addresses,
+            false => &self.hosts,
+        };
+        let logins = hosts.iter().enumerate().map(|(at, host)| {
+            let port = self.ports.get(at).or(self.ports.first());
+            let mut names = vec![host.clone()];
+            if host.starts_with('/') {
+                names.push("localhost".to_owned());
+            }
+            Login {
+                hosts: names,
+                port: or(port.map_or("", String::as_str), "5432"),
+                database: or(&self.database, &user),
+                user: user.clone(),
+            }
+        });
+        logins.collect()
     }
 
     /// The URL of the place, and of who goes there if `with_user`.
@@ -161,7 +253,11 @@ impl Place {
         }
         let is_folder = self.hosts.iter().any(|host| host.starts_with('/'));
         if !is_folder {
-            let hosts = self.hosts.iter().enumerate().map(|(at, host)| {
+            let hosts = match self.hosts.is_empty() {
+                true => &self.addresses,
+                false => &self.hosts,
+            };
+            let hosts = hosts.iter().enumerate().map(|(at, host)| {
                 let port = self.ports.get(at).or(self.ports.first());
                 let host = match host.contains(':') {
                     true => format!("[{host}]"),

@@ -41,6 +41,9 @@ pub enum ValueError {
          %40 for @, %23 for #, %2F for /, %3A for :, %3F for ?, %25 for %"
     )]
     DatabaseParts,
+    /// No [`SslMode`](crate::SslMode).
+    #[error("is no sslmode; write disable, allow, prefer, require, verify-ca or verify-full")]
+    SslMode,
     /// A parameter of it is none.
     #[error(
         "is a PostgreSQL URL with an unknown parameter; write name=value with names such as sslmode or \
