@@ -35,6 +35,9 @@ CREATE DOMAIN public.header_part AS text
 CREATE DOMAIN public.header_uri AS text
 	CONSTRAINT "local_uri and remote_uri have at most 2048 octets" CHECK ((octet_length(VALUE) <= 2048));
 
+CREATE DOMAIN public.md5_digits AS text COLLATE pg_catalog."C"
+	CONSTRAINT "ha1 and ha1b are 32 hexadecimal digits, or empty" CHECK ((VALUE ~ '^([0-9A-Fa-f]{32})?$'::text));
+
 CREATE DOMAIN public.notify_number AS bigint
 	CONSTRAINT "a dialog retires before its CSeq or version reaches 2^31" CHECK (((VALUE >= 0) AND (VALUE <= 2147483647)));
 
@@ -61,6 +64,9 @@ CREATE DOMAIN public.rules_decision AS bigint
 
 CREATE DOMAIN public.sender_uri AS text
 	CONSTRAINT "sender has at most 1024 octets" CHECK ((octet_length(VALUE) <= 1024));
+
+CREATE DOMAIN public.sha256_digits AS text COLLATE pg_catalog."C"
+	CONSTRAINT "ha1_sha256 is 64 hexadecimal digits, or empty" CHECK ((VALUE ~ '^([0-9A-Fa-f]{64})?$'::text));
 
 CREATE DOMAIN public.watcher_part AS text
 	CONSTRAINT "watcher_username and watcher_domain have at most 255 octets" CHECK ((octet_length(VALUE) <= 255));
@@ -1090,25 +1096,78 @@ DECLARE
     name  text;
 BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'pgpresence_server') THEN
-        -- RPC: cleanup removes, gives up on watchers and forgets them; lists read, updateWatchers reads decisions.
-        GRANT SELECT, INSERT, UPDATE, DELETE ON presentity, active_watchers, notify_queue, node TO pgpresence_server;
-        GRANT SELECT, UPDATE, DELETE ON watchers TO pgpresence_server;
-        GRANT SELECT ON xcap, cluster, quarantine, refinery_schema_history TO pgpresence_server;
+        -- From nothing: rights of earlier versions go.
+        REVOKE ALL ON presentity, active_watchers, watchers, xcap, notify_queue, node, cluster, quarantine, refinery_schema_history,
+            presence_publications, presence_subscriptions, presence_decisions, presence_watcher_states, presence_backlog,
+            presence_processes, presence_usage, presence_gone_phones, presence_hard_state, subscriber, domain, presence_delegate,
+            presence_credentials FROM pgpresence_server;
+        -- DELETE: presence.cleanup.
+        GRANT SELECT, INSERT, DELETE ON presentity, active_watchers, node TO pgpresence_server;
+        GRANT UPDATE (expires, sweep_at, received_time, modified, priority, renewed_at, removed, has_dialog, etag, past_etags, ended,
+                      ended_at, sender, content_type, body) ON presentity TO pgpresence_server;
+        GRANT UPDATE (updated, retry_at, expires, remote_cseq, sweep_at, granted_s, updated_winfo, renewed_at, target_version, failures,
+                      status, decided_version, shown, winfo_told_to, remote_request, view, reason, contact, flow, local_contact)
+            ON active_watchers TO pgpresence_server;
+        -- What the triggers write: that something is due. Not who works on it, nor until when.
+        GRANT SELECT, DELETE,
+              INSERT (presentity_uri, event, due, decide_at, flagged_due, version, full_version, rules_version, sender_version,
+                      published_octets, owed_since, winfo_watched, sender),
+              UPDATE (due, decide_at, flagged_due, version, full_version, rules_version, sender_version, sender_since, published_octets,
+                      owed_since, winfo_watched, sender) ON notify_queue TO pgpresence_server;
+        GRANT UPDATE (heartbeat) ON node TO pgpresence_server;
+        -- The clean-up gives up on watchers that nobody decides about.
+        GRANT SELECT, DELETE, UPDATE (inserted_time, reason) ON watchers TO pgpresence_server;
+        GRANT SELECT (id, doc_type, presentity_uri, etag, doc, doc_uri, xmin) ON xcap TO pgpresence_server;
+        GRANT SELECT (secret) ON cluster TO pgpresence_server;
+        GRANT SELECT ON refinery_schema_history, presence_subscriptions TO pgpresence_server;
+        -- Not the table of subscribers: the view may be another one.
+        GRANT SELECT ON presence_credentials, presence_delegate TO pgpresence_server;
+        GRANT SELECT (domain) ON domain TO pgpresence_server;
         GRANT USAGE ON SEQUENCE notify_version TO pgpresence_server;
-        GRANT SELECT ON presence_publications, presence_subscriptions, presence_decisions, presence_watcher_states, presence_backlog,
-            presence_processes, presence_usage, presence_gone_phones, presence_hard_state TO pgpresence_server;
     END IF;
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'pgpresence_notifier') THEN
-        -- Not the secret of cluster: a notifier derives nothing.
-        GRANT SELECT, UPDATE, DELETE ON presentity, active_watchers TO pgpresence_notifier;
-        GRANT SELECT, INSERT, UPDATE, DELETE ON notify_queue, watchers, node, quarantine TO pgpresence_notifier;
-        GRANT SELECT ON xcap, refinery_schema_history TO pgpresence_notifier;
+        REVOKE ALL ON presentity, active_watchers, watchers, xcap, notify_queue, node, cluster, quarantine, refinery_schema_history,
+            presence_publications, presence_subscriptions, presence_decisions, presence_watcher_states, presence_backlog,
+            presence_processes, presence_usage, presence_gone_phones, presence_hard_state, subscriber, domain, presence_delegate,
+            presence_credentials FROM pgpresence_notifier;
+        -- UPDATE and DELETE: the sweep.
+        GRANT SELECT (id, presentity_uri, event, expires, sweep_at, received_time, modified, created_time, priority, renewed_at, removed,
+                      has_dialog, etag, ended, ended_at, sender, content_type, body),
+              UPDATE (sweep_at, removed, ended, ended_at), DELETE ON presentity TO pgpresence_notifier;
+        GRANT SELECT, DELETE,
+              UPDATE (updated, retry_at, notified_version, local_cseq, version, sweep_at, updated_winfo, failures, status, ended,
+                      decided_version, shown, notified_at, winfo_told_to, view, reason, failure) ON active_watchers TO pgpresence_notifier;
+        -- Not INSERT of its own accord: what it sweeps away is a change, which the triggers write.
+        GRANT SELECT, INSERT, DELETE,
+              UPDATE (due, decide_at, flagged_due, not_before, changes_at, lease_until, claim, version, claimed_version, recovered_version,
+                      full_version, rules_version, decided_rules, sender_version, sender_since, published_octets, owner, owed_since,
+                      winfo_watched, sender) ON notify_queue TO pgpresence_notifier;
+        GRANT SELECT, INSERT, DELETE,
+              UPDATE (inserted_time, status, rules_version, recheck_at, subscription_id, reason, view) ON watchers TO pgpresence_notifier;
+        GRANT SELECT, INSERT, DELETE, UPDATE (heartbeat) ON node TO pgpresence_notifier;
+        GRANT SELECT, INSERT, DELETE, UPDATE (retry_at, tries, step, sqlstate, message) ON quarantine TO pgpresence_notifier;
+        GRANT SELECT (id, doc_type, presentity_uri, etag, doc, doc_uri) ON xcap TO pgpresence_notifier;
+        GRANT SELECT ON refinery_schema_history TO pgpresence_notifier;
         GRANT USAGE ON SEQUENCE notify_version TO pgpresence_notifier;
     END IF;
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'pgpresence_reader') THEN
-        GRANT SELECT ON presence_publications, presence_subscriptions, presence_decisions, presence_watcher_states, presence_backlog,
-            presence_processes, presence_usage, presence_gone_phones, presence_hard_state, presentity, active_watchers, watchers,
-            notify_queue, node, quarantine TO pgpresence_reader;
+        REVOKE ALL ON presentity, active_watchers, watchers, xcap, notify_queue, node, cluster, quarantine, refinery_schema_history,
+            presence_publications, presence_subscriptions, presence_decisions, presence_watcher_states, presence_backlog,
+            presence_processes, presence_usage, presence_gone_phones, presence_hard_state, subscriber, domain, presence_delegate,
+            presence_credentials FROM pgpresence_reader;
+        GRANT SELECT ON presence_decisions, presence_watcher_states, presence_backlog, presence_processes, presence_usage,
+            presence_gone_phones, watchers, notify_queue, node, quarantine, refinery_schema_history TO pgpresence_reader;
+        -- All but the entity-tag, by which anybody may change a publication.
+        GRANT SELECT (id, presentity_uri, event, state, says, published, expires, sender, priority, content_type, body_bytes, document)
+            ON presence_publications TO pgpresence_reader;
+        GRANT SELECT (id, presentity_uri, body_bytes, document, doc_uri) ON presence_hard_state TO pgpresence_reader;
+        -- All but the Call-ID.
+        GRANT SELECT (id, presentity_uri, event, watcher, state, reason, owed, expires, notified, failures, retry_at, user_agent, contact,
+                      by_flow, shows, notified_at, last_failure) ON presence_subscriptions TO pgpresence_reader;
+        -- For `pgpresence status`, presence_document and pres_auth_status.
+        GRANT SELECT (id, presentity_uri, event, ended) ON presentity TO pgpresence_reader;
+        GRANT SELECT (id, presentity_uri, event, watcher_username, watcher_domain, status, reason, view, ended, updated, failures, expires,
+                      notified_at, notified_version, decided_version, created_time) ON active_watchers TO pgpresence_reader;
     END IF;
     -- Tables may be in schemas of their own (presentity_table and its like).
     FOR place IN
@@ -1127,7 +1186,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.presence_grant() IS 'Gives pgpresence_server, pgpresence_notifier and pgpresence_reader their rights on this database, those of them that exist. Run by the migration; again by hand where they were made later.';
+COMMENT ON FUNCTION public.presence_grant() IS 'Gives pgpresence_server, pgpresence_notifier and pgpresence_reader their rights on this database, column by column, those of them that exist, and takes all others away. Run by the migration; again by hand where they were made later.';
 
 CREATE FUNCTION public.presence_has_rules(presentity_uri text) RETURNS boolean
     LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE
@@ -1425,6 +1484,7 @@ CREATE TABLE public.node (
     version text DEFAULT ''::text NOT NULL,
     events text[] DEFAULT '{}'::text[] NOT NULL,
     default_policy text DEFAULT ''::text NOT NULL,
+    believes text DEFAULT ''::text NOT NULL,
     CONSTRAINT "a node has a kind" CHECK ((kind <> ''::text)),
     CONSTRAINT "a process lets in, has confirmed or refuses, or reads no rules" CHECK ((default_policy = ANY (ARRAY[''::text, 'allow'::text, 'confirm'::text, 'block'::text, 'force_active'::text])))
 );
@@ -1450,6 +1510,8 @@ COMMENT ON COLUMN public.node.version IS 'Version of the program. Written once, 
 COMMENT ON COLUMN public.node.events IS 'The event packages that it serves, as in column event; empty if it does not say. Written once, at the start.';
 
 COMMENT ON COLUMN public.node.default_policy IS 'How it has watchers handled whose presentity has no rules: allow, confirm, block; force_active = it reads no rules, and lets everybody in. Empty: it does not say. Written once, at the start.';
+
+COMMENT ON COLUMN public.node.believes IS 'From whom a server accepts requests without a password: open = everybody, this machine, trusted peers, nobody; empty: it takes no requests. Written once, at the start.';
 
 CREATE FUNCTION public.presence_serves(event text) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -1937,6 +1999,22 @@ $$;
 
 COMMENT ON FUNCTION public.put_canonical_key() IS 'Row trigger of active_watchers and watchers: presentity and watcher are in canonical form, however they are written.';
 
+CREATE FUNCTION public.put_delegate() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    -- Raises an error for what is not a URI.
+    PERFORM presence_uri(NEW.identity), presence_uri(NEW.presentity_uri);
+    -- With the case that was given: a change of sip_uri_match changes no row here.
+    NEW.identity := presence_uri_under(NEW.identity, 0::smallint);
+    NEW.presentity_uri := presence_uri_under(NEW.presentity_uri, 0::smallint);
+    RETURN NEW;
+END
+$$;
+
+COMMENT ON FUNCTION public.put_delegate() IS 'Row trigger of presence_delegate: both URIs get their canonical form, but for case.';
+
 CREATE FUNCTION public.put_presentity_uri() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
@@ -2377,6 +2455,33 @@ COMMENT ON COLUMN public.cluster.uri_match IS 'What presence_uri_match() is: 0 =
 
 COMMENT ON COLUMN public.cluster.secret IS 'Key of entity-tags, To-tags and flow tokens. Written by the migration; changing it orphans what phones hold.';
 
+CREATE TABLE public.domain (
+    id bigint NOT NULL,
+    last_modified timestamp with time zone DEFAULT now() NOT NULL,
+    domain public.account_part NOT NULL COLLATE pg_catalog."C",
+    did public.account_part,
+    CONSTRAINT "a domain has a name" CHECK (((domain)::text <> ''::text))
+);
+
+COMMENT ON TABLE public.domain IS 'The domains whose presentities are served, with identity.domains; none in both: all. Kamailio''s table of the same name.';
+
+COMMENT ON COLUMN public.domain.id IS 'Row id. Written by the database.';
+
+COMMENT ON COLUMN public.domain.last_modified IS 'When the row was written. Not used. Written by the database, or by hand.';
+
+COMMENT ON COLUMN public.domain.domain IS 'The domain. Written by hand.';
+
+COMMENT ON COLUMN public.domain.did IS 'Kamailio''s id of a domain that has several names. Not used. Written by hand.';
+
+ALTER TABLE public.domain ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME public.domain_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 ALTER TABLE public.node ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.node_id_seq
     START WITH 1
@@ -2532,6 +2637,63 @@ CREATE VIEW public.presence_backlog AS
 
 COMMENT ON VIEW public.presence_backlog IS 'What is waiting to be sent, and since when. state: due = the next free notifier takes it; being sent = by holder; paced = waitn_time holds it until due; again = after a failure, at due; left behind = its holder died, the next notifier sends all of it; set aside = the database refuses its data: see quarantine.';
 
+CREATE TABLE public.subscriber (
+    id bigint NOT NULL,
+    username public.account_part NOT NULL COLLATE pg_catalog."C",
+    domain public.account_part NOT NULL COLLATE pg_catalog."C",
+    password public.account_part DEFAULT ''::text NOT NULL,
+    ha1 public.md5_digits DEFAULT ''::text NOT NULL,
+    ha1b public.md5_digits DEFAULT ''::text NOT NULL,
+    ha1_sha256 public.sha256_digits DEFAULT ''::text NOT NULL,
+    CONSTRAINT "a subscriber has a name and a domain" CHECK ((((username)::text <> ''::text) AND ((domain)::text <> ''::text)))
+);
+
+COMMENT ON TABLE public.subscriber IS 'Users of digest authentication. Kamailio''s table of the same name, and ha1_sha256. Read through the view presence_credentials.';
+
+COMMENT ON COLUMN public.subscriber.id IS 'Row id. Written by the database.';
+
+COMMENT ON COLUMN public.subscriber.username IS 'User, as the phone sends it. Written by pgpresence user, or by hand.';
+
+COMMENT ON COLUMN public.subscriber.domain IS 'Domain of the user, and the realm. Written by pgpresence user, or by hand.';
+
+COMMENT ON COLUMN public.subscriber.password IS 'Password in clear; used where a hash is empty. Empty is better. Written by hand only.';
+
+COMMENT ON COLUMN public.subscriber.ha1 IS 'MD5 of username:domain:password, in hexadecimal digits, or empty. Written by pgpresence user, or by hand.';
+
+COMMENT ON COLUMN public.subscriber.ha1b IS 'MD5 of username@domain:domain:password, for phones that send user and domain as their name, or empty. Written by pgpresence user, or by hand.';
+
+COMMENT ON COLUMN public.subscriber.ha1_sha256 IS 'SHA-256 of username:domain:password, in hexadecimal digits, or empty. Written by pgpresence user, or by hand.';
+
+CREATE VIEW public.presence_credentials AS
+ SELECT (s.username)::text AS username,
+    lower((s.domain)::text) AS realm,
+        CASE
+            WHEN ((s.ha1)::text <> ''::text) THEN lower((s.ha1)::text)
+            WHEN ((s.password)::text <> ''::text) THEN md5((((((s.username)::text || ':'::text) || lower((s.domain)::text)) || ':'::text) || (s.password)::text))
+            ELSE ''::text
+        END AS ha1_md5,
+        CASE
+            WHEN ((s.ha1_sha256)::text <> ''::text) THEN lower((s.ha1_sha256)::text)
+            WHEN ((s.password)::text <> ''::text) THEN encode(sha256(convert_to((((((s.username)::text || ':'::text) || lower((s.domain)::text)) || ':'::text) || (s.password)::text), 'UTF8'::name)), 'hex'::text)
+            ELSE ''::text
+        END AS ha1_sha256
+   FROM public.subscriber s
+UNION ALL
+ SELECT (((s.username)::text || '@'::text) || (s.domain)::text) AS username,
+    lower((s.domain)::text) AS realm,
+        CASE
+            WHEN ((s.ha1b)::text <> ''::text) THEN lower((s.ha1b)::text)
+            WHEN ((s.password)::text <> ''::text) THEN md5((((((((s.username)::text || '@'::text) || (s.domain)::text) || ':'::text) || lower((s.domain)::text)) || ':'::text) || (s.password)::text))
+            ELSE ''::text
+        END AS ha1_md5,
+        CASE
+            WHEN ((s.password)::text <> ''::text) THEN encode(sha256(convert_to((((((((s.username)::text || '@'::text) || (s.domain)::text) || ':'::text) || lower((s.domain)::text)) || ':'::text) || (s.password)::text), 'UTF8'::name)), 'hex'::text)
+            ELSE ''::text
+        END AS ha1_sha256
+   FROM public.subscriber s;
+
+COMMENT ON VIEW public.presence_credentials IS 'What proves a password: user name as sent, realm in lower case, and the hashes of username:realm:password by MD5 and by SHA-256, either of them empty. All that servers read of passwords: replace the view to have them read elsewhere.';
+
 CREATE VIEW public.presence_decisions AS
  SELECT w.id,
     w.presentity_uri,
@@ -2545,6 +2707,20 @@ CREATE VIEW public.presence_decisions AS
    FROM public.watchers w;
 
 COMMENT ON VIEW public.presence_decisions IS 'What was decided about who may watch whom; it is looked at again at recheck_at, if a rule begins or ends then.';
+
+CREATE TABLE public.presence_delegate (
+    identity public.canonical_uri NOT NULL,
+    presentity_uri public.canonical_uri NOT NULL,
+    event public.event_package DEFAULT '*'::text NOT NULL
+);
+
+COMMENT ON TABLE public.presence_delegate IS 'Who may act for whom besides himself: publish, see who watches, set features, be known by the other''s name.';
+
+COMMENT ON COLUMN public.presence_delegate.identity IS 'Who may: the URI of the user that has proven who he is. Written by hand; a trigger makes its canonical form.';
+
+COMMENT ON COLUMN public.presence_delegate.presentity_uri IS 'For whom; sip:*@example.org for everybody of a domain. Written by hand; a trigger makes its canonical form.';
+
+COMMENT ON COLUMN public.presence_delegate.event IS 'The event package in which he may; * in all. Written by hand.';
 
 CREATE VIEW public.presence_gone_phones AS
  SELECT a.id,
@@ -2594,7 +2770,8 @@ CREATE VIEW public.presence_processes AS
             WHEN (n.heartbeat > (public.presence_now() - '00:00:30'::interval)) THEN 'alive'::text
             ELSE 'silent'::text
         END AS state,
-    n.events
+    n.events,
+    n.believes
    FROM public.node n;
 
 COMMENT ON VIEW public.presence_processes IS 'Which processes run. silent = no heartbeat for 30 s; it is removed after 60 s.';
@@ -2727,6 +2904,15 @@ ALTER TABLE public.presentity ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTI
     CACHE 1
 );
 
+ALTER TABLE public.subscriber ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME public.subscriber_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 ALTER TABLE public.watchers ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
     SEQUENCE NAME public.watchers_id_seq
     START WITH 1
@@ -2751,17 +2937,26 @@ ALTER TABLE ONLY public.active_watchers
 ALTER TABLE ONLY public.cluster
     ADD CONSTRAINT cluster_pkey PRIMARY KEY (only_row);
 
+ALTER TABLE ONLY public.domain
+    ADD CONSTRAINT domain_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.node
     ADD CONSTRAINT node_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.notify_queue
     ADD CONSTRAINT notify_queue_pkey PRIMARY KEY (presentity_uri, event);
 
+ALTER TABLE ONLY public.presence_delegate
+    ADD CONSTRAINT presence_delegate_pkey PRIMARY KEY (identity, presentity_uri, event);
+
 ALTER TABLE ONLY public.presentity
     ADD CONSTRAINT presentity_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.quarantine
     ADD CONSTRAINT quarantine_pkey PRIMARY KEY (presentity_uri, event, dialog);
+
+ALTER TABLE ONLY public.subscriber
+    ADD CONSTRAINT subscriber_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.watchers
     ADD CONSTRAINT watchers_pkey PRIMARY KEY (id);
@@ -2785,17 +2980,25 @@ CREATE INDEX active_watchers_undecided_idx ON public.active_watchers USING btree
 
 CREATE INDEX active_watchers_view_idx ON public.active_watchers USING btree (presentity_uri, event, view) WHERE ((view)::text <> 'all'::text);
 
+CREATE UNIQUE INDEX domain_domain_idx ON public.domain USING btree (lower((domain)::text));
+
 CREATE INDEX notify_queue_decide_idx ON public.notify_queue USING btree (due) WHERE ((decide_at <= due) AND (due < 'infinity'::timestamp with time zone));
 
 CREATE INDEX notify_queue_idle_idx ON public.notify_queue USING btree (not_before) WHERE (due = 'infinity'::timestamp with time zone);
 
 CREATE INDEX notify_queue_told_idx ON public.notify_queue USING btree (due) WHERE (due < decide_at);
 
+CREATE INDEX presence_delegate_identity_idx ON public.presence_delegate USING btree (lower((identity)::text));
+
 CREATE UNIQUE INDEX presentity_resource_idx ON public.presentity USING btree (presentity_uri, event, ruid);
 
 CREATE INDEX presentity_sweep_idx ON public.presentity USING btree (sweep_at);
 
 CREATE INDEX quarantine_retry_idx ON public.quarantine USING btree (retry_at);
+
+CREATE UNIQUE INDEX subscriber_account_idx ON public.subscriber USING btree (username, lower((domain)::text));
+
+CREATE INDEX subscriber_address_idx ON public.subscriber USING btree (((((username)::text || '@'::text) || (domain)::text)), lower((domain)::text));
 
 CREATE INDEX watchers_pending_idx ON public.watchers USING btree (presentity_uri) WHERE ((status)::smallint = 2);
 
@@ -2832,6 +3035,8 @@ CREATE TRIGGER active_watchers_sweep_by_expires BEFORE INSERT OR UPDATE ON publi
 CREATE TRIGGER active_watchers_update_key BEFORE UPDATE OF presentity_uri, watcher_username, watcher_domain ON public.active_watchers FOR EACH ROW EXECUTE FUNCTION public.put_canonical_key();
 
 CREATE TRIGGER active_watchers_updated AFTER UPDATE ON public.active_watchers REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.queue_flagged_dialogs();
+
+CREATE TRIGGER presence_delegate_uri BEFORE INSERT OR UPDATE ON public.presence_delegate FOR EACH ROW EXECUTE FUNCTION public.put_delegate();
 
 CREATE TRIGGER presentity_deleted AFTER DELETE ON public.presentity REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.queue_publications();
 

@@ -14,6 +14,7 @@ use tokio::time::timeout_at;
 
 use crate::answer;
 use crate::front::{Arrival, Front};
+use crate::identity::Sent;
 use crate::relay::Outbox;
 use crate::{publish, relay, subscribe};
 
@@ -138,7 +139,12 @@ fn identify(front: &Arc<Front>, arrival: Arrival, secret: &Secret) {
 /// The request with who sent it; nothing if it was answered instead.
 async fn identified(front: Arc<Front>, arrival: Arrival) -> Option<Arrival> {
     let secret = front.secret.known()?;
-    match front.identities.find(&arrival, secret).await {
+    let sent = Sent {
+        request: &arrival.request,
+        source: arrival.flow.remote.ip(),
+        deadline: arrival.deadline,
+    };
+    match front.identities.find(&sent, secret).await {
         Ok(requester) => Some(Arrival {
             requester,
             ..arrival

@@ -11,6 +11,7 @@ mod domains;
 mod recent;
 mod replays;
 
+use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use events::{Acts, Proof, Registry, Requester};
@@ -29,7 +30,6 @@ use self::recent::Recent;
 use self::replays::{Replays, Use};
 use crate::admission::Admission;
 use crate::answer::{self, Answer};
-use crate::front::Arrival;
 use crate::write_batch::{WriteQueue, Writers};
 
 /// How long a nonce is good at another server than the one that gave it: the way of a challenge to a phone and of its answer back, which a
@@ -52,6 +52,15 @@ pub(crate) struct Identities {
     replays: Replays,
     pub(crate) domains: Domains,
     admission: Admission,
+}
+
+/// A PUBLISH or SUBSCRIBE of which it is asked who sent it.
+pub(crate) struct Sent<'a> {
+    pub(crate) request: &'a Request,
+    /// The address that it came from.
+    pub(crate) source: IpAddr,
+    /// When it must be answered.
+    pub(crate) deadline: Instant,
 }
 
 /// Whether an answer to a challenge is as new as it must be.
@@ -112,13 +121,9 @@ impl Identities {
     ///
     /// # Errors
     /// The answer that it gets instead: 401 with challenges, 403, 400, 503.
-    pub(crate) async fn find(
-        &self,
-        arrival: &Arrival,
-        secret: &Secret,
-    ) -> Result<Requester, Answer> {
-        let request = &arrival.request;
-        let (identity, proof) = if self.believes(&arrival.flow) {
+    pub(crate) async fn find(&self, sent: &Sent<'_>, secret: &Secret) -> Result<Requester, Answer> {
+        let request = sent.request;
+        let (identity, proof) = if self.believed.includes(sent.source) {
             (self.asserted(request)?, Proof::Asserted)
         } else if self.is_anonymous(request) {
             return Ok(Requester {
@@ -127,11 +132,11 @@ impl Identities {
                 acts: Acts::ForOthers,
             });
         } else if self.config.digest {
-            (self.proven(arrival, secret).await?, Proof::Digest)
+            (self.proven(sent, secret).await?, Proof::Digest)
         } else {
             return Err(answer::not_trusted());
         };
-        self.standing(arrival, identity, proof).await
+        self.standing(sent, identity, proof).await
     }
 
     /// RFC 3325 section 9.1: of a SIP and a tel URI the SIP one is who he is.
@@ -158,10 +163,10 @@ impl Identities {
     }
 
     /// Whoever has answered a challenge as only who knows the password can.
-    async fn proven(&self, arrival: &Arrival, secret: &Secret) -> Result<Aor, Answer> {
-        let request = &arrival.request;
+    async fn proven(&self, sent: &Sent<'_>, secret: &Secret) -> Result<Aor, Answer> {
+        let request = sent.request;
         let realm = self.realm(request)?;
-        let challenge = |stale| self.challenge(arrival, &realm, stale, secret);
+        let challenge = |stale| self.challenge(sent, &realm, stale, secret);
         let Some(credentials) = self.credentials(request, &realm) else {
             return Err(challenge(false));
         };
@@ -169,14 +174,14 @@ impl Identities {
         let method = request.method().as_str();
         let is_proven = self
             .accounts
-            .prove(&credentials, method, admitted, arrival.deadline)
+            .prove(&credentials, method, admitted, sent.deadline)
             .await
             .map_err(|error| answer::write_error(&error))?;
         if !is_proven {
             return Err(challenge(false));
         }
         let now_s = now_s();
-        let Freshness::New(nonce) = self.freshness(&credentials, arrival, secret, now_s) else {
+        let Freshness::New(nonce) = self.freshness(&credentials, sent, secret, now_s) else {
             return Err(challenge(true));
         };
         if let Some(protection) = &credentials.protection {
@@ -249,7 +254,7 @@ impl Identities {
     fn freshness(
         &self,
         credentials: &Credentials,
-        arrival: &Arrival,
+        sent: &Sent<'_>,
         secret: &Secret,
         now_s: u32,
     ) -> Freshness {
@@ -264,7 +269,7 @@ impl Identities {
         // Clocks of servers differ a little: one that gave a nonce may be ahead of us.
         let age_s = now_s.saturating_sub(nonce.given_s);
         let is_early = nonce.given_s.saturating_sub(now_s) > ELSEWHERE_S;
-        let source = Nonce::source(secret, arrival.flow.remote.ip());
+        let source = Nonce::source(secret, sent.source);
         match age_s <= life_s && !is_early && nonce.source == source {
             true => Freshness::New(nonce),
             false => Freshness::Stale,
@@ -272,15 +277,15 @@ impl Identities {
     }
 
     /// 401 with a challenge for each algorithm.
-    fn challenge(&self, arrival: &Arrival, realm: &str, stale: bool, secret: &Secret) -> Answer {
+    fn challenge(&self, sent: &Sent<'_>, realm: &str, stale: bool, secret: &Secret) -> Answer {
         let nonce = Nonce {
             given_s: now_s(),
             server: self.server,
             salt: rand::random(),
-            source: Nonce::source(secret, arrival.flow.remote.ip()),
+            source: Nonce::source(secret, sent.source),
         };
         let nonce = nonce.sign(secret);
-        let challenges = self.algorithms(&arrival.request).map(|algorithm| {
+        let challenges = self.algorithms(sent.request).map(|algorithm| {
             Challenge {
                 realm: realm.to_owned(),
                 nonce: nonce.clone(),
@@ -297,11 +302,11 @@ impl Identities {
     /// of From where he is that one's delegate.
     async fn standing(
         &self,
-        arrival: &Arrival,
+        sent: &Sent<'_>,
         identity: Aor,
         proof: Proof,
     ) -> Result<Requester, Answer> {
-        let request = &arrival.request;
+        let request = sent.request;
         let event = self.event(request);
         let presentity = self.presentity(request);
         let from = request.from().ok();
@@ -310,7 +315,7 @@ impl Identities {
         if let Some(presentity) = &presentity
             && (*presentity == identity
                 || self
-                    .may_act(&identity, presentity, &event, arrival.deadline)
+                    .may_act(&identity, presentity, &event, sent.deadline)
                     .await?)
         {
             acts = Acts::ForPresentity;
@@ -320,10 +325,7 @@ impl Identities {
             let is_presentity = presentity.as_ref() == Some(&from);
             let may = match is_presentity {
                 true => acts == Acts::ForPresentity,
-                false => {
-                    self.may_act(&watcher, &from, &event, arrival.deadline)
-                        .await?
-                }
+                false => self.may_act(&watcher, &from, &event, sent.deadline).await?,
             };
             if may {
                 watcher = from;

@@ -9,7 +9,7 @@ use super::value::{ScriptFile, Within, optional};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ScriptConfig {
-    /// The script. Empty: none; every PUBLISH and SUBSCRIBE is accepted, whoever sent it.
+    /// The script. Empty: none; what `[identity]` lets in is accepted.
     ///
     /// Unit: none. Default: `""`. Range: empty or a file.
     #[serde(with = "optional")]
