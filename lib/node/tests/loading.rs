@@ -238,7 +238,7 @@ fn the_database_is_put_together_from_what_says_so() {
     let by_file = [("database.url_file", url_file.as_str())];
     assert_eq!(
         exposed(file, &env, &by_file),
-        "postgres://u@h/d?sslmode=verify-full&sslrootcert=%2Fca&password=se%20cret"
+        "postgres://u@h/d?sslmode=verify-full&sslrootcert=/ca&password=se%20cret"
     );
     assert_eq!(
         exposed(

@@ -36,24 +36,26 @@ fn check(token: Option<&Token>, headers: &HeaderMap) -> Result<(), Problem> {
             false => Err(Problem::unauthorized()),
         };
     }
-    let forbidden = |kind, detail| Err(Problem::new(StatusCode::FORBIDDEN, kind, detail));
     if headers.contains_key(FORWARDED) || headers.keys().any(is_of_proxy) {
-        return forbidden(
+        return Err(Problem::new(
+            StatusCode::FORBIDDEN,
             "forwarded",
             "Without http.token, nothing that came through a proxy is served: it would come from other machines",
-        );
+        ));
     }
     let Some(host) = header(HOST).filter(|host| is_own_name(host)) else {
-        return forbidden(
+        return Err(Problem::new(
+            StatusCode::FORBIDDEN,
             "foreign-host",
             "Without http.token, Host must be an address or localhost",
-        );
+        ));
     };
     match headers.get(ORIGIN) {
-        Some(origin) if !is_origin(origin.as_bytes(), host) => forbidden(
+        Some(origin) if !is_origin(origin.as_bytes(), host) => Err(Problem::new(
+            StatusCode::FORBIDDEN,
             "foreign-origin",
             "Without http.token, no web page of another origin is served",
-        ),
+        )),
         _ => Ok(()),
     }
 }

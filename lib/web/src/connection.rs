@@ -100,11 +100,11 @@ impl Web {
                 }
             };
             let place = Arc::clone(&self.connections).try_acquire_owned().ok();
-            if place.is_none() && !self.half_open.expel() {
+            let (head, one_goes) = self.half_open.wait(peer.ip());
+            if place.is_none() && !one_goes && !self.half_open.expel() {
                 turn_away(&stream);
                 continue;
             }
-            let head = self.half_open.wait(peer.ip());
             let (web, router) = (Arc::clone(&self), router.clone());
             tokio::spawn(async move {
                 let place = match place {

@@ -36,27 +36,28 @@ pub(crate) struct Head {
 // === impl HalfOpen ===
 
 impl HalfOpen {
-    /// A connection from `peer` begins to wait for its head. The oldest of the same source goes, if there are too many.
-    pub(crate) fn wait(self: &Arc<HalfOpen>, peer: IpAddr) -> Head {
+    /// A connection from `peer` begins to wait for its head. The oldest of the same source goes, if there are too many; says whether one does.
+    pub(crate) fn wait(self: &Arc<HalfOpen>, peer: IpAddr) -> (Head, bool) {
         let source = source(peer);
         let go = Arc::new(Notify::new());
         let mut waiting = self.waiting();
         let is_of_source = |other: &&Waiting| other.source == source;
-        if waiting.iter().filter(is_of_source).count() >= HEADS_OF_SOURCE
-            && let Some(oldest) = waiting.iter().position(|other| other.source == source)
-        {
-            let gone = waiting.remove(oldest);
-            gone.iter().for_each(|gone| gone.go.notify_one());
-        }
+        let oldest = match waiting.iter().filter(is_of_source).count() {
+            ..HEADS_OF_SOURCE => None,
+            _ => waiting.iter().position(|other| other.source == source),
+        };
+        let gone = oldest.and_then(|oldest| waiting.remove(oldest));
+        gone.iter().for_each(|gone| gone.go.notify_one());
         waiting.push_back(Waiting {
             source,
             since: Instant::now(),
             go: Arc::clone(&go),
         });
-        Head {
+        let head = Head {
             all: Arc::clone(self),
             go,
-        }
+        };
+        (head, gone.is_some())
     }
 
     /// Has the oldest of all go, if it had its time. Whether one goes.
@@ -119,14 +120,17 @@ mod tests {
     fn the_oldest_of_a_source_goes() {
         let all = Arc::new(HalfOpen::default());
         let mut heads = Vec::new();
-        let other = all.wait("192.0.2.2".parse().unwrap());
+        let wait = |peer: &str| all.wait(peer.parse().unwrap());
+        let (other, _) = wait("192.0.2.2");
         for _ in 0..HEADS_OF_SOURCE {
-            heads.push(all.wait("192.0.2.1".parse().unwrap()));
+            heads.push(wait("192.0.2.1").0);
         }
         heads[1].came();
-        heads.push(all.wait("::ffff:192.0.2.1".parse().unwrap()));
+        heads.push(wait("::ffff:192.0.2.1").0);
         assert!(!heads.iter().any(has_to_go), "one has come");
-        heads.push(all.wait("192.0.2.1".parse().unwrap()));
+        let (newcomer, one_goes) = wait("192.0.2.1");
+        assert!(one_goes);
+        heads.push(newcomer);
         let gone: Vec<usize> = (0..heads.len())
             .filter(|place| has_to_go(&heads[*place]))
             .collect();

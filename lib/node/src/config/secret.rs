@@ -6,11 +6,9 @@ mod place;
 use std::fmt;
 use std::str::FromStr;
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-
 use super::database_url::Login;
 use super::value::ValueError;
-use place::Place;
+use place::{Place, encoded};
 
 /// What stands for a token in everything that is printed.
 const HIDDEN: &str = "***";
@@ -103,8 +101,8 @@ impl DatabaseUrl {
             true => "&",
             false => "?",
         };
-        let value = utf8_percent_encode(value, NON_ALPHANUMERIC);
-        self.text.push_str(&format!("{mark}{name}={value}"));
+        self.text
+            .push_str(&format!("{mark}{name}={}", encoded(value)));
     }
 
     /// What a file of passwords is asked for, host by host; by `user` if it names none.

@@ -332,7 +332,7 @@ fn decoded(text: &str) -> Result<String, ValueError> {
 }
 
 /// Percent-encoding of all but what means nothing in a URL where we write it.
-fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> String {
     const KEPT: &AsciiSet = &NON_ALPHANUMERIC
         .remove(b'-')
         .remove(b'.')
