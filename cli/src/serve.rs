@@ -45,12 +45,12 @@ fn start(task: Task, settings: &Settings, args: &NodeArgs) -> anyhow::Result<Exi
         (false, Task::Notifier) => load(settings, Role::Notifier)?,
     };
     node::init_log(&config.log);
-    node::raise_open_files();
     config
         .remarks
         .iter()
         .for_each(|remark| tracing::warn!("{remark}"));
     database_url(&config)?;
+    node::raise_open_files();
     let runtime = runtime()?;
     runtime.block_on(async {
         let shutdown = Shutdown::on_signals()?;

@@ -266,6 +266,7 @@ fn options(config: &node::Config) -> EndpointOptions {
                 Destinations::anywhere()
             }
         },
+        trusted: config.trusted_networks(),
         connect_timeout: config.notifier.connect_timeout_ms.milliseconds(),
         max_connections_out: config.notifier.max_connections.usize(),
         max_connections_to_target: config.notifier.max_connections_per_target.usize(),

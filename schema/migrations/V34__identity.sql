@@ -30,7 +30,7 @@ COMMENT ON COLUMN subscriber.ha1_sha256 IS 'SHA-256 of username:domain:password,
 -- Serves identity.list_credentials by the first half of the view, and keeps a name at one password.
 CREATE UNIQUE INDEX subscriber_account_idx ON subscriber (username, lower(domain));
 -- The same by the second half.
-CREATE INDEX subscriber_address_idx ON subscriber ((username || '@' || domain), lower(domain));
+CREATE INDEX subscriber_address_idx ON subscriber ((username || '@' || domain));
 
 CREATE VIEW presence_credentials (username, realm, ha1_md5, ha1_sha256) AS
 SELECT s.username::text,

@@ -123,7 +123,7 @@ pub async fn run(
     let scripts = Scripts::start(&config)?;
     let limits = Limits::default();
     let listeners = listeners(&config);
-    let options = endpoint_options(&config, &believed, &listeners);
+    let options = endpoint_options(&config, &listeners);
     let (endpoint, incoming) = Endpoint::bind(&listeners, limits, options).await?;
     let http_listener = match config.http.listen {
         Some(addr) => Some(web::listen(addr).map_err(|source| RunError::Http { addr, source })?),
@@ -325,11 +325,7 @@ fn public_listeners(config: &Config) -> impl Iterator<Item = ListenAddr> {
     listeners.map(|listener| listen_addr(&listener.listen))
 }
 
-fn endpoint_options(
-    config: &Config,
-    believed: &Believed,
-    listeners: &[ListenAddr],
-) -> EndpointOptions {
+fn endpoint_options(config: &Config, listeners: &[ListenAddr]) -> EndpointOptions {
     let server = &config.server;
     EndpointOptions {
         // Last, if it is one of their own.
@@ -338,10 +334,7 @@ fn endpoint_options(
             Some(networks) => Destinations::only_public_and(networks),
             None => Destinations::anywhere(),
         },
-        trusted: match believed {
-            Believed::Peers(networks) => networks.clone(),
-            Believed::Everybody | Believed::ThisMachine => Vec::new(),
-        },
+        trusted: config.trusted_networks(),
         max_connections: server.max_connections.usize(),
         max_connections_of_source: server.max_connections_per_source.usize(),
         first_request_timeout: server.first_request_s.seconds(),

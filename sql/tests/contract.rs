@@ -141,8 +141,11 @@ fn with_fragments(source: &str) -> String {
 
 /// A text without the lines that are comments, and without indentation.
 fn code(text: &str) -> String {
-    let lines = text.lines().filter(|line| !line.starts_with("--"));
-    lines.map(str::trim_start).collect::<Vec<_>>().join("\n")
+    let lines = text.lines().map(str::trim_start);
+    lines
+        .filter(|line| !line.starts_with("--"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// The names that stand after one colon, not within quotes.

@@ -1,5 +1,6 @@
 //! The Lua state of a machine, and the functions of Rust that its prelude stands on.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -239,7 +240,7 @@ fn log(lua: &Lua) -> Result<Function> {
     lua.create_function(|_, (level, message): (Text, Text)| {
         let shown = message.as_bytes();
         let message = String::from_utf8_lossy(&shown[..shown.len().min(MAX_LINE_BYTES)]);
-        let message = message.trim_end();
+        let message = one_line(message.trim_end());
         match &*level.as_bytes() {
             b"error" => tracing::error!(target: "script", "{message}"),
             b"warn" => tracing::warn!(target: "script", "{message}"),
@@ -248,4 +249,40 @@ fn log(lua: &Lua) -> Result<Function> {
         }
         Ok(())
     })
+}
+
+/// A text without control characters but tabs: what a phone has written into a header, and a script logs, must not look like a line of the
+/// log that somebody else has written.
+fn one_line(text: &str) -> Cow<'_, str> {
+    let is_unsafe = |c: char| c.is_control() && c != '\t';
+    if !text.contains(is_unsafe) {
+        return Cow::Borrowed(text);
+    }
+    let mut line = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match is_unsafe(c) {
+            true => line.extend(c.escape_default()),
+            false => line.push(c),
+        }
+    }
+    Cow::Owned(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_logged_text_is_one_line() {
+        for (text, expected) in [
+            ("plain\tö", "plain\tö"),
+            (
+                "a\r\n2026-01-01 ERROR forged",
+                "a\\r\\n2026-01-01 ERROR forged",
+            ),
+            ("\u{1b}[31mred\u{85}", "\\u{1b}[31mred\\u{85}"),
+        ] {
+            assert_eq!(one_line(text), expected);
+        }
+    }
 }

@@ -174,15 +174,15 @@ mod tests {
         let replays = Replays::new();
         let first = nonce(0, 1000);
         assert_eq!(replays.use_up(first, 1, 1, 1000, 300), Use::Good);
+        let mut now_s = 1000;
         for salt in 1..=2 * MAX_NONCES as u32 {
-            assert_eq!(
-                replays.use_up(nonce(salt, 1000), 1, 1, 1001, 300),
-                Use::Good
-            );
+            now_s = 1000 + salt / 1000;
+            let nonce = nonce(salt, now_s);
+            assert_eq!(replays.use_up(nonce, 1, 1, now_s, 300), Use::Good, "{salt}");
         }
-        assert_eq!(replays.use_up(first, 1, 2, 1002, 300), Use::Used);
+        assert_eq!(replays.use_up(first, 1, 2, now_s, 300), Use::Used);
         assert_eq!(
-            replays.use_up(nonce(0, 1002), 1, 2, 1002, 300),
+            replays.use_up(nonce(0, now_s), 1, 2, now_s, 300),
             Use::Good,
             "a nonce that was given later"
         );

@@ -2,7 +2,7 @@
 -- Purpose:    the users of digest authentication, and by which algorithms each can prove a password
 -- Called by:  cli/src/user.rs: pgpresence user list
 -- Parameters: after_username text (of the last row before) | after_domain text | limit int8
--- Returns:    username text | domain text | has_md5 bool | has_sha256 bool, in the order of both
+-- Returns:    username text | domain text | has_md5 bool | has_sha256 bool
 -- Locks:      none
 -- Plan:       subscriber_account_idx, in its order
 -- Retry:      safe, reads only

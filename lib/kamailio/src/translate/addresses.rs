@@ -50,16 +50,54 @@ impl Translator {
             .first()
             .map(|listening| listening.place.clone())
             .or_else(|| settings.port.as_ref().map(|(_, place)| place.clone()));
+        let place = place.unwrap_or_else(|| Place {
+            file: settings.files.first().cloned().unwrap_or_else(|| "".into()),
+            line: 0,
+        });
+        self.identity(settings, &addresses, &place);
         let line = Line {
             key: "server.listen",
             value: Literal::List(addresses),
             comments: Vec::new(),
         };
-        let place = place.unwrap_or_else(|| Place {
-            file: settings.files.first().cloned().unwrap_or_else(|| "".into()),
-            line: 0,
-        });
         self.lines.insert(0, (line, place));
+    }
+
+    /// Whom to believe, which a server must know that others can reach. Kamailio's script decides that, and is not carried over: a module that
+    /// can ask for passwords stands for asking, and without one nobody was asked.
+    fn identity(&mut self, settings: &Settings, addresses: &[(String, String)], place: &Place) {
+        let is_of_this_machine = |(address, _): &(String, String)| {
+            let bare = address.split([' ']).next().unwrap_or_default();
+            let bare = bare.split_once(':').map_or("", |(_, address)| address);
+            bare.parse::<SocketAddr>()
+                .is_ok_and(|address| address.ip().is_loopback())
+        };
+        if addresses.iter().all(is_of_this_machine) {
+            return;
+        }
+        let asks = |module: &String| matches!(module.as_str(), "auth_db" | "auth");
+        let (key, value, sentence) = if settings.modules.iter().any(asks) {
+            (
+                "identity.digest",
+                Literal::Number(1),
+                "identity.digest = 1: phones prove passwords, which are read in the view presence_credentials; copy the table subscriber, \
+                 and list edge proxies in identity.trusted_peers",
+            )
+        } else {
+            (
+                "identity.policy",
+                Literal::Text("open".to_owned()),
+                "identity.policy = \"open\": no module here asks for passwords, so everybody is believed; if requests come through an edge \
+                 proxy, set identity.trusted_peers to its address instead",
+            )
+        };
+        self.say(SettingOutcome::Note, None, "", sentence);
+        let line = Line {
+            key,
+            value,
+            comments: Vec::new(),
+        };
+        self.lines.insert(0, (line, place.clone()));
     }
 
     /// The addresses of one `listen`, as our configuration writes them.

@@ -21,6 +21,14 @@ pub struct OutboundConfig {
 }
 
 impl Config {
+    /// The networks of trusted peers, whose connections are not counted.
+    pub fn trusted_networks(&self) -> Vec<IpNet> {
+        match self.identity.believed(&self.server) {
+            Some(Believed::Peers(networks)) => networks,
+            Some(Believed::Everybody | Believed::ThisMachine) | None => Vec::new(),
+        }
+    }
+
     /// The networks besides the public Internet that NOTIFYs may go to; `None`: they may go anywhere.
     pub fn outbound_networks(&self) -> Option<Vec<IpNet>> {
         let mut networks = match self.identity.believed(&self.server) {
