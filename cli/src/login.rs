@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use sip::digest::Challenge;
 use sip::{HeaderName, Method, Response, StatusCode};
 
-use crate::user_agent::random_token;
+use crate::random::random_token;
 
 /// Who the user is, as `--user` and `--password-file` say it.
 #[derive(Clone, Debug, clap::Args)]

@@ -17,6 +17,7 @@ mod packages;
 mod progress;
 mod psql;
 mod publish;
+mod random;
 mod rpc;
 mod run;
 mod serve;

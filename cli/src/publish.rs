@@ -12,9 +12,8 @@ use serde_json::json;
 use sip::{Method, RequestBuilder, Response, StatusCode, ViaOut};
 use tokio::time::Instant;
 
-use crate::user_agent::{
-    ServerArgs, UserAgent, address_of_record, clock, random_token, refresh_after,
-};
+use crate::random::random_token;
+use crate::user_agent::{ServerArgs, UserAgent, address_of_record, clock, refresh_after};
 
 /// What `pgpresence publish` takes.
 #[derive(Clone, Debug, clap::Args)]

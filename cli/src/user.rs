@@ -8,9 +8,9 @@ use sql::{NewPassword, Store, StoreOptions};
 
 use crate::configuration::{Role, find_database, load};
 use crate::login::first_line;
+use crate::random::random_token;
 use crate::say;
 use crate::settings::Settings;
-use crate::user_agent::random_token;
 
 /// How many users are read at a time.
 const PAGE: i64 = 1000;

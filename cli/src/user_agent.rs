@@ -242,11 +242,6 @@ async fn deliver(mut outcomes: Outcomes<oneshot::Sender<Outcome>>) {
     }
 }
 
-/// A random token for tags and Call-IDs.
-pub(crate) fn random_token() -> String {
-    format!("{:016x}", rand::random::<u64>())
-}
-
 /// The time of day in UTC, `HH:MM:SS`.
 pub(crate) fn clock() -> String {
     let seconds = SystemTime::now()

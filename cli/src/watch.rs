@@ -14,8 +14,9 @@ use sip::dialog::DialogView;
 use sip::{Event, HeaderName, Method, Request, RequestBuilder, Response, StatusCode, ViaOut};
 use tokio::time::Instant;
 
+use crate::random::random_token;
 use crate::user_agent::{
-    ServerArgs, UserAgent, address_of_record, clock, contact_uri, random_token, refresh_after,
+    ServerArgs, UserAgent, address_of_record, clock, contact_uri, refresh_after,
 };
 
 /// How long the last NOTIFY may take after an unsubscribe or a fetch was accepted.

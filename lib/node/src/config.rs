@@ -36,7 +36,7 @@ use options::{
 use serde::{Deserialize, Serialize};
 
 pub use database::DatabaseConfig;
-pub use database_url::{ON_COMMAND_LINE, PasswordFile, SslMode};
+pub use database_url::{ON_COMMAND_LINE, PasswordFile};
 pub use http::HttpConfig;
 pub use identity::{
     Anonymous, Believed, DigestAlgorithm, Domain, IdentityConfig, IdentityPolicy, Network,
@@ -54,7 +54,7 @@ pub use server::ServerConfig;
 pub use table_name::TableName;
 pub use value::{
     DefaultPolicy, Listen, Listener, LogFormat, LogLevel, MinExpiresAction, Period, SameSubscriber,
-    ScriptFile, ServerAddress, Transport, UriMatch, WatcherUri, Within,
+    ScriptFile, ServerAddress, SslMode, Transport, UriMatch, WatcherUri, Within,
 };
 
 /// Everything that can be set.

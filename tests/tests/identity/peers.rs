@@ -150,12 +150,12 @@ async fn a_server_is_not_open_by_accident() {
         .servers(0)
         .start();
     let server = system.add_server_at("udp:0.0.0.0:0");
-    assert!(
-        system.servers[server]
-            .process
-            .lines()
-            .iter()
-            .any(|line| line.contains("identity.policy is open")),
-        "it says so"
-    );
+    system.servers[server]
+        .process
+        .line(system::STARTUP, |line| {
+            line.contains("identity.policy is open")
+        })
+        .unwrap();
+    let status = tokio::task::block_in_place(|| system.cli(&["status"]));
+    assert!(status.contains("believes everybody"), "{status}");
 }

@@ -15,7 +15,7 @@ type Bend = fn(Message, &str) -> Message;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_third_party_gets_nothing() {
     let system = start(with_digest());
-    let victim = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let victim = UdpSocket::bind("127.0.0.7:0").await.unwrap();
     let there = victim.local_addr().unwrap().to_string();
     let bends: [(&str, Bend); 5] = [
         ("Record-Route", |request, there| {
@@ -46,8 +46,9 @@ async fn a_third_party_gets_nothing() {
         let plain = phone.subscription(BOB, Some(600));
         assert!(own.learn(&phone.send(&plain, system.udp(0)).await));
         let request = own.sign(&phone.again(&plain));
+        let request = bend(request, &there);
         let dialog = phone.expect_dialog(&request);
-        let response = phone.send(&bend(request, &there), system.udp(0)).await;
+        let response = phone.send(&request, system.udp(0)).await;
         assert_eq!(response.status(), Some(200), "{what}: {response}");
         dialog.notify(1).await;
         let mut octets = [0; 65_536];

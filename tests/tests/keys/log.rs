@@ -90,7 +90,7 @@ async fn local_log_level() {
         system.notifiers[0].terminate(system::STARTUP).unwrap();
         let lines = system.notifiers[0].lines().join("\n");
         assert_eq!(
-            lines.contains("NOTIFY"),
+            lines.contains("NOTIFY answered"),
             word.is_some(),
             "{level:?} {log_level:?}: {lines}"
         );

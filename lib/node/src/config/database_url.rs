@@ -1,45 +1,12 @@
 //! Which database, once everything is heard that says so: `presence.db_url` or a file with it, what `[database]` says of TLS, and libpq's
 //! file of passwords.
 
-use std::fmt;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::str::FromStr;
 
-use super::value::ValueError;
-use super::{Config, DatabaseUrl};
-
-/// The words of libpq's `sslmode`.
-const MODES: [&str; 6] = [
-    "disable",
-    "allow",
-    "prefer",
-    "require",
-    "verify-ca",
-    "verify-full",
-];
-
-/// How much a connection to PostgreSQL must be worth: a word of libpq's `sslmode`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SslMode(String);
-
-impl FromStr for SslMode {
-    type Err = ValueError;
-
-    fn from_str(text: &str) -> Result<SslMode, ValueError> {
-        match MODES.contains(&text) {
-            true => Ok(SslMode(text.to_owned())),
-            false => Err(ValueError::SslMode),
-        }
-    }
-}
-
-impl fmt::Display for SslMode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+use super::secret::Login;
+use super::{Config, DatabaseUrl, SslMode};
 
 /// What was found while the database was looked for; each with the key that it is about.
 #[derive(Debug, Default)]
@@ -164,14 +131,6 @@ impl PasswordFile {
         }
         None
     }
-}
-
-/// What a line of the file of passwords is compared with: names that the host goes by, port, database, user.
-pub(super) struct Login {
-    pub(super) hosts: Vec<String>,
-    pub(super) port: String,
-    pub(super) database: String,
-    pub(super) user: String,
 }
 
 /// `hostname:port:database:username:password`; a backslash makes a colon or a backslash part of a field.

@@ -6,8 +6,8 @@ mod place;
 use std::fmt;
 use std::str::FromStr;
 
-use super::database_url::Login;
 use super::value::ValueError;
+pub(super) use place::Login;
 use place::{Place, encoded};
 
 /// What stands for a token in everything that is printed.

@@ -4,12 +4,14 @@ mod addresses;
 mod choices;
 mod error;
 mod period;
+mod ssl_mode;
 mod texts;
 
 pub use addresses::{Listen, Listener, ServerAddress, Transport, WatcherUri};
 pub use choices::{DefaultPolicy, LogFormat, MinExpiresAction, SameSubscriber, UriMatch};
 pub use options::Within;
 pub use period::Period;
+pub use ssl_mode::SslMode;
 pub use texts::{LogLevel, ScriptFile};
 
 pub(super) use error::ValueError;

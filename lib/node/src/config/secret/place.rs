@@ -5,8 +5,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 
 use std::net::IpAddr;
 
-use super::super::SslMode;
-use super::super::database_url::Login;
+use super::super::value::SslMode;
 use super::{DatabaseUrl, ValueError};
 
 /// Hosts, database and user; decoded.
@@ -341,4 +340,11 @@ pub(super) fn encoded(text: &str) -> String {
         .remove(b'/')
         .remove(b',');
     utf8_percent_encode(text, KEPT).to_string()
+}
+/// What a line of the file of passwords is compared with: names that the host goes by, port, database, user.
+pub(in super::super) struct Login {
+    pub(in super::super) hosts: Vec<String>,
+    pub(in super::super) port: String,
+    pub(in super::super) database: String,
+    pub(in super::super) user: String,
 }
