@@ -2998,7 +2998,7 @@ CREATE INDEX quarantine_retry_idx ON public.quarantine USING btree (retry_at);
 
 CREATE UNIQUE INDEX subscriber_account_idx ON public.subscriber USING btree (username, lower((domain)::text));
 
-CREATE INDEX subscriber_address_idx ON public.subscriber USING btree (((((username)::text || '@'::text) || (domain)::text)), lower((domain)::text));
+CREATE INDEX subscriber_address_idx ON public.subscriber USING btree (((((username)::text || '@'::text) || (domain)::text)));
 
 CREATE INDEX watchers_pending_idx ON public.watchers USING btree (presentity_uri) WHERE ((status)::smallint = 2);
 

@@ -19,7 +19,7 @@ use net::FlowKey;
 use node::{Anonymous, Believed, IdentityConfig};
 use sip::digest::{Algorithm, Challenge, Credentials, Nonce};
 use sip::token::Secret;
-use sip::{Aor, HeaderName, Method, NameAddr, Request, Uri};
+use sip::{Aor, HeaderName, Method, NameAddr, Request, Uri, bound};
 use sql::Store;
 use tokio::time::Instant;
 
@@ -110,11 +110,13 @@ impl Identities {
         self.believed.includes(flow.remote.ip())
     }
 
-    /// Who sends a request, where that needs no look: the peer itself, which is believed; or nobody is asked.
+    /// Who sends a request, where that needs no look: the peer itself, which is believed; or nobody is asked. Where everybody is believed, From
+    /// counts, and no header that an edge would write.
     pub(crate) fn at_once(&self, request: &Request, flow: &FlowKey) -> Option<Requester> {
         let is_asked = matches!(request.method(), Method::Publish | Method::Subscribe);
-        let names = request.header(HeaderName::PAssertedIdentity).is_some();
-        (!is_asked || (self.believes(flow) && !names)).then(Requester::default)
+        let asserts = matches!(self.believed, Believed::Peers(_))
+            && request.header(HeaderName::PAssertedIdentity).is_some();
+        (!is_asked || (self.believes(flow) && !asserts)).then(Requester::default)
     }
 
     /// Who sends a PUBLISH or SUBSCRIBE that is sound.
@@ -146,9 +148,9 @@ impl Identities {
             .map_err(|fault| answer::malformed(&fault))?;
         let is_sip = |value: &&NameAddr| value.uri.scheme != sip::Scheme::Tel;
         let value = values.iter().find(is_sip).or_else(|| values.first());
-        value
-            .and_then(|value| Aor::from_uri(&value.uri, self.fold_case).ok())
-            .ok_or_else(|| answer::bad_name("Bad P-Asserted-Identity"))
+        let value = value.ok_or_else(|| answer::bad_name("Bad P-Asserted-Identity"))?;
+        Aor::within(&bound::WATCHER, &value.uri, self.fold_case)
+            .map_err(|fault| answer::bad_name(bound::WATCHER.reason(&fault)))
     }
 
     fn is_anonymous(&self, request: &Request) -> bool {

@@ -37,6 +37,9 @@ const FIXTURE: &str = "
     INSERT INTO xcap (presentity_uri, username, domain, doc, doc_type, etag, doc_uri)
     SELECT 'sip:u' || n || '@example.org', 'u' || n, 'example.org', convert_to(repeat('x', 300), 'UTF8'), type, 'tag', type || '/u' || n
     FROM generate_series(1, 10000) AS n, unnest(ARRAY[2, 4, 16]) AS type;
+    INSERT INTO subscriber (username, domain, ha1) SELECT 'u' || n, 'example.org', md5(n::text) FROM generate_series(1, 20000) AS n;
+    INSERT INTO presence_delegate (identity, presentity_uri)
+    SELECT 'sip:u' || n || '@example.org', 'sip:u' || n + 1 || '@example.org' FROM generate_series(1, 20000) AS n;
     -- Something for each step of cleaning.
     UPDATE presentity SET sweep_at = 1, removed = id % 3 <> 0 WHERE id % 100 < 3;
     UPDATE presentity SET ended = '{7}', ended_at = '{7}' WHERE removed AND id % 3 = 1;

@@ -27,14 +27,15 @@ fn free_port() -> SocketAddr {
 // === sipp ===
 
 fn sipp(system: &System, target: SocketAddr, scenario: &str, calls: u32, rate: u32) {
-    sipp_with(system, target, scenario, &[], calls, rate);
+    sipp_with(system, target, scenario, &[], &[], calls, rate);
 }
 
-/// `keys`: what the scenario has in square brackets. Gives what it logs.
+/// `options` of sipp, and `keys`: what the scenario has in square brackets. Gives what it logs.
 fn sipp_with(
     system: &System,
     target: SocketAddr,
     scenario: &str,
+    options: &[&str],
     keys: &[(&str, &str)],
     calls: u32,
     rate: u32,
@@ -71,6 +72,7 @@ fn sipp_with(
             "500",
         ])
         .current_dir(system.sandbox().directory());
+    command.args(options);
     for (key, value) in keys {
         command.args(["-key", key, value]);
     }
@@ -115,7 +117,15 @@ impl VoiceMail<'_> {
             ("waiting", waiting),
             ("voice", voice),
         ];
-        let log = sipp_with(self.system, self.target, "publish_summary.xml", &keys, 1, 1);
+        let log = sipp_with(
+            self.system,
+            self.target,
+            "publish_summary.xml",
+            &[],
+            &keys,
+            1,
+            1,
+        );
         let tag = log.trim().rsplit_once("entity-tag ");
         let (_, tag) = tag.unwrap_or_else(|| panic!("no entity-tag in {log:?}"));
         self.entity_tag = Some(tag.to_owned());
@@ -124,7 +134,15 @@ impl VoiceMail<'_> {
     fn remove(&mut self) {
         let condition = self.condition();
         let keys = [("mailbox", self.mailbox), ("condition", &condition)];
-        sipp_with(self.system, self.target, "remove_summary.xml", &keys, 1, 1);
+        sipp_with(
+            self.system,
+            self.target,
+            "remove_summary.xml",
+            &[],
+            &keys,
+            1,
+            1,
+        );
         self.entity_tag = None;
     }
 }

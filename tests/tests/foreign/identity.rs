@@ -49,11 +49,14 @@ async fn baresip_proves_a_password() {
     tokio::task::block_in_place(|| baresip.quit());
 }
 
-/// sipp publishes once without a password and then with one. It gives up where SHA-256 is offered.
+/// sipp publishes once without a password and then with one. It gives up where SHA-256 is offered, and must be told that the URI in its
+/// answer is the one in its request.
 #[tokio::test(flavor = "multi_thread")]
 async fn sipp_proves_a_password() {
     let system = with_passwords(system::setup().set("identity.algorithms", "[\"MD5\"]"));
-    sipp(&system, system.udp(0), "publish_with_password.xml", 20, 20);
+    let scenario = "publish_with_password.xml";
+    let options = ["-auth_uri", "alice@example.org"];
+    sipp_with(&system, system.udp(0), scenario, &options, &[], 20, 20);
     let published = "SELECT count(*) FROM presentity WHERE username = 'alice'";
     assert_eq!(system.count(published).await, 20);
 }
