@@ -113,10 +113,15 @@ impl Identities {
     /// Who sends a request, where that needs no look: the peer itself, which is believed; or nobody is asked. Where everybody is believed, From
     /// counts, and no header that an edge would write.
     pub(crate) fn at_once(&self, request: &Request, flow: &FlowKey) -> Option<Requester> {
-        let is_asked = matches!(request.method(), Method::Publish | Method::Subscribe);
+        if !matches!(request.method(), Method::Publish | Method::Subscribe) {
+            return Some(match self.believes(flow) {
+                true => Requester::default(),
+                false => Requester::nobody(),
+            });
+        }
         let asserts = matches!(self.believed, Believed::Peers(_))
             && request.header(HeaderName::PAssertedIdentity).is_some();
-        (!is_asked || (self.believes(flow) && !asserts)).then(Requester::default)
+        (self.believes(flow) && !asserts).then(Requester::default)
     }
 
     /// Who sends a PUBLISH or SUBSCRIBE that is sound.
@@ -130,8 +135,7 @@ impl Identities {
         } else if self.is_anonymous(request) {
             return Ok(Requester {
                 identity: self.aor(ANONYMOUS.0, ANONYMOUS.1),
-                proof: Proof::Anonymous,
-                acts: Acts::ForOthers,
+                ..Requester::nobody()
             });
         } else if self.config.digest {
             (self.proven(sent, secret).await?, Proof::Digest)

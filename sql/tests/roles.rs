@@ -382,7 +382,7 @@ fn callers(statement: &Statement) -> BTreeSet<&'static str> {
             "cli/src/explain.rs" => {
                 roles.insert("explains");
             }
-            "sql/src/publication.rs" | "sql/src/subscription/request.rs" => {
+            "sql/src/publication/request.rs" | "sql/src/subscription/request.rs" => {
                 roles.insert(server);
             }
             _ if file.starts_with("server/") || file.starts_with("lib/web/") => {

@@ -56,6 +56,15 @@ impl Requester {
         }
     }
 
+    /// Somebody of whom nothing is known, and who may do nothing in anybody's name.
+    pub fn nobody() -> Requester {
+        Requester {
+            identity: None,
+            proof: Proof::Anonymous,
+            acts: Acts::ForOthers,
+        }
+    }
+
     /// Whether it may publish for the presentity.
     pub fn may_publish(&self) -> bool {
         self.acts != Acts::ForOthers
