@@ -178,7 +178,7 @@ impl Identities {
             .await
             .map_err(|error| answer::write_error(&error))?;
         if !is_proven {
-            return Err(challenge(false));
+            return Err(challenge(false).after_wrong_password());
         }
         let now_s = now_s();
         let Freshness::New(nonce) = self.freshness(&credentials, sent, secret, now_s) else {
