@@ -97,7 +97,7 @@ fn with_secret(front: &Arc<Front>, work: Work, outbox: &mut Outbox) {
 }
 
 fn handle(front: &Arc<Front>, work: Work, secret: &Secret, outbox: &mut Outbox) {
-    let arrival = match work {
+    let mut arrival = match work {
         Work::Request(arrival) => arrival,
         Work::Response(response, flow) => {
             return relay::back(front, &response, &flow, secret, outbox);
@@ -105,6 +105,10 @@ fn handle(front: &Arc<Front>, work: Work, secret: &Secret, outbox: &mut Outbox) 
     };
     if let Some(token) = relay::token(&arrival.request, secret) {
         return relay::forward(front, &arrival, &token, secret, outbox);
+    }
+    if !arrival.has_shown_address && !front.identities.believes(&arrival.flow) {
+        let Arrival { request, flow, .. } = &arrival;
+        arrival.has_shown_address = front.identities.shows_address(request, flow, secret);
     }
     if is_within(front, &arrival, front.quotas.of_source(&arrival)) {
         serve(front, arrival, secret);

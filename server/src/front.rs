@@ -53,6 +53,8 @@ pub(crate) struct Arrival {
     pub(crate) request: Request,
     pub(crate) flow: FlowKey,
     pub(crate) deadline: Instant,
+    /// Whoever sent it receives what is sent to the address that it came from: that is not forged.
+    pub(crate) has_shown_address: bool,
     /// Who sent it.
     pub(crate) requester: Requester,
     /// The script that has handed it over, if one has.
@@ -66,6 +68,7 @@ impl Arrival {
             request: self.request.clone(),
             flow: self.flow.clone(),
             deadline: self.deadline,
+            has_shown_address: self.has_shown_address,
             requester: self.requester.clone(),
             call: None,
         }

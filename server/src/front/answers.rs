@@ -44,7 +44,7 @@ impl Answers {
         } = arrival;
         // Who has proven a password is no stranger: he has a limit of his own.
         if answer.is_refusal() && requester.proof != Proof::Digest {
-            self.quotas.refused(flow);
+            self.quotas.refused(arrival);
         }
         if let Some(call) = call {
             call.answered(answer.status());

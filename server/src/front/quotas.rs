@@ -5,6 +5,9 @@
 //! answered 503, by which a phone knows when to come back; and not at all when a stranger brings more than even these answers are worth, or when it
 //! is a copy of a request that was let in.
 //!
+//! A stranger has his buckets twice: once for what has shown that it comes from that address, by a connection or by an answer to a challenge; and once for
+//! datagrams that only say so. Forged ones take nothing from whoever is really there.
+//!
 //! Buckets are those of this process: with n servers a sender has up to n times as much. None of it is state: a server that forgets it is
 //! generous for a moment.
 
@@ -15,8 +18,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use events::Proof;
-use net::FlowKey;
-use node::{Believed, LimitsConfig};
+use node::{Anonymous, Believed, LimitsConfig};
 use sip::{HeaderName, Method, Request};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
@@ -33,6 +35,8 @@ const ANSWERS_PER_REQUEST: u32 = 2;
 /// Judges how much is too much.
 pub(crate) struct Quotas {
     believed: Believed,
+    /// Whoever brings no password is asked for one, and nothing else is done for him.
+    challenges: bool,
     /// `None`: nobody is limited.
     buckets: Option<Mutex<Buckets>>,
     hasher: RandomState,
@@ -50,6 +54,13 @@ struct Buckets {
     answers: Option<Throttle>,
     identities: Option<Throttle>,
     copies: Copies,
+}
+
+/// Whom requests of strangers are counted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Stranger {
+    source: Source,
+    has_shown_address: bool,
 }
 
 /// What is to be done with a request.
@@ -73,7 +84,9 @@ enum Stage {
 impl Quotas {
     pub(super) fn new(believed: Believed, config: &node::Config) -> Quotas {
         let buckets = config.sender_limits().map(Buckets::new);
+        let identity = &config.identity;
         Quotas {
+            challenges: identity.digest && identity.anonymous == Anonymous::Refuse,
             believed,
             buckets: buckets.map(Mutex::new),
             hasher: RandomState::new(),
@@ -85,22 +98,24 @@ impl Quotas {
 
     /// Whether a stranger may send this request too. For each request once; not for those that are relayed.
     pub(crate) fn of_source(&self, arrival: &Arrival) -> Verdict {
-        let Arrival { request, flow, .. } = arrival;
+        let request = &arrival.request;
         // RFC 3261 section 17: there is no response to an ACK, and nothing is done for it.
         if *request.method() == Method::Ack {
             return Verdict::Admitted;
         }
-        let (Some(source), Some(mut buckets)) = (self.stranger(flow), self.buckets()) else {
+        let (Some(stranger), Some(mut buckets)) = (self.stranger(arrival), self.buckets()) else {
             return Verdict::Admitted;
         };
         let (now_us, copy) = (self.now_us(), self.copy(Stage::Source, request));
-        if buckets.has_room_for_refusal(&source, now_us) && buckets.takes_request(&source, now_us) {
+        if (self.is_challenged(request) || buckets.has_room_for_refusal(&stranger, now_us))
+            && buckets.takes_request(&stranger, now_us)
+        {
             buckets.copies.note(copy, now_us);
             return Verdict::Admitted;
         }
-        let verdict = buckets.refuse(copy, Some(source), now_us);
+        let verdict = buckets.refuse(copy, Some(stranger), now_us);
         drop(buckets);
-        self.note(Sender::Source(source), verdict);
+        self.note(Sender::Source(stranger.source), verdict);
         verdict
     }
 
@@ -123,18 +138,18 @@ impl Quotas {
             return Verdict::Admitted;
         }
         // A trusted peer always gets its answer: silence would look to it like a server that is gone.
-        let verdict = buckets.refuse(copy, self.stranger(&arrival.flow), now_us);
+        let verdict = buckets.refuse(copy, self.stranger(arrival), now_us);
         drop(buckets);
         self.note(Sender::Identity(identity.clone()), verdict);
         verdict
     }
 
     /// Counts an answer that refuses something to a stranger.
-    pub(super) fn refused(&self, flow: &FlowKey) {
-        if let (Some(source), Some(mut buckets)) = (self.stranger(flow), self.buckets())
+    pub(super) fn refused(&self, arrival: &Arrival) {
+        if let (Some(stranger), Some(mut buckets)) = (self.stranger(arrival), self.buckets())
             && let Some(refusals) = &mut buckets.refusals
         {
-            refusals.charge(&source, self.now_us());
+            refusals.charge(&stranger, self.now_us());
         }
     }
 
@@ -162,9 +177,20 @@ impl Quotas {
     }
 
     /// Whom a request is counted for, if it does not come from a trusted peer.
-    fn stranger(&self, flow: &FlowKey) -> Option<Source> {
-        let address = flow.remote.ip();
-        (!self.believed.includes(address)).then(|| Source::from(address))
+    fn stranger(&self, arrival: &Arrival) -> Option<Stranger> {
+        let address = arrival.flow.remote.ip();
+        (!self.believed.includes(address)).then(|| Stranger {
+            source: address.into(),
+            has_shown_address: arrival.has_shown_address,
+        })
+    }
+
+    /// Whether it can only be asked for a password, or be found to make no sense. By that a phone shows where it is, so it does not wait until
+    /// others' refusals are made up for.
+    fn is_challenged(&self, request: &Request) -> bool {
+        self.challenges
+            && matches!(request.method(), Method::Publish | Method::Subscribe)
+            && request.header(HeaderName::Authorization).is_none()
     }
 
     fn buckets(&self) -> Option<MutexGuard<'_, Buckets>> {
@@ -207,20 +233,20 @@ impl Buckets {
         }
     }
 
-    fn has_room_for_refusal(&mut self, source: &Source, now_us: u64) -> bool {
+    fn has_room_for_refusal(&mut self, stranger: &Stranger, now_us: u64) -> bool {
         let refusals = self.refusals.as_mut();
-        refusals.is_none_or(|refusals| refusals.has_room(source, now_us))
+        refusals.is_none_or(|refusals| refusals.has_room(stranger, now_us))
     }
 
-    fn takes_request(&mut self, source: &Source, now_us: u64) -> bool {
+    fn takes_request(&mut self, stranger: &Stranger, now_us: u64) -> bool {
         let requests = self.requests.as_mut();
-        requests.is_none_or(|requests| requests.take(source, now_us))
+        requests.is_none_or(|requests| requests.take(stranger, now_us))
     }
 
     /// How a request that is too much is refused. `stranger`: for whom answers are counted.
-    fn refuse(&mut self, copy: u64, stranger: Option<Source>, now_us: u64) -> Verdict {
+    fn refuse(&mut self, copy: u64, stranger: Option<Stranger>, now_us: u64) -> Verdict {
         let mut is_worth_an_answer = || match (stranger, self.answers.as_mut()) {
-            (Some(source), Some(answers)) => answers.take(&source, now_us),
+            (Some(stranger), Some(answers)) => answers.take(&stranger, now_us),
             _ => true,
         };
         match !self.copies.has(copy) && is_worth_an_answer() {
@@ -250,6 +276,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use events::Requester;
+    use net::FlowKey;
     use sip::{Aor, Limits, Message, Transport};
 
     use super::*;
@@ -286,6 +313,7 @@ mod tests {
                 connection: 0,
             },
             deadline: Instant::now(),
+            has_shown_address: false,
             requester: Requester::default(),
             call: None,
         }
@@ -356,12 +384,42 @@ mod tests {
             assert_eq!(judged(number, here), Verdict::Admitted);
         }
         for number in 0..3 {
-            quotas.refused(&arrival("PUBLISH", number, here).flow);
+            quotas.refused(&arrival("PUBLISH", number, here));
         }
         assert_eq!(judged(4, there), Verdict::Refused, "one /64");
         assert_eq!(judged(0, here), Verdict::Ignored, "a copy");
         tokio::time::advance(Duration::from_secs(2)).await;
         assert_eq!(judged(5, here), Verdict::Admitted);
+    }
+
+    /// Datagrams that only say where they come from take nothing from those who are there, and keep no phone from being challenged.
+    #[tokio::test(start_paused = true)]
+    async fn forged_datagrams_are_throttled_alone() {
+        let quotas = quotas(&[
+            ("refusals_per_source_s", 1),
+            ("refusals_per_source_burst", 2),
+        ]);
+        let quotas = Quotas {
+            challenges: true,
+            ..quotas
+        };
+        let judged = |method, number, has_shown_address| {
+            let arrival = arrival(method, number, "192.0.2.1");
+            quotas.of_source(&Arrival {
+                has_shown_address,
+                ..arrival
+            })
+        };
+        for number in 0..10 {
+            quotas.refused(&arrival("REGISTER", number, "192.0.2.1"));
+        }
+        assert_eq!(judged("REGISTER", 10, false), Verdict::Refused);
+        assert_eq!(judged("PUBLISH", 11, false), Verdict::Admitted);
+        assert_eq!(judged("PUBLISH", 12, true), Verdict::Admitted);
+        let is_admitted = |number: &u32| judged("PUBLISH", *number, false) == Verdict::Admitted;
+        let challenged = (13..4000).filter(is_admitted).count();
+        assert_eq!(challenged, 1999, "requests are counted all the same");
+        assert_eq!(judged("PUBLISH", 4000, true), Verdict::Admitted);
     }
 
     #[tokio::test(start_paused = true)]

@@ -121,6 +121,46 @@ async fn whoever_guesses_is_slowed_sooner() {
     }
 }
 
+/// Datagrams that say that they come from an address, which may be forged, take nothing from whoever has answered a challenge there.
+#[tokio::test(flavor = "multi_thread")]
+async fn forged_datagrams_take_nothing_from_whoever_is_there() {
+    let setup = limit(with_digest(), "requests_per_source", 10);
+    let system = start(limit(setup, "refusals_per_source", 2));
+    let phone = Phone::udp_on("alice", ELSEWHERE).await;
+    let mut alices = login("alice");
+    let request = publication(&phone, ALICE);
+    assert_eq!(
+        status(&phone, &mut alices, &request, system.udp(0)).await,
+        200
+    );
+    let forger = Phone::udp_on("mallory", ELSEWHERE).await;
+    forger.tolerates(Tolerance {
+        raw: true,
+        ..Tolerance::default()
+    });
+    for _ in 0..50 {
+        for request in [
+            publication(&forger, ALICE),
+            publication(&forger, ALICE).with("Authorization", "Digest nonsense"),
+            forger.request("REGISTER", ALICE),
+        ] {
+            forger.raw(&request.encode(), system.udp(0)).await;
+        }
+    }
+    let mut answers = Vec::new();
+    for _ in 0..2 {
+        answers.push(answer(&forger, &publication(&forger, ALICE), &system).await);
+    }
+    assert!(count(&answers, Some(401)) < 2, "{answers:?}");
+    for _ in 0..5 {
+        let request = publication(&phone, ALICE);
+        assert_eq!(
+            status(&phone, &mut alices, &request, system.udp(0)).await,
+            200
+        );
+    }
+}
+
 /// Somebody is one, wherever he sends from.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_identity_has_one_limit() {

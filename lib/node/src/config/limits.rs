@@ -14,7 +14,8 @@ use super::value::Within;
 #[serde(default, deny_unknown_fields)]
 pub struct LimitsConfig {
     /// Requests a second from one address that is not that of a trusted peer. Copies count, and so does a request without
-    /// a password that is answered by a challenge. 0: no limit.
+    /// a password that is answered by a challenge. What comes by TCP, or with an answer to a challenge, is counted apart
+    /// from other datagrams, whose source may be forged. 0: no limit.
     ///
     /// Unit: 1/s. Default: `200`. Range: 0 to 100000.
     pub requests_per_source_s: Within<0, 100_000>,
