@@ -25,8 +25,8 @@ pub struct LimitsConfig {
     /// Unit: requests. Default: `2000`. Range: 0 to 1000000.
     pub requests_per_source_burst: Within<0, 1_000_000>,
     /// Requests a second from one such address that are refused: 4xx for whoever has proven nothing, such as 401 to a wrong
-    /// password, 403, 404 or 405. When there are more, everything from this address is answered 503 for a while. A
-    /// challenge is no refusal. 0: no limit.
+    /// password, 403, 404 or 405. When there are more, everything from this address is answered 503 for a while, except
+    /// that it can be challenged. A challenge is no refusal. 0: no limit.
     ///
     /// Unit: 1/s. Default: `5`. Range: 0 to 100000.
     pub refusals_per_source_s: Within<0, 100_000>,
