@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use events::{
     BodyFault, Policy, PublishOutcome, PublishReject, Registry, SubscribeOutcome, SubscribeReject,
 };
-use sip::{ParseError, Reply, Request, StatusCode};
+use sip::{HeaderName, ParseError, Reply, Request, StatusCode};
 use sql::StoreError;
 
 use crate::write_batch::WriteError;
@@ -26,11 +26,13 @@ pub(crate) struct Answer {
     reason: Option<Cow<'static, str>>,
     to_tag: Option<String>,
     headers: Vec<(&'static str, Cow<'static, str>)>,
+    is_refusal: bool,
 }
 
 impl Answer {
     fn new(status: StatusCode) -> Self {
         Self {
+            is_refusal: is_refusal(status.code()),
             status,
             reason: None,
             to_tag: None,
@@ -53,6 +55,17 @@ impl Answer {
         self.status.code()
     }
 
+    /// Whether it says that the request should not have been sent. A stranger who gets many of these guesses or probes.
+    pub(crate) fn is_refusal(&self) -> bool {
+        self.is_refusal
+    }
+
+    /// A challenge that follows a wrong password. On the wire it is like any other one.
+    pub(crate) fn after_wrong_password(mut self) -> Answer {
+        self.is_refusal = true;
+        self
+    }
+
     /// The response on the wire. An answer that makes no dialog gets its To-tag from the request alone, not from the cluster's
     /// secret: a server that has not yet read that from the database must answer as one that has.
     pub(crate) fn encode(&self, request: &Request, source: SocketAddr) -> Vec<u8> {
@@ -67,6 +80,16 @@ impl Answer {
             reply = reply.header(name, value);
         }
         reply.encode(source)
+    }
+}
+
+/// What a phone does not meet in ordinary use. A challenge, an entity-tag or a subscription that has ended, and an interval that is too brief
+/// are ordinary; so are faults of ours.
+fn is_refusal(code: u16) -> bool {
+    match code {
+        401 | 407 | 412 | 423 | 430 | 481 => false,
+        501 | 505 => true,
+        _ => (400..500).contains(&code),
     }
 }
 
@@ -148,6 +171,20 @@ pub(crate) fn no_such_domain() -> Answer {
 /// Too many requests wait for the database, or it is away.
 pub(crate) fn unavailable() -> Answer {
     Answer::new(StatusCode::SERVICE_UNAVAILABLE).header("Retry-After", RETRY_AFTER_S.to_string())
+}
+
+/// Whoever sends it sends more than he may (`[limits]`). When he may come back depends on the request, so that many who are told so do not come
+/// back together, and a copy of the request is told the same by every server.
+pub(crate) fn too_many(request: &Request) -> Answer {
+    let names = [HeaderName::CallId, HeaderName::Via, HeaderName::CSeq];
+    let lines = names.into_iter().filter_map(|name| request.header(name));
+    let sum = lines.flatten().fold(0_u32, |sum, byte| {
+        sum.wrapping_mul(31).wrapping_add(u32::from(*byte))
+    });
+    let retry_after_s = RETRY_AFTER_S + sum % (RETRY_AFTER_S / 2 + 1);
+    Answer::new(StatusCode::SERVICE_UNAVAILABLE)
+        .reason("Too Many Requests")
+        .header("Retry-After", retry_after_s.to_string())
 }
 
 /// A bug of ours.

@@ -13,7 +13,7 @@ use sip::{HeaderName, Message, Method, ParseError, Request, Response};
 use tokio::time::timeout_at;
 
 use crate::answer;
-use crate::front::{Arrival, Front};
+use crate::front::{Arrival, Front, Verdict};
 use crate::identity::Sent;
 use crate::relay::Outbox;
 use crate::{publish, relay, subscribe};
@@ -67,10 +67,11 @@ fn with_secret(front: &Arc<Front>, work: Work, outbox: &mut Outbox) {
         return;
     };
     // A Route may hold a token of ours: only the secret can tell. What a script says, it says when there is one.
-    if arrival.request.header(HeaderName::Route).is_none()
-        && !is_for_script(front, &arrival)
-        && needs_no_database(front, &arrival)
-    {
+    let may_be_relayed = arrival.request.header(HeaderName::Route).is_some();
+    if !may_be_relayed && !is_within(front, &arrival, front.quotas.of_source(&arrival)) {
+        return;
+    }
+    if !may_be_relayed && !is_for_script(front, &arrival) && needs_no_database(front, &arrival) {
         return;
     }
     let Some(admitted) = front.admit(&arrival) else {
@@ -82,6 +83,9 @@ fn with_secret(front: &Arc<Front>, work: Work, outbox: &mut Outbox) {
         drop(admitted);
         match secret {
             Ok(Ok(secret)) => {
+                if !may_be_relayed {
+                    return serve(&front, arrival, secret);
+                }
                 let mut outbox = Outbox::default();
                 handle(&front, Work::Request(arrival), secret, &mut outbox);
                 outbox.flush(&front.answers.endpoint);
@@ -93,7 +97,7 @@ fn with_secret(front: &Arc<Front>, work: Work, outbox: &mut Outbox) {
 }
 
 fn handle(front: &Arc<Front>, work: Work, secret: &Secret, outbox: &mut Outbox) {
-    let arrival = match work {
+    let mut arrival = match work {
         Work::Request(arrival) => arrival,
         Work::Response(response, flow) => {
             return relay::back(front, &response, &flow, secret, outbox);
@@ -102,6 +106,26 @@ fn handle(front: &Arc<Front>, work: Work, secret: &Secret, outbox: &mut Outbox) 
     if let Some(token) = relay::token(&arrival.request, secret) {
         return relay::forward(front, &arrival, &token, secret, outbox);
     }
+    if !arrival.has_shown_address && !front.identities.believes(&arrival.flow) {
+        let Arrival { request, flow, .. } = &arrival;
+        arrival.has_shown_address = front.identities.shows_address(request, flow, secret);
+    }
+    if is_within(front, &arrival, front.quotas.of_source(&arrival)) {
+        serve(front, arrival, secret);
+    }
+}
+
+/// Whether a request is within what its sender may send. If not, it is answered so, or ignored.
+fn is_within(front: &Front, arrival: &Arrival, verdict: Verdict) -> bool {
+    if verdict == Verdict::Refused {
+        let answer = answer::too_many(&arrival.request);
+        front.answers.reply(arrival, &answer);
+    }
+    verdict == Verdict::Admitted
+}
+
+/// What becomes of a request that is for us, and is not too much.
+fn serve(front: &Arc<Front>, arrival: Arrival, secret: &Secret) {
     match front.identities.at_once(&arrival.request, &arrival.flow) {
         Some(requester) => route(
             front,
@@ -145,10 +169,13 @@ async fn identified(front: Arc<Front>, arrival: Arrival) -> Option<Arrival> {
         deadline: arrival.deadline,
     };
     match front.identities.find(&sent, secret).await {
-        Ok(requester) => Some(Arrival {
-            requester,
-            ..arrival
-        }),
+        Ok(requester) => {
+            let arrival = Arrival {
+                requester,
+                ..arrival
+            };
+            is_within(&front, &arrival, front.quotas.of_identity(&arrival)).then_some(arrival)
+        }
         Err(answer) => {
             front.answers.reply(&arrival, &answer);
             None
@@ -236,10 +263,10 @@ fn refuse(front: &Front, flow: FlowKey, error: ParseError) {
     let Some(request) = error.answerable.as_deref().cloned() else {
         return;
     };
-    if *request.method() != Method::Ack {
-        front.answers.reply(
-            &front.intake.arrival(request, flow),
-            &answer::malformed(&error),
-        );
+    let arrival = front.intake.arrival(request, flow);
+    if *arrival.request.method() != Method::Ack
+        && is_within(front, &arrival, front.quotas.of_source(&arrival))
+    {
+        front.answers.reply(&arrival, &answer::malformed(&error));
     }
 }

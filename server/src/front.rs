@@ -5,6 +5,7 @@
 
 mod answers;
 mod intake;
+mod quotas;
 mod secret;
 mod writes;
 
@@ -20,6 +21,8 @@ use tokio::time::Instant;
 
 use self::answers::Answers;
 use self::intake::Intake;
+use self::quotas::Quotas;
+pub(crate) use self::quotas::Verdict;
 use self::secret::ClusterSecret;
 use self::writes::Writes;
 use crate::admission::Admitted;
@@ -32,6 +35,8 @@ use crate::write_batch::{Lane, Ticket, WriteQueue};
 /// What the handlers of one server share.
 pub(crate) struct Front {
     pub(crate) intake: Intake,
+    /// How much a sender may send.
+    pub(crate) quotas: Arc<Quotas>,
     pub(crate) writes: Writes,
     pub(crate) answers: Answers,
     pub(crate) secret: ClusterSecret,
@@ -48,6 +53,8 @@ pub(crate) struct Arrival {
     pub(crate) request: Request,
     pub(crate) flow: FlowKey,
     pub(crate) deadline: Instant,
+    /// Whoever sent it receives what is sent to the address that it came from: that is not forged.
+    pub(crate) has_shown_address: bool,
     /// Who sent it.
     pub(crate) requester: Requester,
     /// The script that has handed it over, if one has.
@@ -61,6 +68,7 @@ impl Arrival {
             request: self.request.clone(),
             flow: self.flow.clone(),
             deadline: self.deadline,
+            has_shown_address: self.has_shown_address,
             requester: self.requester.clone(),
             call: None,
         }
@@ -86,10 +94,12 @@ impl Front {
     ) -> Self {
         let intake = Intake::new(net.limits, &config.server);
         let admission = intake.admission.clone();
+        let quotas = Arc::new(Quotas::new(believed.clone(), config));
         Self {
             identities: Identities::new(&store, believed, registry.clone(), config, admission),
             intake,
-            answers: Answers::new(net.endpoint, net.addresses),
+            answers: Answers::new(net.endpoint, net.addresses, Arc::clone(&quotas)),
+            quotas,
             secret: ClusterSecret::new(store.clone()),
             writes: Writes::new(store, config),
             judge: Judge::new(&config.presence, registry),

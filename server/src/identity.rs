@@ -37,6 +37,8 @@ use crate::write_batch::{WriteQueue, Writers};
 const ELSEWHERE_S: u32 = 10;
 /// Whoever says that he is nobody (RFC 3323 section 4.1.1.3).
 const ANONYMOUS: (&str, &str) = ("anonymous", "anonymous.invalid");
+/// Answers to challenges that are looked at in one request.
+const REALMS: usize = 4;
 /// Database connections for looking up accounts and delegates. Each carries a batch.
 const LOOKUPS_AT_ONCE: usize = 2;
 
@@ -108,6 +110,19 @@ impl Identities {
     /// Whether what comes this way is believed: Record-Route, Vias of others, a Contact elsewhere.
     pub(crate) fn believes(&self, flow: &FlowKey) -> bool {
         self.believed.includes(flow.remote.ip())
+    }
+
+    /// Whether a request brings an answer to a challenge that was sent to the address that it came from: whoever sent it receives there, and does not
+    /// forge it. Nothing else of the answer is looked at, not even whether it is in time.
+    pub(crate) fn shows_address(&self, request: &Request, flow: &FlowKey, secret: &Secret) -> bool {
+        let lines = request.header_lines(HeaderName::Authorization);
+        // A phone has one for each realm, and no need of more.
+        let mut nonces = lines
+            .take(REALMS)
+            .filter_map(Credentials::parse)
+            .filter_map(|credentials| Nonce::read(&credentials.nonce, secret));
+        let source = Nonce::source(secret, flow.remote.ip());
+        nonces.any(|nonce| nonce.source == source)
     }
 
     /// Who sends a request, where that needs no look: the peer itself, which is believed; or nobody is asked. Where everybody is believed, From
@@ -184,7 +199,7 @@ impl Identities {
             .await
             .map_err(|error| answer::write_error(&error))?;
         if !is_proven {
-            return Err(challenge(false));
+            return Err(challenge(false).after_wrong_password());
         }
         let now_s = now_s();
         let Freshness::New(nonce) = self.freshness(&credentials, sent, secret, now_s) else {

@@ -15,6 +15,7 @@ pub mod publish;
 mod relay;
 mod script;
 pub mod subscribe;
+mod throttle;
 pub mod write_batch;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -162,6 +163,7 @@ pub async fn run(
         tokio::spawn(Arc::clone(&front).learn_secret()),
         tokio::spawn(relay::answer_refused(Arc::clone(&front))),
         tokio::spawn(keep_domains(Arc::clone(&front))),
+        tokio::spawn(report_refused(Arc::clone(&front))),
     ]);
     if front.scripts.is_some() {
         let hangups = Hangups::listen().map_err(RunError::Thread)?;
@@ -236,6 +238,11 @@ const HTTP_DATABASE_CONNECTIONS: usize = 4;
 /// Keeps up with the table of domains.
 async fn keep_domains(front: Arc<Front>) {
     front.identities.domains.keep().await;
+}
+
+/// Logs who sends more than he may.
+async fn report_refused(front: Arc<Front>) {
+    front.quotas.report().await;
 }
 
 /// Reads the script again at each SIGHUP. Loading takes a thread that may be busy for a while.

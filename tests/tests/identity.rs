@@ -5,6 +5,7 @@ mod command_line;
 mod delegates;
 mod digest;
 mod forged;
+mod limits;
 mod peers;
 mod reflection;
 

@@ -8,6 +8,7 @@
 mod database;
 mod http;
 mod identity;
+mod limits;
 mod log;
 mod notifier;
 mod outbound;
@@ -42,6 +43,7 @@ pub use identity::{
     Anonymous, Believed, DigestAlgorithm, Domain, IdentityConfig, IdentityPolicy, Network,
     UserAgentAlgorithms,
 };
+pub use limits::LimitsConfig;
 pub use load::{ConfigError, Fault, Origin};
 pub use log::LogConfig;
 pub use log_line::{Facility, LocalLevel};
@@ -65,6 +67,8 @@ pub struct Config {
     pub server: ServerConfig,
     /// Whom requests are believed to come from.
     pub identity: IdentityConfig,
+    /// How much one sender may send.
+    pub limits: LimitsConfig,
     /// JSON-RPC and health, served by the server process.
     pub http: HttpConfig,
     /// The sender of NOTIFYs.

@@ -11,11 +11,11 @@ mod syslog;
 
 pub use config::{
     Anonymous, Believed, Config, ConfigError, DatabaseConfig, DatabaseUrl, DefaultPolicy,
-    DigestAlgorithm, Domain, Facility, Fault, HttpConfig, IdentityConfig, IdentityPolicy, Listen,
-    Listener, LocalLevel, LogConfig, LogFormat, LogLevel, MinExpiresAction, Network,
-    NotifierConfig, ON_COMMAND_LINE, Origin, OutboundConfig, PasswordFile, Period, PresenceConfig,
-    SameSubscriber, ScriptConfig, ScriptFile, ServerAddress, ServerConfig, SslMode, TableName,
-    Token, Transport, UriMatch, UserAgentAlgorithms, WatcherUri, Within,
+    DigestAlgorithm, Domain, Facility, Fault, HttpConfig, IdentityConfig, IdentityPolicy,
+    LimitsConfig, Listen, Listener, LocalLevel, LogConfig, LogFormat, LogLevel, MinExpiresAction,
+    Network, NotifierConfig, ON_COMMAND_LINE, Origin, OutboundConfig, PasswordFile, Period,
+    PresenceConfig, SameSubscriber, ScriptConfig, ScriptFile, ServerAddress, ServerConfig, SslMode,
+    TableName, Token, Transport, UriMatch, UserAgentAlgorithms, WatcherUri, Within,
 };
 pub use descriptors::raise_open_files;
 pub use hangup::Hangups;

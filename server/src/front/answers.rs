@@ -1,9 +1,13 @@
 //! The way out: how answers leave, and what the relay sends.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+use events::Proof;
 use net::Endpoint;
 
 use super::Arrival;
+use super::quotas::Quotas;
 use crate::answer::Answer;
 use crate::flow::Addresses;
 use crate::relay::Unanswered;
@@ -14,14 +18,17 @@ pub(crate) struct Answers {
     pub(crate) addresses: Addresses,
     /// What was relayed and waits for the answer of a phone.
     pub(crate) unanswered: Unanswered,
+    /// Counts what is refused to strangers.
+    quotas: Arc<Quotas>,
 }
 
 impl Answers {
-    pub(super) fn new(endpoint: Endpoint, addresses: Addresses) -> Answers {
+    pub(super) fn new(endpoint: Endpoint, addresses: Addresses, quotas: Arc<Quotas>) -> Answers {
         Answers {
             endpoint,
             addresses,
             unanswered: Unanswered::default(),
+            quotas,
         }
     }
 
@@ -32,8 +39,13 @@ impl Answers {
             request,
             flow,
             call,
+            requester,
             ..
         } = arrival;
+        // Who has proven a password is no stranger: he has a limit of his own.
+        if answer.is_refusal() && requester.proof != Proof::Digest {
+            self.quotas.refused(arrival);
+        }
         if let Some(call) = call {
             call.answered(answer.status());
         }

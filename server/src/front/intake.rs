@@ -29,6 +29,7 @@ impl Intake {
     /// A request that has come just now.
     pub(crate) fn arrival(&self, request: Request, flow: FlowKey) -> Arrival {
         Arrival {
+            has_shown_address: flow.transport.is_reliable(),
             request,
             flow,
             deadline: Instant::now() + self.request_deadline,
