@@ -164,7 +164,7 @@ impl Scripts {
         // A worker ends only with the server.
         let _ = worker.send(WorkerTask::Route {
             front: Arc::clone(front),
-            arrival,
+            arrival: Box::new(arrival),
             place,
         });
     }

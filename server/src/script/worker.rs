@@ -24,7 +24,7 @@ pub(crate) enum WorkerTask {
     /// A request.
     Route {
         front: Arc<Front>,
-        arrival: Arrival,
+        arrival: Box<Arrival>,
         place: Place,
     },
     /// A request that was handed over is done with.
@@ -129,7 +129,7 @@ impl WorkerState {
                 front,
                 arrival,
                 place,
-            } => self.begin(front, arrival, place),
+            } => self.begin(front, *arrival, place),
             WorkerTask::Handled {
                 call,
                 status,
