@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::Tables;
 
-/// How a [`Store`] uses the database.
+/// How a [`Store`](crate::Store) uses the database.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
     /// Most connections at a time.

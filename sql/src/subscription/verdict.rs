@@ -23,7 +23,7 @@ pub struct DialogVerdict {
 /// What to do with a dialog after its NOTIFY.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AfterNotify {
-    /// Delivered. Needed only if [`TakenDialog::failures`] is not 0; else a 2xx writes nothing.
+    /// Delivered. Needed only if [`TakenDialog::failures`](crate::TakenDialog::failures) is not 0; else a 2xx writes nothing.
     Delivered,
     /// The dialog is over: its terminating NOTIFY was sent, or the subscriber is gone.
     Ended,

@@ -20,7 +20,7 @@ pub struct DecidedDialog {
     pub view: String,
     /// Its watcher is to be notified: a NOTIFY is due.
     pub tell: bool,
-    /// [`Presentity::rules_version`] that it was decided by.
+    /// [`Presentity::rules_version`](super::Presentity::rules_version) that it was decided by.
     pub rules_version: i64,
 }
 
@@ -39,7 +39,7 @@ pub struct DecidedWatcher {
     pub dialog: Option<i64>,
     /// The decision.
     pub decision: StoredDecision,
-    /// [`Presentity::rules_version`] that it was decided by.
+    /// [`Presentity::rules_version`](super::Presentity::rules_version) that it was decided by.
     pub rules_version: i64,
 }
 
