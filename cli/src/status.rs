@@ -97,7 +97,7 @@ fn line(process: &Process) -> String {
             "" => String::new(),
             // Whoever reaches it may do everything.
             "open" => ", believes everybody (identity.policy is open)".to_owned(),
-            believes => format!(", believes {believes}"),
+            believes => format!(", believes {believes} without a password"),
         }
     )
 }
