@@ -2645,6 +2645,7 @@ CREATE TABLE public.subscriber (
     ha1 public.md5_digits DEFAULT ''::text NOT NULL,
     ha1b public.md5_digits DEFAULT ''::text NOT NULL,
     ha1_sha256 public.sha256_digits DEFAULT ''::text NOT NULL,
+    CONSTRAINT "a name does not end with its own domain" CHECK (("right"(lower((username)::text), (length((domain)::text) + 1)) <> ('@'::text || lower((domain)::text)))),
     CONSTRAINT "a subscriber has a name and a domain" CHECK ((((username)::text <> ''::text) AND ((domain)::text <> ''::text)))
 );
 

@@ -15,7 +15,9 @@ CREATE TABLE subscriber (
     ha1        md5_digits NOT NULL DEFAULT '',
     ha1b       md5_digits NOT NULL DEFAULT '',
     ha1_sha256 sha256_digits NOT NULL DEFAULT '',
-    CONSTRAINT "a subscriber has a name and a domain" CHECK (username <> '' AND domain <> '')
+    CONSTRAINT "a subscriber has a name and a domain" CHECK (username <> '' AND domain <> ''),
+    -- Some phones send user@domain as the name: an account of that name would be another one's.
+    CONSTRAINT "a name does not end with its own domain" CHECK (right(lower(username), length(domain) + 1) <> '@' || lower(domain))
 );
 
 COMMENT ON TABLE subscriber IS 'Users of digest authentication. Kamailio''s table of the same name, and ha1_sha256. Read through the view presence_credentials.';

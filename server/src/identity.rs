@@ -39,6 +39,10 @@ const ELSEWHERE_S: u32 = 10;
 const ANONYMOUS: (&str, &str) = ("anonymous", "anonymous.invalid");
 /// Answers to challenges that are looked at in one request.
 const REALMS: usize = 4;
+/// Octets of a realm: of a domain in the table `subscriber`.
+const MAX_REALM: usize = 255;
+/// Octets of a user name, with its domain if a phone sends both.
+const MAX_USERNAME: usize = 2 * 255 + 1;
 /// Database connections for looking up accounts and delegates. Each carries a batch.
 const LOOKUPS_AT_ONCE: usize = 2;
 
@@ -255,7 +259,10 @@ impl Identities {
             .algorithms(request)
             .any(|offered| offered == credentials.algorithm);
         let is_protected = credentials.protection.is_some() || !self.config.qop_required;
-        (is_offered && is_protected && is_for(&credentials, request)).then_some(credentials)
+        // Nobody has a longer name, and what is looked up is remembered.
+        let is_short = credentials.username.len() <= MAX_USERNAME && realm.len() <= MAX_REALM;
+        (is_offered && is_protected && is_short && is_for(&credentials, request))
+            .then_some(credentials)
     }
 
     /// What a phone is offered, in this order.

@@ -300,7 +300,7 @@ pub fn accepts(ranges: &[sip::MediaType], kind: &str) -> bool {
 }
 
 /// What the body asks to be set, in a package that reads it. Only the line itself may ask, or its delegate. Who says falsely within a dialog
-/// that he is the line is found out by the database, which knows with whom the dialog was made.
+/// that he is the line, or that the dialog is his, is found out by the database, which knows with whom the dialog was made.
 #[expect(
     clippy::too_many_arguments,
     reason = "each is another thing that the request was asked"
@@ -354,6 +354,7 @@ fn feature(
                 from_tag: identity.from_tag.clone(),
             },
             remote_cseq: identity.cseq,
+            acting: requester.owner().map(|owner| (owner.clone(), line.clone())),
         },
     };
     Ok(Some(FeatureChange {

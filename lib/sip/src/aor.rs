@@ -60,13 +60,14 @@ impl Aor {
         Ok(aor)
     }
 
-    /// The address of a user as an account names it, not as a URI writes it: whatever may not stand in a URI is escaped.
+    /// The address of a user as an account names it, not as a URI writes it: whatever may not stand in a URI is escaped, and so is what looks like
+    /// an escape. Else the account `%61lice` would be alice.
     ///
     /// # Errors
     /// The domain is none, or one of both is too long to be stored.
     pub fn of_account(username: &str, domain: &str, fold_case: bool) -> Result<Aor, ParseError> {
         let mut uri = Uri::parse(&format!("sip:{domain}"))?;
-        uri.user = Some(username.to_owned());
+        uri.user = Some(username.replace('%', "%25"));
         Aor::from_uri(&uri, fold_case)
     }
 
@@ -168,6 +169,19 @@ fn without_separators(number: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_account_is_no_uri() {
+        for (username, expected) in [
+            ("alice", "sip:alice@example.org"),
+            ("%61lice", "sip:%2561lice@example.org"),
+            ("a@b", "sip:a%40b@example.org"),
+            ("J\"ö", "sip:J%22%C3%B6@example.org"),
+        ] {
+            let aor = Aor::of_account(username, "Example.ORG", false).unwrap();
+            assert_eq!(aor.uri(), expected, "{username}");
+        }
+    }
 
     #[test]
     fn equal_presentities_are_equal_text() {

@@ -6,6 +6,8 @@ use events::{
     PublishOutcome, TagChange,
 };
 
+use sip::Aor;
+
 use super::Publications;
 use crate::registry::publication;
 use crate::statement::{Call, batch};
@@ -174,17 +176,20 @@ impl Publications<'_> {
         change: &FeatureChange,
         cseq_offset: u32,
     ) -> Result<bool, StoreError> {
-        let (line, dialog) = match &change.owner {
-            FeatureOwner::Line(aor) => (Some((&aor.username, &aor.domain)), None),
+        let (line, requester, dialog) = match &change.owner {
+            FeatureOwner::Line(line) => (Some(line), None, None),
             FeatureOwner::Dialog {
                 dialog,
                 remote_cseq,
+                acting,
             } => {
                 let remote_cseq = i64::from(remote_cseq.saturating_add(cseq_offset));
-                (None, Some((dialog, remote_cseq)))
+                let (requester, line) = acting.as_ref().map(|(who, line)| (who, line)).unzip();
+                (line, requester, Some((dialog, remote_cseq)))
             }
         };
-        let (username, domain) = line.unzip();
+        let (username, domain) = line.map(account).unzip();
+        let (requester_username, requester_domain) = requester.map(account).unzip();
         let (dialog, remote_cseq) = dialog.unzip();
         let call_id = dialog.map(|dialog| &dialog.call_id);
         let to_tag = dialog.map(|dialog| &dialog.to_tag);
@@ -202,6 +207,8 @@ impl Publications<'_> {
                 to_tag: &to_tag,
                 from_tag: &from_tag,
                 remote_cseq: &remote_cseq,
+                requester_username: &requester_username,
+                requester_domain: &requester_domain,
                 ruid: &ruid,
                 entity_tag: &change.entity_tag,
                 content_type: &change.content_type,
@@ -212,6 +219,11 @@ impl Publications<'_> {
             .await?;
         Ok(stored > 0)
     }
+}
+
+/// The columns of an address.
+fn account(aor: &Aor) -> (&str, &str) {
+    (&aor.username, &aor.domain)
 }
 
 /// The priorities that are given, if any is, and whether those that are not come from the clock: a server has it one way or the other.

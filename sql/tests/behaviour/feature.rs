@@ -12,6 +12,11 @@ fn line() -> FeatureOwner {
 }
 
 fn dialog(call_id: &str, remote_cseq: u32) -> FeatureOwner {
+    acting(call_id, remote_cseq, None)
+}
+
+/// Somebody who has proven who he is, for a line that he may act for.
+fn acting(call_id: &str, remote_cseq: u32, who_for: Option<(&str, &str)>) -> FeatureOwner {
     FeatureOwner::Dialog {
         dialog: DialogId {
             call_id: call_id.into(),
@@ -19,6 +24,7 @@ fn dialog(call_id: &str, remote_cseq: u32) -> FeatureOwner {
             from_tag: "theirs".into(),
         },
         remote_cseq,
+        acting: who_for.map(|(who, line)| (aor(who), aor(line))),
     }
 }
 
@@ -149,4 +155,34 @@ async fn a_dialog_says_whose_features() {
     let late = store.at(after(700.0));
     let change = set(dialog("own", 3), "dnd", "after its end", "off");
     assert!(!late.publication().put_feature(&change, 0).await.unwrap());
+}
+
+/// Within a dialog, somebody who has proven who he is sets something by his own dialog only, and only for the line that it was made with.
+#[tokio::test]
+async fn a_dialog_is_of_use_to_its_owner_alone() {
+    let database = Database::new().await;
+    let (subscriptions, publications) =
+        (database.store.subscription(), database.store.publication());
+    // Bob's own, and that of his secretary with his line.
+    let rows_made = [subscribed("own", "bob"), subscribed("secretary's", "carol")];
+    subscriptions.create_batch(&rows_made).await.unwrap();
+    for (who, call_id, line, expected) in [
+        ("mallory", "own", "mallory", false),
+        ("mallory", "own", "bob", false),
+        ("carol", "own", "bob", false),
+        ("carol", "secretary's", "carol", false),
+        ("bob", "own", "bob", true),
+        ("carol", "secretary's", "bob", true),
+    ] {
+        let owner = acting(call_id, 2, Some((who, line)));
+        let change = set(owner, "dnd", &format!("{who} {call_id} {line}"), "on");
+        let stored = publications.put_feature(&change, 0).await.unwrap();
+        assert_eq!(stored, expected, "{who} by {call_id} for {line}");
+        assert!(
+            rows(&database)
+                .await
+                .iter()
+                .all(|row| row.starts_with("sip:bob@"))
+        );
+    }
 }

@@ -53,6 +53,8 @@ async fn a_wrong_password_and_an_unknown_user_are_answered_alike() {
     for mut login in [
         Login::new("alice", "guessed"),
         Login::new("nobody", "guessed"),
+        // Longer than any name, and not looked up.
+        Login::new(&"n".repeat(600), "guessed"),
         // By an algorithm of which nothing is stored.
         Login::new("alice@example.org", "ecila"),
     ] {

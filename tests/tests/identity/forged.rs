@@ -76,3 +76,37 @@ async fn rules_are_about_who_it_is() {
     let watchers = "SELECT count(*) FROM active_watchers WHERE watcher_username = 'mallory' AND watcher_domain = 'example.org'";
     assert_eq!(system.count(watchers).await, 1);
 }
+
+/// Whoever has learned the names of another one's dialog can neither renew nor end it, nor set anything by it, whatever he writes into From and To.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dialog_belongs_to_who_made_it() {
+    let system = start(with_digest());
+    let (alice, mallory) = (Phone::udp("alice").await, Phone::udp("mallory").await);
+    let (mut alices, mut own) = (login("alice"), login("mallory"));
+    let request = alice.subscription_to(ALICE, "as-feature-event", Some(600));
+    let (dialog, response) = alice
+        .subscribe_as(&mut alices, &request, system.udp(0))
+        .await;
+    assert_eq!(response.status(), Some(200), "{response}");
+    let tag = dialog.remote_tag().unwrap();
+    let forwarding = "<?xml version=\"1.0\"?><SetForwarding xmlns=\"http://www.ecma-international.org/standards/ecma-323/csta/ed3\"><device/>\
+                      <forwardingType>forwardImmediate</forwardingType><activateForward>true</activateForward><forwardDN>666</forwardDN>\
+                      </SetForwarding>";
+    for line in [ALICE, "sip:mallory@example.org"] {
+        for (expires, body) in [("600", None), ("0", None), ("600", Some(forwarding))] {
+            let mut stolen = dialog
+                .request("SUBSCRIBE")
+                .set("Via", mallory.via())
+                .set("To", format!("<{line}>;tag={tag}"))
+                .with("Expires", expires);
+            if let Some(body) = body {
+                stolen = stolen.with_body("application/x-as-feature-event+xml", body);
+            }
+            let answer = status(&mallory, &mut own, &stolen, system.udp(0)).await;
+            assert_eq!(answer, 403, "{line} {expires} {body:?}");
+        }
+    }
+    assert_eq!(system.count("SELECT count(*) FROM presentity").await, 0);
+    let alive = "SELECT count(*) FROM active_watchers WHERE status = 1 AND remote_cseq <= 2";
+    assert_eq!(system.count(alive).await, 1);
+}

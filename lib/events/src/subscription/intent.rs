@@ -149,12 +149,15 @@ pub struct FeatureChange {
 pub enum FeatureOwner {
     /// By the request that makes a dialog with it.
     Line(Aor),
-    /// By a dialog that its own phone has with it.
+    /// By a dialog that its own phone has with it, or its delegate.
     Dialog {
         /// Which.
         dialog: DialogId,
         /// CSeq of the SUBSCRIBE.
         remote_cseq: u32,
+        /// Who has proven that he sends it, and the line that he may act for: the dialog must be his, and with that line. `None`: nobody is
+        /// asked, and the dialog must be of the line with itself.
+        acting: Option<(Aor, Aor)>,
     },
 }
 

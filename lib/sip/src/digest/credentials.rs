@@ -2,7 +2,7 @@
 
 use super::Algorithm;
 use crate::header::list::split_text;
-use crate::header::text::{is_token, trim, unquote};
+use crate::header::text::{has_controls, is_token, trim, unquote};
 
 /// The most parameters that an answer may have: eleven are known.
 const MAX_PARAMETERS: usize = 24;
@@ -100,6 +100,9 @@ pub(super) fn parameters(value: &[u8]) -> Option<Vec<(String, String)>> {
             }
             false => value.to_owned(),
         };
+        if has_controls(&value) {
+            return None;
+        }
         let is_known = parameters.iter().any(|(other, _)| *other == name);
         if is_known || !is_token(name.as_bytes()) || parameters.len() == MAX_PARAMETERS {
             return None;
@@ -152,6 +155,10 @@ mod tests {
             ("an open quote", format!("{GOOD}, opaque=\"x")),
             ("text behind a quote", GOOD.replace(r#""r""#, r#""r"x"#)),
             ("not a parameter", format!("{GOOD}, x")),
+            (
+                "a control character",
+                GOOD.replace("nonce=\"n\"", "nonce=n\0"),
+            ),
             ("nothing", String::new()),
         ] {
             assert_eq!(
